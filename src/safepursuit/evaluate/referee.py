@@ -1,0 +1,1 @@
+"""Judging recorded games by independent geometry."""

@@ -1,0 +1,72 @@
+"""Plane geometry: angles, frames, distances of moving points.
+
+Pure functions of arrays, components first and batch last (see `shapes`).
+"""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from safepursuit.shapes import Point, Scalar
+
+
+def wrap_angle(angle: Scalar) -> Scalar:
+    """The same angle in [−π, π) [rad]."""
+    return jnp.mod(angle + jnp.pi, 2 * jnp.pi) - jnp.pi
+
+
+def direction(angle: Scalar) -> Point:
+    """Unit vector e(θ) = (cos θ, sin θ), world frame."""
+    return jnp.stack([jnp.cos(angle), jnp.sin(angle)])
+
+
+def length(vector: Float[Array, "2 *shape"]) -> Float[Array, "*shape"]:
+    """Euclidean length, with derivative zero (not NaN) at the zero vector."""
+    square = vector[0] ** 2 + vector[1] ** 2
+    positive = square > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1)), 0)
+
+
+def unit(vector: Float[Array, "2 *shape"]) -> Float[Array, "2 *shape"]:
+    """The vector scaled to length one; the zero vector stays zero."""
+    size = length(vector)
+    return vector / jnp.where(size > 0, size, 1)
+
+
+def to_body_frame(heading: Scalar, vector: Float[Array, "2 *shape"]) -> Float[Array, "2 *shape"]:
+    """World-frame vector(s) as seen by a robot with this heading: x forward, y left. `shape` may lead with rows."""
+    c, s = jnp.cos(heading), jnp.sin(heading)
+    return jnp.stack([c * vector[0] + s * vector[1], c * vector[1] - s * vector[0]])
+
+
+def segment_minimum(start: Float[Array, "2 *shape"], motion: Float[Array, "2 *shape"]) -> Float[Array, "*shape"]:
+    """Least distance to the origin of a point that moves straight from `start` by `motion` [m].
+
+    With `start` the vector from an obstacle's centre to the robot, or from one robot to the other, and `motion` its
+    change during the step, this is the swept distance of the whole step.
+    """
+    travel = motion[0] ** 2 + motion[1] ** 2
+    along = -(start[0] * motion[0] + start[1] * motion[1])
+    fraction = jnp.clip(along / jnp.where(travel > 0, travel, 1), 0, 1)
+    return length(start + fraction * motion)
+
+
+def ray_disc_hit(
+    start: Float[Array, "2 *shape"], ray: Float[Array, "2 *shape"], radius: Float[Array, "*shape"]
+) -> Float[Array, "*shape"]:
+    """How far [m] a point can go from `start` along the unit vector `ray` before it meets a disc about the origin.
+
+    Infinite where it misses; 0 where it is at the rim or (by rounding) inside and still heads inwards.
+    """
+    along = start[0] * ray[0] + start[1] * ray[1]
+    across = start[0] * ray[1] - start[1] * ray[0]
+    discriminant = radius**2 - across**2
+    meets = (along < 0) & (discriminant > 0)
+    reach = -along - jnp.sqrt(jnp.where(meets, discriminant, 1))
+    return jnp.where(meets, jnp.maximum(reach, 0), jnp.inf)
+
+
+def ray_slab_hit(position: Scalar, ray: Scalar, limit: Scalar) -> Scalar:
+    """How far [m] a point can go until a coordinate, now `position` and changing by `ray` a metre, leaves ±`limit`."""
+    room = jnp.where(ray > 0, limit - position, limit + position)
+    speed = jnp.abs(ray)
+    return jnp.where(speed > 0, jnp.maximum(room, 0) / jnp.where(speed > 0, speed, 1), jnp.inf)

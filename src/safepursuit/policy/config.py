@@ -1,0 +1,40 @@
+"""The policy's own parameters."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class PolicyConfig:
+    """The network and the head's own parameters."""
+
+    hidden: tuple[int, ...] = (64, 64)
+    """Widths of the tanh layers of actor and critic."""
+    disc_width: int = 16
+    """Width of the layer shared by all discs."""
+    normalise: bool = True
+    """Standardise the ego features by their running mean and variance."""
+    initial_std: float = 0.5
+    """Exploration noise at the start, in half-widths of the actuator box."""
+    min_std: float = 0.05
+    max_std: float = 1.0
+    penalty: float = 0.1
+    """λ of BarrierNet's distance penalty."""
+    learned_gains: bool = True
+    """Let the network set BarrierNet's class-K gains; otherwise they are `shield.gain`."""
+    min_gain: float = 0.05
+    """γ_min of learned gains."""
+    qp_gradient: bool = True
+    """Pass the policy gradient through the projection; False only for ablations."""
+
+    def __post_init__(self) -> None:
+        if not self.hidden or min(self.hidden) < 1:
+            raise ValueError(f"policy hidden must name at least one positive layer width, not {self.hidden}.")
+        if not 0 < self.min_gain <= 1:
+            raise ValueError(f"policy min_gain must lie in (0, 1], not {self.min_gain}.")
+        if not 0 < self.min_std < self.initial_std < self.max_std:
+            raise ValueError(
+                f"policy initial_std {self.initial_std:g} must lie between min_std {self.min_std:g} > 0 and max_std "
+                f"{self.max_std:g}."
+            )
+        if self.penalty < 0:
+            raise ValueError(f"policy penalty must not be negative, but is {self.penalty}.")

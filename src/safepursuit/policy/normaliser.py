@@ -1,0 +1,42 @@
+"""Running mean and variance of the observations, a part of the policy."""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from safepursuit.game import EGO_FEATURES, Observation
+
+_LIMIT = 5.0
+
+
+class Normaliser(eqx.Module):
+    """Standardises the ego features; the discs' features are geometry on a fixed scale and pass unchanged.
+
+    Constant during a rollout and its update, so that old and new probabilities mean the same; updated in between.
+    """
+
+    mean: Float[Array, "features"]
+    variance: Float[Array, "features"]
+    count: Float[Array, ""]
+
+    def __init__(self) -> None:
+        self.mean = jnp.zeros(EGO_FEATURES, jnp.float32)
+        self.variance = jnp.ones(EGO_FEATURES, jnp.float32)
+        self.count = jnp.asarray(0.0, jnp.float32)
+
+    def __call__(self, observation: Observation) -> Observation:
+        shape = (-1,) + (1,) * (observation.ego.ndim - 1)
+        scale = 1 / jnp.sqrt(self.variance + 1e-4)
+        ego = (observation.ego - self.mean.reshape(shape)) * scale.reshape(shape)
+        return observation._replace(ego=jnp.clip(ego, -_LIMIT, _LIMIT))
+
+    def updated(self, ego: Float[Array, "features *batch"]) -> "Normaliser":
+        """With these samples merged in (Chan, Golub & LeVeque 1983)."""
+        samples = ego.reshape(ego.shape[0], -1)
+        size = jnp.asarray(samples.shape[1], self.count.dtype)
+        mean, variance = jnp.mean(samples, axis=1), jnp.var(samples, axis=1)
+        total = self.count + size
+        shift = mean - self.mean
+        merged = (self.variance * self.count + variance * size + shift**2 * self.count * size / total) / total
+        values = (self.mean + shift * size / total, merged, total)
+        return eqx.tree_at(lambda one: (one.mean, one.variance, one.count), self, values)

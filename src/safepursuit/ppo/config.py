@@ -1,0 +1,99 @@
+"""What a training run is made of: the learner's parameters, and the whole run's."""
+
+from dataclasses import dataclass, field, replace
+
+from safepursuit.game import Game
+from safepursuit.players import EVADERS
+from safepursuit.policy import HEADS, PolicyConfig
+from safepursuit.shield import Shield, check
+
+
+@dataclass(frozen=True)
+class PPOConfig:
+    """Proximal policy optimisation (Schulman et al. 2017)."""
+
+    learning_rate: float = 1e-3
+    warmup: float = 0.0
+    """Share of the training over which the learning rate rises linearly from 0."""
+    decay: bool = True
+    """Let the learning rate fall linearly to 0 after the warm-up."""
+    discount: float = 0.995
+    """γ of the return."""
+    trace: float = 0.98
+    """λ of generalised advantage estimation."""
+    epochs: int = 4
+    """Passes over each rollout."""
+    minibatches: int = 8
+    clip: float = 0.2
+    """Range of the probability ratio, 1 ± clip."""
+    entropy: float = 0.001
+    """Weight of the entropy bonus."""
+    value: float = 0.5
+    """Weight of the value loss."""
+    max_grad_norm: float = 0.5
+    target_kl: float = 0.03
+    """Stop a rollout's update once the mean KL divergence exceeds this; 0 never stops."""
+
+    def __post_init__(self) -> None:
+        for name in ("learning_rate", "clip", "max_grad_norm"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"ppo {name} must be positive, not {getattr(self, name)}.")
+        for name in ("discount", "trace", "warmup"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"ppo {name} must lie in [0, 1], not {getattr(self, name)}.")
+        for name in ("epochs", "minibatches"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"ppo {name} must be at least 1, not {getattr(self, name)}.")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run."""
+
+    method: str = "barriernet"
+    """Safety architecture; `safepursuit list methods` names them."""
+    evader: str = "random"
+    """Scripted opponent; `safepursuit list evaders` names them."""
+    obstacles: int = 2
+    """Number of discs in the arena, 0 to 16."""
+    timesteps: int = 2_000_000
+    """Environment steps in all."""
+    num_envs: int = 1024
+    """Games played side by side."""
+    rollout_length: int = 64
+    """Steps each game advances between two updates."""
+    seed: int = 0
+    """Everything random follows from this."""
+    checkpoint_every: int = 10
+    """Iterations between checkpoints; the last iteration always leaves one."""
+    evader_shielded: bool = True
+    """Keep the scripted evader from hitting walls and discs."""
+    game: Game = field(default_factory=Game)
+    shield: Shield = field(default_factory=Shield)
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
+    ppo: PPOConfig = field(default_factory=PPOConfig)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "game", replace(self.game, arena=replace(self.game.arena, obstacles=self.obstacles)))
+        if self.method not in HEADS:
+            raise ValueError(f"unknown method {self.method!r}; known are {', '.join(HEADS)}.")
+        if self.evader not in EVADERS:
+            raise ValueError(f"unknown evader {self.evader!r}; known are {', '.join(EVADERS)}.")
+        for name in ("timesteps", "num_envs", "rollout_length", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}.")
+        if self.rollout_length % self.ppo.minibatches:
+            raise ValueError(
+                f"rollout_length {self.rollout_length} cannot be cut into {self.ppo.minibatches} minibatches of whole "
+                "steps: make it a multiple of ppo.minibatches."
+            )
+        check(self.shield, self.game.robot, self.game.capture_radius)
+
+    @property
+    def steps_per_iteration(self) -> int:
+        return self.num_envs * self.rollout_length
+
+    @property
+    def iterations(self) -> int:
+        """Updates needed to play at least `timesteps`."""
+        return -(-self.timesteps // self.steps_per_iteration)

@@ -1,0 +1,62 @@
+"""PPO's loss for any head."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from safepursuit.game import Observation
+from safepursuit.policy import Policy, Situation
+from safepursuit.ppo.config import PPOConfig
+from safepursuit.shapes import Scalar
+
+
+class Batch(NamedTuple):
+    """Samples to learn from; batch on trailing axes."""
+
+    observation: Observation
+    situation: Situation
+    action: Float[Array, "2 *batch"]
+    """As sampled."""
+    log_prob: Scalar
+    """Of `action`, under the policy that sampled it."""
+    advantage: Scalar
+    target: Scalar
+
+
+class LossTerms(NamedTuple):
+    policy_loss: Float[Array, ""]
+    value_loss: Float[Array, ""]
+    entropy: Float[Array, ""]
+    penalty: Float[Array, ""]
+    """The head's auxiliary loss."""
+    kl: Float[Array, ""]
+    """Estimate of KL(old ‖ new), mean of r − 1 − log r (Schulman 2020)."""
+    clip_fraction: Float[Array, ""]
+
+
+def ppo_loss(policy: Policy, batch: Batch, config: PPOConfig) -> tuple[Float[Array, ""], LossTerms]:
+    """The loss to minimise, and its parts.
+
+    −E[min(ρÂ, clip(ρ, 1 ± ε)Â)] + c_v ½E[(V − target)²] − c_e E[entropy] + E[auxiliary], with advantages standardised
+    over the batch. The distribution is rebuilt by the same head that sampled, so that for BarrierNet the gradient
+    passes through the quadratic program.
+    """
+    distribution = policy.head.distribution(policy.features(batch.observation), batch.situation)
+    log_ratio = policy.head.log_prob(distribution, batch.action) - batch.log_prob
+    ratio = jnp.exp(log_ratio)
+    advantage = (batch.advantage - jnp.mean(batch.advantage)) / (jnp.std(batch.advantage) + 1e-8)
+    clipped = jnp.clip(ratio, 1 - config.clip, 1 + config.clip)
+    policy_loss = -jnp.mean(jnp.minimum(ratio * advantage, clipped * advantage))
+    value_loss = 0.5 * jnp.mean((policy.value(batch.observation) - batch.target) ** 2)
+    entropy = jnp.mean(policy.head.entropy(distribution))
+    penalty = jnp.mean(policy.head.auxiliary_loss(distribution))
+    terms = LossTerms(
+        policy_loss=policy_loss,
+        value_loss=value_loss,
+        entropy=entropy,
+        penalty=penalty,
+        kl=jnp.mean(ratio - 1 - log_ratio),
+        clip_fraction=jnp.mean((jnp.abs(ratio - 1) > config.clip).astype(ratio.dtype)),
+    )
+    return policy_loss + config.value * value_loss - config.entropy * entropy + penalty, terms

@@ -1,0 +1,115 @@
+"""Playing: many games side by side, each step recorded as the learner needs it."""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from safepursuit import game as rules
+from safepursuit import shield as safety
+from safepursuit.game import Contact, GameState, Observation
+from safepursuit.players import EVADERS, Sight
+from safepursuit.policy import Policy, Situation, situation
+from safepursuit.ppo.config import TrainConfig
+from safepursuit.shapes import Control, Keys
+
+
+class Players(NamedTuple):
+    """The games in progress, and what has been scored in their current episodes."""
+
+    state: GameState
+    episode_return: Float[Array, "games"]
+
+
+class Rollout(NamedTuple):
+    """One record a step; axes (time, …, games)."""
+
+    observation: Observation
+    situation: Situation
+    action: Float[Array, "time 2 games"]
+    log_prob: Float[Array, "time games"]
+    value: Float[Array, "time games"]
+    next_value: Float[Array, "time games"]
+    """Of the true next observation, also at an episode's end."""
+    reward: Float[Array, "time games"]
+    terminated: Bool[Array, "time games"]
+    truncated: Bool[Array, "time games"]
+    captured: Bool[Array, "time games"]
+    contact: Contact
+    intervened: Bool[Array, "time games"]
+    correction: Float[Array, "time games"]
+    feasible: Bool[Array, "time games"]
+    clearance: Float[Array, "time games"]
+    lost_gradient: Bool[Array, "time games"]
+    final_return: Float[Array, "time games"]
+    """Undiscounted return of the episode that ended in this step; 0 elsewhere."""
+    final_length: Int[Array, "time games"]
+    """Its length in steps; 0 elsewhere."""
+
+
+def evader_control(key: Keys, state: GameState, config: TrainConfig) -> Control:
+    """What the scripted evader does, through the shield unless the run says otherwise."""
+    sight = Sight(state.evader, state.pursuer, state.pursuer_control, state.scene)
+    nominal = EVADERS[config.evader](key, sight, config.game.evader)
+    if not config.evader_shielded:
+        return nominal
+    return safety.filter(
+        nominal, state.evader, state.scene, robot=config.game.evader, shield=config.shield, gains=1.0
+    ).control
+
+
+def fresh_starts(key: Key[Array, ""], config: TrainConfig) -> GameState:
+    """The starts a rollout may need, drawn at once: random numbers for a layout are too dear to draw at every step."""
+    return rules.initial(key, config.game, max(64, config.num_envs * config.rollout_length // 32))
+
+
+@partial(jax.jit, static_argnames="config")
+def play(policy: Policy, players: Players, starts: GameState, key: Key[Array, ""], config: TrainConfig):
+    """Advance every game by `config.rollout_length` steps; returns the games and the `Rollout`.
+
+    A game that ends goes on from the next of `starts` (used in turn).
+    """
+    pool = starts.step.shape[-1]
+
+    def advance(carry, step_key):
+        players, used = carry
+        action_key, evader_key = jax.random.split(step_key)
+        state = players.state
+        observation = rules.observe(state, config.game)
+        where = situation(state)
+        distribution = policy.head.distribution(policy.features(observation), where)
+        action = policy.head.sample(action_key, distribution)
+        done = policy.head.execute(distribution, action, where)
+        outcome = rules.transition(state, done.control, evader_control(evader_key, state, config), config.game)
+        reward = rules.reward(state, outcome, config.game)
+        over = outcome.terminated | outcome.truncated
+        total = players.episode_return + reward
+        record = Rollout(
+            observation=observation,
+            situation=where,
+            action=action,
+            log_prob=policy.head.log_prob(distribution, action),
+            value=policy.value(observation),
+            next_value=policy.value(rules.observe(outcome.state, config.game)),
+            reward=reward,
+            terminated=outcome.terminated,
+            truncated=outcome.truncated,
+            captured=outcome.captured,
+            contact=outcome.pursuer_contact,
+            intervened=done.intervened,
+            correction=done.correction,
+            feasible=done.feasible,
+            clearance=done.clearance,
+            lost_gradient=policy.head.lost_gradient(distribution),
+            final_return=jnp.where(over, total, 0),
+            final_length=jnp.where(over, outcome.state.step, 0),
+        )
+        index = (used + jnp.cumsum(over) - 1) % pool
+        following = jax.tree.map(lambda new, old: jnp.where(over, new[..., index], old), starts, outcome.state)
+        return (Players(following, jnp.where(over, 0, total)), used + jnp.sum(over)), record
+
+    keys = jax.random.split(key, config.rollout_length)
+    (players, _), rollout = jax.lax.scan(advance, (players, jnp.asarray(0)), keys)
+    return players, rollout

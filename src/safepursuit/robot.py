@@ -1,0 +1,99 @@
+"""The unicycle: limits, motion during one step, and the coordinates in which its safety problem is linear."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from safepursuit.geometry import direction, wrap_angle
+from safepursuit.shapes import Control, Point, Pose, Scalar
+
+Integrator: TypeAlias = Literal["euler", "arc"]
+
+
+@dataclass(frozen=True)
+class Unicycle:
+    """A round robot that drives forwards and turns, its control held constant over each step."""
+
+    radius: float = 0.15
+    """Body radius r [m]."""
+    max_speed: float = 1.0
+    """Speed limit v̄ [m/s]; the speed is never negative."""
+    max_turn_rate: float = 2.84
+    """Turn-rate limit ω̄ [rad/s], both ways."""
+    dt: float = 0.05
+    """Step length Δ [s]."""
+    integrator: Integrator = "euler"
+    """"euler" moves straight along the heading and then turns; "arc" is the exact motion under constant control."""
+
+    def __post_init__(self) -> None:
+        for name in ("radius", "max_speed", "max_turn_rate", "dt"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"robot {name} must be positive, not {getattr(self, name)}.")
+        if self.integrator not in ("euler", "arc"):
+            raise ValueError(f"robot integrator must be 'euler' or 'arc', not {self.integrator!r}.")
+        if not self.max_swing < math.pi / 2:
+            raise ValueError(
+                f"the robot may turn {self.max_swing:.2f} rad in one step, but the guarantee needs less than π/2: "
+                "reduce max_turn_rate or dt."
+            )
+
+    @property
+    def max_swing(self) -> float:
+        """Largest turn within one step, φ̄ = ω̄Δ [rad]."""
+        return self.max_turn_rate * self.dt
+
+
+def displacement(robot: Unicycle, heading: Scalar, control: Control, time: Scalar | float) -> Point:
+    """How far the centre has moved [m, world frame] `time` seconds into a step, 0 ≤ time ≤ dt.
+
+    Euler: vτ e(θ). Arc: vτ sinc(ωτ/2) e(θ + ωτ/2), the chord of the exact arc (theory.md §2).
+    """
+    v, turn_rate = control
+    if robot.integrator == "euler":
+        return v * time * direction(heading)
+    half_turn = 0.5 * turn_rate * time
+    return v * time * jnp.sinc(half_turn / jnp.pi) * direction(heading + half_turn)
+
+
+def step(robot: Unicycle, pose: Pose, control: Control) -> Pose:
+    """The pose one step later in free space, heading in [−π, π)."""
+    x, y = pose[:2] + displacement(robot, pose[2], control, robot.dt)
+    return jnp.stack([x, y, wrap_angle(pose[2] + control[1] * robot.dt)])
+
+
+def to_swing(robot: Unicycle, control: Control) -> Float[Array, "2 *batch"]:
+    """(v, ω) → (v, w) with w = sin(ωΔ), in which the barrier rows are linear (theorem 2).
+
+    Beyond the turn-rate limit the sine is continued by its tangent, so that the map stays one-to-one and a nominal
+    control outside the actuator box keeps its place and its gradient.
+    """
+    swing = control[1] * robot.dt
+    inside = jnp.clip(swing, -robot.max_swing, robot.max_swing)
+    return jnp.stack([control[0], jnp.sin(inside) + math.cos(robot.max_swing) * (swing - inside)])
+
+
+def from_swing(robot: Unicycle, speed_and_swing: Float[Array, "2 *batch"]) -> Control:
+    """(v, w) → (v, ω), the inverse of `to_swing` within the limits; w is cut off at ± sin(ω̄Δ)."""
+    v, w = speed_and_swing
+    limit = math.sin(robot.max_swing)
+    return jnp.stack([v, jnp.arcsin(jnp.clip(w, -limit, limit)) / robot.dt])
+
+
+def limit(robot: Unicycle, control: Control) -> Control:
+    """The control cut off at the actuator limits [0, v̄] × [−ω̄, ω̄]."""
+    return jnp.stack(
+        [jnp.clip(control[0], 0, robot.max_speed), jnp.clip(control[1], -robot.max_turn_rate, robot.max_turn_rate)]
+    )
+
+
+def to_unit_box(robot: Unicycle, control: Control) -> Float[Array, "2 *batch"]:
+    """The control in half-widths of the actuator box about its centre: inside the limits iff both lie in [−1, 1]."""
+    return jnp.stack([2 * control[0] / robot.max_speed - 1, control[1] / robot.max_turn_rate])
+
+
+def from_unit_box(robot: Unicycle, scaled: Float[Array, "2 *batch"]) -> Control:
+    """Inverse of `to_unit_box`."""
+    return jnp.stack([0.5 * robot.max_speed * (scaled[0] + 1), robot.max_turn_rate * scaled[1]])
