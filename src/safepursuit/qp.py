@@ -18,8 +18,11 @@ from jaxtyping import Array, Bool, Float
 _BISECTIONS = 80
 """Enough to exhaust the 53 bits of float64; the search ends earlier, once its interval is down to rounding."""
 
+_MET = 8
+"""A row moves the point only if the point exceeds it by more than this many rounding errors."""
+
 _SLACK = 64
-"""A row counts as met while it is exceeded by less than this many rounding errors."""
+"""In the end a row counts as met, and as touched, within this many rounding errors."""
 
 
 class Halfplanes(NamedTuple):
@@ -74,20 +77,18 @@ def _project(nominal, A, b, weights):
     scale = jnp.sqrt(weights)
     lines, norm = _unit_lines(A, b, scale)
     target = scale * nominal
-    point, last = _incremental(target, lines)
-    excess = _excess(lines, point)
-    empty = jnp.any(excess > _SLACK * _rounding(lines, point, target), axis=0)
-    point, last = _least_violation(target, lines, point, last, empty)
+    point, moved = _incremental(target, lines)
+    empty = jnp.any(_excess(lines, point) > _SLACK * _rounding(lines, point), axis=0)
+    point, moved = _least_violation(target, lines, point, moved, empty)
     excess = _excess(lines, point)
 
     hopeless = jnp.max(jnp.where(norm > 0, 0, -b), axis=0, initial=0)
     violation = jnp.maximum(jnp.where(empty, jnp.max(excess, axis=0, initial=0), 0), hopeless)
-    multipliers = _multipliers(target, lines, last) / jnp.where(norm > 0, norm, 1)
-    attains = (norm > 0) & (excess >= violation - _SLACK * _rounding(lines, point, target))
+    multipliers = _multipliers(target, lines, point, moved) / jnp.where(norm > 0, norm, 1)
+    attains = (norm > 0) & (excess >= violation - _SLACK * _rounding(lines, point))
     active = jnp.where(violation > 0, attains, multipliers > 0)
     multipliers = jnp.where(violation > 0, 0, multipliers)
-    untouched = (last < 0) & ~empty
-    return jnp.where(untouched, nominal, point / scale), active, multipliers, violation
+    return jnp.where(moved | empty, point / scale, nominal), active, multipliers, violation
 
 
 @_project.defjvp
@@ -151,32 +152,31 @@ def _excess(lines: _Lines, point) -> Array:
     return lines.nx * point[0] + lines.ny * point[1] - lines.offset
 
 
-def _rounding(lines: _Lines, point, target) -> Array:
-    """The size of rounding errors in `_excess` of a point found from `target`, for each row on its own scale."""
-    size = jnp.abs(point[0]) + jnp.abs(point[1]) + jnp.abs(target[0]) + jnp.abs(target[1])
-    return jnp.finfo(point.dtype).eps * (size + jnp.abs(lines.offset))
+def _rounding(lines: _Lines, point) -> Array:
+    """The size of rounding errors in `_excess`, for each row on its own scale."""
+    return jnp.finfo(point.dtype).eps * (jnp.abs(point[0]) + jnp.abs(point[1]) + jnp.abs(lines.offset))
 
 
-def _crossings(lines: _Lines, nx, ny, foot_x, foot_y) -> tuple[Array, Array]:
-    """Where each line meets the line foot + t·(−ny, nx): parameter t, and d = its normal along that direction.
+def _interval(lines: _Lines, row: _Lines, seen) -> tuple[Array, Array]:
+    """The part low ≤ t ≤ high of the line foot + t·(−ny, nx) of `row` that satisfies the lines marked `seen`.
 
-    d > 0 bounds t from above, d < 0 from below, d = 0 (parallel, or padding) not at all.
+    The foot is that of the origin, not of the target, so that rounding does not grow with a far target. Each line is
+    moved out by its rounding error: where two lines are almost parallel, that error decides where they meet, and an
+    exact comparison would cut off points that satisfy both.
     """
-    along = lines.ny * nx - lines.nx * ny
-    along = jnp.where(jnp.abs(along) > 8 * jnp.finfo(along.dtype).eps, along, 0)
-    gap = lines.offset - (lines.nx * foot_x + lines.ny * foot_y)
-    return gap / jnp.where(along != 0, along, 1), along
-
-
-def _interval(crossing, along, seen) -> tuple[Array, Array]:
-    """The part [low, high] of a line that satisfies the rows marked `seen`."""
-    high = jnp.min(jnp.where(seen & (along > 0), crossing, jnp.inf), axis=0, initial=jnp.inf)
-    low = jnp.max(jnp.where(seen & (along < 0), crossing, -jnp.inf), axis=0, initial=-jnp.inf)
+    eps = jnp.finfo(row.offset.dtype).eps
+    along = lines.ny * row.nx - lines.nx * row.ny
+    bounds = seen & lines.real & (jnp.abs(along) > 8 * eps)
+    gap = lines.offset - (lines.nx * row.nx + lines.ny * row.ny) * row.offset
+    gap = gap + 2 * eps * (jnp.abs(lines.offset) + jnp.abs(row.offset))
+    crossing = gap / jnp.where(bounds, along, 1)
+    high = jnp.min(jnp.where(bounds & (along > 0), crossing, jnp.inf), axis=0, initial=jnp.inf)
+    low = jnp.max(jnp.where(bounds & (along < 0), crossing, -jnp.inf), axis=0, initial=-jnp.inf)
     return low, high
 
 
 def _incremental(target, lines: _Lines) -> tuple[Array, Array]:
-    """One pass over the rows: the projected point and the row that last moved it (−1: none).
+    """One pass over the rows: the projected point, and whether any row moved it.
 
     A loop, not an unrolled sequence: XLA on CPU fuses an unrolled one into its consumers and computes it many times.
     """
@@ -184,76 +184,84 @@ def _incremental(target, lines: _Lines) -> tuple[Array, Array]:
     index = jnp.arange(rows).reshape((rows,) + (1,) * (lines.offset.ndim - 1))
 
     def add_row(i, carry):
-        point, last = carry
+        point, moved = carry
         row = _Lines(*(jax.lax.dynamic_index_in_dim(part, i, keepdims=False) for part in lines))
-        beyond = row.nx * target[0] + row.ny * target[1] - row.offset
-        foot_x, foot_y = target[0] - beyond * row.nx, target[1] - beyond * row.ny
-        low, high = _interval(*_crossings(lines, row.nx, row.ny, foot_x, foot_y), index < i)
-        t = jnp.minimum(jnp.maximum(low, 0), high)
+        low, high = _interval(lines, row, index < i)
+        t = row.nx * target[1] - row.ny * target[0]
+        t = jnp.minimum(jnp.maximum(low, t), high)
         t = jnp.where(jnp.isfinite(t), t, 0)
-        moves = row.real & (_excess(row, point) > _rounding(row, point, target))
-        moved = jnp.stack([foot_x - t * row.ny, foot_y + t * row.nx])
-        return jnp.where(moves, moved, point), jnp.where(moves, i, last)
+        moves = row.real & (_excess(row, point) > _MET * _rounding(row, point))
+        on_line = jnp.stack([row.offset * row.nx - t * row.ny, row.offset * row.ny + t * row.nx])
+        return jnp.where(moves, on_line, point), moved | moves
 
-    nobody = jnp.full_like(target[0], -1, dtype=jnp.int32)
-    return jax.lax.fori_loop(0, rows, add_row, (target, nobody))
+    return jax.lax.fori_loop(0, rows, add_row, (target, jnp.zeros_like(target[0], dtype=bool)))
 
 
-def _least_violation(target, lines: _Lines, point, last, empty):
+def _least_violation(target, lines: _Lines, point, moved, empty):
     """Where `empty`, the projection onto the least relaxation of all rows that has a solution, found by bisection.
 
     The loop does not turn at all when no problem of the batch is empty, so that feasible batches pay nothing.
     """
     roundings = 4 * jnp.finfo(target.dtype).eps
     low = jnp.zeros_like(target[0])
-    high = jnp.where(empty, jnp.max(_excess(lines, target), axis=0, initial=0), 0)  # the target itself then qualifies
+    # Relaxed by this much, the target itself qualifies, or else the origin.
+    enough = jnp.minimum(jnp.max(_excess(lines, target), axis=0, initial=0), jnp.max(-lines.offset, axis=0, initial=0))
+    high = jnp.where(empty, enough, 0)
 
     def unfinished(state):
         turn, low, high, *_ = state
         return (turn < _BISECTIONS) & jnp.any(high - low > roundings * high)
 
     def halve(state):
-        turn, low, high, point, last = state
+        turn, low, high, point, moved = state
         middle = 0.5 * (low + high)
         relaxed = lines._replace(offset=jnp.where(lines.real, lines.offset + middle, 0))
-        candidate, row = _incremental(target, relaxed)
-        fits = jnp.all(_excess(relaxed, candidate) <= _SLACK * _rounding(relaxed, candidate, target), axis=0)
+        candidate, moves = _incremental(target, relaxed)
+        fits = jnp.all(_excess(relaxed, candidate) <= _SLACK * _rounding(relaxed, candidate), axis=0)
         accept = fits & empty
         return (
             turn + 1,
             jnp.where(fits, low, middle),
             jnp.where(fits, middle, high),
             jnp.where(accept, candidate, point),
-            jnp.where(accept, row, last),
+            jnp.where(accept, moves, moved),
         )
 
     start = jnp.where(empty, target, point)
-    *_, point, last = jax.lax.while_loop(unfinished, halve, (0, low, high, start, last))
-    return point, last
+    *_, point, moved = jax.lax.while_loop(unfinished, halve, (0, low, high, start, moved))
+    return point, moved
 
 
-def _multipliers(target, lines: _Lines, last) -> Array:
-    """The multipliers of the unit lines at the projected point, from the row that last moved it.
+def _multipliers(target, lines: _Lines, point, moved) -> Array:
+    """Multipliers λ ≥ 0 of at most two unit lines with Σ λ n = target − point, for a projected point.
 
-    That row is active. If its line's interval cuts off the foot of the perpendicular, the row that cuts is active too;
-    among several through the same vertex the one is taken that leaves the first multiplier largest, hence not negative.
+    Only lines through the point can push. One that is aligned with the push does it alone; otherwise the nearest on
+    either side of it share the work. Every vertex has such a pair, however many lines meet there.
     """
     rows = lines.offset.shape[0]
     index = jnp.arange(rows).reshape((rows,) + (1,) * (lines.offset.ndim - 1))
-    first = index == last
-    nx, ny, offset = (jnp.sum(jnp.where(first, part, 0), axis=0) for part in (lines.nx, lines.ny, lines.offset))
-    beyond = nx * target[0] + ny * target[1] - offset
-    crossing, along = _crossings(lines, nx, ny, target[0] - beyond * nx, target[1] - beyond * ny)
-    low, high = _interval(crossing, along, lines.real & (along != 0))
-    t = jnp.where(high < 0, high, jnp.where(low > 0, low, 0))
-    cuts = (t != 0) & (along * t < 0) & (jnp.abs(crossing - t) <= _SLACK * jnp.finfo(t.dtype).eps * (1 + jnp.abs(t)))
-    slope = t * (lines.nx * nx + lines.ny * ny) / jnp.where(along != 0, along, 1)
-    remaining = jnp.where(cuts, beyond + slope, -jnp.inf)
-    best = jnp.max(remaining, axis=0, initial=-jnp.inf)
-    second = index == jnp.min(jnp.where(cuts & (remaining == best), index, rows), axis=0)
-    anything = last >= 0
-    lambda_first = jnp.where(jnp.any(second, axis=0), best, beyond)
-    lambda_second = -t / jnp.where(along != 0, along, 1)
-    return jnp.where(
-        first & anything, jnp.maximum(lambda_first, 0), jnp.where(second & anything, jnp.maximum(lambda_second, 0), 0)
-    )
+    push_x, push_y = target - point
+    along = lines.nx * push_x + lines.ny * push_y
+    across = lines.nx * push_y - lines.ny * push_x
+    touches = moved & lines.real & (_excess(lines, point) >= -_SLACK * _rounding(lines, point))
+    size = jnp.abs(push_x) + jnp.abs(push_y) + jnp.abs(point[0]) + jnp.abs(point[1])
+    noise = _SLACK * jnp.finfo(size.dtype).eps * size
+
+    def nearest(candidates):
+        best = jnp.max(jnp.where(candidates, along, -jnp.inf), axis=0, initial=-jnp.inf)
+        return index == jnp.min(jnp.where(candidates & (along == best), index, rows), axis=0)
+
+    def of(row, value):
+        return jnp.sum(jnp.where(row, value, 0), axis=0)
+
+    alone = nearest(touches & (jnp.abs(across) <= noise) & (along > 0))
+    one, other = nearest(touches & (across > noise)), nearest(touches & (across < -noise))
+    together = jnp.any(one, axis=0) & jnp.any(other, axis=0)
+    (ax, ay), (cx, cy) = ((of(row, lines.nx), of(row, lines.ny)) for row in (one, other))
+    sine, cosine = ax * cy - ay * cx, ax * cx + ay * cy
+    second = of(one, across) / jnp.where(together, sine, 1)
+    first = of(one, along) - second * cosine
+    pair = jnp.where(one, first, jnp.where(other, second, 0))
+    either = jnp.where(one | other, along, 0)
+    shared = jnp.where(together, pair, either)
+    return jnp.maximum(jnp.where(jnp.any(alone, axis=0), jnp.where(alone, along, 0), shared), 0)

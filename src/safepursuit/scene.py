@@ -1,10 +1,11 @@
 """What can be touched: four walls and round obstacles, and how layouts of them are drawn."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import tyro
 from jaxtyping import Array, Bool, Float, Key
 
 from safepursuit.geometry import length, unit
@@ -60,7 +61,7 @@ class Arena:
 
     half_extents: tuple[float, float] = (10.0, 10.0)
     """Half the arena's width and height [m]."""
-    obstacles: int = 2
+    obstacles: Annotated[int, tyro.conf.arg(prefix_name=False)] = 2
     """Number of discs, 0 to 16."""
     radius_range: tuple[float, float] = (0.3, 1.0)
     """Disc radii are uniform in this range [m]."""

@@ -70,6 +70,8 @@ class Shielded(NamedTuple):
     """‖control − nominal‖ in half-widths of the actuator box."""
     feasible: Flag
     """The program had a solution (always, by theorem 2)."""
+    residual: Scalar
+    """Largest amount [m] by which the program's answer exceeds a row: rounding, or the violation if infeasible."""
     clearance: Scalar
     """Distance [m] of the body from the nearest boundary before the step."""
     active: Bool[Array, "rows *batch"]
@@ -154,10 +156,34 @@ def filter(
         intervened=jnp.any(active, axis=0) | governed,
         correction=length(motion.to_unit_box(robot, control) - motion.to_unit_box(robot, nominal)),
         feasible=solution.violation <= 0,
+        residual=jnp.max(jnp.sum(rows.A * solution.u, axis=1) - rows.b, axis=0, initial=0),
         clearance=clearance,
         active=active,
         governed=governed,
         on_boundary=jnp.any(solution.active, axis=0) | governed,
+    )
+
+
+def unfiltered(
+    nominal: Control, pose: Pose, scene: Scene, *, robot: Unicycle, shield: Shield, governed: bool = False
+) -> Shielded:
+    """What happens without the program: the nominal control cut off at the actuator limits, and, if `governed`, slowed
+    by theorem 1. In the same terms as `filter`, so that the two can be compared."""
+    control = motion.limit(robot, nominal)
+    slowed, acted, clearance = govern(control, pose, scene, robot=robot, shield=shield)
+    none = jnp.zeros_like(acted)
+    control, acted = (slowed, acted) if governed else (control, none)
+    return Shielded(
+        control=control,
+        nominal=nominal,
+        intervened=acted,
+        correction=length(motion.to_unit_box(robot, control) - motion.to_unit_box(robot, nominal)),
+        feasible=~none,
+        residual=jnp.zeros_like(clearance),
+        clearance=clearance,
+        active=jnp.zeros((scene.radius.shape[0] + 4, *none.shape), bool),
+        governed=acted,
+        on_boundary=acted,
     )
 
 

@@ -30,7 +30,7 @@ from safepursuit.policy.gaussian import BoundedStd, Gaussian
 from safepursuit.policy.head import Head, Situation
 from safepursuit.policy.network import dense, orthogonal
 from safepursuit.robot import Unicycle
-from safepursuit.shapes import Flag, Keys, Rows, Scalar
+from safepursuit.shapes import Control, Flag, Keys, Rows, Scalar
 from safepursuit.shield import Shield, Shielded
 
 _GAIN_INPUTS = 4
@@ -135,15 +135,17 @@ class BarrierNetHead(Head):
     def execute(
         self, distribution: ProjectedGaussian, action: Float[Array, "2 *batch"], situation: Situation
     ) -> Shielded:
-        widest = 1.0 if self.disc_gain is not None else self.shield.gain
-        done = self._filter(motion.from_unit_box(self.robot, action), situation, widest)
+        done = self.project(motion.from_unit_box(self.robot, action), situation)
         # A step counts as an intervention if the mean or the sample was held by a barrier.
         return done._replace(intervened=done.intervened | distribution.mean.intervened)
+
+    def project(self, nominal: Control, situation: Situation) -> Shielded:
+        return self._filter(nominal, situation, 1.0 if self.disc_gain is not None else self.shield.gain)
 
     def deploy(self, distribution: ProjectedGaussian, situation: Situation) -> Shielded:
         return distribution.mean
 
-    def nominal(self, distribution: ProjectedGaussian) -> Float[Array, "2 *batch"]:
+    def nominal(self, distribution: ProjectedGaussian) -> Control:
         return distribution.mean.nominal
 
     def auxiliary_loss(self, distribution: ProjectedGaussian) -> Scalar:
@@ -152,7 +154,7 @@ class BarrierNetHead(Head):
     def lost_gradient(self, distribution: ProjectedGaussian) -> Flag:
         return distribution.mean.on_boundary
 
-    def _filter(self, nominal: Float[Array, "2 *batch"], situation: Situation, gains: Rows | float) -> Shielded:
+    def _filter(self, nominal: Control, situation: Situation, gains: Rows | float) -> Shielded:
         return safety.filter(
             nominal,
             situation.pose,

@@ -9,13 +9,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from safepursuit import robot as motion
-from safepursuit.geometry import length
+from safepursuit import shield as safety
 from safepursuit.policy.config import PolicyConfig
 from safepursuit.policy.head import Head, Situation
 from safepursuit.policy.network import dense, orthogonal
 from safepursuit.robot import Unicycle
-from safepursuit.scene import clearance
-from safepursuit.shapes import Flag, Keys, Scalar
+from safepursuit.shapes import Control, Flag, Keys, Scalar
 from safepursuit.shield import Shield, Shielded
 
 
@@ -73,12 +72,13 @@ class GaussianHead(Head):
     layer: eqx.nn.Linear
     spread: BoundedStd
     robot: Unicycle = eqx.field(static=True)
+    shield: Shield = eqx.field(static=True)
 
     @classmethod
     def create(
         cls, key: Key[Array, ""], features: int, config: PolicyConfig, robot: Unicycle, shield: Shield
     ) -> "GaussianHead":
-        return cls(orthogonal(key, features, 2, 0.01), BoundedStd.create(config), robot)
+        return cls(orthogonal(key, features, 2, 0.01), BoundedStd.create(config), robot, shield)
 
     def distribution(self, features: Float[Array, "features *batch"], situation: Situation) -> Gaussian:
         return Gaussian(dense(self.layer, features), self.spread())
@@ -96,12 +96,15 @@ class GaussianHead(Head):
         return self.spread()
 
     def execute(self, distribution: Gaussian, action: Float[Array, "2 *batch"], situation: Situation) -> Shielded:
-        return unshielded(self.robot, motion.from_unit_box(self.robot, action), situation)
+        return self.project(motion.from_unit_box(self.robot, action), situation)
+
+    def project(self, nominal: Control, situation: Situation) -> Shielded:
+        return safety.unfiltered(nominal, situation.pose, situation.scene, robot=self.robot, shield=self.shield)
 
     def deploy(self, distribution: Gaussian, situation: Situation) -> Shielded:
-        return unshielded(self.robot, self.nominal(distribution), situation)
+        return self.project(self.nominal(distribution), situation)
 
-    def nominal(self, distribution: Gaussian) -> Float[Array, "2 *batch"]:
+    def nominal(self, distribution: Gaussian) -> Control:
         return motion.from_unit_box(self.robot, distribution.mean)
 
     def auxiliary_loss(self, distribution: Gaussian) -> Scalar:
@@ -109,20 +112,3 @@ class GaussianHead(Head):
 
     def lost_gradient(self, distribution: Gaussian) -> Flag:
         return jnp.zeros(distribution.mean.shape[1:], bool)
-
-
-def unshielded(robot: Unicycle, nominal: Float[Array, "2 *batch"], situation: Situation) -> Shielded:
-    """The nominal control cut off at the actuator limits, in the shield's terms: nothing intervened."""
-    control = motion.limit(robot, nominal)
-    none = jnp.zeros(nominal.shape[1:], bool)
-    return Shielded(
-        control=control,
-        nominal=nominal,
-        intervened=none,
-        correction=length(motion.to_unit_box(robot, control) - motion.to_unit_box(robot, nominal)),
-        feasible=~none,
-        clearance=clearance(situation.scene, situation.pose[:2], robot.radius),
-        active=jnp.zeros((situation.scene.radius.shape[0] + 4, *nominal.shape[1:]), bool),
-        governed=none,
-        on_boundary=none,
-    )

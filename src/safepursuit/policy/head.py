@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Key
 from safepursuit.policy.config import PolicyConfig
 from safepursuit.robot import Unicycle
 from safepursuit.scene import Scene
-from safepursuit.shapes import Flag, Keys, Pose, Scalar
+from safepursuit.shapes import Control, Flag, Keys, Pose, Scalar
 from safepursuit.shield import Shield, Shielded
 
 
@@ -56,12 +56,16 @@ class Head(eqx.Module):
         """The control carried out in training for a sampled action."""
         raise NotImplementedError
 
+    def project(self, nominal: Control, situation: Situation) -> Shielded:
+        """The safety layer alone, as samples meet it in training."""
+        raise NotImplementedError
+
     def deploy(self, distribution: Any, situation: Situation) -> Shielded:
         """The control carried out by the trained, deterministic policy."""
         raise NotImplementedError
 
-    def nominal(self, distribution: Any) -> Float[Array, "2 *batch"]:
-        """The control (v, ω) the network asks for, before any safety layer."""
+    def nominal(self, distribution: Any) -> Control:
+        """The control the network asks for, before any safety layer."""
         raise NotImplementedError
 
     def auxiliary_loss(self, distribution: Any) -> Scalar:

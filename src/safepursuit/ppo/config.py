@@ -1,6 +1,6 @@
 """What a training run is made of: the learner's parameters, and the whole run's."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from safepursuit.game import Game
 from safepursuit.players import EVADERS
@@ -54,11 +54,9 @@ class TrainConfig:
     """Safety architecture; `safepursuit list methods` names them."""
     evader: str = "random"
     """Scripted opponent; `safepursuit list evaders` names them."""
-    obstacles: int = 2
-    """Number of discs in the arena, 0 to 16."""
-    timesteps: int = 2_000_000
+    timesteps: int = 1_000_000
     """Environment steps in all."""
-    num_envs: int = 1024
+    num_envs: int = 256
     """Games played side by side."""
     rollout_length: int = 64
     """Steps each game advances between two updates."""
@@ -74,7 +72,6 @@ class TrainConfig:
     ppo: PPOConfig = field(default_factory=PPOConfig)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "game", replace(self.game, arena=replace(self.game.arena, obstacles=self.obstacles)))
         if self.method not in HEADS:
             raise ValueError(f"unknown method {self.method!r}; known are {', '.join(HEADS)}.")
         if self.evader not in EVADERS:

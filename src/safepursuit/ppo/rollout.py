@@ -41,6 +41,7 @@ class Rollout(NamedTuple):
     intervened: Bool[Array, "time games"]
     correction: Float[Array, "time games"]
     feasible: Bool[Array, "time games"]
+    residual: Float[Array, "time games"]
     clearance: Float[Array, "time games"]
     lost_gradient: Bool[Array, "time games"]
     final_return: Float[Array, "time games"]
@@ -101,6 +102,7 @@ def play(policy: Policy, players: Players, starts: GameState, key: Key[Array, ""
             intervened=done.intervened,
             correction=done.correction,
             feasible=done.feasible,
+            residual=done.residual,
             clearance=done.clearance,
             lost_gradient=policy.head.lost_gradient(distribution),
             final_return=jnp.where(over, total, 0),

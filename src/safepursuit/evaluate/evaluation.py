@@ -1,0 +1,59 @@
+"""Judging a run: its policy, a suite of scenarios, an opponent, a deployment."""
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from safepursuit.evaluate import episodes as playing
+from safepursuit.evaluate import metrics, scenarios
+from safepursuit.evaluate.deployment import DEPLOYMENTS, Deployment
+from safepursuit.evaluate.episodes import Recording
+from safepursuit.evaluate.referee import Verdict
+from safepursuit.players import EVADERS
+from safepursuit.policy import Policy
+from safepursuit.ppo import TrainConfig
+
+
+class Evaluation(NamedTuple):
+    result: dict[str, Any]
+    """The contents of `evaluate --json`."""
+    recording: Recording
+    verdict: Verdict
+
+
+def evaluate(
+    policy: Policy,
+    config: TrainConfig,
+    *,
+    episodes: int,
+    suite: str = "standard",
+    evader: str | None = None,
+    obstacles: int | None = None,
+    seed: int = 0,
+    deployment: Deployment = "as-trained",
+) -> Evaluation:
+    """Play and judge; opponent and number of discs are those of the training unless given.
+
+    Raises ValueError for an unknown name or an impossible game.
+    """
+    evader = config.evader if evader is None else evader
+    if evader not in EVADERS:
+        raise ValueError(f"unknown evader {evader!r}; known are {', '.join(EVADERS)}.")
+    if deployment not in DEPLOYMENTS:
+        raise ValueError(f"unknown shield mode {deployment!r}; known are {', '.join(DEPLOYMENTS)}.")
+    game = config.game
+    if obstacles is not None:
+        game = replace(game, arena=replace(game.arena, obstacles=obstacles))
+    recording = playing.record(
+        policy, scenarios.draw(suite, game, seed, episodes), game, config.shield, evader, deployment
+    )
+    verdict = metrics.verdict(recording)
+    head = {
+        "method": config.method,
+        "shield": deployment,
+        "suite": suite,
+        "evader": evader,
+        "obstacles": game.arena.obstacles,
+        "seed": seed,
+        "deterministic": True,
+    }
+    return Evaluation(head | metrics.figures(recording, verdict), recording, verdict)

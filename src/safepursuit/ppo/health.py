@@ -1,0 +1,77 @@
+"""A rollout's metrics, under the names that CSV, TensorBoard and JSON share."""
+
+from statistics import median
+from time import perf_counter
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from safepursuit import robot as motion
+from safepursuit.policy import Policy, Situation, situation
+from safepursuit.ppo.config import TrainConfig
+from safepursuit.ppo.rollout import Players, Rollout
+from safepursuit.ppo.update import UpdateReport
+
+
+@jax.jit
+def rollout_metrics(rollout: Rollout) -> dict[str, Float[Array, ""]]:
+    """What happened in a rollout. Rates of episodes are over those that ended in it, and NaN if none did."""
+    over = rollout.terminated | rollout.truncated
+    episodes = jnp.sum(over)
+    each = jnp.where(episodes > 0, 1.0 / jnp.maximum(episodes, 1), jnp.nan)
+    captured_steps = jnp.sum(jnp.where(rollout.captured, rollout.final_length, 0))
+    captures = jnp.sum(rollout.captured)
+    contact = rollout.contact
+    hit = contact.wall | contact.obstacle | contact.robot
+    return {
+        "pursuit/episodes": episodes,
+        "pursuit/capture_rate": captures * each,
+        "pursuit/capture_time": jnp.where(captures > 0, captured_steps / jnp.maximum(captures, 1), jnp.nan),
+        "pursuit/return": jnp.sum(rollout.final_return) * each,
+        "pursuit/episode_length": jnp.sum(rollout.final_length) * each,
+        "safety/collisions": jnp.sum(hit),
+        "safety/collisions_wall": jnp.sum(contact.wall),
+        "safety/collisions_obstacle": jnp.sum(contact.obstacle),
+        "safety/collisions_robot": jnp.sum(contact.robot),
+        "safety/min_clearance": jnp.min(rollout.clearance),
+        "qp/intervention_rate": jnp.mean(rollout.intervened),
+        "qp/correction": jnp.mean(rollout.correction),
+        "qp/infeasible_rate": jnp.mean(~rollout.feasible),
+        "qp/residual": jnp.max(rollout.residual),
+        "qp/zero_gradient_share": jnp.mean(rollout.lost_gradient),
+    }
+
+
+def update_metrics(report: UpdateReport, policy: Policy, rate: float) -> dict[str, float]:
+    """What an update did."""
+    std_v, std_omega = policy.head.std()
+    terms = {f"ppo/{name}": float(value) for name, value in report.terms._asdict().items()}
+    return terms | {
+        "ppo/explained_variance": float(report.explained_variance),
+        "ppo/grad_norm": float(report.grad_norm),
+        "ppo/gradient_steps": float(report.gradient_steps),
+        "ppo/learning_rate": rate,
+        "ppo/std_v": float(std_v),
+        "ppo/std_omega": float(std_omega),
+    }
+
+
+def safety_layer_time(policy: Policy, action: Float[Array, "2 games"], players: Players, config: TrainConfig) -> float:
+    """Microseconds the safety layer takes for one control: rows, program and governor, in a batch of all games.
+
+    The median of five calls on the states the games are in now. In training the layer is fused into a larger program;
+    this is what it costs by itself, dispatch included, so that a single game pays the full overhead of a call.
+    """
+    nominal = motion.from_unit_box(config.game.robot, action)
+    times = []
+    for _ in range(6):
+        start = perf_counter()
+        _safety_layer(policy, nominal, situation(players.state)).block_until_ready()
+        times.append(perf_counter() - start)
+    return 1e6 * median(times[1:]) / action.shape[-1]
+
+
+@jax.jit
+def _safety_layer(policy: Policy, nominal: Float[Array, "2 games"], where: Situation) -> Float[Array, "2 games"]:
+    return policy.head.project(nominal, where).control

@@ -1,0 +1,157 @@
+"""Pictures of a run: how it learned, and how it plays."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Circle, Rectangle
+
+from safepursuit.evaluate.episodes import Recording
+
+PURSUER, EVADER, BARRIER, DISC = "#1f5fa8", "#d1731a", "#c2185b", "#b9bec5"
+
+_CURVES: tuple[tuple[str, tuple[tuple[str, str], ...], str], ...] = (
+    ("Captured episodes", (("pursuit/capture_rate", ""),), "share"),
+    ("Return of an episode", (("pursuit/return", ""),), ""),
+    ("Capture time", (("pursuit/capture_time", ""),), "steps"),
+    ("Own collisions in a rollout", (("safety/collisions", ""),), "steps"),
+    ("Safety layer", (("qp/intervention_rate", "intervention"), ("qp/zero_gradient_share", "gradient lost")), "share"),
+    ("Correction", (("qp/correction", ""),), "half-widths"),
+    ("Infeasible programs", (("qp/infeasible_rate", ""),), "share"),
+    ("Safety layer, time per control", (("qp/time_us", ""),), "µs"),
+    ("Losses", (("ppo/policy_loss", "policy"), ("ppo/value_loss", "value")), ""),
+    ("KL divergence", (("ppo/kl", ""),), ""),
+    ("Exploration", (("ppo/std_v", "speed"), ("ppo/std_omega", "turn rate")), "std, half-widths"),
+    ("Speed", (("time/steps_per_second", ""),), "steps/s"),
+)
+
+_STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "figure.dpi": 100,
+    "savefig.dpi": 150,
+}
+
+
+def learning_curves(rows: Sequence[dict[str, float]], title: str, file: Path) -> None:
+    """Twelve curves over the environment steps, from the rows of metrics.csv."""
+    if not rows:
+        raise ValueError("there are no metrics to draw: the run has not finished an iteration.")
+    steps = np.array([row["steps"] for row in rows]) / 1e6
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(13, 9), layout="constrained")
+        figure.suptitle(title, fontsize=13, fontweight="bold", x=0.01, ha="left")
+        for axes, (name, curves, unit) in zip(figure.subplots(3, 4).flat, _CURVES, strict=True):
+            _curve(axes, rows, steps, curves)
+            axes.set_title(name)
+            axes.set_ylabel(unit)
+            axes.set_xlim(0, steps[-1] * 1.02)
+            _limits(axes, [key for key, _ in curves])
+        for axes in figure.axes[-4:]:
+            axes.set_xlabel("million steps")
+        figure.savefig(file)
+
+
+def _curve(axes: Axes, rows: Sequence[dict[str, float]], steps: np.ndarray, curves: tuple) -> None:
+    for (name, label), colour in zip(curves, (PURSUER, EVADER), strict=False):
+        values = np.array([row.get(name, np.nan) for row in rows])
+        known = np.isfinite(values)
+        axes.plot(steps[known], values[known], color=colour, lw=0.8, alpha=0.35)
+        axes.plot(steps[known], _smoothed(values[known]), color=colour, lw=1.8, label=label or None)
+    if any(label for _, label in curves):
+        axes.legend(frameon=False, loc="best")
+
+
+def _limits(axes: Axes, names: list[str]) -> None:
+    low, high = axes.get_ylim()
+    if "pursuit/capture_rate" in names:
+        axes.set_ylim(-0.03, 1.05)
+    elif "ppo/policy_loss" not in names and "pursuit/return" not in names:
+        axes.set_ylim(0, high if high > 0 else 1)
+    if high - low < 1e-12:
+        axes.set_ylim(0, 1)
+
+
+def _smoothed(values: np.ndarray) -> np.ndarray:
+    """A running mean over a twentieth of the curve."""
+    width = max(1, len(values) // 20)
+    total = np.cumsum(np.concatenate([[0.0], values]))
+    index = np.arange(1, len(values) + 1)
+    first = np.maximum(0, index - width)
+    return (total[index] - total[first]) / (index - first)
+
+
+def trajectories(recording: Recording, title: str, file: Path, episodes: Sequence[int]) -> None:
+    """A page of episodes from above: arena, discs, both paths, where it ended, and where a barrier was active."""
+    columns = min(3, len(episodes))
+    lines = -(-len(episodes) // columns)
+    with mpl.rc_context(_STYLE | {"axes.grid": False}):
+        figure = Figure(figsize=(4.2 * columns, 4.4 * lines + 0.9), layout="constrained")
+        figure.suptitle(title, fontsize=13, fontweight="bold", x=0.01, ha="left")
+        panels = figure.subplots(lines, columns, squeeze=False).flat
+        for axes, episode in zip(panels, episodes, strict=False):
+            _arena(axes, recording, episode)
+            _episode(axes, recording, episode)
+        for axes in list(panels)[len(episodes) :]:
+            axes.set_axis_off()
+        figure.legend(handles=_legend(), loc="outside lower center", ncols=6, frameon=False)
+        figure.savefig(file)
+
+
+def _arena(axes: Axes, recording: Recording, episode: int) -> None:
+    half_x, half_y = recording.game.arena.half_extents
+    axes.add_patch(Rectangle((-half_x, -half_y), 2 * half_x, 2 * half_y, fill=False, lw=1.6, ec="#3c4043"))
+    for x, y, radius in recording.discs[episode]:
+        if np.isfinite(radius):
+            axes.add_patch(Circle((x, y), radius, fc=DISC, ec="#7d848c", lw=0.8))
+    axes.set(xlim=(-1.03 * half_x, 1.03 * half_x), ylim=(-1.03 * half_y, 1.03 * half_y), aspect="equal")
+    axes.set(xticks=[-half_x, 0, half_x], yticks=[-half_y, 0, half_y])
+    for side in axes.spines.values():
+        side.set_visible(False)
+    axes.tick_params(length=0, labelsize=7, colors="#7d848c")
+
+
+def _episode(axes: Axes, recording: Recording, episode: int) -> None:
+    length = int(recording.length[episode])
+    for poses, colour in ((recording.evader, EVADER), (recording.pursuer, PURSUER)):
+        path = poses[episode, : length + 1, :2]
+        pieces = np.stack([path[:-1], path[1:]], axis=1)
+        fade = np.clip(np.linspace(0.25, 1, len(pieces)), 0, 1)
+        axes.add_collection(LineCollection(list(pieces), colors=colour, alpha=fade, linewidths=1.5))
+        axes.plot(*path[0], marker="o", ms=5, mfc="white", mec=colour, mew=1.3)
+        axes.add_patch(Circle(tuple(path[-1]), recording.game.robot.radius, fc=colour, ec="white", lw=0.5, zorder=4))
+    held = recording.pursuer[episode, :length][recording.intervened[episode, :length]]
+    axes.scatter(held[:, 0], held[:, 1], s=9, color=BARRIER, zorder=3, linewidths=0)
+    outcome = str(recording.outcome[episode])
+    time = length * recording.game.robot.dt
+    if outcome == "capture":
+        x, y, _ = recording.evader[episode, length]
+        radius = recording.game.capture_radius
+        axes.add_patch(Circle((x, y), radius, fill=False, ec="#2e7d32", lw=1.4, ls=(0, (3, 2)), zorder=5))
+    words = {"capture": f"captured after {time:.1f} s", "timeout": f"not captured in {time:.0f} s"}
+    share = recording.intervened[episode, :length].mean()
+    axes.set_title(f"{words.get(outcome, f'collided after {time:.1f} s')} · barrier active {share:.1%}", fontsize=9)
+
+
+def _legend() -> list[Line2D]:
+    dot = {"marker": "o", "ls": ""}
+    return [
+        Line2D([], [], color=PURSUER, lw=2, label="pursuer"),
+        Line2D([], [], color=EVADER, lw=2, label="evader"),
+        Line2D([], [], mfc="white", mec="#3c4043", ms=5, label="start", **dot),
+        Line2D([], [], color=BARRIER, ms=4, label="barrier active", **dot),
+        Line2D([], [], mfc="none", mec="#2e7d32", ms=10, label="capture radius", **dot),
+        Line2D([], [], color=DISC, ms=9, label="disc", **dot),
+    ]

@@ -1,0 +1,49 @@
+"""Evaluations as tables."""
+
+from typing import Any
+
+from rich.table import Table
+
+
+def evaluation_table(result: dict[str, Any]) -> Table:
+    """The figures of one evaluation, with their intervals."""
+    table = Table(
+        title=f"{result['method']} against {result['evader']}, {result['obstacles']} obstacles: "
+        f"{result['episodes']:,} held-out episodes, {result['steps']:,} steps",
+        title_justify="left",
+        title_style="bold",
+    )
+    table.add_column("")
+    table.add_column("value", justify="right")
+    table.add_column("95 % interval", justify="right")
+    for name, value, interval in evaluation_rows(result):
+        table.add_row(name, value, interval)
+    return table
+
+
+def evaluation_rows(result: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """(what, value, interval) as text, in the order in which they are shown."""
+    capture, clean, collision = result["capture"], result["capture_without_collision"], result["collision"]
+    time, by = result["capture_time"], result["collision"]["by"]
+    kinds = ", ".join(f"{by[kind]} {kind}" for kind in ("wall", "obstacle", "robot"))
+    return [
+        ("capture", f"{capture['rate']:.2%}", f"{capture['low']:.2%} – {capture['high']:.2%} (Wilson)"),
+        ("capture without collision", f"{clean['rate']:.2%}", f"{clean['low']:.2%} – {clean['high']:.2%} (Wilson)"),
+        ("capture time, mean", _seconds(time["mean"]), ""),
+        ("capture time, median", _seconds(time["median"]), ""),
+        ("restricted mean time", _seconds(time["restricted_mean"]), ""),
+        (
+            "episodes with an own collision",
+            f"{collision['count']} ({kinds})",
+            f"{collision['low']:.2%} – {collision['high']:.2%} (Clopper–Pearson)",
+        ),
+        ("least clearance", f"{1000 * result['min_clearance']:.3f} mm", ""),
+        ("intervention", f"{result['intervention_rate']:.2%} of steps", ""),
+        ("mean correction", f"{result['mean_correction']:.4f} half-widths", ""),
+        ("infeasible programs", f"{result['infeasible_rate']:.2%} of steps", ""),
+        ("gradient lost at the mean", f"{result['zero_gradient_share']:.2%} of steps", ""),
+    ]
+
+
+def _seconds(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f} s"

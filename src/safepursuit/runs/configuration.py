@@ -1,0 +1,86 @@
+"""Configuration files over dataclasses: defaults < file, every key checked."""
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+T = TypeVar("T")
+
+
+class ConfigurationError(ValueError):
+    """A configuration file that cannot be used; the message is one sentence for the user."""
+
+
+def load(defaults: T, file: Path) -> T:
+    """The dataclass `defaults` with the values of a YAML file laid over it.
+
+    Raises ConfigurationError for a missing or malformed file, an unknown key (naming the nearest one) or a value of the
+    wrong type, and ValueError where the dataclass itself refuses a value.
+    """
+    try:
+        content = OmegaConf.to_container(OmegaConf.load(file), resolve=True)
+    except FileNotFoundError:
+        raise ConfigurationError(f"configuration file {file} does not exist.") from None
+    except (OSError, YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigurationError(f"configuration file {file} cannot be read: {reason}.") from None
+    if not isinstance(content, Mapping):
+        raise ConfigurationError(f"configuration file {file} must hold keys and values.")
+    return _overlay(defaults, content, str(file), "")
+
+
+def dump(config: Any) -> str:
+    """The configuration as YAML, as `load` reads it."""
+    return OmegaConf.to_yaml(OmegaConf.create(_plain(dataclasses.asdict(config))))
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """A suggestion clause such as “; did you mean 'seed'?”, empty if nothing is near."""
+    match = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"; did you mean {match[0]!r}?" if match else ""
+
+
+def _overlay(config: T, values: Mapping, source: str, prefix: str) -> T:
+    fields = {field.name for field in dataclasses.fields(config)}  # type: ignore[arg-type]
+    changes: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if key not in fields:
+            hint = nearest(str(key), sorted(fields)) or f"; known are {', '.join(sorted(fields))}."
+            raise ConfigurationError(f"{source}: unknown key {name!r}{hint}")
+        current = getattr(config, key)
+        if dataclasses.is_dataclass(current):
+            if not isinstance(value, Mapping):
+                raise ConfigurationError(f"{source}: {name} must hold keys and values, not {value!r}.")
+            changes[key] = _overlay(current, value, source, f"{name}.")
+        else:
+            changes[key] = _converted(value, current, source, name)
+    return dataclasses.replace(config, **changes)  # type: ignore[type-var]
+
+
+def _converted(value: Any, current: Any, source: str, name: str) -> Any:
+    """`value` in the type of the default it replaces."""
+    kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "a word", tuple: "a list"}
+    kind = type(current)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind is int and isinstance(value, float) and value.is_integer():
+        return int(value)
+    if kind is tuple and isinstance(value, list):
+        like = list(current) + [current[-1]] * (len(value) - len(current))
+        return tuple(_converted(one, default, source, name) for one, default in zip(value, like, strict=False))
+    if type(value) is not kind:
+        raise ConfigurationError(f"{source}: {name} must be {kinds.get(kind, kind.__name__)}, not {value!r}.")
+    return value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,113 @@
+"""The run folder: one place for everything a run leaves behind."""
+
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = ("safepursuit", "jax", "jaxlib", "equinox", "optax", "orbax-checkpoint", "numpy", "scipy")
+
+
+class RunFolderError(ValueError):
+    """A run folder that cannot be used; the message is one sentence for the user."""
+
+
+class RunFolder:
+    """Paths and small files of one run.
+
+    config.yaml, command.txt, provenance.json, metrics.csv, tensorboard/, checkpoints/, evaluations/, figures/,
+    summary.json.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.yaml"
+        self.metrics = path / "metrics.csv"
+        self.tensorboard = path / "tensorboard"
+        self.checkpoints = path / "checkpoints"
+        self.evaluations = path / "evaluations"
+        self.figures = path / "figures"
+        self.summary = path / "summary.json"
+
+    @classmethod
+    def create(cls, path: Path, config: str, command: list[str]) -> "RunFolder":
+        """Start a run. Raises RunFolderError where the folder already holds something: nothing is overwritten."""
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise RunFolderError(
+                f"{path} already exists and is not empty: choose another --run-dir, or go on with "
+                f"'safepursuit resume {path}'."
+            )
+        run = cls(path)
+        try:
+            for folder in (run.checkpoints, run.evaluations, run.figures):
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunFolderError(f"run folder {path} cannot be created: {error.strerror}.") from None
+        run.config.write_text(config, encoding="utf-8")
+        (path / "command.txt").write_text(shlex.join(command) + "\n", encoding="utf-8")
+        write_json(path / "provenance.json", provenance())
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> "RunFolder":
+        """An existing run. Raises RunFolderError where there is none."""
+        run = cls(path)
+        if not path.is_dir():
+            raise RunFolderError(f"run folder {path} does not exist.")
+        if not run.config.is_file():
+            raise RunFolderError(f"{path} is not a run folder: it has no config.yaml.")
+        return run
+
+
+def write_json(file: Path, content: Any) -> None:
+    """Write a JSON file in one step, so that a reader never sees half of it. Creates the folder if need be."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_text(file, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_text(file: Path, content: str) -> None:
+    """Write a small text file in one step."""
+    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    partial.write_text(content, encoding="utf-8")
+    os.replace(partial, file)
+
+
+def provenance() -> dict[str, Any]:
+    """Versions, commit and machine: what it takes to repeat a run."""
+    import jax  # late, because asking for devices starts the back end
+
+    return {
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "device": jax.devices()[0].device_kind,
+        "commit": _commit(),
+        "packages": {name: _version(name) for name in _PACKAGES},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """The commit of the source tree this package runs from, with “+changes” if it was edited; None outside git."""
+    here = Path(__file__).resolve().parent
+    try:
+        run = [["git", "rev-parse", "HEAD"], ["git", "status", "--porcelain", "--untracked-files=no"]]
+        commit, status = (
+            subprocess.run(one, cwd=here, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+            for one in run
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return commit + ("+changes" if status else "")

@@ -1,0 +1,68 @@
+"""The metric log of a run: one row an iteration, in metrics.csv and in TensorBoard, under the same names."""
+
+import csv
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+from tensorboardX import SummaryWriter
+
+from safepursuit.runs.folder import RunFolder, write_text
+
+Metrics = Mapping[str, float]
+
+
+class MetricsLog:
+    """Appends rows to `metrics.csv` and to TensorBoard; every row is on disk when `write` returns."""
+
+    def __init__(self, run: RunFolder, after_iteration: int = 0) -> None:
+        """Go on after this iteration: rows beyond it (from work lost in a crash) are dropped."""
+        self._file = run.metrics
+        kept = [row for row in read_metrics(run) if row["iteration"] <= after_iteration]
+        if run.metrics.exists():
+            _rewrite(run.metrics, kept)
+        purge = int(kept[-1]["steps"]) + 1 if kept else None
+        self._board = SummaryWriter(str(run.tensorboard), purge_step=purge, write_to_disk=True)
+
+    def write(self, metrics: Metrics) -> None:
+        """One iteration's metrics; `iteration` and `steps` must be among them."""
+        new = not self._file.exists()
+        with self._file.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, fieldnames=list(metrics))
+            if new:
+                writer.writeheader()
+            writer.writerow(metrics)
+        step = int(metrics["steps"])
+        for name, value in metrics.items():
+            if "/" in name and math.isfinite(value):  # a rate without episodes has no point on the curve
+                self._board.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        self._board.close()
+
+
+def read_metrics(run: RunFolder) -> list[dict[str, float]]:
+    """All complete rows of a run's metrics.csv, oldest first; an empty list where there is none."""
+    if not run.metrics.exists():
+        return []
+    with run.metrics.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        width = len(reader.fieldnames or ())
+        return [
+            {name: float(value) for name, value in row.items()}
+            for row in reader
+            if len(row) == width and all(value not in (None, "") for value in row.values())
+        ]
+
+
+def _rewrite(file: Path, rows: list[dict[str, float]]) -> None:
+    if not rows:
+        file.unlink()
+        return
+    lines = [",".join(rows[0])]
+    lines += [",".join(_number(value) for value in row.values()) for row in rows]
+    write_text(file, "\n".join(lines) + "\n")
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
