@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -148,22 +149,23 @@ def _assemble(parts: list, starts: GameState, game: Game) -> Recording:
     )
 
 
-def save(recording: Recording, file: str) -> None:
+def save(recording: Recording, file: Path) -> None:
     """Write a recording as .npz: all that is needed to judge it with one's own code (docs/evaluation.md)."""
     game = recording.game
-    np.savez_compressed(
-        file,
-        pursuer=recording.pursuer,
-        evader=recording.evader,
-        pursuer_control=recording.pursuer_control,
-        evader_control=recording.evader_control,
-        pursuer_nominal=recording.pursuer_nominal,
-        discs=recording.discs,
-        half_extents=np.asarray(game.arena.half_extents, np.float64),
-        robot_radius=np.float64(game.robot.radius),
-        capture_radius=np.float64(game.capture_radius),
-        dt=np.float64(game.robot.dt),
-        integrator=np.asarray(game.robot.integrator),
-        length=recording.length,
-        outcome=recording.outcome,
-    )
+    with file.open("wb") as stream:  # an open file keeps NumPy from adding a suffix of its own
+        np.savez_compressed(
+            stream,
+            pursuer=recording.pursuer,
+            evader=recording.evader,
+            pursuer_control=recording.pursuer_control,
+            evader_control=recording.evader_control,
+            pursuer_nominal=recording.pursuer_nominal,
+            discs=recording.discs,
+            half_extents=np.asarray(game.arena.half_extents, np.float64),
+            robot_radius=np.float64(game.robot.radius),
+            capture_radius=np.float64(game.capture_radius),
+            dt=np.float64(game.robot.dt),
+            integrator=np.asarray(game.robot.integrator),
+            length=recording.length,
+            outcome=recording.outcome,
+        )

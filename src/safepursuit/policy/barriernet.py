@@ -73,7 +73,10 @@ class GainHead(eqx.Module):
 
 
 class BarrierNetHead(Head):
-    """See the module's text. Convention: the log-probability is that of the sample before its projection."""
+    """BarrierNet: a Gaussian centred on the mean projected by the quadratic program, class-K gains learned.
+
+    See the module's text. Convention: the log-probability is that of the sample before its projection.
+    """
 
     layer: eqx.nn.Linear
     spread: BoundedStd

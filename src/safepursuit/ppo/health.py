@@ -15,8 +15,11 @@ from safepursuit.ppo.update import UpdateReport
 
 
 @jax.jit
-def rollout_metrics(rollout: Rollout) -> dict[str, Float[Array, ""]]:
-    """What happened in a rollout. Rates of episodes are over those that ended in it, and NaN if none did."""
+def rollout_metrics(rollout: Rollout, dt: float | Float[Array, ""]) -> dict[str, Float[Array, ""]]:
+    """What happened in a rollout of steps of `dt` seconds.
+
+    Rates of episodes are over those that ended in it, and NaN if none did.
+    """
     over = rollout.terminated | rollout.truncated
     episodes = jnp.sum(over)
     each = jnp.where(episodes > 0, 1.0 / jnp.maximum(episodes, 1), jnp.nan)
@@ -27,7 +30,7 @@ def rollout_metrics(rollout: Rollout) -> dict[str, Float[Array, ""]]:
     return {
         "pursuit/episodes": episodes,
         "pursuit/capture_rate": captures * each,
-        "pursuit/capture_time": jnp.where(captures > 0, captured_steps / jnp.maximum(captures, 1), jnp.nan),
+        "pursuit/capture_time": jnp.where(captures > 0, dt * captured_steps / jnp.maximum(captures, 1), jnp.nan),
         "pursuit/return": jnp.sum(rollout.final_return) * each,
         "pursuit/episode_length": jnp.sum(rollout.final_length) * each,
         "safety/collisions": jnp.sum(hit),

@@ -21,6 +21,7 @@ class Players(NamedTuple):
 
     state: GameState
     episode_return: Float[Array, "games"]
+    episode_steps: Int[Array, "games"]
 
 
 class Rollout(NamedTuple):
@@ -61,6 +62,14 @@ def evader_control(key: Keys, state: GameState, config: TrainConfig) -> Control:
     ).control
 
 
+def join_games(key: Key[Array, ""], config: TrainConfig) -> Players:
+    """The games as a training finds them: each at a random age, so that their time-outs do not fall together."""
+    start_key, age_key = jax.random.split(key)
+    states = rules.initial(start_key, config.game, config.num_envs)
+    age = jax.random.randint(age_key, (config.num_envs,), 0, config.game.horizon)
+    return Players(states._replace(step=age), jnp.zeros(config.num_envs), jnp.zeros(config.num_envs, jnp.int32))
+
+
 def fresh_starts(key: Key[Array, ""], config: TrainConfig) -> GameState:
     """The starts a rollout may need, drawn at once: random numbers for a layout are too dear to draw at every step."""
     return rules.initial(key, config.game, max(64, config.num_envs * config.rollout_length // 32))
@@ -87,6 +96,7 @@ def play(policy: Policy, players: Players, starts: GameState, key: Key[Array, ""
         reward = rules.reward(state, outcome, config.game)
         over = outcome.terminated | outcome.truncated
         total = players.episode_return + reward
+        steps = players.episode_steps + 1
         record = Rollout(
             observation=observation,
             situation=where,
@@ -106,11 +116,11 @@ def play(policy: Policy, players: Players, starts: GameState, key: Key[Array, ""
             clearance=done.clearance,
             lost_gradient=policy.head.lost_gradient(distribution),
             final_return=jnp.where(over, total, 0),
-            final_length=jnp.where(over, outcome.state.step, 0),
+            final_length=jnp.where(over, steps, 0),
         )
         index = (used + jnp.cumsum(over) - 1) % pool
         following = jax.tree.map(lambda new, old: jnp.where(over, new[..., index], old), starts, outcome.state)
-        return (Players(following, jnp.where(over, 0, total)), used + jnp.sum(over)), record
+        return (Players(following, jnp.where(over, 0, total), jnp.where(over, 0, steps)), used + jnp.sum(over)), record
 
     keys = jax.random.split(key, config.rollout_length)
     (players, _), rollout = jax.lax.scan(advance, (players, jnp.asarray(0)), keys)

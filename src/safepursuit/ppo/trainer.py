@@ -11,11 +11,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from safepursuit import game as rules
 from safepursuit.policy import Policy, build_policy
 from safepursuit.ppo.config import TrainConfig
 from safepursuit.ppo.health import rollout_metrics, safety_layer_time, update_metrics
-from safepursuit.ppo.rollout import Players, Rollout, fresh_starts, play
+from safepursuit.ppo.rollout import Players, Rollout, fresh_starts, join_games, play
 from safepursuit.ppo.update import UpdateReport, learning_rate, optimiser, trainable, update
 from safepursuit.runs import checkpoint, configuration
 from safepursuit.runs.folder import RunFolder, write_json
@@ -184,7 +183,7 @@ class BarrierNetTrainer:
         progress_rate = self._rate()
         rollout = self.collect_rollout()
         report = self.update(rollout)
-        values = {name: float(value) for name, value in rollout_metrics(rollout).items()}
+        values = {name: float(value) for name, value in rollout_metrics(rollout, self.config.game.robot.dt).items()}
         learned = update_metrics(report, self.policy, progress_rate)
         _check_finite(learned, self.policy)
         elapsed = time.perf_counter() - start
@@ -220,11 +219,10 @@ def load_config(run: RunFolder) -> TrainConfig:
 def _initial_state(config: TrainConfig) -> TrainingState:
     policy_key, start_key, key = jax.random.split(jax.random.key(config.seed), 3)
     policy = build_policy(policy_key, config.method, config.policy, config.game.robot, config.shield)
-    starts = rules.initial(start_key, config.game, config.num_envs)
     return TrainingState(
         policy=policy,
         optimiser=optimiser(config.ppo).init(eqx.filter(policy, trainable(policy))),
-        players=Players(starts, jnp.zeros(config.num_envs)),
+        players=join_games(start_key, config),
         key=key,
         iteration=0,
         steps=0,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -18,7 +19,7 @@ PURSUER, EVADER, BARRIER, DISC = "#1f5fa8", "#d1731a", "#c2185b", "#b9bec5"
 _CURVES: tuple[tuple[str, tuple[tuple[str, str], ...], str], ...] = (
     ("Captured episodes", (("pursuit/capture_rate", ""),), "share"),
     ("Return of an episode", (("pursuit/return", ""),), ""),
-    ("Capture time", (("pursuit/capture_time", ""),), "steps"),
+    ("Capture time", (("pursuit/capture_time", ""),), "s"),
     ("Own collisions in a rollout", (("safety/collisions", ""),), "steps"),
     ("Safety layer", (("qp/intervention_rate", "intervention"), ("qp/zero_gradient_share", "gradient lost")), "share"),
     ("Correction", (("qp/correction", ""),), "half-widths"),
@@ -30,7 +31,7 @@ _CURVES: tuple[tuple[str, tuple[tuple[str, str], ...], str], ...] = (
     ("Speed", (("time/steps_per_second", ""),), "steps/s"),
 )
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "axes.titlesize": 10,
@@ -75,13 +76,13 @@ def _curve(axes: Axes, rows: Sequence[dict[str, float]], steps: np.ndarray, curv
 
 
 def _limits(axes: Axes, names: list[str]) -> None:
-    low, high = axes.get_ylim()
+    _, high = axes.get_ylim()
     if "pursuit/capture_rate" in names:
         axes.set_ylim(-0.03, 1.05)
     elif "ppo/policy_loss" not in names and "pursuit/return" not in names:
-        axes.set_ylim(0, high if high > 0 else 1)
-    if high - low < 1e-12:
-        axes.set_ylim(0, 1)
+        axes.set_ylim(0, high)
+    if not any(np.any(line.get_ydata()) for line in axes.lines):  # nothing but zeros: show them above the axis
+        axes.set_ylim(-0.05, 1)
 
 
 def _smoothed(values: np.ndarray) -> np.ndarray:
@@ -146,7 +147,7 @@ def _episode(axes: Axes, recording: Recording, episode: int) -> None:
 
 
 def _legend() -> list[Line2D]:
-    dot = {"marker": "o", "ls": ""}
+    dot: dict[str, Any] = {"marker": "o", "ls": ""}
     return [
         Line2D([], [], color=PURSUER, lw=2, label="pursuer"),
         Line2D([], [], color=EVADER, lw=2, label="evader"),

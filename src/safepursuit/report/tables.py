@@ -12,6 +12,8 @@ def evaluation_table(result: dict[str, Any]) -> Table:
         f"{result['episodes']:,} held-out episodes, {result['steps']:,} steps",
         title_justify="left",
         title_style="bold",
+        caption="intervals: Wilson for capture, Clopper–Pearson for collisions; judged by the referee",
+        caption_justify="left",
     )
     table.add_column("")
     table.add_column("value", justify="right")
@@ -27,15 +29,15 @@ def evaluation_rows(result: dict[str, Any]) -> list[tuple[str, str, str]]:
     time, by = result["capture_time"], result["collision"]["by"]
     kinds = ", ".join(f"{by[kind]} {kind}" for kind in ("wall", "obstacle", "robot"))
     return [
-        ("capture", f"{capture['rate']:.2%}", f"{capture['low']:.2%} – {capture['high']:.2%} (Wilson)"),
-        ("capture without collision", f"{clean['rate']:.2%}", f"{clean['low']:.2%} – {clean['high']:.2%} (Wilson)"),
+        ("capture", f"{capture['rate']:.2%}", f"{capture['low']:.2%} – {capture['high']:.2%}"),
+        ("capture without collision", f"{clean['rate']:.2%}", f"{clean['low']:.2%} – {clean['high']:.2%}"),
         ("capture time, mean", _seconds(time["mean"]), ""),
         ("capture time, median", _seconds(time["median"]), ""),
         ("restricted mean time", _seconds(time["restricted_mean"]), ""),
         (
-            "episodes with an own collision",
+            "own collisions (episodes)",
             f"{collision['count']} ({kinds})",
-            f"{collision['low']:.2%} – {collision['high']:.2%} (Clopper–Pearson)",
+            f"{collision['low']:.2%} – {collision['high']:.2%}",
         ),
         ("least clearance", f"{1000 * result['min_clearance']:.3f} mm", ""),
         ("intervention", f"{result['intervention_rate']:.2%} of steps", ""),

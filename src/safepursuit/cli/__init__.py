@@ -1,0 +1,124 @@
+"""The command line: `safepursuit train | resume | evaluate | list | doctor`.
+
+Exit status 0 on success, 2 for a usage error, 1 otherwise; errors are one sentence on stderr, without a traceback
+unless --debug is given.
+"""
+
+import contextlib
+import io
+import re
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from safepursuit import __version__
+from safepursuit.cli.information import Doctor, List
+from safepursuit.cli.judging import Evaluate
+from safepursuit.cli.training import Resume, Train
+from safepursuit.cli.usage import UsageError
+from safepursuit.ppo import TrainConfig
+from safepursuit.ppo.trainer import NotFiniteError
+from safepursuit.runs import configuration
+from safepursuit.runs.checkpoint import CheckpointError
+from safepursuit.runs.configuration import ConfigurationError, nearest
+from safepursuit.runs.folder import RunFolderError
+
+COMMANDS: dict[str, type[Any]] = {
+    "train": Train,
+    "resume": Resume,
+    "evaluate": Evaluate,
+    "list": List,
+    "doctor": Doctor,
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    words = sys.argv[1:] if arguments is None else arguments
+    console = Console()
+    debug = "--debug" in words
+    try:
+        command = _parse(words)
+        if command is not None:
+            command.run(console)
+    except UsageError as error:
+        return _fail(error, 2)
+    except (ConfigurationError, RunFolderError, CheckpointError, NotFiniteError, ValueError, OSError) as error:
+        if debug:
+            raise
+        usage = isinstance(error, ConfigurationError | RunFolderError) or type(error) is ValueError
+        return _fail(error, 2 if usage else 1)
+    except KeyboardInterrupt:
+        return _fail("interrupted.", 1)
+    return 0
+
+
+def _fail(message: object, status: int) -> int:
+    sentence = " ".join(str(message).split())
+    print(f"safepursuit: {sentence[0].lower() + sentence[1:] if sentence[:1].isupper() else sentence}", file=sys.stderr)
+    return status
+
+
+def _parse(words: list[str]) -> Any:
+    """The command that was asked for; None if it was only help. Raises UsageError."""
+    if not words or words[0] in ("-h", "--help"):
+        _print_help()
+        return None
+    if words[0] == "--version":
+        print(__version__)
+        return None
+    name, rest = words[0], words[1:]
+    if name not in COMMANDS:
+        raise UsageError(f"unknown command {name!r}{nearest(name, list(COMMANDS)) or ''}; see safepursuit --help.")
+    kind = COMMANDS[name]
+    default = Train(settings=_configured(rest)) if kind is Train else None
+    return _tyro(kind, name, rest, default)
+
+
+def _configured(words: list[str]) -> TrainConfig:
+    """Defaults, overlaid by the file that --config names, if any."""
+    for index, word in enumerate(words):
+        if word == "--config" and index + 1 < len(words):
+            return configuration.load(TrainConfig(), Path(words[index + 1]))
+        if word.startswith("--config="):
+            return configuration.load(TrainConfig(), Path(word.removeprefix("--config=")))
+    return TrainConfig()
+
+
+def _tyro(kind: type[Any], name: str, words: list[str], default: Any) -> Any:
+    """Parse with tyro, turning its framed messages into one sentence."""
+    complaint = io.StringIO()
+    options: dict[str, Any] = {"default": default} if default is not None else {}
+    try:
+        with contextlib.redirect_stderr(complaint), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return tyro.cli(kind, args=words, prog=f"safepursuit {name}", description=kind.__doc__, **options)
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            return None
+        raise UsageError(_sentence(complaint.getvalue(), name)) from None
+
+
+def _sentence(framed: str, name: str) -> str:
+    """The message inside tyro's frame, on one line."""
+    lines = [line.strip("│ ").strip() for line in framed.splitlines() if line.startswith("│")]
+    rule = next((index for index, line in enumerate(lines) if line.startswith("──")), len(lines))
+    message = re.sub(r"^Error parsing (?!-)[\w.\[\]-]*: ", "", " ".join(lines[:rule])).rstrip(".")
+    suggestion = re.search(r"Perhaps you meant:\s+(--[\w.-]+)", " ".join(lines))
+    hint = f"; did you mean {suggestion[1]}?" if suggestion else "."
+    return f"{message}{hint} (safepursuit {name} --help lists the flags)" if message else framed.strip()
+
+
+def _print_help() -> None:
+    console = Console()
+    console.print("[bold]safepursuit[/bold]: train, judge and deploy safe pursuit policies\n")
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 2))
+    for name, kind in COMMANDS.items():
+        table.add_row(f"[bold]{name}[/bold]", (kind.__doc__ or "").split("\n")[0])
+    console.print(table)
+    console.print("\nsafepursuit COMMAND --help lists the flags of a command.", highlight=False)
