@@ -3,9 +3,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-RUN ?= runs/demo
+RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help setup demo test check lint types contract unit test-heavy bench-peers figures golden clean
+.PHONY: help setup demo test lint types contract unit test-heavy bench-training bench-peers golden readme clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -19,11 +19,10 @@ $(VENV)/ready: pyproject.toml constraints.txt
 setup: $(VENV)/ready  ## Create .venv with the pinned versions
 
 demo: setup  ## Train BarrierNet against the random evader and judge it on 1,000 held-out episodes
-	$(BIN)/safepursuit train --method barriernet --evader random --obstacles 2 --timesteps 2_000_000 --seed 42 --run-dir $(RUN) --overwrite
-	$(BIN)/safepursuit evaluate $(RUN) --episodes 1000
+	$(BIN)/safepursuit train --method barriernet --evader random --obstacles 2 --timesteps 2_000_000 --seed 42 --run-dir $(RUN)
+	$(BIN)/safepursuit evaluate $(RUN) --episodes 1000 --json $(RUN)/evaluations/demo.json
 
-test: check  ## Lint, types, import contract and tests: what CI runs
-check: lint types contract unit
+test: lint types contract unit  ## Lint, types, import contract and tests: what CI runs
 
 lint: setup
 	$(BIN)/ruff format --check .
@@ -41,5 +40,20 @@ unit: setup
 test-heavy: setup  ## The long proofs and trainings
 	$(BIN)/pytest -m heavy
 
+bench-training: setup  ## Training speed with and without the safety layer → docs/benchmarks/training_speed.md
+	$(BIN)/python benchmarks/training_speed.py
+
+bench-peers:  ## Compare the projection with other QP solvers, in .venv-peers → docs/benchmarks/projection_peers.md
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --requirement benchmarks/requirements-peers.txt --editable .
+	.venv-peers/bin/pip install --quiet --disable-pip-version-check --no-deps --requirement benchmarks/requirements-peers-no-deps.txt
+	.venv-peers/bin/python benchmarks/projection_peers.py
+
+golden: setup  ## Write tests/golden/ anew (say why in the commit)
+	$(BIN)/python tests/golden.py
+
+readme: demo  ## Run the demo and write its table and picture into README.md
+	$(BIN)/python tools/readme.py $(RUN) $(RUN)/evaluations/demo.json
+
 clean:  ## Remove what can be made again
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-peers .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,3 +1,19 @@
 """Safe reinforcement learning for pursuit-evasion between ground robots."""
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from safepursuit.ppo import BarrierNetTrainer, PPOConfig, TrainConfig
+
 __version__ = "0.1.0"
+
+__all__ = ["BarrierNetTrainer", "PPOConfig", "TrainConfig", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the learner only when it is asked for, so that the safety core can be used by itself at no cost."""
+    if name in __all__:
+        import safepursuit.ppo
+
+        return getattr(safepursuit.ppo, name)
+    raise AttributeError(f"module 'safepursuit' has no attribute {name!r}")

@@ -38,6 +38,9 @@ from safepursuit.shapes import Control, Count, Flag, Point, Pose, Scalar
 
 Role: TypeAlias = Literal["pursuer", "evader"]
 
+Way: TypeAlias = Float[Array, "2 moments *batch"]
+"""Where a robot's centre is at equal moments of a step, the first and the last included; straight in between."""
+
 _START_TRIES = 64
 _ARC_PIECES = 8
 """Chords per step on which the exact arc is followed; their sagitta is below 2e-5 m at the default limits."""
@@ -207,9 +210,10 @@ def transition(state: GameState, pursuer_control: Control, evader_control: Contr
     """
     pursuer_control = motion.limit(game.robot, pursuer_control)
     evader_control = motion.limit(game.evader, evader_control)
-    pursuer, pursuer_wall, pursuer_disc = _move(game.robot, state.pursuer, pursuer_control, state.scene)
-    evader, evader_wall, evader_disc = _move(game.evader, state.evader, evader_control, state.scene)
-    separation = _separation(game, state, pursuer_control, evader_control, pursuer, evader)
+    pursuer, way, pursuer_wall, pursuer_disc = _move(game.robot, state.pursuer, pursuer_control, state.scene)
+    evader, evader_way, evader_wall, evader_disc = _move(game.evader, state.evader, evader_control, state.scene)
+    between = evader_way - way
+    separation = jnp.min(segment_minimum(between[:, :-1], between[:, 1:] - between[:, :-1]), axis=0)
 
     captured = separation <= game.capture_radius
     touching = separation < 2 * game.robot.radius
@@ -293,16 +297,18 @@ def observe(state: GameState, game: Game, role: Role = "pursuer") -> Observation
     return Observation(ego, jnp.where(state.scene.present, discs, 0), state.scene.present)
 
 
-def _move(robot: Unicycle, pose: Pose, control: Control, scene: Scene) -> tuple[Pose, Flag, Flag]:
-    """The step among solid walls and discs: the new pose, and whether a wall or a disc stopped it (the nearer one)."""
+def _move(robot: Unicycle, pose: Pose, control: Control, scene: Scene) -> tuple[Pose, Way, Flag, Flag]:
+    """The step among solid walls and discs: the new pose, the way there, and whether a wall or a disc stopped it (the
+    nearer one)."""
     follow = _follow_line if robot.integrator == "euler" else _follow_arc
-    place, wall, disc = follow(robot, pose, control, scene)
-    return jnp.concatenate([place, wrap_angle(pose[2] + control[1] * robot.dt)[None]]), wall, disc
+    way, wall, disc = follow(robot, pose, control, scene)
+    return jnp.stack([*way[:, -1], wrap_angle(pose[2] + control[1] * robot.dt)]), way, wall, disc
 
 
-def _follow_line(robot: Unicycle, pose: Pose, control: Control, scene: Scene) -> tuple[Point, Flag, Flag]:
-    ahead = direction(pose[2])
-    return _advance(robot, pose[:2], ahead, control[0] * robot.dt, scene)
+def _follow_line(robot: Unicycle, pose: Pose, control: Control, scene: Scene) -> tuple[Way, Flag, Flag]:
+    """Straight on; a robot that is stopped counts as having moved evenly to where it was."""
+    end, wall, disc = _advance(robot, pose[:2], direction(pose[2]), control[0] * robot.dt, scene)
+    return jnp.stack([pose[:2], end], axis=1), wall, disc
 
 
 def _advance(robot: Unicycle, start: Point, ahead: Point, distance: Scalar, scene: Scene) -> tuple[Point, Flag, Flag]:
@@ -318,38 +324,21 @@ def _advance(robot: Unicycle, start: Point, ahead: Point, distance: Scalar, scen
     return start + travelled * ahead, blocked & (wall <= disc), blocked & (disc < wall)
 
 
-def _follow_arc(robot: Unicycle, pose: Pose, control: Control, scene: Scene) -> tuple[Point, Flag, Flag]:
+def _follow_arc(robot: Unicycle, pose: Pose, control: Control, scene: Scene) -> tuple[Way, Flag, Flag]:
     """The exact arc, checked at the ends of `_ARC_PIECES` pieces; the body stops on the chord that first enters.
 
     A graze between two of those points goes unnoticed if it is shallower than 2e-5 m (at the default limits).
     """
-    place = pose[:2]
+    way = [pose[:2]]
     wall = disc = jnp.zeros(pose.shape[1:], bool)
     for piece in range(1, _ARC_PIECES + 1):
+        place = way[-1]
         target = pose[:2] + motion.displacement(robot, pose[2], control, robot.dt * piece / _ARC_PIECES)
         around = boundaries(scene, target).distance
         to_disc, to_wall = jnp.min(around[:-4], axis=0), jnp.min(around[-4:], axis=0)
         free = ~(wall | disc)
         enters = free & (jnp.minimum(to_disc, to_wall) < robot.radius)
         moved, _, _ = _advance(robot, place, unit(target - place), length(target - place), scene)
-        place = jnp.where(enters, moved, jnp.where(free, target, place))
+        way.append(jnp.where(enters, moved, jnp.where(free, target, place)))
         wall, disc = wall | (enters & (to_wall <= to_disc)), disc | (enters & (to_disc < to_wall))
-    return place, wall, disc
-
-
-def _separation(game: Game, state: GameState, pursuer_control, evader_control, pursuer: Pose, evader: Pose) -> Scalar:
-    """Least distance of the centres during the step: exact for straight steps, along short chords for arcs."""
-    start = state.evader[:2] - state.pursuer[:2]
-    end = evader[:2] - pursuer[:2]
-    if game.robot.integrator == "euler":
-        return segment_minimum(start, end - start)
-    least = length(start)
-    previous = start
-    for piece in range(_ARC_PIECES):
-        time = game.robot.dt * (piece + 1) / _ARC_PIECES
-        moved = motion.displacement(game.evader, state.evader[2], evader_control, time) - motion.displacement(
-            game.robot, state.pursuer[2], pursuer_control, time
-        )
-        least = jnp.minimum(least, segment_minimum(previous, start + moved - previous))
-        previous = start + moved
-    return jnp.minimum(least, length(end))
+    return jnp.stack(way, axis=1), wall, disc

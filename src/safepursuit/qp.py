@@ -24,6 +24,9 @@ _MET = 8
 _SLACK = 64
 """In the end a row counts as met, and as touched, within this many rounding errors."""
 
+_BLOCK = 4
+"""Rows served by one loop of the search; small enough to save work, large enough not to multiply loops."""
+
 
 class Halfplanes(NamedTuple):
     """The set {u : A u ≤ b}. A row of zeros is padding: it is skipped, whatever its b ≥ 0."""
@@ -63,11 +66,14 @@ def project(
     one on a single row, none with respect to `nominal` at a vertex. They are zero where the polygon is empty, and those
     of the active set that was found at a kink (a row that touches without pushing).
 
-    Never raises; finite inputs give finite outputs.
+    Never raises; finite inputs give finite outputs, as long as the numbers asked for (b/‖A‖, λ) can be represented.
     """
     metric = jnp.asarray(weights, nominal.dtype)
     if metric.ndim < nominal.ndim:
         metric = metric.reshape(metric.shape + (1,) * (nominal.ndim - metric.ndim))
+    if halfplanes.b.shape[0] == 0:
+        nothing = jnp.zeros_like(halfplanes.b)
+        return Projection(nominal, nothing > 0, nothing, jnp.zeros_like(nominal[0]))
     return Projection(*_project(nominal, halfplanes.A, halfplanes.b, jnp.broadcast_to(metric, nominal.shape)))
 
 
@@ -78,14 +84,15 @@ def _project(nominal, A, b, weights):
     lines, norm = _unit_lines(A, b, scale)
     target = scale * nominal
     point, moved = _incremental(target, lines)
-    empty = jnp.any(_excess(lines, point) > _SLACK * _rounding(lines, point), axis=0)
+    # Maxima of numbers, not any() of flags: reductions over booleans do not vectorise on CPU.
+    empty = jnp.max(_excess(lines, point) - _SLACK * _rounding(lines, point), axis=0, initial=0) > 0
     point, moved = _least_violation(target, lines, point, moved, empty)
     excess = _excess(lines, point)
 
     hopeless = jnp.max(jnp.where(norm > 0, 0, -b), axis=0, initial=0)
     violation = jnp.maximum(jnp.where(empty, jnp.max(excess, axis=0, initial=0), 0), hopeless)
     multipliers = _multipliers(target, lines, point, moved) / jnp.where(norm > 0, norm, 1)
-    attains = (norm > 0) & (excess >= violation - _SLACK * _rounding(lines, point))
+    attains = (norm > 0) & (excess >= violation - 16 * _SLACK * _rounding(lines, point))
     active = jnp.where(violation > 0, attains, multipliers > 0)
     multipliers = jnp.where(violation > 0, 0, multipliers)
     return jnp.where(moved | empty, point / scale, nominal), active, multipliers, violation
@@ -98,8 +105,9 @@ def _project_jvp(primals, tangents):
     d_nominal, dA, db, d_weights = tangents
     u, active, multipliers, violation = _project(*primals)
     index = jnp.arange(active.shape[0]).reshape((-1,) + (1,) * (active.ndim - 1))
-    first = active & (index == jnp.min(jnp.where(active, index, active.shape[0]), axis=0))
-    second = active & (index == jnp.max(jnp.where(active, index, -1), axis=0)) & ~first
+    holds = active & (violation <= 0)  # what only attains the violation must not reach the divisions below
+    first = holds & (index == jnp.min(jnp.where(holds, index, active.shape[0]), axis=0))
+    second = holds & (index == jnp.max(jnp.where(holds, index, -1), axis=0)) & ~first
     one, two = jnp.any(first, axis=0), jnp.any(second, axis=0)
 
     def pick(row, value):  # the value of the marked row: (rows, 2, …) → (2, …) or (rows, …) → (…)
@@ -108,9 +116,11 @@ def _project_jvp(primals, tangents):
 
     a, c = pick(first, A), pick(second, A)
     da, dc = pick(first, dA), pick(second, dA)
-    # Right-hand sides of a·du = p and c·du = q.
-    p = pick(first, db) - jnp.sum(da * u, axis=0)
-    q = pick(second, db) - jnp.sum(dc * u, axis=0)
+    # Right-hand sides of a·du = p and c·du = q; tiny or huge rows are scaled, lest their squares under- or overflow.
+    size_a, size_c = jnp.where(one, jnp.max(jnp.abs(a), axis=0), 1), jnp.where(two, jnp.max(jnp.abs(c), axis=0), 1)
+    p = (pick(first, db) - jnp.sum(da * u, axis=0)) / size_a
+    q = (pick(second, db) - jnp.sum(dc * u, axis=0)) / size_c
+    a, c = a / size_a, c / size_c
 
     determinant = jnp.where(two, a[0] * c[1] - a[1] * c[0], 1)
     at_vertex = jnp.stack([c[1] * p - a[1] * q, a[0] * q - c[0] * p]) / determinant
@@ -154,47 +164,58 @@ def _excess(lines: _Lines, point) -> Array:
 
 def _rounding(lines: _Lines, point) -> Array:
     """The size of rounding errors in `_excess`, for each row on its own scale."""
-    return jnp.finfo(point.dtype).eps * (jnp.abs(point[0]) + jnp.abs(point[1]) + jnp.abs(lines.offset))
+    return jnp.finfo(lines.offset.dtype).eps * (jnp.abs(point[0]) + jnp.abs(point[1]) + jnp.abs(lines.offset))
 
 
-def _interval(lines: _Lines, row: _Lines, seen) -> tuple[Array, Array]:
-    """The part low ≤ t ≤ high of the line foot + t·(−ny, nx) of `row` that satisfies the lines marked `seen`.
+def _interval(lines: _Lines, row: _Lines, seen, leeway) -> tuple[Array, Array]:
+    """The part low ≤ t ≤ high of the line foot + t·(−ny, nx) of `row` within `leeway` of the lines marked `seen`.
 
-    The foot is that of the origin, not of the target, so that rounding does not grow with a far target. Each line is
-    moved out by its rounding error: where two lines are almost parallel, that error decides where they meet, and an
-    exact comparison would cut off points that satisfy both.
+    The foot is that of the origin, not of the target, so that rounding does not grow with a far target. Two lines that
+    are parallel up to rounding do not meet; padding, having no normal, meets nothing.
     """
-    eps = jnp.finfo(row.offset.dtype).eps
+    parallel = 8 * jnp.finfo(row.offset.dtype).eps
     along = lines.ny * row.nx - lines.nx * row.ny
-    bounds = seen & lines.real & (jnp.abs(along) > 8 * eps)
+    above, below = seen & (along > parallel), seen & (along < -parallel)
     gap = lines.offset - (lines.nx * row.nx + lines.ny * row.ny) * row.offset
-    gap = gap + 2 * eps * (jnp.abs(lines.offset) + jnp.abs(row.offset))
-    crossing = gap / jnp.where(bounds, along, 1)
-    high = jnp.min(jnp.where(bounds & (along > 0), crossing, jnp.inf), axis=0, initial=jnp.inf)
-    low = jnp.max(jnp.where(bounds & (along < 0), crossing, -jnp.inf), axis=0, initial=-jnp.inf)
+    crossing = (gap + leeway) / jnp.where(above | below, along, 1)
+    high = jnp.min(jnp.where(above, crossing, jnp.inf), axis=0, initial=jnp.inf)
+    low = jnp.max(jnp.where(below, crossing, -jnp.inf), axis=0, initial=-jnp.inf)
     return low, high
 
 
 def _incremental(target, lines: _Lines) -> tuple[Array, Array]:
     """One pass over the rows: the projected point, and whether any row moved it.
 
-    A loop, not an unrolled sequence: XLA on CPU fuses an unrolled one into its consumers and computes it many times.
+    Loops, not an unrolled sequence: XLA on CPU fuses an unrolled one into its consumers and computes it many times.
+    Each loop serves `_BLOCK` rows and looks only at the lines up to its own, and carries x and y apart: an array whose
+    leading axis has length two does not fill a vector unit.
     """
     rows = lines.offset.shape[0]
-    index = jnp.arange(rows).reshape((rows,) + (1,) * (lines.offset.ndim - 1))
+    eps = jnp.finfo(target.dtype).eps
+    # Each line is moved out by its rounding error: where two lines are almost parallel, that error decides where they
+    # meet, and an exact comparison would cut off points that satisfy both.
+    lenient = lines._replace(offset=lines.offset + 2 * eps * jnp.abs(lines.offset))
+    x, y, moved = target[0], target[1], jnp.zeros_like(target[0], dtype=bool)
 
-    def add_row(i, carry):
-        point, moved = carry
-        row = _Lines(*(jax.lax.dynamic_index_in_dim(part, i, keepdims=False) for part in lines))
-        low, high = _interval(lines, row, index < i)
-        t = row.nx * target[1] - row.ny * target[0]
-        t = jnp.minimum(jnp.maximum(low, t), high)
-        t = jnp.where(jnp.isfinite(t), t, 0)
-        moves = row.real & (_excess(row, point) > _MET * _rounding(row, point))
-        on_line = jnp.stack([row.offset * row.nx - t * row.ny, row.offset * row.ny + t * row.nx])
-        return jnp.where(moves, on_line, point), moved | moves
+    for start in range(0, rows, _BLOCK):
+        stop = min(start + _BLOCK, rows)
+        index = jnp.arange(stop).reshape((stop,) + (1,) * (lines.offset.ndim - 1))
+        so_far = _Lines(*(part[:stop] for part in lenient))
 
-    return jax.lax.fori_loop(0, rows, add_row, (target, jnp.zeros_like(target[0], dtype=bool)))
+        def add_row(i, carry, so_far=so_far, index=index):
+            x, y, moved = carry
+            row = _Lines(*(jax.lax.dynamic_index_in_dim(part, i, keepdims=False) for part in lines))
+            leeway = 2 * eps * jnp.abs(row.offset)
+            low, high = _interval(so_far, row, index < i, leeway)
+            t = jnp.minimum(jnp.maximum(low, row.nx * target[1] - row.ny * target[0]), high)
+            t = jnp.where(jnp.isfinite(t), t, 0)
+            moves = _excess(row, (x, y)) > _MET * _rounding(row, (x, y))
+            x = jnp.where(moves, row.offset * row.nx - t * row.ny, x)
+            y = jnp.where(moves, row.offset * row.ny + t * row.nx, y)
+            return x, y, moved | moves
+
+        x, y, moved = jax.lax.fori_loop(start, stop, add_row, (x, y, moved))
+    return jnp.stack([x, y]), moved
 
 
 def _least_violation(target, lines: _Lines, point, moved, empty):
@@ -205,8 +226,8 @@ def _least_violation(target, lines: _Lines, point, moved, empty):
     roundings = 4 * jnp.finfo(target.dtype).eps
     low = jnp.zeros_like(target[0])
     # Relaxed by this much, the target itself qualifies, or else the origin.
-    enough = jnp.minimum(jnp.max(_excess(lines, target), axis=0, initial=0), jnp.max(-lines.offset, axis=0, initial=0))
-    high = jnp.where(empty, enough, 0)
+    at_target, at_origin = jnp.max(_excess(lines, target), axis=0, initial=0), jnp.max(-lines.offset, axis=0, initial=0)
+    high = jnp.where(empty, jnp.minimum(at_target, at_origin), 0)
 
     def unfinished(state):
         turn, low, high, *_ = state
@@ -217,7 +238,8 @@ def _least_violation(target, lines: _Lines, point, moved, empty):
         middle = 0.5 * (low + high)
         relaxed = lines._replace(offset=jnp.where(lines.real, lines.offset + middle, 0))
         candidate, moves = _incremental(target, relaxed)
-        fits = jnp.all(_excess(relaxed, candidate) <= _SLACK * _rounding(relaxed, candidate), axis=0)
+        rounding = _rounding(lines, candidate) + _rounding(relaxed, candidate)
+        fits = jnp.all(_excess(relaxed, candidate) <= _SLACK * rounding, axis=0)
         accept = fits & empty
         return (
             turn + 1,
@@ -227,7 +249,7 @@ def _least_violation(target, lines: _Lines, point, moved, empty):
             jnp.where(accept, moves, moved),
         )
 
-    start = jnp.where(empty, target, point)
+    start = jnp.where(empty, jnp.where(at_target <= at_origin, target, 0), point)
     *_, point, moved = jax.lax.while_loop(unfinished, halve, (0, low, high, start, moved))
     return point, moved
 
@@ -247,9 +269,12 @@ def _multipliers(target, lines: _Lines, point, moved) -> Array:
     size = jnp.abs(push_x) + jnp.abs(push_y) + jnp.abs(point[0]) + jnp.abs(point[1])
     noise = _SLACK * jnp.finfo(size.dtype).eps * size
 
+    # Falls from 1 to −1 as the angle to the push grows; unlike the cosine with full resolution at both ends.
+    closeness = along / jnp.where(along != 0, jnp.abs(along) + jnp.abs(across), 1)
+
     def nearest(candidates):
-        best = jnp.max(jnp.where(candidates, along, -jnp.inf), axis=0, initial=-jnp.inf)
-        return index == jnp.min(jnp.where(candidates & (along == best), index, rows), axis=0)
+        best = jnp.max(jnp.where(candidates, closeness, -jnp.inf), axis=0, initial=-jnp.inf)
+        return index == jnp.min(jnp.where(candidates & (closeness == best), index, rows), axis=0)
 
     def of(row, value):
         return jnp.sum(jnp.where(row, value, 0), axis=0)

@@ -37,7 +37,8 @@ class Shield:
     gain: float = 0.5
     """Class-K gain γ in (0, 1] of every boundary, a step, where no network sets it; 1 allows the most."""
     margin: float = 1e-5
-    """Added to the robot's radius [m]; covers float32 round-off in an arena of tens of metres."""
+    """Added to the robot's radius by the governor, and twice by the rows [m]. Covers float32 round-off in an arena of
+    tens of metres; the rows keep further off, so that the governor does not cut in where the robot slides along."""
     robot_barrier: bool = False
     """Also limit the own approach to the other robot (theory.md §2.4); off, because capture itself comes first."""
     robot_gain: float = 0.5
@@ -97,7 +98,7 @@ def barriers(shield: Shield, robot: Unicycle, pose: Pose, scene: Scene) -> Barri
     """The barriers of theorem 2, one a disc and one a wall (in the order of `scene.boundaries`)."""
     ahead = direction(pose[2])
     around = boundaries(scene, pose[:2] + shield.offset * ahead)
-    body = _padded(shield, robot)
+    body = _padded(shield, robot, 2)
     discs = barrier.vcp_standoff(body, shield.offset, scene.radius)
     walls = jnp.full_like(around.distance[-4:], barrier.vcp_wall_standoff(body, shield.offset))
     facing, side = _in_heading_frame(ahead, around.normal)
@@ -147,20 +148,21 @@ def filter(
     solution = qp.project(motion.to_swing(robot, nominal), rows, _metric(shield, robot, nominal.dtype))
     control = motion.limit(robot, motion.from_swing(robot, solution.u))
     control, governed, clearance = govern(control, pose, scene, robot=robot, shield=shield)
+    feasible = solution.violation <= 0
     held = solution.active[:-_BOX_ROWS]
     count = scene.radius.shape[0] + 4
     active = jnp.concatenate([held[:count] | held[count : 2 * count], held[2 * count :]])
     return Shielded(
         control=control,
         nominal=nominal,
-        intervened=jnp.any(active, axis=0) | governed,
+        intervened=(_greatest(solution.multipliers[:-_BOX_ROWS]) > 0) | ~feasible | governed,
         correction=length(motion.to_unit_box(robot, control) - motion.to_unit_box(robot, nominal)),
-        feasible=solution.violation <= 0,
-        residual=jnp.max(jnp.sum(rows.A * solution.u, axis=1) - rows.b, axis=0, initial=0),
+        feasible=feasible,
+        residual=_greatest(rows.A[:, 0] * solution.u[0] + rows.A[:, 1] * solution.u[1] - rows.b),
         clearance=clearance,
         active=active,
         governed=governed,
-        on_boundary=jnp.any(solution.active, axis=0) | governed,
+        on_boundary=(_greatest(solution.multipliers) > 0) | ~feasible | governed,
     )
 
 
@@ -196,7 +198,7 @@ def govern(
     """
     around = boundaries(scene, pose[:2])
     facing, side = _in_heading_frame(direction(pose[2]), around.normal)
-    slack = around.distance - _padded(shield, robot).radius
+    slack = around.distance - _padded(shield, robot, 1).radius
     speed = barrier.governed_speed(robot, facing, side, slack, barrier.governor_swing(robot, control[1]))
     governed = control[0] > speed
     safe = jnp.stack([jnp.where(governed, speed, control[0]), control[1]])
@@ -218,9 +220,15 @@ def distance(shield: Shield, robot: Unicycle, shielded: Shielded) -> Scalar:
     return ((nominal[0] - projected[0]) ** 2 + turn_weight * (nominal[1] - projected[1]) ** 2) / robot.max_speed**2
 
 
-def _padded(shield: Shield, robot: Unicycle) -> Unicycle:
-    """The robot with the shield's margin added to its radius."""
-    return Unicycle(robot.radius + shield.margin, robot.max_speed, robot.max_turn_rate, robot.dt, robot.integrator)
+def _padded(shield: Shield, robot: Unicycle, margins: int) -> Unicycle:
+    """The robot with the shield's margin added to its radius so many times."""
+    radius = robot.radius + margins * shield.margin
+    return Unicycle(radius, robot.max_speed, robot.max_turn_rate, robot.dt, robot.integrator)
+
+
+def _greatest(values: Rows) -> Scalar:
+    """The largest of the rows, at least 0. Compare it with 0 instead of asking `any`: that reduction is slow on CPU."""
+    return jnp.max(values, axis=0, initial=0)
 
 
 def _metric(shield: Shield, robot: Unicycle, dtype) -> Float[Array, "2"]:

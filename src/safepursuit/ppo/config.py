@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from safepursuit.barrier import arc_allowance
 from safepursuit.game import Game
 from safepursuit.players import EVADERS
 from safepursuit.policy import HEADS, PolicyConfig
@@ -85,6 +86,14 @@ class TrainConfig:
                 "steps: make it a multiple of ppo.minibatches."
             )
         check(self.shield, self.game.robot, self.game.capture_radius)
+        if self.evader_shielded:
+            check(self.shield, self.game.evader, self.game.capture_radius)
+        needed = 2 * self.shield.offset + arc_allowance(self.game.robot, self.shield.offset)
+        if self.game.start_clearance < needed:
+            raise ValueError(
+                f"game start_clearance {self.game.start_clearance:g} m does not put the robots into the safe set of a "
+                f"shield with offset {self.shield.offset:g} m: it takes {needed:.3g} m."
+            )
 
     @property
     def steps_per_iteration(self) -> int:

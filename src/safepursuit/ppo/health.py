@@ -5,7 +5,7 @@ from time import perf_counter
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from safepursuit import robot as motion
 from safepursuit.policy import Policy, Situation, situation
@@ -15,7 +15,7 @@ from safepursuit.ppo.update import UpdateReport
 
 
 @jax.jit
-def rollout_metrics(rollout: Rollout, dt: float | Float[Array, ""]) -> dict[str, Float[Array, ""]]:
+def rollout_metrics(rollout: Rollout, dt: float | Float[Array, ""]) -> dict[str, Float[Array, ""] | Int[Array, ""]]:
     """What happened in a rollout of steps of `dt` seconds.
 
     Rates of episodes are over those that ended in it, and NaN if none did.

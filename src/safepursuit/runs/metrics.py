@@ -20,7 +20,7 @@ class MetricsLog:
         self._file = run.metrics
         kept = [row for row in read_metrics(run) if row["iteration"] <= after_iteration]
         if run.metrics.exists():
-            _rewrite(run.metrics, kept)
+            _cut(run.metrics, len(kept))
         purge = int(kept[-1]["steps"]) + 1 if kept else None
         self._board = SummaryWriter(str(run.tensorboard), purge_step=purge, write_to_disk=True)
 
@@ -55,14 +55,10 @@ def read_metrics(run: RunFolder) -> list[dict[str, float]]:
         ]
 
 
-def _rewrite(file: Path, rows: list[dict[str, float]]) -> None:
-    if not rows:
+def _cut(file: Path, rows: int) -> None:
+    """Leave the heading and the first `rows` rows; nothing at all if there are none."""
+    if rows:
+        lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+        write_text(file, "".join(lines[: rows + 1]))
+    else:
         file.unlink()
-        return
-    lines = [",".join(rows[0])]
-    lines += [",".join(_number(value) for value in row.values()) for row in rows]
-    write_text(file, "\n".join(lines) + "\n")
-
-
-def _number(value: float) -> str:
-    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)

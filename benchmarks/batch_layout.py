@@ -1,0 +1,68 @@
+"""Why batches stand on trailing axes: the projection with the batch last, first, and by `jax.vmap`.
+
+    .venv/bin/python benchmarks/batch_layout.py
+
+Prints µs a problem (medians of alternating runs, float32). ARCHITECTURE.md quotes it.
+"""
+
+import os
+import platform
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from problems import ROWS, draw
+from safepursuit.qp import Halfplanes, project
+
+ROUNDS = 15
+
+
+def layouts(count: int):
+    """The same `count` problems for `project` three ways, as calls without arguments."""
+    problems = draw(count)
+    weights = jnp.asarray(problems.weights, jnp.float32)
+    leading = [jnp.asarray(array, jnp.float32) for array in (problems.nominal, problems.A, problems.b)]
+    trailing = [jnp.moveaxis(array, 0, -1) + 0 for array in leading]
+
+    def one(nominal, A, b):
+        return project(nominal, Halfplanes(A, b), weights).u
+
+    def pull(function):
+        def gradient(*inputs):
+            return jax.grad(lambda *inputs: jnp.sum(function(*inputs)), argnums=(0, 1, 2))(*inputs)
+
+        return gradient
+
+    first, last = jax.vmap(one), jax.vmap(one, in_axes=-1, out_axes=-1)
+    ways = {
+        "batch last, as written": (one, trailing),
+        "batch last, by vmap": (last, trailing),
+        "batch first, by vmap": (first, leading),
+    }
+    calls = {}
+    for name, (function, inputs) in ways.items():
+        for kind, program in (("forward", jax.jit(function)), ("forward + backward", jax.jit(pull(function)))):
+            calls[name, kind] = (program, inputs)
+    return calls
+
+
+def main() -> None:
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, JAX {jax.__version__}, {ROWS} rows")
+    for count in (1024, 16384):
+        calls = layouts(count)
+        samples = {key: [] for key in calls}
+        for turn in range(-1, ROUNDS):  # the first round compiles
+            for key, (program, inputs) in calls.items():
+                start = time.perf_counter()
+                for _ in range(20):
+                    jax.block_until_ready(program(*inputs))
+                if turn >= 0:
+                    samples[key].append((time.perf_counter() - start) / (20 * count) * 1e6)
+        for (name, kind), values in samples.items():
+            print(f"batch {count:6}  {name:24} {kind:20} {np.median(values):.3f} µs a problem")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,249 @@
+"""`safepursuit.qp.project` beside general QP solvers: time, wrong answers, gradients. Run by `make bench-peers`.
+
+Writes docs/benchmarks/projection_peers.md and .json. The solvers live in an environment of their own; the package and
+its tests never see them.
+"""
+
+import os
+
+# One core and one thread for everybody, before any of the libraries starts its own.
+os.environ["OMP_NUM_THREADS"] = "1"
+if hasattr(os, "sched_setaffinity"):
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+import time
+import warnings
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import torch
+
+from peers import SOLVERS, Call, Solver
+from problems import ROWS, Problems, as_velocity, as_velocity_jacobian, draw, exact, exact_jacobian, padded, part
+
+jax.config.update("jax_enable_x64", True)
+torch.set_num_threads(1)
+
+ROOT = Path(__file__).resolve().parent.parent
+OUT = ROOT / "docs" / "benchmarks"
+
+COUNT = 1024
+"""Problems whose answers are judged."""
+BATCHES = {1: 32, 64: 4, 1024: 1}
+"""Batch sizes, and how many different batches a timed run solves."""
+LEAST = 0.02
+"""A timed run repeats its batches until it has lasted this long [s]."""
+
+
+def judge(solver: Solver, problems: Problems, truth: np.ndarray) -> dict[str, float]:
+    """Shares of wrong answers and the largest error [m/s], in one batch and one problem at a time."""
+    together = solver.prepare(problems, np.ones_like(problems.nominal))[0]()
+    single = part(problems, 0, 256)
+    alone = [solver.prepare(part(single, i, i + 1), np.ones((1, 2)))[0]()[0] for i in range(len(single.nominal))]
+    errors, errors_alone = _errors(together - truth), _errors(np.stack(alone) - truth[: len(alone)])
+    return {
+        "wrong_1e-2": float(np.mean(errors > 1e-2)),
+        "wrong_1e-6": float(np.mean(errors > 1e-6)),
+        "largest_error": float(np.max(errors)),
+        "alone_wrong_1e-2": float(np.mean(errors_alone > 1e-2)),
+        "alone_wrong_1e-6": float(np.mean(errors_alone > 1e-6)),
+    }
+
+
+def _errors(differences: np.ndarray) -> np.ndarray:
+    """The larger component of each error; an answer that is not a number counts as 1e9."""
+    return np.nan_to_num(np.max(np.abs(as_velocity(differences)), axis=-1), nan=1e9, posinf=1e9)
+
+
+def judge_gradient(solver: Solver, problems: Problems, truth: np.ndarray, smooth: np.ndarray) -> dict[str, float]:
+    """Errors of du/dū, its two rows from two pull-backs, where it exists."""
+    rows = [solver.prepare(problems, np.tile(np.eye(2)[row], (len(truth), 1)))[1]() for row in range(2)]
+    difference = np.abs(as_velocity_jacobian(np.stack(rows, axis=1) - truth))[smooth]
+    errors = np.max(np.nan_to_num(difference, nan=1e9, posinf=1e9), axis=(1, 2))
+    return {"gradient_error": float(np.max(errors)), "gradient_wrong_1e-2": float(np.mean(errors > 1e-2))}
+
+
+def measure(solvers: list[tuple[str, Solver, Problems]], repeats: int) -> dict[str, dict[str, float]]:
+    """Median µs a problem; in every round each solver takes its turn, so that they share the machine's weather."""
+    runs: list[tuple[str, str, list[Call], int, int]] = []
+    for label, solver, problems in solvers:
+        for size, batches in BATCHES.items():
+            pieces = [part(problems, i * size, (i + 1) * size) for i in range(batches)]
+            calls = [solver.prepare(piece, np.ones_like(piece.nominal)) for piece in pieces]
+            for kind in (0, 1):
+                chosen = [pair[kind] for pair in calls]
+                _once(chosen, 1)  # compiles
+                loops = max(1, round(LEAST / _once(chosen, 1)))
+                runs.append((label, f"{('forward', 'forward_backward')[kind]}_{size}", chosen, loops, size * batches))
+    samples: dict[tuple[str, str], list[float]] = {(label, what): [] for label, what, *_ in runs}
+    for turn in range(repeats):
+        for label, what, calls, loops, problems_a_loop in runs if turn % 2 else reversed(runs):
+            samples[label, what].append(1e6 * _once(calls, loops) / (loops * problems_a_loop))
+        print(f"round {turn + 1} of {repeats} timed", file=sys.stderr)
+    medians: dict[str, dict[str, float]] = {}
+    for (label, what), values in samples.items():
+        low, median, high = np.quantile(values, [0.25, 0.5, 0.75])
+        medians.setdefault(label, {})[what] = float(median)
+        medians[label][f"{what}_quartiles"] = (float(low), float(high))
+    return medians
+
+
+def _once(calls: list[Call], loops: int) -> float:
+    start = time.perf_counter()
+    for _ in range(loops):
+        for call in calls:
+            call()
+    return time.perf_counter() - start
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers depend on."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    git = {"cwd": ROOT, "capture_output": True, "text": True}
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], **git).stdout.strip()
+    changed = subprocess.run(["git", "status", "--porcelain", "src"], **git).stdout.strip()
+    return {
+        "processor": (names[0] if names else "") or platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "threads": {"cores used": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else "all"}
+        | {"torch": torch.get_num_threads(), "ProxQP": 1, "OSQP": 1, "OMP_NUM_THREADS": os.environ["OMP_NUM_THREADS"]},
+        "load_average": round(os.getloadavg()[0], 2),
+        "commit": (commit or "unknown") + (" with changes" if changed else ""),
+        "versions": {
+            name: version(name)
+            for name in (
+                *("safepursuit", "jax", "jaxlib", "numpy", "scipy", "torch", "qpth", "cvxpy", "cvxpylayers", "diffcp"),
+                *("qpax", "proxsuite", "osqp"),
+            )
+        },
+    }
+
+
+def table(rows: list[list[str]]) -> str:
+    """Markdown, the first row being the head."""
+    head, *body = rows
+    lines = [head, ["---"] * 2 + ["---:"] * (len(head) - 2), *body]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _microseconds(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _share(value: float) -> str:
+    return "0" if value == 0 else f"{100 * value:.1f} %"
+
+
+def page(results: list[dict[str, Any]], about: dict[str, Any], active: list[int], kinks: int, repeats: int) -> str:
+    """The page that stands in the documentation."""
+    times = [f"{kind}_{size}" for kind in ("forward", "forward_backward") for size in BATCHES]
+    head = ["solver", "settings", *(f"{'F' if 'back' not in t else 'F+B'} {t.rsplit('_', 1)[1]}" for t in times)]
+    speed = [[*head, "wrong > 1e-2", "wrong > 1e-6", "largest error", "gradient > 1e-2", "largest"]]
+    single = [["solver", "settings", "wrong > 1e-2", "wrong > 1e-6", "with the empty row: > 1e-2", "> 1e-6"]]
+    for result in results:
+        names = [result["solver"], result["settings"]]
+        clock = [_microseconds(result["time_us"][t]) for t in times]
+        answer = result["answers"]
+        shares = [_share(answer["wrong_1e-2"]), _share(answer["wrong_1e-6"]), f"{answer['largest_error']:.1e}"]
+        gradient = [_share(result["gradient"]["gradient_wrong_1e-2"]), f"{result['gradient']['gradient_error']:.1e}"]
+        speed.append([*names, *clock, *shares, *gradient])
+        if "padded" in result:
+            extra = [_share(result["padded"]["alone_wrong_1e-2"]), _share(result["padded"]["alone_wrong_1e-6"])]
+            single.append([*names, _share(answer["alone_wrong_1e-2"]), _share(answer["alone_wrong_1e-6"]), *extra])
+    versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
+    threads = ", ".join(f"{name} {number}" for name, number in about["threads"].items())
+    return f"""# The projection beside general QP solvers
+
+Written by `make bench-peers` (`benchmarks/projection_peers.py`); do not edit by hand.
+
+{COUNT} projections in two variables with {ROWS} rows, six of them barriers near the robot and four the actuator box
+(`benchmarks/problems.py`); {active[0]} solutions have no active row, {active[1]} one, {active[2]} two. Every solver is
+given the same problems, in double precision unless the settings say otherwise.
+
+F is the solution alone, F+B the solution and the gradient with respect to the nominal control, A and b, in **µs a
+problem** on one core, for batches of {", ".join(map(str, BATCHES))}: medians of {repeats} rounds in one process, in
+each of which every solver takes its turn. *Wrong* is the share of the {COUNT} answers, solved in one batch, whose
+larger component differs from the exact solution (enumeration of all candidates) by more than 1e-2 or 1e-6 m/s; the turn
+rate counts as the speed of a point 0.1 m ahead. *Gradient* compares du/dū in the same units with finite differences of
+the exact solution: the share of the problems with an entry off by more than 1e-2, and the largest error, {kinks}
+problems at a kink left out. Near a kink an approximate solver may rightly take the other side.
+
+{table(speed)}
+
+"+ empty row" adds the row 0·u ≤ 10⁶, which excludes nothing; padding a batch to a fixed number of rows is the usual
+reason for such a row. Once its slack in qpth equals the bound, that slack's step is 0, the step length −s/0, and every
+later iterate is not a number; the best iterate so far, an early one, is returned, with a printed warning at most.
+
+Default tolerances are chosen for larger problems; the tighter settings show what these solvers can do. qpax smooths its
+gradient on purpose (`target_kappa`), by default strongly.
+
+## One problem at a time
+
+The first 256 problems in batches of one, as a robot would ask. (qpth decides for a whole batch when to stop, so its
+answers depend on what else is in the batch.)
+
+{table(single)}
+
+## Machine
+
+{about["processor"]}, {about["cores"]} cores, load {about["load_average"]} before the start; {about["platform"]}, Python
+{about["python"]}. Threads: {threads}; everything
+else, XLA included, shares that core.
+
+Versions: {versions}; commit {about["commit"]}.
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=7, help="rounds of timing")
+    parser.add_argument("--out", type=Path, default=OUT, help="folder of the results")
+    options = parser.parse_args()
+    warnings.filterwarnings("ignore")  # the peers' own
+    about = machine()
+    problems = draw(COUNT)
+    truth = exact(problems)
+    jacobian, smooth = exact_jacobian(problems)
+    rank = np.linalg.matrix_rank(as_velocity_jacobian(jacobian)[smooth], tol=1e-3)
+    active = [int(np.sum(rank == 2 - rows)) for rows in range(3)]
+
+    lines = [(f"{solver.name} ({solver.settings})", solver, problems) for solver in SOLVERS]
+    extra = [solver for solver in SOLVERS if solver.name.startswith(("safepursuit", "qpth"))]
+    lines += [(f"{one.name} ({one.settings}) + empty row", one, padded(problems)) for one in extra]
+    times = measure(lines, options.repeats)
+    results = []
+    for label, solver, given in lines:
+        plain = given is problems
+        print(f"judging {label}", file=sys.stderr)
+        result: dict[str, Any] = {
+            "solver": solver.name + ("" if plain else " + empty row"),
+            "settings": solver.settings,
+            "time_us": times[label],
+            "answers": judge(solver, given, truth),
+            "gradient": judge_gradient(solver, given, jacobian, smooth),
+        }
+        if plain:
+            result["padded"] = judge(solver, padded(problems), truth)
+        results.append(result)
+    text = page(results, about, active, int(np.sum(~smooth)), options.repeats)
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "projection_peers.md").write_text(text, encoding="utf-8")
+    record = {"machine": about, "active_rows": active, "at_a_kink": int(np.sum(~smooth)), "results": results}
+    (options.out / "projection_peers.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""Tiny worlds whose values and best actions are known, played in place of the pursuit game.
+
+A probe is a ring of a few states. Each step the policy sees which state it is in, acts, is rewarded, and moves on to
+the next state, whether an episode ends there or not. What is learned from is a `Rollout` like any other, and it is
+learned by `update`, as in a training.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from safepursuit.game import DISC_FEATURES, EGO_FEATURES, Contact, Observation
+from safepursuit.policy import Policy, PolicyConfig, Situation, build_policy
+from safepursuit.ppo import PPOConfig
+from safepursuit.ppo.rollout import Rollout
+from safepursuit.ppo.update import optimiser, trainable, update
+from safepursuit.robot import Unicycle
+from safepursuit.scene import Scene
+from safepursuit.shield import Shield
+
+STEPS, WORLDS = 8, 32
+HALF = 3.0
+"""The arena's half-width [m]; a probe's robot stands in it and does not move."""
+
+CONFIG = PPOConfig(discount=0.9, trace=0.95, minibatches=4, entropy=0.0, target_kl=0.0)
+RATE = 1e-2
+
+Reward = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+@dataclass(frozen=True)
+class Probe:
+    reward: Reward
+    """(state, executed control) → reward of the step."""
+    states: int
+    terminated: tuple[bool, ...]
+    """Whether an episode ends with the step from each state."""
+    truncated: tuple[bool, ...]
+    pose: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+
+def observation(state: jax.Array) -> Observation:
+    """One feature for each state; no discs."""
+    ego = jax.nn.one_hot(state, EGO_FEATURES, axis=0)
+    return Observation(ego, jnp.zeros((DISC_FEATURES, 1, *state.shape)), jnp.zeros((1, *state.shape), bool))
+
+
+def situation(probe: Probe, worlds: int) -> Situation:
+    def wide(values):
+        values = jnp.asarray(values, float)
+        return jnp.broadcast_to(values[..., None], (*values.shape, worlds))
+
+    scene = Scene(wide([HALF, HALF]), wide([[0.0], [0.0]]), wide([1.0]), jnp.zeros((1, worlds), bool))
+    return Situation(wide(probe.pose), wide([-2.0, -2.0, 0.0]), scene)
+
+
+@partial(jax.jit, static_argnames="probe")
+def play(policy: Policy, state: jax.Array, key: jax.Array, probe: Probe) -> tuple[jax.Array, Rollout]:
+    """STEPS steps of all worlds."""
+    terminated, truncated = jnp.asarray(probe.terminated), jnp.asarray(probe.truncated)
+    where = situation(probe, state.shape[-1])
+    false, zero = jnp.zeros(state.shape, bool), jnp.zeros(state.shape)
+
+    def advance(state, key):
+        seen, following = observation(state), (state + 1) % probe.states
+        distribution = policy.head.distribution(policy.features(seen), where)
+        action = policy.head.sample(key, distribution)
+        done = policy.head.execute(distribution, action, where)
+        record = Rollout(
+            observation=seen,
+            situation=where,
+            action=action,
+            log_prob=policy.head.log_prob(distribution, action),
+            value=policy.value(seen),
+            next_value=policy.value(observation(following)),
+            reward=probe.reward(state, done.control),
+            terminated=terminated[state],
+            truncated=truncated[state],
+            captured=false,
+            contact=Contact(false, false, false),
+            intervened=done.intervened,
+            correction=done.correction,
+            feasible=done.feasible,
+            residual=done.residual,
+            clearance=done.clearance,
+            lost_gradient=policy.head.lost_gradient(distribution),
+            final_return=zero,
+            final_length=jnp.zeros(state.shape, jnp.int32),
+        )
+        return following, record
+
+    return jax.lax.scan(advance, state, jax.random.split(key, STEPS))
+
+
+def fresh_policy(method: str = "ppo", **changes) -> Policy:
+    config = PolicyConfig(hidden=(16,), disc_width=2, **changes)
+    return build_policy(jax.random.key(0), method, config, Unicycle(), Shield())
+
+
+def learn(
+    policy: Policy, probe: Probe, updates: int, seed: int = 0, rewrite: Callable[[Rollout], Rollout] = lambda one: one
+) -> Policy:
+    """The policy after this many updates, at a rate that falls linearly; `rewrite` may tamper with the rollouts."""
+    state = jnp.arange(WORLDS) % probe.states
+    adam = optimiser(CONFIG).init(eqx.filter(policy, trainable(policy)))
+    for number in range(updates):
+        key, play_key, update_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), number), 3)
+        state, rollout = play(policy, state, play_key, probe)
+        rate = jnp.asarray(RATE * (1 - number / updates), jnp.float32)
+        policy, adam, _ = update(policy, adam, rewrite(rollout), update_key, rate, CONFIG)
+    return policy
+
+
+@partial(jax.jit, static_argnames="states")
+def values(policy: Policy, states: int) -> jax.Array:
+    """What the policy thinks each state is worth."""
+    return policy.value(observation(jnp.arange(states)))
+
+
+@partial(jax.jit, static_argnames="probe")
+def deployed(policy: Policy, probe: Probe) -> jax.Array:
+    """The deterministic control (2, states) in each state."""
+    where = situation(probe, probe.states)
+    distribution = policy.head.distribution(policy.features(observation(jnp.arange(probe.states))), where)
+    return policy.head.deploy(distribution, where).control

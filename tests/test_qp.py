@@ -1,0 +1,567 @@
+"""The projection: against brute force over all active sets, by its optimality conditions, by laws, and its derivatives.
+
+The answer of a quadratic program needs no trust: a feasible point with multipliers that satisfy the optimality
+conditions *is* the projection, and an infeasible program is judged by a linear program of SciPy.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from scipy.optimize import linprog
+
+import reference
+from safepursuit import qp
+from safepursuit.qp import Halfplanes
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+LAWS = settings(deadline=None, max_examples=100)
+ROWS = 10
+
+
+def answer(nominal, A, b, weights):
+    return qp.project(nominal, Halfplanes(A, b), weights).u
+
+
+PROJECT = jax.jit(qp.project)
+VMAPPED = jax.jit(jax.vmap(qp.project, in_axes=-1, out_axes=-1))
+JACOBIANS = {
+    "forward": jax.jit(jax.vmap(jax.jacfwd(answer, argnums=(0, 1, 2, 3)), in_axes=-1, out_axes=-1)),
+    "reverse": jax.jit(jax.vmap(jax.jacrev(answer, argnums=(0, 1, 2, 3)), in_axes=-1, out_axes=-1)),
+}
+
+
+def solve(nominal, A, b, weights):
+    """The package's answer as NumPy arrays (the shapes and dtypes of the input)."""
+    return qp.Projection(*map(np.asarray, PROJECT(nominal, Halfplanes(A, b), weights)))
+
+
+def random_problems(rng, rows, count, *, reach=1.0, padding=0.2):
+    """Polygons of random rows of all lengths, some of them padding; the larger `reach`, the fewer are empty."""
+    A = rng.normal(size=(rows, 2, count)) * np.exp(rng.uniform(-2, 2, (rows, 1, count)))
+    b = (rng.normal(size=(rows, count)) + reach) * np.hypot(A[:, 0], A[:, 1])
+    padded = rng.random((rows, count)) < padding
+    A = np.where(padded[:, None], 0, A)
+    b = np.where(padded, np.abs(b), b)
+    return 3 * rng.normal(size=(2, count)), A, b, np.exp(rng.uniform(-2, 2, (2, count)))
+
+
+def box(A, b, half_width):
+    """The rows with those of a square about the origin appended."""
+    count = A.shape[-1]
+    sides = np.array([[-1.0, 0.0], [1.0, 0.0], [0.0, -1.0], [0.0, 1.0]])[..., None] * np.ones(count)
+    return np.concatenate([A, sides]), np.concatenate([b, np.full((4, count), half_width)])
+
+
+def distances(A, b, weights, u):
+    """How far `u` lies beyond each half-plane in the metric W (negative inside); −∞ for padding."""
+    norm = np.sqrt((A**2 / weights).sum(1))
+    return np.where(norm > 0, ((A * u).sum(1) - b) / np.where(norm > 0, norm, 1), -np.inf)
+
+
+def least_violation(A, b, weights):
+    """min over u of the largest distance to a half-plane, of one problem, by linear programming."""
+    norm = np.sqrt((A**2 / weights).sum(1))
+    real = norm > 0
+    rows = np.column_stack([A[real] / norm[real, None], -np.ones(real.sum())])
+    exact = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
+    result = linprog(
+        [0, 0, 1], rows, b[real] / norm[real], bounds=[(None, None), (None, None), (0, None)], options=exact
+    )
+    assert result.status == 0
+    return result.fun
+
+
+# --- against brute force ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("rows", "count"), [(1, 10_000), (3, 40_000), (6, 30_000), (10, 20_000)])
+def test_random_problems_agree_with_brute_force(rows, count):
+    nominal, A, b, weights = random_problems(np.random.default_rng(rows), rows, count)
+    solution = solve(nominal, A, b, weights)
+    expected, feasible = reference.project(nominal, A, b, weights)
+    np.testing.assert_array_equal(solution.violation == 0, feasible)
+    assert feasible.sum() > 0.3 * count
+    size = np.maximum(1, np.abs(expected).max(0))
+    error = np.abs(solution.u - expected).max(0) / size
+    assert error[feasible].max() < 1e-9
+
+
+def test_random_problems_in_a_box_agree_with_brute_force():
+    nominal, A, b, weights = random_problems(np.random.default_rng(0), 6, 20_000)
+    A, b = box(A, b, 2.0)
+    solution = solve(nominal, A, b, weights)
+    expected, feasible = reference.project(nominal, A, b, weights)
+    np.testing.assert_array_equal(solution.violation == 0, feasible)
+    assert 0.3 < feasible.mean() < 0.95
+    assert np.abs(solution.u - expected)[:, feasible].max() < 1e-9
+    for name, residual in reference.kkt_residuals(nominal, A, b, weights, solution.u, solution.multipliers).items():
+        assert residual[feasible].max() < 1e-9, name
+
+
+def test_single_precision_agrees_with_brute_force():
+    problem = [part.astype(np.float32) for part in random_problems(np.random.default_rng(1), 6, 20_000)]
+    nominal, A, b, weights = problem
+    A, b = (part.astype(np.float32) for part in box(A, b, 2.0))
+    solution = solve(nominal, A, b, weights)
+    assert all(part.dtype == np.float32 for part in (solution.u, solution.multipliers, solution.violation))
+    expected, feasible = reference.project(*(part.astype(float) for part in (nominal, A, b, weights)))
+    # A polygon smaller than rounding may be judged either way: compare where it is clearly one or the other.
+    clear = feasible | (solution.violation > 1e-4)
+    np.testing.assert_array_equal((solution.violation == 0)[clear], feasible[clear])
+    assert clear.mean() > 0.999
+    error = np.abs(solution.u - expected).max(0)[feasible & (solution.violation == 0)]
+    assert np.quantile(error, 0.99) < 1e-5  # the last per cent: corners of rows that are almost parallel
+    assert error.max() < 1e-3
+    residuals = reference.kkt_residuals(nominal, A, b, weights, solution.u, solution.multipliers)
+    for name, residual in residuals.items():
+        assert residual[feasible].max() < 1e-5, name
+
+
+def test_almost_parallel_rows_keep_a_known_point_feasible():
+    """Rows that differ by an angle of rounding size, all satisfied by the origin: never empty, always optimal."""
+    rng = np.random.default_rng(2)
+    count = 20_000
+    angle = rng.uniform(-np.pi, np.pi, count) + np.pi * rng.integers(0, 2, (6, count))
+    angle = angle + rng.choice([-1, 1], (6, count)) * 10.0 ** rng.uniform(-16, -2, (6, count))
+    A = np.stack([np.cos(angle), np.sin(angle)], 1) * np.exp(rng.uniform(-2, 2, (6, 1, count)))
+    b = rng.choice([0, 0, 1e-12, 1e-6, 0.1], (6, count))
+    A, b = box(A, b, 1.0)
+    nominal, weights = rng.normal(size=(2, count)), np.exp(rng.uniform(-2, 2, (2, count)))
+    for dtype, tolerance in ((np.float64, 1e-9), (np.float32, 1e-5)):
+        problem = [part.astype(dtype) for part in (nominal, A, b, weights)]
+        solution = solve(*problem)
+        assert solution.violation.max() == 0
+        residuals = reference.kkt_residuals(*(part.astype(float) for part in problem), solution.u, solution.multipliers)
+        for name, residual in residuals.items():
+            assert residual.max() < tolerance, name
+
+
+def test_far_nominal_points_do_not_blur_the_polygon():
+    """The answer of a target 10³⁰ away satisfies the rows as exactly as that of a near one."""
+    rng = np.random.default_rng(3)
+    nominal, A, b, weights = random_problems(rng, 6, 20_000, padding=0)
+    A, b = box(A, np.abs(b), 1.0)
+    for dtype, tolerance in ((np.float64, 1e-14), (np.float32, 1e-5)):
+        for far in (1.0, 1e6, 1e30):
+            solution = solve(*(part.astype(dtype) for part in (nominal * far, A, b, weights)))
+            assert solution.violation.max() == 0
+            assert distances(A, b, weights, solution.u.astype(float)).max() < tolerance * 10
+
+
+# --- degenerate problems on purpose ----------------------------------------------------------------------------------
+
+number = st.floats(-3, 3, allow_subnormal=False)
+# Directions that coincide, oppose each other, or differ by a hundredth at least: corners are then known to 10⁻¹².
+angle = st.one_of(st.integers(0, 15).map(lambda k: k * np.pi / 8), st.integers(-31, 31).map(lambda k: k / 10))
+# Powers of two keep opposite rows exactly opposite.
+factor = st.integers(-10, 10).map(lambda k: 2.0**k)
+
+
+def list_of(strategy, low, high):
+    return st.lists(strategy, min_size=low, max_size=high)
+
+
+def unit_normals(angles):
+    return np.stack([np.cos(angles), np.sin(angles)], -1).reshape(-1, 2)
+
+
+@st.composite
+def finished(draw, normals, offsets):
+    """A problem of `ROWS` rows: these ones scaled, the rest padding, in any order, with a target and weights."""
+    count, padding = len(normals), ROWS - len(normals)
+    lengths = np.array(draw(list_of(factor, count, count)))
+    A = np.concatenate([normals * lengths[:, None], np.zeros((padding, 2))])
+    b = np.concatenate([offsets * lengths, draw(list_of(st.sampled_from([0.0, 1.0, 1e6]), padding, padding))])
+    order = np.array(draw(st.permutations(range(ROWS))))
+    nominal = np.array([draw(number), draw(number)])
+    weights = np.array([draw(st.floats(0.05, 20)), draw(st.floats(0.05, 20))])
+    return nominal, A[order], b[order], weights
+
+
+@st.composite
+def feasible_problems(draw):
+    """Rows through or beyond one common point: corners of many rows, strips of no width, rows repeated and opposed."""
+    normals = unit_normals(draw(list_of(angle, 1, 5)))
+    copies = draw(list_of(st.tuples(st.integers(0, len(normals) - 1), st.sampled_from([1, -1])), 0, ROWS - 6))
+    normals = np.array([*normals, *(sign * normals[k] for k, sign in copies)])
+    point = np.array([draw(number), draw(number)])
+    room = draw(list_of(st.sampled_from([0.0, 0.0, 0.0, 1e-9, 1e-3, 1.0]), len(normals), len(normals)))
+    return draw(finished(normals, normals[:, 0] * point[0] + normals[:, 1] * point[1] + room))
+
+
+@st.composite
+def infeasible_problems(draw):
+    """A strip or a triangle turned inside out by a known gap, among other rows."""
+    gap = draw(st.sampled_from([1e-6, 1e-3, 1.0, 5.0]))
+    first = draw(angle)
+    side = unit_normals(first)[0]
+    shape = draw(st.sampled_from(["strip", "triangle"]))
+    if shape == "strip":
+        contradiction = np.array([side, -side])
+    else:
+        contradiction = unit_normals(first + np.array([0, 2 * np.pi / 3, -2 * np.pi / 3]))
+    others = unit_normals(draw(list_of(angle, 0, ROWS - 3)))
+    point = np.array([draw(number), draw(number)])
+    normals = np.concatenate([contradiction, others])
+    shift = np.concatenate([np.full(len(contradiction), -gap), draw(list_of(number, len(others), len(others)))])
+    return draw(finished(normals, normals[:, 0] * point[0] + normals[:, 1] * point[1] + shift))
+
+
+any_problems = st.one_of(feasible_problems(), infeasible_problems())
+
+
+def scale_of(nominal, A, b):
+    norm = np.hypot(A[:, 0], A[:, 1])
+    return 1 + np.abs(nominal).max() + (np.abs(b) / np.where(norm > 0, norm, np.inf)).max()
+
+
+@LAWS
+@given(feasible_problems())
+def test_degenerate_feasible_problems_meet_the_optimality_conditions(problem):
+    solution = solve(*problem)
+    assert solution.violation == 0
+    for name, residual in reference.kkt_residuals(*problem, solution.u, solution.multipliers).items():
+        assert residual < 1e-9, name
+    assert solution.active.sum() <= 2
+    np.testing.assert_array_equal(solution.active, solution.multipliers > 0)
+
+
+@LAWS
+@given(feasible_problems())
+def test_degenerate_feasible_problems_agree_with_brute_force(problem):
+    nominal, A, b, _ = problem
+    expected, feasible = reference.project(*(part[..., None] for part in problem))
+    assert feasible[0]
+    np.testing.assert_allclose(solve(*problem).u, expected[:, 0], rtol=0, atol=1e-9 * scale_of(nominal, A, b))
+
+
+@LAWS
+@given(infeasible_problems())
+def test_violation_of_infeasible_problems_is_the_minimax_of_a_linear_program(problem):
+    _, A, b, weights = problem
+    solution = solve(*problem)
+    expected = least_violation(A, b, weights)
+    assert solution.violation > 0
+    np.testing.assert_allclose(solution.violation, expected, rtol=1e-9, atol=1e-9)
+    beyond = distances(A, b, weights, solution.u)
+    np.testing.assert_allclose(beyond.max(), expected, rtol=1e-9, atol=1e-9)
+    np.testing.assert_array_equal(solution.multipliers, 0)
+    assert solution.active.any()
+    np.testing.assert_allclose(beyond[solution.active], expected, rtol=1e-9, atol=1e-9)
+
+
+def test_violation_of_random_infeasible_problems_is_the_minimax_of_a_linear_program():
+    nominal, A, b, weights = random_problems(np.random.default_rng(4), 8, 150, reach=0.1)
+    solution = solve(nominal, A, b, weights)
+    empty = np.flatnonzero(solution.violation > 0)
+    assert len(empty) > 75
+    expected = np.array([least_violation(A[..., i], b[:, i], weights[:, i]) for i in empty])
+    assert expected.min() > 0
+    np.testing.assert_allclose(solution.violation[empty], expected, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(distances(A, b, weights, solution.u).max(0)[empty], expected, rtol=1e-9, atol=1e-9)
+
+
+def test_infeasible_answer_is_the_projection_onto_the_least_relaxation():
+    """A strip turned inside out, on which many points are equally good: the nearest of them is returned."""
+    A = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]])
+    b = np.array([-1.0, -1.0, 0.5])
+    solution = solve(np.array([4.0, 0.2]), A, b, np.ones(2))
+    np.testing.assert_allclose(solution.u, [0, 0.2], atol=1e-12)
+    solution = solve(np.array([4.0, 9.0]), A, b, np.ones(2))
+    np.testing.assert_allclose(solution.u, [0, 1.5], atol=1e-12)  # the third row is relaxed by 1 as well
+    np.testing.assert_allclose(solution.violation, 1)
+
+
+def test_padding_that_nothing_can_meet_is_reported():
+    A = np.array([[1.0, 0.0], [0.0, 0.0]])
+    solution = solve(np.array([2.0, 0.0]), A, np.array([1.0, -0.25]), np.ones(2))
+    assert solution.violation == 0.25
+    np.testing.assert_allclose(solution.u, [1, 0], atol=1e-15)
+
+
+def test_no_rows_at_all():
+    solution = solve(np.array([2.0, 3.0]), np.zeros((0, 2)), np.zeros(0), np.ones(2))
+    np.testing.assert_array_equal(solution.u, [2, 3])
+    assert solution.violation == 0
+
+
+@pytest.mark.parametrize(("dtype", "exponent"), [(np.float64, 75), (np.float32, 9)])
+def test_extreme_magnitudes_stay_finite(dtype, exponent):
+    """Every input number drawn from 10^±exponent on its own: nothing is ever NaN or infinite, nor are derivatives."""
+    rng = np.random.default_rng(5)
+
+    def extreme(*shape):
+        return (rng.choice([-1, 1], shape) * 10.0 ** rng.uniform(-exponent, exponent, shape)).astype(dtype)
+
+    problem = extreme(2, 150), extreme(8, 2, 150), extreme(8, 150), np.abs(extreme(2, 150))
+    solution = solve(*problem)
+    assert 0.1 < (solution.violation == 0).mean() < 0.9
+    for part in (solution.u, solution.multipliers, solution.violation, *JACOBIANS["forward"](*problem)):
+        assert np.isfinite(part).all()
+
+
+@pytest.mark.parametrize("which", [[0], [2], [3], [1, 2]], ids=["nominal", "b", "weights", "rows"])
+@pytest.mark.parametrize("factor", [1e-150, 1e150])
+def test_one_extreme_input_stays_finite(which, factor):
+    problem = [
+        part * factor if k in which else part
+        for k, part in enumerate(random_problems(np.random.default_rng(6), 8, 150))
+    ]
+    solution = solve(*problem)
+    for part in (solution.u, solution.multipliers, solution.violation):
+        assert np.isfinite(part).all()
+
+
+# --- laws ------------------------------------------------------------------------------------------------------------
+
+
+def assert_same_point(problem, u, expected):
+    np.testing.assert_allclose(u, expected, rtol=0, atol=1e-10 * scale_of(*problem[:3]))
+
+
+def assert_same_violation(problem, violation, expected):
+    """Infeasible or not alike, and by as much; the violation is a distance in the metric W."""
+    assert (violation > 0) == (expected > 0)
+    scale = scale_of(*problem[:3]) * np.sqrt(problem[3].max())
+    np.testing.assert_allclose(violation, expected, rtol=0, atol=1e-13 * scale)
+
+
+@LAWS
+@given(feasible_problems())
+def test_projecting_twice_changes_nothing(problem):
+    nominal, A, b, weights = problem
+    once = solve(*problem).u
+    np.testing.assert_allclose(solve(once, A, b, weights).u, once, rtol=0, atol=1e-14 * scale_of(nominal, A, b))
+
+
+@LAWS
+@given(feasible_problems())
+def test_point_on_the_boundary_that_meets_all_rows_is_returned_bit_for_bit(problem):
+    _, A, b, weights = problem
+    edge = solve(*problem).u
+    assume((A[:, 0] * edge[0] + A[:, 1] * edge[1] <= b).all())  # as a user would test it, in plain arithmetic
+    solution = solve(edge, A, b, weights)
+    np.testing.assert_array_equal(solution.u, edge)
+    assert not solution.active.any()
+    assert solution.violation == 0
+
+
+def test_feasible_points_are_returned_bit_for_bit():
+    nominal, A, b, weights = random_problems(np.random.default_rng(7), 10, 20_000, reach=2)
+    inside = ((A * nominal).sum(1) <= b).all(0)
+    solution = solve(nominal, A, b, weights)
+    assert 1_000 < inside.sum() < 19_000
+    np.testing.assert_array_equal(solution.u[:, inside], nominal[:, inside])
+    np.testing.assert_array_equal(solution.active.any(0), ~inside)
+
+
+@LAWS
+@given(feasible_problems(), st.integers(0, ROWS - 1), st.integers(0, ROWS - 1), st.sampled_from([0.0, 1e-9, 0.5]))
+def test_redundant_row_changes_nothing(problem, i, j, room):
+    """The sum of two rows, with or without room to spare, follows from them."""
+    nominal, A, b, weights = problem
+    assume(np.linalg.norm(A[i] + A[j]) > 0.01 * (np.linalg.norm(A[i]) + np.linalg.norm(A[j])))
+    more = solve(nominal, np.vstack([A[i] + A[j], A]), np.append(b[i] + b[j] + room, b), weights)
+    assert_same_point(problem, more.u, solve(*problem).u)
+    assert more.violation == 0
+
+
+@LAWS
+@given(any_problems, st.permutations(range(ROWS)))
+def test_order_of_rows_does_not_matter(problem, order):
+    nominal, A, b, weights = problem
+    solution, shuffled = solve(*problem), solve(nominal, A[order], b[order], weights)
+    assert_same_point(problem, shuffled.u, solution.u)
+    assert_same_violation(problem, shuffled.violation, solution.violation)
+
+
+@LAWS
+@given(
+    any_problems,
+    list_of(factor, ROWS, ROWS),
+)
+def test_length_of_rows_does_not_matter(problem, factors):
+    nominal, A, b, weights = problem
+    factors = np.array(factors)
+    solution, scaled = solve(*problem), solve(nominal, A * factors[:, None], b * factors, weights)
+    assert_same_point(problem, scaled.u, solution.u)
+    assert_same_violation(problem, scaled.violation, solution.violation)
+
+
+@LAWS
+@given(any_problems, st.floats(-np.pi, np.pi))
+def test_rotating_the_plane_rotates_the_answer(problem, turn):
+    nominal, A, b, _ = problem
+    weights = np.full(2, 1.7)
+    rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    turned = solve(rotation @ nominal, A @ rotation.T, b, weights)
+    solution = solve(nominal, A, b, weights)
+    assert_same_point(problem, turned.u, rotation @ solution.u)
+    assert_same_violation(problem, turned.violation, solution.violation)
+
+
+@LAWS
+@given(any_problems, st.floats(0.01, 100))
+def test_weights_matter_only_in_proportion(problem, size):
+    nominal, A, b, weights = problem
+    solution, scaled = solve(*problem), solve(nominal, A, b, size * weights)
+    assert_same_point(problem, scaled.u, solution.u)
+    assert_same_violation(problem, scaled.violation / np.sqrt(size), solution.violation)
+
+
+def test_padding_changes_nothing():
+    nominal, A, b, weights = random_problems(np.random.default_rng(8), ROWS - 3, 2_000, padding=0)
+    padded = np.concatenate([np.zeros((2, *A.shape[1:])), A, np.zeros((1, *A.shape[1:]))])
+    bounds = np.concatenate([np.zeros((2, 2_000)), b, np.full((1, 2_000), 1e6)])
+    solution, more = solve(nominal, A, b, weights), solve(nominal, padded, bounds, weights)
+    assert (solution.violation > 0).any()
+    np.testing.assert_allclose(more.u, solution.u, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(more.violation, solution.violation, rtol=1e-12)
+    np.testing.assert_allclose(more.multipliers[2:-1], solution.multipliers, rtol=1e-12, atol=1e-12)
+    np.testing.assert_array_equal(more.active[2:-1], solution.active)
+    assert not more.active[[0, 1, -1]].any()
+
+
+def test_each_problem_of_a_batch_is_solved_as_if_alone():
+    problem = random_problems(np.random.default_rng(9), ROWS, 200)
+    batch = solve(*problem)
+    mapped = VMAPPED(problem[0], Halfplanes(problem[1], problem[2]), problem[3])
+    assert 0 < (batch.violation > 0).sum() < 200
+    for i in range(200):
+        alone = solve(*(part[..., i] for part in problem))
+        for together, single, lane in zip(batch, alone, mapped, strict=True):
+            np.testing.assert_allclose(together[..., i], single, rtol=1e-12, atol=1e-13)
+            np.testing.assert_allclose(lane[..., i], single, rtol=1e-12, atol=1e-13)
+
+
+def test_weights_are_shared_by_a_batch():
+    nominal, A, b, _ = random_problems(np.random.default_rng(10), ROWS, 200)
+    weights = np.array([0.3, 2.0])
+    shared, repeated = solve(nominal, A, b, weights), solve(nominal, A, b, np.repeat(weights[:, None], 200, 1))
+    np.testing.assert_allclose(shared.u, repeated.u, rtol=0, atol=1e-13)
+
+
+# --- derivatives -----------------------------------------------------------------------------------------------------
+
+
+def away_from_kinks(problem, solution):
+    """Problems whose active set cannot change nearby: no row touches without pushing, no corner is a needle."""
+    _, A, b, _ = problem
+    norm = np.hypot(A[:, 0], A[:, 1])
+    room = np.where(norm > 0, (b - (A * solution.u).sum(1)) / np.where(norm > 0, norm, 1), np.inf)
+    pushes = solution.multipliers * norm
+    steady = np.where(solution.active, pushes > 0.05, room > 0.05).all(0)
+    unit = A / np.where(norm > 0, norm, 1)[:, None]
+    held = np.where(solution.active[:, None], unit, 0)
+    gram = np.einsum("ri...,rj...->ij...", held, held)
+    sharp = (solution.active.sum(0) == 2) & (np.linalg.det(gram.transpose(2, 0, 1)) < 0.05)
+    return steady & ~sharp & (solution.violation == 0)
+
+
+def selected(problem, which):
+    return tuple(part[..., which] for part in problem)
+
+
+def finite_differences(problem, step=1e-6):
+    """Derivatives of u with respect to each input of each problem of a batch, shapes (2, *input)."""
+    derivatives = []
+    for k, part in enumerate(problem):
+        columns = np.zeros((2, *part.shape))
+        for entry in np.ndindex(part.shape[:-1]):
+            ends = []
+            for shift in (step, -step):
+                moved = part.copy()
+                moved[entry] += shift
+                ends.append(solve(*problem[:k], moved, *problem[k + 1 :]).u)
+            columns[(slice(None), *entry)] = (ends[0] - ends[1]) / (2 * step)
+        derivatives.append(columns)
+    return derivatives
+
+
+def smooth_problems(active, count):
+    """Problems with this many active rows, away from kinks."""
+    nominal, A, b, weights = random_problems(np.random.default_rng(11), 7, 6_000, reach=1.5, padding=0)
+    length = np.hypot(A[:, 0], A[:, 1])
+    A, b = A / length[:, None], b / length
+    A, b = np.concatenate([A, np.zeros((1, *A.shape[1:]))]), np.concatenate([b, np.ones((1, b.shape[1]))])
+    problem = nominal, A, b, weights
+    solution = solve(*problem)
+    found = np.flatnonzero(away_from_kinks(problem, solution) & (solution.active.sum(0) == active))
+    assert len(found) >= count
+    return selected(problem, found[:count])
+
+
+@pytest.mark.parametrize("active", [0, 1, 2])
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+def test_derivatives_are_those_of_finite_differences(active, mode):
+    problem = smooth_problems(active, 150)
+    for computed, expected in zip(JACOBIANS[mode](*problem), finite_differences(problem), strict=True):
+        size = np.maximum(1, np.abs(expected).max())
+        np.testing.assert_allclose(computed, expected, rtol=1e-6, atol=1e-6 * min(size, 10))
+
+
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+def test_jacobian_is_exactly_the_identity_inside(mode):
+    problem = smooth_problems(0, 150)
+    with_nominal, *others = map(np.asarray, JACOBIANS[mode](*problem))
+    np.testing.assert_array_equal(with_nominal, np.eye(2)[..., None] * np.ones(150))
+    for derivative in others:
+        np.testing.assert_array_equal(derivative, 0)
+
+
+@pytest.mark.parametrize("active", [1, 2])
+def test_rank_of_the_jacobian_is_what_the_active_rows_leave(active):
+    jacobian = np.asarray(JACOBIANS["reverse"](*smooth_problems(active, 150))[0]).transpose(2, 0, 1)
+    assert (np.linalg.matrix_rank(jacobian, tol=1e-9) == 2 - active).all()
+
+
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+def test_derivatives_vanish_where_the_program_is_infeasible(mode):
+    problem = random_problems(np.random.default_rng(12), 8, 600, reach=0.2)
+    problem = selected(problem, np.flatnonzero(solve(*problem).violation > 0)[:150])
+    assert problem[0].shape[-1] == 150
+    for derivative in JACOBIANS[mode](*problem):
+        np.testing.assert_array_equal(derivative, 0)
+
+
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+def test_padding_has_derivative_zero(mode):
+    problem = random_problems(np.random.default_rng(13), 8, 150, padding=0.4)
+    padded = (problem[1] == 0).all(1)
+    _, with_A, with_b, _ = map(np.asarray, JACOBIANS[mode](*problem))
+    assert padded.any()
+    assert np.abs(with_A).max() > 0.1
+    np.testing.assert_array_equal(np.where(padded[:, None], with_A, 0), 0)
+    np.testing.assert_array_equal(np.where(padded, with_b, 0), 0)
+
+
+@LAWS
+@given(any_problems)
+def test_derivatives_are_finite_at_kinks(problem):
+    for mode in JACOBIANS.values():
+        for derivative in mode(*(part[..., None] for part in problem)):
+            assert np.isfinite(derivative).all()
+
+
+def test_derivatives_of_rows_of_any_length_are_finite_and_consistent():
+    """A row times t has derivative with respect to b divided by t, down to rows whose squares underflow."""
+    problem = smooth_problems(2, 150)
+    nominal, A, b, weights = problem
+    with_b = np.asarray(JACOBIANS["reverse"](*problem)[2])
+    for factor in (1e-170, 1e170):
+        scaled = np.asarray(JACOBIANS["reverse"](nominal, A * factor, b * factor, weights)[2])
+        np.testing.assert_allclose(scaled * factor, with_b, rtol=1e-9, atol=1e-12)
+
+
+def test_only_the_point_carries_derivatives():
+    def certificate(nominal, A, b, weights):
+        solution = qp.project(nominal, Halfplanes(A, b), weights)
+        return jnp.sum(solution.violation) + jnp.sum(solution.multipliers)
+
+    value, gradient = jax.jit(jax.value_and_grad(certificate))(*smooth_problems(1, 150))
+    assert value > 0
+    np.testing.assert_array_equal(gradient, 0)

@@ -1,0 +1,230 @@
+"""Rollouts: nothing is lost, mixed up or counted twice between the game and the learner."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny import GAMES, HORIZON, STEPS, TINY
+
+from safepursuit import game as rules
+from safepursuit.policy import build_policy
+from safepursuit.ppo.health import rollout_metrics
+from safepursuit.ppo.rollout import evader_control, fresh_starts, join_games, play
+
+ROLLOUTS = 6
+
+
+def policy_of(config):
+    return build_policy(jax.random.key(0), config.method, config.policy, config.game.robot, config.shield)
+
+
+def fresh_players(config):
+    """All games at step 0."""
+    return join_games(jax.random.key(1), config)._replace(
+        state=rules.initial(jax.random.key(1), config.game, config.num_envs)
+    )
+
+
+@pytest.fixture(scope="module")
+def played():
+    """Six rollouts in a row, their starts, and the games after each, as NumPy arrays."""
+    policy, players = policy_of(TINY), fresh_players(TINY)
+    before, rollouts, starts = [players], [], []
+    for number in range(ROLLOUTS):
+        starts.append(fresh_starts(jax.random.fold_in(jax.random.key(2), number), TINY))
+        players, rollout = play(policy, players, starts[-1], jax.random.fold_in(jax.random.key(3), number), TINY)
+        rollouts.append(rollout)
+        before.append(players)
+    return policy, *(jax.tree.map(np.asarray, part) for part in (before, rollouts, starts))
+
+
+def over(rollout):
+    return rollout.terminated | rollout.truncated
+
+
+def test_the_tiny_games_show_what_is_tested_here(played):
+    _, _, rollouts, _ = played
+    captured, truncated = (sum(getattr(one, name).sum() for one in rollouts) for name in ("captured", "truncated"))
+    assert captured >= 3
+    assert truncated >= 3
+
+
+def test_shapes_and_first_observations(played):
+    policy, before, rollouts, _ = played
+    for players, rollout in zip(before[:-1], rollouts, strict=True):
+        assert rollout.action.shape == (STEPS, 2, GAMES)
+        assert rollout.observation.ego.shape == (STEPS, 16, GAMES)
+        np.testing.assert_array_equal(rollout.situation.pose[0], players.state.pursuer)
+        np.testing.assert_array_equal(rollout.situation.opponent[0], players.state.evader)
+        seen = rules.observe(jax.tree.map(jnp.asarray, players.state), TINY.game)
+        np.testing.assert_allclose(rollout.observation.ego[0], seen.ego, atol=1e-6)
+        np.testing.assert_allclose(rollout.value[0], policy.value(seen), atol=1e-5)
+
+
+def test_the_log_probability_is_that_of_the_stored_action(played):
+    policy, _, rollouts, _ = played
+
+    @jax.jit
+    def again(rollout):
+        def one(observation, where, action):
+            distribution = policy.head.distribution(policy.features(observation), where)
+            return policy.head.log_prob(distribution, action)
+
+        return jax.vmap(one)(rollout.observation, rollout.situation, rollout.action)
+
+    for rollout in rollouts[:2]:
+        rollout = jax.tree.map(jnp.asarray, rollout)
+        np.testing.assert_allclose(again(rollout), rollout.log_prob, atol=1e-4)
+
+
+def test_a_game_that_ends_goes_on_from_the_next_start(played):
+    _, before, rollouts, starts = played
+    for rollout, pool, after in zip(rollouts, starts, before[1:], strict=True):
+        used = 0
+        for step in range(STEPS):
+            for game in range(GAMES):
+                if step + 1 < STEPS:
+                    following = rollout.situation.pose[step + 1, :, game], rollout.situation.opponent[step + 1, :, game]
+                    centre = rollout.situation.scene.centre[step + 1, ..., game]
+                else:
+                    following = after.state.pursuer[:, game], after.state.evader[:, game]
+                    centre = after.state.scene.centre[..., game]
+                if over(rollout)[step, game]:
+                    np.testing.assert_array_equal(following[0], pool.pursuer[:, used])
+                    np.testing.assert_array_equal(following[1], pool.evader[:, used])
+                    np.testing.assert_array_equal(centre, pool.scene.centre[..., used])
+                    used += 1
+                else:  # it moved on by at most a step
+                    moved = following[0][:2] - rollout.situation.pose[step, :2, game]
+                    assert np.hypot(*moved) <= 0.05 + 1e-6
+        assert used == over(rollout).sum()
+
+
+def test_episodes_are_added_up_across_rollouts(played):
+    _, before, rollouts, _ = played
+    total, length = np.zeros(GAMES), np.zeros(GAMES, int)
+    ended = 0
+    for rollout, after in zip(rollouts, before[1:], strict=True):
+        for step in range(STEPS):
+            total += rollout.reward[step]
+            length += 1
+            done = over(rollout)[step]
+            np.testing.assert_allclose(rollout.final_return[step], np.where(done, total, 0), atol=1e-4)
+            np.testing.assert_array_equal(rollout.final_length[step], np.where(done, length, 0))
+            assert (length[rollout.truncated[step]] == HORIZON).all()
+            total[done], length[done] = 0, 0
+            ended += done.sum()
+        np.testing.assert_allclose(after.episode_return, total, atol=1e-4)
+        np.testing.assert_array_equal(after.episode_steps, length)
+        np.testing.assert_array_equal(after.state.step, length)
+    assert ended > ROLLOUTS
+
+
+def test_inside_an_episode_the_next_value_is_the_next_steps_value(played):
+    _, _, rollouts, _ = played
+    for rollout in rollouts:
+        inside = ~over(rollout)[:-1]
+        np.testing.assert_allclose(rollout.next_value[:-1][inside], rollout.value[1:][inside], atol=1e-5)
+
+
+def test_at_a_time_out_the_next_value_is_that_of_the_true_last_observation():
+    """The same games without a time-out simply go on: there the next step's value is recorded. The value after the
+    time-out must be that one, not the first of the next episode."""
+    endless = replace(TINY, game=replace(TINY.game, horizon=10**6))
+    policy = policy_of(TINY)
+    players = fresh_players(TINY)
+    late = players._replace(state=players.state._replace(step=jnp.asarray([HORIZON - 1 - k for k in range(GAMES)])))
+    starts = fresh_starts(jax.random.key(2), TINY)
+    _, cut = play(policy, late, starts, jax.random.key(3), TINY)
+    _, whole = play(policy, late, starts, jax.random.key(3), endless)
+    assert not np.any(whole.truncated)
+    compared = 0
+    for game in range(GAMES):
+        end = int(np.argmax(over(cut)[:, game]))
+        if cut.truncated[end, game] and end + 1 < STEPS:
+            assert float(cut.next_value[end, game]) == pytest.approx(float(whole.value[end + 1, game]), abs=1e-5)
+            assert abs(float(cut.value[end + 1, game]) - float(cut.next_value[end, game])) > 1e-3
+            compared += 1
+    assert compared >= 2
+
+
+def test_the_same_key_plays_the_same_games(played):
+    policy, before, rollouts, starts = played
+    arguments = jax.tree.map(jnp.asarray, (before[0], starts[0]))
+    _, again = play(policy, *arguments, jax.random.fold_in(jax.random.key(3), 0), TINY)
+    for one, two in zip(jax.tree.leaves(again), jax.tree.leaves(rollouts[0]), strict=True):
+        np.testing.assert_array_equal(one, two)
+    _, other = play(policy, *arguments, jax.random.key(99), TINY)
+    assert not np.any(np.asarray(other.action) == rollouts[0].action)
+
+
+def test_noise_differs_between_games_and_steps(played):
+    _, _, rollouts, _ = played
+    actions = np.concatenate([rollout.action for rollout in rollouts])
+    assert len(np.unique(actions)) > 0.99 * actions.size
+    assert abs(np.corrcoef(actions[1:, 0].ravel(), actions[:-1, 0].ravel())[0, 1]) < 0.3
+
+
+def test_games_join_at_random_ages():
+    many = replace(TINY, num_envs=64)
+    players = join_games(jax.random.key(0), many)
+    age = np.asarray(players.state.step)
+    assert set(age) == set(range(HORIZON))
+    assert not np.asarray(players.episode_return).any()
+    assert not np.asarray(players.episode_steps).any()
+
+
+def test_an_unshielded_evader_does_as_its_script_says():
+    state = fresh_players(TINY).state
+    # Nose to the wall: the script of `random` knows no walls, the shield does.
+    wall = state._replace(evader=jnp.broadcast_to(jnp.array([[2.84], [0.0], [0.0]]), (3, GAMES)))
+    act = jax.jit(evader_control, static_argnames="config")
+    free = act(jax.random.key(0), wall, replace(TINY, evader_shielded=False))
+    held = act(jax.random.key(0), wall, TINY)
+    assert (np.asarray(free[0]) > 0.02).any()
+    assert (np.asarray(held[0]) < 1e-3).all()
+    np.testing.assert_allclose(free[1], held[1], atol=0.5)
+
+
+def test_metrics_are_those_of_a_loop_over_the_rollout(played):
+    _, _, rollouts, _ = played
+    for rollout in rollouts:
+        found = {name: float(value) for name, value in rollout_metrics(rollout, 0.05).items()}
+        returns, lengths, times = [], [], []
+        counts = dict.fromkeys(("wall", "obstacle", "robot", "any"), 0)
+        for step in range(STEPS):
+            for game in range(GAMES):
+                kinds = [kind for kind in ("wall", "obstacle", "robot") if getattr(rollout.contact, kind)[step, game]]
+                for kind in kinds:
+                    counts[kind] += 1
+                counts["any"] += bool(kinds)
+                if over(rollout)[step, game]:
+                    returns.append(rollout.final_return[step, game])
+                    lengths.append(rollout.final_length[step, game])
+                    if rollout.captured[step, game]:
+                        times.append(0.05 * rollout.final_length[step, game])
+        assert found["pursuit/episodes"] == len(returns)
+        assert found["pursuit/capture_rate"] == pytest.approx(len(times) / len(returns) if returns else np.nan, nan_ok=True)
+        assert found["pursuit/capture_time"] == pytest.approx(np.mean(times) if times else np.nan, nan_ok=True, rel=1e-5)
+        assert found["pursuit/return"] == pytest.approx(np.mean(returns) if returns else np.nan, nan_ok=True, rel=1e-4)
+        assert found["pursuit/episode_length"] == pytest.approx(
+            np.mean(lengths) if lengths else np.nan, nan_ok=True, rel=1e-5
+        )
+        assert found["safety/collisions"] == counts["any"]
+        for kind in ("wall", "obstacle", "robot"):
+            assert found[f"safety/collisions_{kind}"] == counts[kind]
+        assert found["safety/min_clearance"] == pytest.approx(rollout.clearance.min())
+        assert found["qp/intervention_rate"] == pytest.approx(rollout.intervened.mean(), abs=1e-6)
+        assert found["qp/infeasible_rate"] == pytest.approx(1 - rollout.feasible.mean(), abs=1e-6)
+
+
+def test_rates_without_an_episode_are_not_numbers(played):
+    _, _, rollouts, _ = played
+    nothing = np.zeros_like(rollouts[0].terminated)
+    quiet = rollouts[0]._replace(terminated=nothing, truncated=nothing, captured=nothing)
+    found = rollout_metrics(quiet, 0.05)
+    for name in ("capture_rate", "capture_time", "return", "episode_length"):
+        assert np.isnan(found[f"pursuit/{name}"])
+    assert float(found["pursuit/episodes"]) == 0

@@ -1,0 +1,538 @@
+"""The shield as a whole: any pose, any gains, any nominal control; closed loops that try to crash; its derivatives.
+
+Collisions are judged by `reference`: its own motion, its own distances, the whole step and not only its end.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import reference
+from safepursuit import qp, shield
+from safepursuit import robot as motion
+from safepursuit.robot import Unicycle
+from safepursuit.scene import Scene
+from safepursuit.shield import Shield
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+INTEGRATORS = ("euler", "arc")
+SHIELD = Shield()
+ROBOT = {integrator: Unicycle(integrator=integrator) for integrator in INTEGRATORS}
+DISCS = 8
+ROWS = DISCS + 4
+ROBOTS, STEPS = 700, 400
+"""In each closed loop; 1.1 million robot-steps in the four of them."""
+STATES = 20_000
+
+
+@partial(jax.jit, static_argnames="robot")
+def governor(control, pose, scene, robot):
+    return shield.govern(control, pose, scene, robot=robot, shield=SHIELD)
+
+
+@partial(jax.jit, static_argnames=("robot", "parameters"))
+def filtered(nominal, pose, scene, gains, robot, parameters=SHIELD):
+    return shield.filter(nominal, pose, scene, robot=robot, shield=parameters, gains=gains)
+
+
+@partial(jax.jit, static_argnames=("robot", "parameters"))
+def program(pose, scene, gains, robot, parameters=SHIELD):
+    """The rows, and the barriers' values."""
+    around = shield.barriers(parameters, robot, pose, scene)
+    return shield.problem(parameters, robot, pose, around, gains), around.value
+
+
+def draw_scenes(rng, count, half=4.0):
+    """Scenes of 0 to 8 discs anywhere, crowded and overlapping ones too."""
+    present = np.arange(DISCS)[:, None] < rng.choice([0, 1, 2, 4, 8], count)
+    return Scene(
+        np.array([half, 0.75 * half]),
+        rng.uniform(-half, half, (2, DISCS, count)).astype(np.float32).astype(float),
+        rng.uniform(0.3, 1.0, (DISCS, count)).astype(np.float32).astype(float),
+        present,
+    )
+
+
+def clear(scene, position, body=0.15):
+    return reference.body_clearance(position, body, *scene[1:], scene.half_extents)
+
+
+def draw_poses(rng, scene):
+    """Legal poses: half of them anywhere, half of them near or in contact and then mostly headed at the disc."""
+    count = scene.radius.shape[1]
+    position, heading = np.zeros((2, count)), rng.uniform(-np.pi, np.pi, count)
+    missing = np.ones(count, bool)
+    while missing.any():
+        angle = rng.uniform(-np.pi, np.pi, count)
+        k, columns = rng.integers(0, DISCS, count), np.arange(count)
+        reach = scene.radius[k, columns] + 0.15 + rng.choice([0, 1e-6, 1e-3, 0.02, 0.1, 0.15, 0.2], count)
+        near = scene.centre[:, k, columns] + reach * np.stack([np.cos(angle), np.sin(angle)])
+        limit = scene.half_extents[:, None] - 0.15
+        anywhere = rng.uniform(-limit, limit, (2, count))
+        anywhere[0] = np.where(rng.random(count) < 0.3, limit[0] * rng.choice([-1, 1], count), anywhere[0])
+        at_disc = rng.random(count) < 0.5
+        candidate = np.where(at_disc, near, anywhere).astype(np.float32).astype(float)
+        accept = missing & (clear(scene, candidate) >= 0)
+        position = np.where(accept, candidate, position)
+        inwards = angle + np.pi + rng.normal(0, 0.7, count)
+        heading = np.where(accept & at_disc & (rng.random(count) < 0.7), inwards, heading)
+        missing &= ~accept
+    return np.stack([*position, heading])
+
+
+# --- the closed loop, against an adversary ---------------------------------------------------------------------------
+
+
+def adversary(key, pose, scene, robot):
+    """At the nearest surface at full speed; around it, leaning in; hard turns; or numbers that are none."""
+    count = pose.shape[1]
+    keys = jax.random.split(key, 4)
+    away = pose[:2, None] - scene.centre
+    gap = jnp.where(scene.present, jnp.sqrt((away**2).sum(0)) - scene.radius, jnp.inf)
+    nearest = jnp.argmin(gap, axis=0)
+    disc = -jnp.take_along_axis(away, nearest[None, None], axis=1)[:, 0]
+    half_x, half_y = scene.half_extents
+    walls = jnp.stack([half_x - pose[0], half_x + pose[0], half_y - pose[1], half_y + pose[1]])
+    wall = jnp.asarray([[1.0, -1.0, 0.0, 0.0], [0.0, 0.0, 1.0, -1.0]], pose.dtype)[:, jnp.argmin(walls, axis=0)]
+    towards = jnp.where(gap.min(0) < walls.min(0) + 0.5, disc, wall)
+    bearing = jnp.arctan2(towards[1], towards[0]) - pose[2]
+    mode = jax.random.categorical(keys[0], jnp.log(jnp.asarray([0.4, 0.2, 0.2, 0.15, 0.05])), shape=(count,))
+    bearing = bearing + jnp.where(mode == 1, 1.4, jnp.where(mode == 2, -1.4, 0))
+    bearing = jnp.mod(bearing + jnp.pi, 2 * jnp.pi) - jnp.pi
+    hard = robot.max_turn_rate * jnp.where(jax.random.bernoulli(keys[1], shape=(count,)), 1.0, -1.0)
+    turn = jnp.where(mode == 3, hard, bearing / robot.dt)
+    silly = jnp.asarray([jnp.nan, jnp.inf, -jnp.inf, 1e30, -1e30, 50.0], pose.dtype)
+    silly = silly[jax.random.randint(keys[2], (2, count), 0, 6)]
+    nominal = jnp.where(mode == 4, silly, jnp.stack([jnp.full(count, robot.max_speed, pose.dtype), turn]))
+    gains = jnp.clip(1.4 * jax.random.uniform(keys[3], (ROWS, count), pose.dtype) - 0.2, 0, 1)
+    return nominal, gains
+
+
+class Record(NamedTuple):
+    """What happened in a closed loop, (steps, …, robots), and one pose more."""
+
+    pose: np.ndarray
+    control: np.ndarray
+    feasible: np.ndarray
+    governed: np.ndarray
+    value: np.ndarray
+    """The least barrier h of each robot before each step [m]."""
+
+
+@partial(jax.jit, static_argnames=("robot", "steps", "guarded"))
+def closed_loop(key, pose, scene, robot, steps, guarded):
+    """The adversary at the wheel, with the shield or without."""
+
+    def turn(pose, key):
+        nominal, gains = adversary(key, pose, scene, robot)
+        shielded = shield.filter(nominal, pose, scene, robot=robot, shield=SHIELD, gains=gains)
+        value = shield.barriers(SHIELD, robot, pose, scene).value.min(0)
+        control = shielded.control if guarded else motion.limit(robot, jnp.nan_to_num(nominal))
+        record = Record(pose, control, shielded.feasible, shielded.governed, value)
+        return motion.step(robot, pose, control), record
+
+    final, record = jax.lax.scan(turn, pose, jax.random.split(key, steps))
+    return record._replace(pose=jnp.concatenate([record.pose, final[None]]))
+
+
+def run(integrator, dtype, *, guarded=True):
+    """The scenes, and the record of 400 steps of 700 robots, computed in `dtype` and promoted to float64."""
+    rng = np.random.default_rng(0)
+    scene = draw_scenes(rng, ROBOTS)
+    start = draw_poses(rng, scene)
+    with jax.enable_x64(dtype == np.float64):
+        typed = Scene(*(jnp.asarray(part if part.dtype == bool else part.astype(dtype)) for part in scene))
+        pose = jnp.asarray(start.astype(dtype))
+        record = closed_loop(jax.random.key(0), pose, typed, ROBOT[integrator], STEPS, guarded)
+        assert record.pose.dtype == record.control.dtype == dtype
+        record = Record(*map(np.asarray, record))
+    return scene, record._replace(pose=record.pose.astype(float), control=record.control.astype(float))
+
+
+def clearances_of_the_run(integrator, scene, record):
+    """Least clearance in each step: on the segment between recorded poses, or on the arc from pose and control."""
+    steps = []
+    for before, after, control in zip(record.pose[:-1, :2], record.pose[1:, :2], record.control, strict=True):
+        if integrator == "euler":
+            steps.append(reference.segment_clearance(before, after, 0.15, *scene[1:], scene.half_extents))
+            continue
+        pose = record.pose[len(steps)]
+        points = [reference.motion(pose, control, share * 0.05, integrator)[:2] for share in np.linspace(0, 1, 7)]
+        steps.append(np.min([clear(scene, point) for point in (*points, after)], axis=0))
+    return np.array(steps)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("integrator", INTEGRATORS)
+def test_adversary_never_touches_anything(integrator, dtype):
+    """No contact and no infeasible program in 280,000 robot-steps, for either motion in either precision."""
+    scene, record = run(integrator, dtype)
+    clearance = clearances_of_the_run(integrator, scene, record)
+    assert clearance.size == ROBOTS * STEPS
+    assert clearance.min() >= -1e-9
+    assert record.feasible.all()
+    assert np.isfinite(record.control).all()
+    v, turn_rate = np.moveaxis(record.control, 1, 0)
+    assert v.min() >= 0
+    assert v.max() <= 1.0
+    assert np.abs(turn_rate).max() <= 2.84 * (1 + 1e-6)
+    # It did try: many steps at the very edge of the safe set, and the robots were not simply stopped.
+    assert (record.value < 1e-3).mean() > 0.2
+    assert (clearance < 0.02).any(0).mean() > 0.4
+    assert (v > 0.5).mean() > 0.2
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("integrator", INTEGRATORS)
+def test_safe_set_is_kept_and_the_governor_idle_in_it(integrator, dtype):
+    """Theorem 2 and the composition: who starts with h ≥ 0 keeps it (to rounding) and is never governed."""
+    _, record = run(integrator, dtype)
+    inside = record.value[0] >= 0
+    assert 0.5 < inside.mean() < 1
+    assert record.value[:, inside].min() >= (-1e-12 if dtype == np.float64 else -2e-5)
+    assert not record.governed[:, inside].any()
+    assert record.governed[:, ~inside].any()
+
+
+def test_adversary_without_the_shield_crashes():
+    """The control group: the same driver, only held to the actuator limits."""
+    scene, record = run("euler", np.float64, guarded=False)
+    crashed = (clearances_of_the_run("euler", scene, record) < -1e-3).any(0)
+    assert crashed.mean() > 0.9
+
+
+# --- one step, from anywhere, with anything --------------------------------------------------------------------------
+
+
+def draw_states(rng, count):
+    """Scenes, legal poses, gains in [0, 1] and nominal controls of every kind, numbers that are none included."""
+    scene = draw_scenes(rng, count)
+    pose = draw_poses(rng, scene)
+    gains = np.clip(rng.uniform(-0.2, 1.2, (ROWS, count)), 0, 1)
+    nominal = np.stack([rng.uniform(-0.5, 1.5, count), rng.uniform(-4, 4, count)])
+    wild = rng.choice([np.nan, np.inf, -np.inf, 1e300, -1e300, 1e6, 0.0], (2, count))
+    nominal = np.where(rng.random((2, count)) < 0.2, wild, nominal)
+    return nominal, pose, scene, gains
+
+
+def worst_of_the_step(robot, scene, pose, control):
+    return min(
+        clear(scene, reference.motion(pose, control, share * robot.dt, robot.integrator)[:2]).min()
+        for share in np.linspace(0, 1, 8)
+    )
+
+
+@pytest.mark.parametrize("integrator", INTEGRATORS)
+def test_every_output_is_safe_finite_feasible_and_within_limits(integrator):
+    robot = ROBOT[integrator]
+    nominal, pose, scene, gains = draw_states(np.random.default_rng(1), STATES)
+    result = filtered(nominal, pose, scene, gains, robot)
+    for part in (result.control, result.nominal, result.clearance, result.residual):
+        assert np.isfinite(part).all()
+    control = np.asarray(result.control)
+    assert np.asarray(result.feasible).all()
+    assert 0 <= control[0].min() <= control[0].max() <= robot.max_speed
+    assert np.abs(control[1]).max() <= robot.max_turn_rate
+    assert worst_of_the_step(robot, scene, pose, control) >= -1e-9
+    np.testing.assert_allclose(result.clearance, clear(scene, pose[:2]), atol=1e-12)
+    assert 0.1 < np.asarray(result.intervened).mean() < 0.9
+    assert np.asarray(result.governed).any()
+
+
+@pytest.mark.parametrize("integrator", INTEGRATORS)
+def test_standing_still_is_always_in_the_program(integrator):
+    _, pose, scene, gains = draw_states(np.random.default_rng(2), STATES)
+    rows, value = program(pose, scene, gains, ROBOT[integrator])
+    assert rows.b.shape == (2 * ROWS + 4, STATES)
+    assert np.asarray(rows.b).min() >= 0
+    assert (np.asarray(value).min(0) < 0).any()  # also from poses outside the safe set of theorem 2
+
+
+@pytest.mark.parametrize("integrator", INTEGRATORS)
+def test_safe_nominal_is_not_touched(integrator):
+    robot = ROBOT[integrator]
+    nominal, pose, scene, gains = draw_states(np.random.default_rng(3), STATES)
+    rows, value = program(pose, scene, gains, robot)
+    A, b = np.asarray(rows.A), np.asarray(rows.b)
+    in_limits = (nominal[0] >= 0) & (nominal[0] <= 1) & (np.abs(nominal[1]) <= robot.max_turn_rate)
+    asked = np.where(in_limits, nominal, 0)
+    asked[1] = np.sin(asked[1] * robot.dt)
+    safe = in_limits & ((A * asked).sum(1) <= b - 1e-12).all(0) & (np.asarray(value) >= 0).all(0)
+    assert safe.sum() > 500
+    result = filtered(nominal, pose, scene, gains, robot)
+    np.testing.assert_allclose(np.asarray(result.control)[:, safe], nominal[:, safe], rtol=1e-14, atol=1e-15)
+    for flag in (result.intervened, result.governed, result.on_boundary):
+        assert not np.asarray(flag)[safe].any()
+    assert np.asarray(result.correction)[safe].max() < 1e-14
+
+
+@pytest.mark.parametrize("integrator", INTEGRATORS)
+def test_output_is_the_nearest_safe_control(integrator):
+    """In the displacement of the virtual control point, by brute force over all active sets of the program."""
+    robot = ROBOT[integrator]
+    nominal, pose, scene, gains = (part for part in draw_states(np.random.default_rng(4), STATES))
+    first = 1000
+    rows, _ = program(pose, scene, gains, robot)
+    A, b = np.asarray(rows.A)[..., :first], np.asarray(rows.b)[..., :first]
+    nominal = np.clip(np.nan_to_num(nominal), -2.8, 2.8)  # where w = sin(ωΔ) needs no continuation
+    weights = np.array([[robot.dt**2], [SHIELD.offset**2]]) * np.ones(first)
+    asked = np.stack([nominal[0, :first], np.sin(nominal[1, :first] * robot.dt)])
+    expected, feasible = reference.project(asked, A, b, weights)
+    assert feasible.all()
+    result = filtered(nominal, pose, scene, gains, robot)
+    control = np.asarray(result.control)[:, :first]
+    free = ~np.asarray(result.governed)[:first]
+    assert free.mean() > 0.8
+    swing = np.sin(control[1] * robot.dt)
+    np.testing.assert_allclose(np.stack([control[0], swing])[:, free], expected[:, free], atol=1e-9)
+    changed = (np.abs(asked - expected) > 1e-9).any(0)
+    np.testing.assert_array_equal((np.asarray(result.on_boundary)[:first] & free)[changed & free], True)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("component", range(3))
+def test_unknown_pose_brakes(component, bad):
+    nominal, pose, scene, gains = draw_states(np.random.default_rng(5), STATES)
+    nominal[:, 0], pose[component, 0] = (1.0, 0.5), bad
+    result = filtered(nominal, pose, scene, gains, ROBOT["euler"])
+    np.testing.assert_array_equal(np.asarray(result.control)[:, 0], 0)
+    assert result.intervened[0]
+    assert np.isfinite(result.control).all()  # and the others of the batch are not affected
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_nominal_that_is_no_number_counts_as_braking(bad):
+    nominal, pose, scene, gains = draw_states(np.random.default_rng(6), STATES)
+    nominal[:, 0] = (bad, 1.0)
+    nominal[:, 1] = (1.0, bad)
+    result = filtered(nominal, pose, scene, gains, ROBOT["euler"])
+    np.testing.assert_array_equal(np.asarray(result.nominal)[:, :2], 0)
+    np.testing.assert_allclose(np.asarray(result.control)[:, :2], 0, atol=1e-15)
+
+
+@pytest.mark.parametrize("integrator", INTEGRATORS)
+def test_governor_alone_keeps_the_body_clear_among_many_boundaries(integrator):
+    """Theorem 1 as the shield applies it: a million poses; the turn rate stays, the speed only falls."""
+    robot, rng = ROBOT[integrator], np.random.default_rng(7)
+    scene = draw_scenes(rng, 250_000)
+    pose = draw_poses(rng, scene)
+    for _ in range(4):
+        pose[2] = rng.uniform(-np.pi, np.pi, 250_000)
+        v = np.where(rng.random(250_000) < 0.7, robot.max_speed, rng.uniform(0, robot.max_speed, 250_000))
+        turn_rate = robot.max_turn_rate * rng.choice([-1, 1, 0.3], 250_000)
+        asked = np.stack([v, turn_rate])
+        control, governed, _ = governor(asked, pose, scene, robot)
+        control, governed = np.asarray(control), np.asarray(governed)
+        assert worst_of_the_step(robot, scene, pose, control) >= -1e-9
+        np.testing.assert_array_equal(control[1], turn_rate)
+        np.testing.assert_array_equal(control[0] < v, governed)
+        assert (control[0] <= v).all()
+        assert 0.05 < governed.mean() < 0.95
+        far = clear(scene, pose[:2]) > robot.max_speed * robot.dt + 1e-4
+        assert not governed[far].any()
+
+
+def test_governor_alone_is_enough_whatever_the_program_returned(monkeypatch):
+    """Safety does not rest on the solver: with one that returns its input, nothing is touched either."""
+
+    def idle(nominal, halfplanes, weights):
+        nothing = jnp.zeros_like(halfplanes.b)
+        return qp.Projection(nominal, nothing > 0, nothing, jnp.zeros_like(nominal[0]))
+
+    monkeypatch.setattr(qp, "project", idle)
+    nominal, pose, scene, gains = draw_states(np.random.default_rng(8), 20_000)
+    inputs = jax.tree.map(jnp.asarray, (nominal, pose, scene))
+    result = shield.filter(*inputs, robot=ROBOT["arc"], shield=SHIELD, gains=jnp.asarray(gains))
+    assert worst_of_the_step(ROBOT["arc"], scene, pose, np.asarray(result.control)) >= -1e-9
+    assert np.asarray(result.governed).mean() > 0.05
+
+
+# --- the other robot -------------------------------------------------------------------------------------------------
+
+
+def test_row_for_the_other_robot_bounds_the_own_approach():
+    robot, rng, count = ROBOT["arc"], np.random.default_rng(9), 20_000
+    parameters = Shield(robot_barrier=True, robot_gain=0.5, min_separation=0.35)
+    scene, pose = draw_scenes(rng, count), np.zeros((3, count))
+    pose = draw_poses(rng, scene)
+    nominal = np.stack([np.ones(count), rng.uniform(-3, 3, count)])
+    distance, bearing = rng.uniform(0.2, 1, count), pose[2] + rng.normal(0, 0.5, count)
+    other = np.stack([*(pose[:2] + distance * np.stack([np.cos(bearing), np.sin(bearing)])), np.zeros(count)])
+    result = jax.jit(lambda *a: shield.filter(*a[:3], robot=robot, shield=parameters, gains=1.0, opponent=a[3]))(
+        nominal, pose, scene, other
+    )
+    control, active = np.asarray(result.control), np.asarray(result.active)
+    assert active.shape == (ROWS + 1, count)
+    assert 0.1 < active[-1].mean() < 0.9
+    assert np.asarray(result.feasible).all()
+    after = reference.motion(pose, control, robot.dt, robot.integrator)
+    bound = distance - parameters.robot_gain * np.maximum(distance - parameters.min_separation, 0)
+    assert (np.hypot(*(after - other)[:2]) - bound).min() >= -1e-9
+
+
+# --- parameters ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"gain": 0.0}, r"gain must lie in \(0, 1\], not 0\.0"),
+        ({"gain": 1.1}, r"gain must lie in \(0, 1\], not 1\.1"),
+        ({"robot_gain": -1.0}, r"robot_gain must lie in \(0, 1\], not -1\.0"),
+        ({"offset": 0.0}, r"offset must be positive, not 0\.0"),
+        ({"margin": -1e-6}, r"margin must not be negative, but is -1e-06"),
+    ],
+)
+def test_parameters_out_of_range_are_refused(parameters, message):
+    with pytest.raises(ValueError, match=message):
+        Shield(**parameters)
+
+
+def test_parameters_that_break_a_theorem_or_forbid_capture_are_refused():
+    with pytest.raises(ValueError, match=r"0\.1 m a step, more than the shield's offset of 0\.05 m"):
+        shield.check(Shield(offset=0.05), Unicycle(dt=0.1), capture_radius=0.5)
+    blocking = {"robot_barrier": True, "robot_gain": 0.05}
+    with pytest.raises(ValueError, match="forbids capture"):
+        shield.check(Shield(**blocking), Unicycle(), capture_radius=0.5)
+    for accepted in (Shield(offset=0.05), Shield(**blocking, allow_blocking=True), Shield(robot_gain=0.05)):
+        assert shield.check(accepted, Unicycle(), capture_radius=0.5) is None
+
+
+# --- batches and derivatives -----------------------------------------------------------------------------------------
+
+GRADIENT_STATES = 400
+
+
+def control_of(nominal, pose, scene, gains, robot):
+    return shield.filter(nominal, pose, scene, robot=robot, shield=SHIELD, gains=gains).control
+
+
+SCENE_AXES = Scene(None, -1, -1, -1)
+ALONE = {
+    name: jax.jit(
+        jax.vmap(transform(control_of), in_axes=(-1, -1, SCENE_AXES, -1, None), out_axes=-1), static_argnums=4
+    )
+    for name, transform in {
+        "value": lambda function: function,
+        "forward": partial(jax.jacfwd, argnums=(0, 1, 3)),
+        "reverse": partial(jax.jacrev, argnums=(0, 1, 3)),
+    }.items()
+}
+
+
+def draw_gradient_states(seed):
+    rng = np.random.default_rng(seed)
+    scene = draw_scenes(rng, GRADIENT_STATES)
+    pose = draw_poses(rng, scene)
+    gains = rng.uniform(0.1, 1, (ROWS, GRADIENT_STATES))
+    nominal = np.stack([rng.uniform(-0.2, 1.3, GRADIENT_STATES), rng.uniform(-3.5, 3.5, GRADIENT_STATES)])
+    return nominal, pose, scene, gains
+
+
+def test_batch_is_the_same_as_one_by_one():
+    nominal, pose, scene, gains = draw_gradient_states(10)
+    batch = filtered(nominal, pose, scene, gains, ROBOT["arc"]).control
+    alone = ALONE["value"](nominal, pose, scene, gains, ROBOT["arc"])
+    np.testing.assert_allclose(alone, batch, rtol=0, atol=1e-13)
+
+
+def differences(function, x, step=1e-6):
+    """Forward and backward differences of a batched function with respect to each component: (2, len(x), batch)."""
+    middle = function(x)
+    columns = []
+    for k in range(len(x)):
+        shift = np.zeros_like(x)
+        shift[k] = step
+        columns.append([(function(x + shift) - middle) / step, (middle - function(x - shift)) / step])
+    columns = np.array(columns)
+    return columns[:, 0].swapaxes(0, 1), columns[:, 1].swapaxes(0, 1)
+
+
+@pytest.mark.parametrize("integrator", INTEGRATORS)
+def test_derivatives_are_those_of_finite_differences(integrator):
+    """In nominal control, pose and gains, forward and reverse, wherever the two one-sided differences agree."""
+    robot = ROBOT[integrator]
+    nominal, pose, scene, gains = draw_gradient_states(11)
+
+    def value(nominal=nominal, pose=pose, gains=gains):
+        return np.asarray(filtered(nominal, pose, scene, gains, robot).control)
+
+    sides = [
+        differences(lambda x: value(nominal=x), nominal),
+        differences(lambda x: value(pose=x), pose),
+        differences(lambda x: value(gains=x), gains),
+    ]
+    expected = [0.5 * (ahead + behind) for ahead, behind in sides]
+    smooth = np.all(
+        [
+            (np.abs(ahead - behind) < 1e-3 * (1 + np.abs(mean))).all((0, 1))
+            for (ahead, behind), mean in zip(sides, expected, strict=True)
+        ],
+        axis=0,
+    )
+    assert smooth.mean() > 0.8
+    for mode in ("forward", "reverse") if integrator == "euler" else ("reverse",):  # compiling is what takes time
+        for computed, difference in zip(ALONE[mode](nominal, pose, scene, gains, robot), expected, strict=True):
+            assert np.isfinite(computed).all()
+            scale = np.maximum(1, np.abs(difference).max((0, 1)))
+            assert (np.abs(computed - difference) / scale)[..., smooth].max() < 1e-6
+    # All kinds of answers were among them.
+    result = filtered(nominal, pose, scene, gains, robot)
+    rank = np.linalg.matrix_rank(expected[0].transpose(2, 0, 1), tol=1e-3)
+    governed = np.asarray(result.governed)
+    assert (smooth & governed).sum() >= 10
+    for wanted in range(3):
+        assert (smooth & ~governed & (rank == wanted)).sum() >= 20
+    assert (np.abs(expected[2]).max((0, 1)) > 1e-3)[smooth].sum() >= 20
+
+
+def test_jacobian_is_the_identity_where_nothing_interferes():
+    nominal, pose, scene, gains = draw_gradient_states(12)
+    free = ~np.asarray(filtered(nominal, pose, scene, gains, ROBOT["euler"]).on_boundary)
+    assert free.sum() > 50
+    with_nominal, with_pose, with_gains = ALONE["reverse"](nominal, pose, scene, gains, ROBOT["euler"])
+    np.testing.assert_allclose(
+        np.asarray(with_nominal)[..., free], np.eye(2)[..., None] * np.ones(free.sum()), atol=1e-14
+    )
+    np.testing.assert_array_equal(np.asarray(with_pose)[..., free], 0)
+    np.testing.assert_array_equal(np.asarray(with_gains)[..., free], 0)
+
+
+@jax.jit
+def distance_and_gradient(nominal, pose, scene, gains):
+    robot = ROBOT["euler"]
+
+    def total(nominal):
+        shielded = shield.filter(nominal, pose, scene, robot=robot, shield=SHIELD, gains=gains)
+        each = shield.distance(SHIELD, robot, shielded)
+        return each.sum(), (each, shielded.governed)
+
+    (_, (each, governed)), gradient = jax.value_and_grad(total, has_aux=True)(nominal)
+    return each, governed, gradient
+
+
+def test_distance_has_the_derivative_of_the_distance_to_the_safe_set():
+    """The projection is held constant in the derivative; finite differences let it move: they agree all the same."""
+    nominal, pose, scene, gains = draw_gradient_states(13)
+    _, governed, gradient = map(np.asarray, distance_and_gradient(nominal, pose, scene, gains))
+    expected = np.zeros((2, GRADIENT_STATES))
+    for k in range(2):
+        shift = np.zeros((2, 1))
+        shift[k] = 1e-6
+        ends = (distance_and_gradient(nominal + sign * shift, pose, scene, gains)[0] for sign in (1, -1))
+        expected[k] = np.subtract(*map(np.asarray, ends)) / 2e-6
+    np.testing.assert_allclose(gradient[:, ~governed], expected[:, ~governed], rtol=1e-6, atol=1e-6)
+    assert (np.abs(expected[:, ~governed]).max(0) > 0.01).sum() > 50
+
+
+def test_distance_is_one_at_twice_full_speed_in_the_open():
+    scene = Scene(np.array([9.0, 9.0]), np.zeros((2, DISCS, GRADIENT_STATES)), *np.zeros((2, DISCS, GRADIENT_STATES)))
+    scene = scene._replace(present=np.zeros((DISCS, GRADIENT_STATES), bool))
+    nominal = np.array([[2.0], [0.0]]) * np.ones(GRADIENT_STATES)
+    each, _, _ = distance_and_gradient(nominal, np.zeros((3, GRADIENT_STATES)), scene, np.ones((ROWS, GRADIENT_STATES)))
+    np.testing.assert_allclose(each, 1, rtol=1e-12)
