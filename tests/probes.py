@@ -108,7 +108,7 @@ def learn(
     state = jnp.arange(WORLDS) % probe.states
     adam = optimiser(CONFIG).init(eqx.filter(policy, trainable(policy)))
     for number in range(updates):
-        key, play_key, update_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), number), 3)
+        play_key, update_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), number))
         state, rollout = play(policy, state, play_key, probe)
         rate = jnp.asarray(RATE * (1 - number / updates), jnp.float32)
         policy, adam, _ = update(policy, adam, rewrite(rollout), update_key, rate, CONFIG)

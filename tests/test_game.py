@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 import scalar_game
 from reference import body_clearance, central_difference
-
 from safepursuit import game as rules
 from safepursuit.game import Game, GameState, Reward
 from safepursuit.robot import Unicycle
@@ -444,7 +444,7 @@ def test_starts_follow_from_the_key_alone():
 
 def test_impossible_layouts_are_refused_in_one_clear_sentence():
     full = Game(Arena(half_extents=(2.0, 2.0), obstacles=16, radius_range=(1.0, 1.0)), start_distance=(1.0, 5.0))
-    with pytest.raises(ValueError, match=r"^no layout found for 16 discs of radius 1–1 m .* 4 m × 4 m arena: use fewer"):
+    with pytest.raises(ValueError, match=r"^no layout found for 16 discs of radius 1–1 m .* 4 m × 4 m arena: use "):
         rules.initial(jax.random.key(0), full, 256)
     # Overlap may be allowed and still leave the robots nowhere to start: the same sentence, not a silent overlap.
     with pytest.raises(ValueError, match="no layout found"):

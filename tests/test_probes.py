@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from probes import Probe, deployed, fresh_policy, learn, values
 
+from probes import Probe, deployed, fresh_policy, learn, values
 from safepursuit.ppo.rollout import Rollout
 
 
@@ -83,7 +83,7 @@ TOO_FAST = Probe(quadratic((1.0,), (0.0,)), 1, (True,), (False,), pose=AT_THE_WA
 
 
 def test_gains_grow_where_caution_costs():
-    """Faster is better up to the wall's own limit of 0.6 m/s, but the mean is held at 0.6 γ: only the gain can learn."""
+    """Faster is better up to the wall's own limit of 0.6 m/s, but the mean is held at 0.6 γ: only γ can learn."""
     policy = fresh_policy("barriernet")
     before = deployed(policy, TOO_FAST)[0]
     np.testing.assert_allclose(before, 0.6 * 0.525, atol=0.05)

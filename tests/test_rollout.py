@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import GAMES, HORIZON, STEPS, TINY
 
 from safepursuit import game as rules
 from safepursuit.policy import build_policy
 from safepursuit.ppo.health import rollout_metrics
 from safepursuit.ppo.rollout import evader_control, fresh_starts, join_games, play
+from tiny import GAMES, HORIZON, STEPS, TINY
 
 ROLLOUTS = 6
 
@@ -206,12 +206,11 @@ def test_metrics_are_those_of_a_loop_over_the_rollout(played):
                     if rollout.captured[step, game]:
                         times.append(0.05 * rollout.final_length[step, game])
         assert found["pursuit/episodes"] == len(returns)
-        assert found["pursuit/capture_rate"] == pytest.approx(len(times) / len(returns) if returns else np.nan, nan_ok=True)
-        assert found["pursuit/capture_time"] == pytest.approx(np.mean(times) if times else np.nan, nan_ok=True, rel=1e-5)
-        assert found["pursuit/return"] == pytest.approx(np.mean(returns) if returns else np.nan, nan_ok=True, rel=1e-4)
-        assert found["pursuit/episode_length"] == pytest.approx(
-            np.mean(lengths) if lengths else np.nan, nan_ok=True, rel=1e-5
-        )
+        none = {"nan_ok": True, "rel": 1e-4}
+        rate = len(times) / len(returns) if returns else np.nan
+        assert found["pursuit/capture_rate"] == pytest.approx(rate, **none)
+        for name, values in (("capture_time", times), ("return", returns), ("episode_length", lengths)):
+            assert found[f"pursuit/{name}"] == pytest.approx(np.mean(values) if values else np.nan, **none)
         assert found["safety/collisions"] == counts["any"]
         for kind in ("wall", "obstacle", "robot"):
             assert found[f"safety/collisions_{kind}"] == counts[kind]

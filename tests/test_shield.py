@@ -3,7 +3,7 @@
 Collisions are judged by `reference`: its own motion, its own distances, the whole step and not only its end.
 """
 
-from functools import partial
+from functools import cache, partial
 from typing import NamedTuple
 
 import jax
@@ -140,6 +140,7 @@ def closed_loop(key, pose, scene, robot, steps, guarded):
     return record._replace(pose=jnp.concatenate([record.pose, final[None]]))
 
 
+@cache
 def run(integrator, dtype, *, guarded=True):
     """The scenes, and the record of 400 steps of 700 robots, computed in `dtype` and promoted to float64."""
     rng = np.random.default_rng(0)
@@ -305,6 +306,16 @@ def test_unknown_pose_brakes(component, bad):
     assert np.isfinite(result.control).all()  # and the others of the batch are not affected
 
 
+def test_gains_that_are_no_numbers_are_survived():
+    """A network gone wrong: the control is still finite, within limits and safe."""
+    nominal, pose, scene, gains = draw_states(np.random.default_rng(15), STATES)
+    gains = np.where(np.random.default_rng(16).random(gains.shape) < 0.2, np.nan, gains)
+    control = np.asarray(filtered(nominal, pose, scene, gains, ROBOT["arc"]).control)
+    assert np.isfinite(control).all()
+    assert (np.abs(motion.to_unit_box(ROBOT["arc"], jnp.asarray(control))) <= 1 + 1e-12).all()
+    assert worst_of_the_step(ROBOT["arc"], scene, pose, control) >= -1e-9
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_nominal_that_is_no_number_counts_as_braking(bad):
     nominal, pose, scene, gains = draw_states(np.random.default_rng(6), STATES)
@@ -352,6 +363,22 @@ def test_governor_alone_is_enough_whatever_the_program_returned(monkeypatch):
     assert np.asarray(result.governed).mean() > 0.05
 
 
+@pytest.mark.parametrize("filler", [0.0, 1e6, np.nan])
+def test_absent_discs_have_no_effect(filler):
+    """Whatever stands in the padding, the answers are the same, flags included."""
+    nominal, pose, scene, gains = draw_states(np.random.default_rng(14), STATES)
+    scene = scene._replace(present=scene.present & (np.arange(DISCS)[:, None] < DISCS - 1))
+    filled = scene._replace(
+        centre=np.where(scene.present, scene.centre, filler), radius=np.where(scene.present, scene.radius, filler)
+    )
+    for computed, expected in zip(
+        filtered(nominal, pose, filled, gains, ROBOT["arc"]),
+        filtered(nominal, pose, scene, gains, ROBOT["arc"]),
+        strict=True,
+    ):
+        np.testing.assert_allclose(computed, expected, rtol=1e-12, atol=1e-12)
+
+
 # --- the other robot -------------------------------------------------------------------------------------------------
 
 
@@ -363,9 +390,8 @@ def test_row_for_the_other_robot_bounds_the_own_approach():
     nominal = np.stack([np.ones(count), rng.uniform(-3, 3, count)])
     distance, bearing = rng.uniform(0.2, 1, count), pose[2] + rng.normal(0, 0.5, count)
     other = np.stack([*(pose[:2] + distance * np.stack([np.cos(bearing), np.sin(bearing)])), np.zeros(count)])
-    result = jax.jit(lambda *a: shield.filter(*a[:3], robot=robot, shield=parameters, gains=1.0, opponent=a[3]))(
-        nominal, pose, scene, other
-    )
+    guarded = jax.jit(lambda *a: shield.filter(*a[:3], robot=robot, shield=parameters, gains=1.0, opponent=a[3]))
+    result = guarded(nominal, pose, scene, other)
     control, active = np.asarray(result.control), np.asarray(result.active)
     assert active.shape == (ROWS + 1, count)
     assert 0.1 < active[-1].mean() < 0.9
@@ -373,6 +399,8 @@ def test_row_for_the_other_robot_bounds_the_own_approach():
     after = reference.motion(pose, control, robot.dt, robot.integrator)
     bound = distance - parameters.robot_gain * np.maximum(distance - parameters.min_separation, 0)
     assert (np.hypot(*(after - other)[:2]) - bound).min() >= -1e-9
+    lost = np.asarray(guarded(nominal, pose, scene, np.full_like(other, np.nan)).control)
+    assert np.isfinite(lost).all()  # an opponent whose pose is unknown
 
 
 # --- parameters ------------------------------------------------------------------------------------------------------
@@ -429,7 +457,7 @@ def draw_gradient_states(seed):
     rng = np.random.default_rng(seed)
     scene = draw_scenes(rng, GRADIENT_STATES)
     pose = draw_poses(rng, scene)
-    gains = rng.uniform(0.1, 1, (ROWS, GRADIENT_STATES))
+    gains = rng.uniform(0.02, 0.3, (ROWS, GRADIENT_STATES))  # small ones, so that barriers hold at a distance
     nominal = np.stack([rng.uniform(-0.2, 1.3, GRADIENT_STATES), rng.uniform(-3.5, 3.5, GRADIENT_STATES)])
     return nominal, pose, scene, gains
 

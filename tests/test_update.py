@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from tiny import GAMES, STEPS, TINY
 
 from safepursuit.policy import build_policy
-from safepursuit.ppo import PPOConfig
+from safepursuit.ppo import PPOConfig, ppo_loss
 from safepursuit.ppo.loss import Batch
 from safepursuit.ppo.rollout import fresh_starts, join_games, play
 from safepursuit.ppo.update import as_batch, learning_rate, minibatches, optimiser, trainable, update
+from tiny import GAMES, STEPS, TINY
 
 
 @pytest.fixture(scope="module")
@@ -94,15 +94,6 @@ def test_every_part_learns_but_the_normaliser(policy, rollout):
     np.testing.assert_allclose(learned.normaliser.variance, ego.var(axis=1), atol=1e-5)
 
 
-def test_the_normaliser_has_no_gradient_even_where_it_is_off(policy, rollout):
-    off = build_policy(
-        jax.random.key(0), TINY.method, replace(TINY.policy, normalise=False), TINY.game.robot, TINY.shield
-    )
-    learned, _, _ = learn(off, rollout)
-    for before, after in zip(jax.tree.leaves(off.normaliser), jax.tree.leaves(learned.normaliser), strict=True):
-        np.testing.assert_array_equal(before, after)
-
-
 def test_the_mask_holds_all_parameters_but_the_normalisers(policy):
     mask = trainable(policy)
     assert not any(jax.tree.leaves(mask.normaliser))
@@ -168,23 +159,25 @@ def test_gradients_are_clipped_by_their_common_norm():
     np.testing.assert_allclose(second_step(clipped, 20.0), second_step(clipped, 0.1), rtol=1e-5)
     loose = optimiser(PPOConfig(max_grad_norm=1e9))
     np.testing.assert_allclose(second_step(loose, 0.1), second_step(clipped, 0.1), rtol=1e-5)
-    assert not np.allclose(second_step(loose, 20.0), second_step(clipped, 20.0), rtol=0.5)
+    assert not np.allclose(second_step(loose, 20.0), second_step(clipped, 20.0), rtol=0.1)
 
 
-def test_a_step_is_that_of_adam(policy, rollout):
-    """One minibatch, one epoch, no clipping: optax.adam on the same gradient, asked for independently."""
+def test_a_step_is_that_of_adam_and_leaves_the_normaliser_alone(rollout):
+    """One minibatch, one epoch, no clipping: optax.adam on the gradient of the same loss, asked for independently. With
+    normalisation off, nothing touches the normaliser."""
     config = replace(TINY.ppo, epochs=1, minibatches=1, max_grad_norm=1e9, target_kl=0.0)
+    plain = replace(TINY.policy, normalise=False)
+    policy = build_policy(jax.random.key(0), TINY.method, plain, TINY.game.robot, TINY.shield)
     learned, _, _ = learn(policy, rollout, config, rate=1e-2)
-    from safepursuit.ppo import ppo_loss
-
     batch = jax.tree.map(lambda leaf: leaf[0], minibatches(jax.random.key(0), as_batch(rollout, config), 1))
     weights, fixed = eqx.partition(policy, trainable(policy))
     gradient = eqx.filter_jit(jax.grad(lambda w: ppo_loss(eqx.combine(w, fixed), batch, config)[0]))(weights)
     adam = optax.adam(1e-2, eps=1e-5)
     step, _ = adam.update(gradient, adam.init(weights))
-    expected = optax.apply_updates(weights, step)
-    np.testing.assert_allclose(learned.critic.layers[0].weight, expected.critic.layers[0].weight, atol=1e-5)
-    np.testing.assert_allclose(learned.head.layer.weight, expected.head.layer.weight, atol=1e-5)
+    expected = eqx.combine(optax.apply_updates(weights, step), fixed)
+    for one, two in zip(jax.tree.leaves(learned), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(one, two, atol=2e-5)
+    assert np.abs(np.asarray(learned.critic.layers[0].weight - policy.critic.layers[0].weight)).min() > 1e-4
 
 
 @pytest.mark.parametrize(

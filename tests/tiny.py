@@ -1,5 +1,9 @@
 """One tiny training run, shared by the test modules: what is compiled for it once serves them all."""
 
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
 from safepursuit.game import Game
 from safepursuit.policy import PolicyConfig
 from safepursuit.ppo import PPOConfig, TrainConfig
@@ -18,3 +22,20 @@ TINY = TrainConfig(
     ppo=PPOConfig(minibatches=2, epochs=2),
 )
 """Short episodes at close quarters: every rollout sees captures, time-outs and restarts."""
+
+
+def outspoken(policy, scale=1.0, seed=9):
+    """The same policy with random weights in the last layer of its actor: a fresh one all but says nothing."""
+    weight = policy.head.layer.weight
+    noise = scale * jax.random.normal(jax.random.key(seed), weight.shape, weight.dtype)
+    return eqx.tree_at(lambda one: one.head.layer.weight, policy, noise)
+
+
+def aimed(policy, nominal):
+    """The same policy asking for these two numbers (half-widths of the actuator box) whatever it sees.
+
+    The last layer's first two outputs are the mean, for every head.
+    """
+    layer = policy.head.layer
+    weight, bias = layer.weight.at[:2].set(0), layer.bias.at[:2].set(jnp.asarray(nominal))
+    return eqx.tree_at(lambda one: (one.head.layer.weight, one.head.layer.bias), policy, (weight, bias))

@@ -40,8 +40,8 @@ def block(run: RunFolder, result: dict) -> str:
         [
             *lines,
             "",
-            f"{result['episodes']:,} held-out episodes, deterministic policy, collisions counted by the referee. Trained "
-            f"for {summary['steps']:,} steps in {summary['seconds']:.0f} s, compilation included "
+            f"{result['episodes']:,} held-out episodes, deterministic policy, collisions counted by the referee. "
+            f"Trained for {summary['steps']:,} steps in {summary['seconds']:.0f} s, compilation included "
             f"({summary['steps_per_second']:,.0f} steps/s after it), on {facts['cores']} cores "
             f"({facts['machine']}, Python {facts['python']}, JAX {facts['packages']['jax']}) by",
             "",

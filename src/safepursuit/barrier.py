@@ -70,10 +70,10 @@ def vcp_rows(robot: Unicycle, offset: float, barriers: Barriers, gain: Rows) -> 
         chord, drift = math.sin(swing) / swing, (1 - math.cos(swing)) / swing
         speed = robot.dt * (behind + chord * ahead - drift * jnp.abs(barriers.side))
     error = turn_slope(robot) * ahead
-    left = jnp.stack([-speed, -offset * (barriers.side - error)], axis=1)
-    right = jnp.stack([-speed, -offset * (barriers.side + error)], axis=1)
+    turn = [-offset * (barriers.side - error), -offset * (barriers.side + error)]
     bound = gain * jnp.maximum(barriers.value, 0)
-    return Halfplanes(jnp.concatenate([left, right]), jnp.concatenate([bound, bound]))
+    A = jnp.stack([jnp.concatenate([-speed, -speed]), jnp.concatenate(turn)], axis=1)
+    return Halfplanes(A, jnp.concatenate([bound, bound]))
 
 
 def approach(

@@ -154,9 +154,10 @@ DISC_FEATURES = 5
 @partial(jax.jit, static_argnames=("game", "count"))
 def _draw(key, game: Game, count: int) -> tuple[GameState, Flag]:
     states, success = jax.vmap(partial(_draw_one, game=game), out_axes=-1)(jax.random.split(key, count))
-    # Whoever found no place gets a copy of a layout that did.
-    order = jnp.argsort(~success, stable=True)
-    index = order[jnp.arange(count) % jnp.maximum(jnp.sum(success), 1)]
+    # Whoever found no place gets a copy of the last one before it that did (at the front, of the first that did): the
+    # first starts of a key are the same, however many are drawn.
+    index = jax.lax.cummax(jnp.where(success, jnp.arange(count), -1))
+    index = jnp.where(index < 0, jnp.argmax(success), index)
     return jax.tree.map(lambda leaf: leaf[..., index], states), success
 
 

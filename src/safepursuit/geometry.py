@@ -11,7 +11,8 @@ from safepursuit.shapes import Point, Scalar
 
 def wrap_angle(angle: Scalar) -> Scalar:
     """The same angle in [−π, π) [rad]."""
-    return jnp.mod(angle + jnp.pi, 2 * jnp.pi) - jnp.pi
+    wrapped = jnp.mod(angle + jnp.pi, 2 * jnp.pi) - jnp.pi
+    return jnp.where(wrapped < jnp.pi, wrapped, -jnp.pi)  # just below −π, rounding gives +π
 
 
 def direction(angle: Scalar) -> Point:

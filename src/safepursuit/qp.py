@@ -81,8 +81,8 @@ def project(
 def _project(nominal, A, b, weights):
     """`project` on plain arrays: (u, active, multipliers, violation)."""
     scale = jnp.sqrt(weights)
-    lines, norm = _unit_lines(A, b, scale)
-    target = scale * nominal
+    # Materialised: fused into their many consumers, the rows would be computed again in each of them.
+    target, (lines, norm) = jax.lax.optimization_barrier((scale * nominal, _unit_lines(A, b, scale)))
     point, moved = _incremental(target, lines)
     # Maxima of numbers, not any() of flags: reductions over booleans do not vectorise on CPU.
     empty = jnp.max(_excess(lines, point) - _SLACK * _rounding(lines, point), axis=0, initial=0) > 0

@@ -42,7 +42,7 @@ class Boundaries(NamedTuple):
 
 def boundaries(scene: Scene, point: Point) -> Boundaries:
     """Distances and normals of all boundaries as seen from `point`."""
-    from_centre = point[:, None] - scene.centre
+    from_centre = point[:, None] - jnp.where(scene.present, scene.centre, 0)  # padding may hold anything, NaN too
     disc_distance = jnp.where(scene.present, length(from_centre) - scene.radius, FAR)
     disc_normal = jnp.where(scene.present, unit(from_centre), 0)
     x, y = point

@@ -99,7 +99,7 @@ def barriers(shield: Shield, robot: Unicycle, pose: Pose, scene: Scene) -> Barri
     ahead = direction(pose[2])
     around = boundaries(scene, pose[:2] + shield.offset * ahead)
     body = _padded(shield, robot, 2)
-    discs = barrier.vcp_standoff(body, shield.offset, scene.radius)
+    discs = barrier.vcp_standoff(body, shield.offset, jnp.where(scene.present, scene.radius, 0))
     walls = jnp.full_like(around.distance[-4:], barrier.vcp_wall_standoff(body, shield.offset))
     facing, side = _in_heading_frame(ahead, around.normal)
     return Barriers(around.distance - jnp.concatenate([discs, walls]), facing, side)
@@ -124,7 +124,9 @@ def problem(
         facing, side = _in_heading_frame(direction(pose[2]), unit(away))
         parts.append(barrier.robot_row(robot, facing, side, length(away) - shield.min_separation, shield.robot_gain))
     parts.append(_box(robot, pose))
-    return Halfplanes(jnp.concatenate([part.A for part in parts]), jnp.concatenate([part.b for part in parts]))
+    # Column by column: the projection takes A apart into its columns, and XLA then never builds A.
+    columns = [jnp.concatenate([part.A[:, column] for part in parts]) for column in (0, 1)]
+    return Halfplanes(jnp.stack(columns, axis=1), jnp.concatenate([part.b for part in parts]))
 
 
 def filter(
@@ -202,8 +204,8 @@ def govern(
     speed = barrier.governed_speed(robot, facing, side, slack, barrier.governor_swing(robot, control[1]))
     governed = control[0] > speed
     safe = jnp.stack([jnp.where(governed, speed, control[0]), control[1]])
-    # A pose that is not finite gives no distance to trust: stand still.
-    known = jnp.all(jnp.isfinite(pose), axis=0) & jnp.isfinite(speed)
+    # A pose that is not finite gives no distance to trust, and a control that is not none to drive: stand still.
+    known = jnp.all(jnp.isfinite(pose), axis=0) & jnp.isfinite(speed) & jnp.all(jnp.isfinite(control), axis=0)
     clearance = jnp.min(around.distance, axis=0) - robot.radius
     return jnp.where(known, safe, 0), governed | ~known, clearance
 

@@ -33,8 +33,7 @@ from safepursuit.robot import Unicycle
 from safepursuit.shapes import Control, Flag, Keys, Rows, Scalar
 from safepursuit.shield import Shield, Shielded
 
-_GAIN_INPUTS = 4
-_GAIN_WIDTH = 8
+_GAIN_TERMS = 5
 
 
 class ProjectedGaussian(NamedTuple):
@@ -43,33 +42,23 @@ class ProjectedGaussian(NamedTuple):
     gaussian: Gaussian
     mean: Shielded
     """The network's mean (`nominal`) and its projection (`control`)."""
-    gains: Rows
+    gains: Rows | float
+    """γ of every boundary, or one number for all."""
 
 
-class GainHead(eqx.Module):
-    """γ ∈ [γ_min, 1] for every boundary of one type (disc or wall): one small network shared by all of them.
+def learned_gains(terms: Float[Array, "5 *batch"], barriers: Barriers, minimum: float) -> Rows:
+    """γ ∈ [γ_min, 1] for every boundary of one type (disc or wall); the situation weighs what its barrier says.
 
-    Its inputs are that boundary's barrier (h, c_β, s_β) and a summary of the whole situation from the actor's features,
-    so that the gains follow the boundaries when those are reordered, and any number of boundaries will do.
+        γ = γ_min + (1 − γ_min) σ(c₀ + Σₖ cₖ zₖ),      z = (1/(1 + h), min(h, 1), c_β, s_β)
+
+    The `terms` c come from the network, one set for all boundaries of the type, so that the gains follow the boundaries
+    when those are reordered, and any number of them will do.
     """
-
-    own: eqx.nn.Linear
-    context: eqx.nn.Linear
-    out: eqx.nn.Linear
-    minimum: float = eqx.field(static=True)
-
-    def __init__(self, key: Key[Array, ""], features: int, minimum: float) -> None:
-        keys = jax.random.split(key, 3)
-        self.own = orthogonal(keys[0], _GAIN_INPUTS, _GAIN_WIDTH, 1.0)
-        self.context = orthogonal(keys[1], features, _GAIN_WIDTH, 1.0)
-        self.out = orthogonal(keys[2], _GAIN_WIDTH, 1, 0.1)
-        self.minimum = minimum
-
-    def __call__(self, features: Float[Array, "features *batch"], barriers: Barriers) -> Rows:
-        value = jnp.maximum(barriers.value, 0)
-        inputs = jnp.stack([1 / (1 + value), jnp.minimum(value, 1), barriers.facing, barriers.side])
-        hidden = jnp.tanh(dense(self.own, inputs) + dense(self.context, features)[:, None])
-        return self.minimum + (1 - self.minimum) * jax.nn.sigmoid(dense(self.out, hidden)[0])
+    constant, near, far, ahead, aside = terms
+    value = jnp.maximum(barriers.value, 0)
+    logit = constant + near / (1 + value) + far * jnp.minimum(value, 1)
+    logit = logit + ahead * barriers.facing + aside * barriers.side
+    return minimum + (1 - minimum) * jax.nn.sigmoid(logit)
 
 
 class BarrierNetHead(Head):
@@ -79,9 +68,10 @@ class BarrierNetHead(Head):
     """
 
     layer: eqx.nn.Linear
+    """Features → the mean (2), and with learned gains the terms for discs and for walls (5 each)."""
     spread: BoundedStd
-    disc_gain: GainHead | None
-    wall_gain: GainHead | None
+    learns_gains: bool = eqx.field(static=True)
+    min_gain: float = eqx.field(static=True)
     penalty: float = eqx.field(static=True)
     gradient: bool = eqx.field(static=True)
     robot: Unicycle = eqx.field(static=True)
@@ -91,31 +81,32 @@ class BarrierNetHead(Head):
     def create(
         cls, key: Key[Array, ""], features: int, config: PolicyConfig, robot: Unicycle, shield: Shield
     ) -> "BarrierNetHead":
-        keys = jax.random.split(key, 3)
-        disc, wall = (GainHead(one, features, config.min_gain) if config.learned_gains else None for one in keys[1:])
+        outputs = 2 + (2 * _GAIN_TERMS if config.learned_gains else 0)
         return cls(
-            layer=orthogonal(keys[0], features, 2, 0.01),
+            layer=orthogonal(key, features, outputs, 0.01),
             spread=BoundedStd.create(config),
-            disc_gain=disc,
-            wall_gain=wall,
+            learns_gains=config.learned_gains,
+            min_gain=config.min_gain,
             penalty=config.penalty,
             gradient=config.qp_gradient,
             robot=robot,
             shield=shield,
         )
 
-    def gains(self, features: Float[Array, "features *batch"], situation: Situation) -> Rows:
-        """γ of every boundary, discs first, then the four walls."""
+    def gains(self, outputs: Float[Array, "outputs *batch"], situation: Situation) -> Rows | float:
+        """γ of every boundary, discs first, then the four walls; one number for all if they are not learned."""
+        if not self.learns_gains:
+            return self.shield.gain
         barriers = safety.barriers(self.shield, self.robot, situation.pose, situation.scene)
-        if self.disc_gain is None or self.wall_gain is None:
-            return jnp.full_like(barriers.value, self.shield.gain)
-        discs = self.disc_gain(features, Barriers(*(part[:-4] for part in barriers)))
-        walls = self.wall_gain(features, Barriers(*(part[-4:] for part in barriers)))
-        return jnp.concatenate([discs, walls])
+        discs, walls = (Barriers(*(part[some] for part in barriers)) for some in (slice(-4), slice(-4, None)))
+        for_discs, for_walls = outputs[2 : 2 + _GAIN_TERMS], outputs[2 + _GAIN_TERMS :]
+        parts = [learned_gains(for_discs, discs, self.min_gain), learned_gains(for_walls, walls, self.min_gain)]
+        return jnp.concatenate(parts)
 
     def distribution(self, features: Float[Array, "features *batch"], situation: Situation) -> ProjectedGaussian:
-        gains = self.gains(features, situation)
-        nominal = motion.from_unit_box(self.robot, dense(self.layer, features))
+        outputs = dense(self.layer, features)
+        gains = self.gains(outputs, situation)
+        nominal = motion.from_unit_box(self.robot, outputs[:2])
         mean = self._filter(nominal, situation, gains)
         control = mean.control
         if not self.gradient:  # value of the projection, derivative of the identity
@@ -143,7 +134,7 @@ class BarrierNetHead(Head):
         return done._replace(intervened=done.intervened | distribution.mean.intervened)
 
     def project(self, nominal: Control, situation: Situation) -> Shielded:
-        return self._filter(nominal, situation, 1.0 if self.disc_gain is not None else self.shield.gain)
+        return self._filter(nominal, situation, 1.0 if self.learns_gains else self.shield.gain)
 
     def deploy(self, distribution: ProjectedGaussian, situation: Situation) -> Shielded:
         return distribution.mean

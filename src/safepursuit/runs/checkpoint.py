@@ -34,11 +34,11 @@ def save(run: RunFolder, step: int, state: Any, *, best: bool) -> Path:
     """Write the arrays of the pytree `state`; then, and only then, point `latest` (and `best`) to them."""
     folder = run.checkpoints / f"{step:012d}"
     partial = run.checkpoints / f".{folder.name}.partial"
-    for stale in (partial, folder):
-        shutil.rmtree(stale, ignore_errors=True)
+    shutil.rmtree(partial, ignore_errors=True)
     with orbax.PyTreeCheckpointer() as writer:
         writer.save((partial / "arrays").resolve(), _named(state))
     write_json(partial / "digest.json", _digests(partial / "arrays"))
+    shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
     for which in ("latest", *(["best"] if best else [])):
         write_text(run.checkpoints / which, folder.name + "\n")
@@ -80,10 +80,10 @@ def locate(run: RunFolder, which: Which = "latest") -> Path:
     pointer = run.checkpoints / which
     if not pointer.is_file():
         raise CheckpointError(f"run {run.path} has no checkpoint yet.")
-    folder = run.checkpoints / pointer.read_text(encoding="utf-8").strip()
-    if not folder.is_dir():
-        raise CheckpointError(f"run {run.path} names {folder.name} as its {which} checkpoint, but it is not there.")
-    return folder
+    name = pointer.read_text(encoding="utf-8").strip()
+    if not name or not (run.checkpoints / name).is_dir():
+        raise CheckpointError(f"run {run.path} names {name!r} as its {which} checkpoint, but it is not there.")
+    return run.checkpoints / name
 
 
 def _named(state: Any) -> dict[str, Any]:

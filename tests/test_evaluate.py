@@ -1,0 +1,373 @@
+"""Evaluations: paired scenarios, complete recordings, honest figures."""
+
+import json
+import math
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+
+from reference import body_clearance, motion
+from safepursuit import game as rules
+from safepursuit.evaluate import episodes, evaluate, metrics, scenarios
+from safepursuit.evaluate.deployment import DEPLOYMENTS
+from safepursuit.evaluate.episodes import Recording
+from safepursuit.evaluate.referee import Verdict
+from safepursuit.game import Game
+from safepursuit.policy import build_policy
+from safepursuit.ppo import BarrierNetTrainer
+from safepursuit.ppo.rollout import fresh_starts
+from safepursuit.robot import Unicycle
+from safepursuit.runs.folder import write_json
+from safepursuit.scene import Arena
+from tiny import TINY, aimed
+
+HORIZON, EPISODES = 150, 800
+GAME = Game(Arena(half_extents=(4.0, 3.0), radius_range=(0.3, 0.8)), horizon=HORIZON, start_distance=(1.0, 6.0))
+CONFIG = replace(TINY, game=GAME)
+
+
+def reckless(config=CONFIG):
+    """A network that asks for full speed and a slight turn, whatever it sees."""
+    policy = build_policy(jax.random.key(0), config.method, config.policy, config.game.robot, config.shield)
+    return aimed(policy, (1.0, 0.05))
+
+
+@pytest.fixture(scope="module")
+def judged():
+    """The same network on the same scenarios, behind each of the safety layers."""
+    return {name: evaluate(reckless(), CONFIG, episodes=EPISODES, deployment=name) for name in DEPLOYMENTS}
+
+
+# --- safe and unsafe controllers ---------------------------------------------------------------------------------
+
+
+def test_a_reckless_network_without_a_safety_layer_is_found_unsafe(judged):
+    result = judged["off"].result
+    assert result["collision"]["rate"] > 0.5
+    assert result["collision"]["by"]["wall"] > 100
+    assert result["collision"]["by"]["obstacle"] > 50
+    assert result["min_clearance"] < -0.04
+    assert result["intervention_rate"] == 0
+    assert result["mean_correction"] == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("deployment", ["as-trained", "filter", "governor"])
+def test_the_same_network_behind_a_safety_layer_never_collides(judged, deployment):
+    """More than 100,000 steps in all, most of them nose to a wall or disc."""
+    result = judged[deployment].result
+    assert result["collision"]["count"] == 0
+    assert result["collision"]["by"] == {"wall": 0, "obstacle": 0, "robot": 0}
+    assert 0 <= result["min_clearance"] < 0.01
+    assert result["infeasible_rate"] == 0
+    assert result["intervention_rate"] > 0.3
+    assert sum(judged[name].result["steps"] for name in DEPLOYMENTS if name != "off") > 100_000
+
+
+def test_the_governor_only_brakes(judged):
+    recording = judged["governor"].recording
+    played = ~np.isnan(recording.pursuer_control[..., 0])
+    v, turn_rate = np.moveaxis(recording.pursuer_control[played], -1, 0)
+    np.testing.assert_allclose(turn_rate, 0.05 * 2.84, rtol=1e-5)
+    assert v.min() >= 0
+    assert v.max() == 1
+    assert (v < 1).mean() > 0.3
+
+
+def test_scenarios_are_the_same_for_every_policy_and_opponent(judged):
+    for deployment in DEPLOYMENTS:
+        for name in ("pursuer", "evader"):
+            starts = [getattr(judged[one].recording, name)[:, 0] for one in ("off", deployment)]
+            np.testing.assert_array_equal(*starts)
+        np.testing.assert_array_equal(judged["off"].recording.discs, judged[deployment].recording.discs)
+    # The random evader plays the same hand, as long as the shield leaves it alone: at the first step, nearly always.
+    first = [judged[one].recording.evader_control[:, 0] for one in ("off", "as-trained")]
+    np.testing.assert_array_equal(*first)
+
+
+# --- recordings --------------------------------------------------------------------------------------------------
+
+
+def follows(recording, integrator):
+    """Largest distance of a recorded pose from where the recorded control leads from the pose before, for both."""
+    played = ~np.isnan(recording.pursuer_control[..., 0])
+    worst = 0.0
+    for poses, controls in (
+        (recording.pursuer, recording.pursuer_control),
+        (recording.evader, recording.evader_control),
+    ):
+        before, after = poses[:, :-1][played].T, poses[:, 1:][played].T
+        expected = motion(before, controls[played].T, 0.05, integrator)
+        turned = np.abs(np.angle(np.exp(1j * (expected[2] - after[2]))))
+        worst = max(worst, np.abs(expected[:2] - after[:2]).max(), turned.max())
+    return worst
+
+
+def test_recorded_poses_follow_from_recorded_controls(judged):
+    assert follows(judged["as-trained"].recording, "euler") < 5e-6  # float32
+    assert follows(judged["as-trained"].recording, "arc") > 1e-4
+
+
+def test_on_the_exact_arc_too():
+    robot = Unicycle(integrator="arc")
+    config = replace(CONFIG, game=replace(GAME, robot=robot))
+    found = evaluate(reckless(config), config, episodes=100)
+    assert follows(found.recording, "arc") < 5e-6
+    assert follows(found.recording, "euler") > 1e-4
+    assert found.result["collision"]["count"] == 0
+    assert found.result["min_clearance"] >= 0
+
+
+def test_without_a_safety_layer_solid_things_stop_the_robot_and_the_referee_still_sees_it(judged):
+    """In the recording no body is ever inside anything: what the referee counts is the attempt."""
+    recording, found = judged["off"].recording, judged["off"].verdict
+    discs = np.moveaxis(recording.discs, 0, -1)  # (discs, 3, episodes)
+    for time in range(0, HORIZON + 1, 10):
+        point = recording.pursuer[:, time, :2].T
+        still = ~np.isnan(point[0])
+        gap = body_clearance(
+            point[:, still],
+            0.15,
+            np.moveaxis(discs[:, :2], 0, 1)[..., still],
+            discs[:, 2, still],
+            np.ones((2, still.sum()), bool),
+            GAME.arena.half_extents,
+        )
+        assert gap.min() > -5e-6
+    assert np.nanmin(found.clearance) < -0.04
+
+
+def test_what_is_past_an_episodes_end_is_empty(judged):
+    for deployment in DEPLOYMENTS:
+        recording = judged[deployment].recording
+        assert len(set(recording.length)) > 5
+        for episode, length in enumerate(recording.length):
+            for name in ("pursuer", "evader"):
+                known = ~np.isnan(getattr(recording, name)[episode]).any(axis=-1)
+                assert known.tolist() == [time <= length for time in range(HORIZON + 1)]
+            for name in ("pursuer_control", "evader_control", "pursuer_nominal"):
+                known = ~np.isnan(getattr(recording, name)[episode]).any(axis=-1)
+                assert known.tolist() == [time < length for time in range(HORIZON)]
+            for name in ("intervened", "infeasible", "lost_gradient"):
+                assert not getattr(recording, name)[episode, length:].any()
+
+
+def test_outcomes_are_what_the_poses_show(judged):
+    recording = judged["as-trained"].recording
+    ends = recording.pursuer[np.arange(EPISODES), recording.length, :2]
+    others = recording.evader[np.arange(EPISODES), recording.length, :2]
+    apart = np.hypot(*(ends - others).T)
+    captured = recording.outcome == "capture"
+    assert set(recording.outcome) == {"capture", "timeout"}
+    assert (apart[captured] < 0.5 + 0.1).all()  # within a step of it at the end of it
+    assert (apart[~captured] > 0.5).all()
+    assert (recording.length[~captured] == HORIZON).all()
+    assert (recording.length[captured] <= HORIZON).all()
+    assert captured.sum() > 20
+
+
+def test_a_collision_ends_an_episode_where_the_rules_say_so():
+    strict = replace(CONFIG, game=replace(GAME, collision_terminates=True))
+    found = evaluate(reckless(), strict, episodes=100, deployment="off")
+    recording = found.recording
+    collided = recording.outcome == "collision"
+    assert 30 < collided.sum() < 100
+    # Each ended at its first and only collision, which the referee saw too.
+    hits = (found.verdict.wall | found.verdict.obstacle).sum(axis=1)
+    assert (hits[collided] == 1).all()
+    assert (hits[recording.outcome == "timeout"] == 0).all()
+    last = recording.length[collided] - 1
+    at_the_end = (found.verdict.wall | found.verdict.obstacle)[np.flatnonzero(collided), last]
+    assert at_the_end.all()
+
+
+def test_the_recording_file_is_complete(judged, tmp_path):
+    """Every field of the contract, to be judged by other code: shapes, kinds, units."""
+    recording = judged["as-trained"].recording
+    file = tmp_path / "recording.data"
+    episodes.save(recording, file)
+    with np.load(file, allow_pickle=False) as stored:
+        found = dict(stored)
+    shapes = {
+        "pursuer": (EPISODES, HORIZON + 1, 3),
+        "evader": (EPISODES, HORIZON + 1, 3),
+        "pursuer_control": (EPISODES, HORIZON, 2),
+        "evader_control": (EPISODES, HORIZON, 2),
+        "pursuer_nominal": (EPISODES, HORIZON, 2),
+        "discs": (EPISODES, 2, 3),
+        "half_extents": (2,),
+        "robot_radius": (),
+        "capture_radius": (),
+        "dt": (),
+        "integrator": (),
+        "length": (EPISODES,),
+        "outcome": (EPISODES,),
+    }
+    assert {name: array.shape for name, array in found.items()} == shapes
+    for name in shapes:
+        kind = {"integrator": "U", "outcome": "U", "length": "i"}.get(name, "f")
+        assert found[name].dtype.kind == kind
+        assert kind != "f" or found[name].dtype == np.float64
+    constants = [float(found[name]) for name in ("robot_radius", "capture_radius", "dt")]
+    assert constants == [0.15, 0.5, 0.05]
+    assert str(found["integrator"]) == "euler"
+    assert found["half_extents"].tolist() == [4.0, 3.0]
+    np.testing.assert_array_equal(found["pursuer"], recording.pursuer)
+    np.testing.assert_allclose(np.nanmax(found["pursuer_nominal"][..., 0]), 1.0)
+
+
+def test_absent_discs_are_empty():
+    game = replace(TINY.game, arena=replace(TINY.game.arena, obstacles=0))
+    found = evaluate(reckless(), replace(TINY, game=game), episodes=8)
+    assert found.recording.discs.shape == (8, 1, 3)
+    assert np.isnan(found.recording.discs).all()
+    assert found.result["obstacles"] == 0
+
+
+# --- scenarios ---------------------------------------------------------------------------------------------------
+
+
+def test_the_first_scenarios_are_the_same_however_many_are_drawn():
+    """In the tiny arena a fifth of all layouts finds no place: what replaces them must not depend on the number."""
+    few, many = (scenarios.draw("standard", TINY.game, 3, count) for count in (10, 64))
+    for one, two in zip(jax.tree.leaves(few.states), jax.tree.leaves(many.states), strict=True):
+        np.testing.assert_array_equal(one, two[..., :10])
+    np.testing.assert_array_equal(jax.random.key_data(few.evader_keys), jax.random.key_data(many.evader_keys)[:10])
+    # Some were replaced: the test is about something.
+    assert np.unique(np.asarray(many.states.pursuer), axis=1).shape[1] < 64
+
+
+def test_seeds_choose_scenarios_and_training_never_sees_them():
+    draws = {seed: np.asarray(scenarios.draw("standard", TINY.game, seed, 64).states.pursuer) for seed in range(3)}
+    assert not np.isin(draws[0], draws[1]).any()
+    for seed in range(3):
+        config = replace(TINY, seed=seed)
+        seen = [np.asarray(BarrierNetTrainer(config).state.players.state.pursuer)]
+        seen += [np.asarray(fresh_starts(jax.random.key(seed), config).pursuer)]
+        seen += [np.asarray(rules.initial(jax.random.key(seed), TINY.game, 64).pursuer)]
+        for drawn in draws.values():
+            assert not np.isin(drawn[0], np.concatenate(seen, axis=1)[0]).any()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"suite": "hard"}, "unknown suite 'hard'; known are standard"),
+        ({"evader": "cat"}, "unknown evader 'cat'; known are random, flee"),
+        ({"deployment": "on"}, "unknown shield mode 'on'; known are as-trained, off, filter, governor"),
+        ({"episodes": 0}, "number of episodes must be at least 1"),
+        ({"obstacles": 17}, "between 0 and 16"),
+    ],
+)
+def test_what_is_unknown_or_impossible_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        evaluate(reckless(), CONFIG, **({"episodes": 4} | changes))
+
+
+# --- figures -----------------------------------------------------------------------------------------------------
+
+
+def test_the_figures_are_those_of_the_contract(judged, tmp_path):
+    result = judged["as-trained"].result
+    keys = "method suite evader episodes steps seed deterministic capture collision capture_time min_clearance"
+    keys += " intervention_rate mean_correction infeasible_rate zero_gradient_share"
+    assert set(result) >= set(keys.split())
+    assert set(result["capture"]) == {"rate", "low", "high"}
+    assert set(result["collision"]) == {"count", "rate", "low", "high", "by"}
+    assert set(result["collision"]["by"]) == {"wall", "obstacle", "robot"}
+    assert set(result["capture_time"]) == {"mean", "median", "restricted_mean"}
+    assert (result["method"], result["suite"], result["evader"]) == ("barriernet", "standard", "random")
+    assert (result["episodes"], result["seed"], result["deterministic"]) == (EPISODES, 0, True)
+    assert result["steps"] == judged["as-trained"].recording.length.sum()
+    write_json(tmp_path / "result.json", result)  # refuses what JSON cannot say
+    assert json.loads((tmp_path / "result.json").read_text()) == result
+
+
+@pytest.mark.parametrize(
+    ("count", "total", "wilson", "exact"),
+    [
+        # Newcombe, Statistics in Medicine 17 (1998), table I, methods 3 and 5.
+        (81, 263, (0.2553, 0.3662), (0.2527, 0.3676)),
+        (15, 148, (0.0624, 0.1605), (0.0578, 0.1617)),
+        (0, 20, (0.0000, 0.1611), (0.0000, 0.1684)),
+        (1, 29, (0.0061, 0.1718), (0.0009, 0.1776)),
+        # 0 of 1,000: 1 − 0.025^(1/1000) = 0.003682.
+        (0, 1000, (0.0, 0.0038), (0.0, 0.003682)),
+    ],
+)
+def test_intervals_are_the_published_ones(count, total, wilson, exact):
+    for method, (low, high) in (("wilson", wilson), ("exact", exact)):
+        found = metrics.rate(count, total, method)
+        assert found["rate"] == count / total
+        assert found["low"] == pytest.approx(low, abs=6e-5)
+        assert found["high"] == pytest.approx(high, abs=6e-5)
+
+
+def by_hand():
+    """Four episodes of at most ten steps of 0.05 s: captured after 4 and after 8 steps, timed out twice. The second
+    collided with a disc on its way, the fourth with two walls."""
+    length = np.array([4, 8, 10, 10])
+    past = np.arange(10) >= length[:, None]
+    flags = np.zeros((4, 10), bool)
+    some = flags.copy()
+    some[0, :2] = some[3, 5:] = True  # 7 of 32 steps
+    wall, obstacle = flags.copy(), flags.copy()
+    wall[3, [2, 7]] = obstacle[1, 3] = True
+    poses = np.zeros((4, 11, 3))
+    recording = Recording(
+        pursuer=poses,
+        evader=poses,
+        pursuer_control=np.zeros((4, 10, 2)),
+        evader_control=np.zeros((4, 10, 2)),
+        pursuer_nominal=np.zeros((4, 10, 2)),
+        intervened=some,
+        correction=np.where(past, np.nan, 0.25),
+        infeasible=flags,
+        lost_gradient=some,
+        discs=np.full((4, 1, 3), np.nan),
+        length=length,
+        outcome=np.array(["capture", "capture", "timeout", "timeout"]),
+        game=replace(GAME, horizon=10),
+    )
+    clearance = np.where(past, np.nan, 0.3)
+    clearance[1, 3] = -0.02
+    return recording, Verdict(wall=wall, obstacle=obstacle, robot=flags, clearance=clearance)
+
+
+def test_figures_by_hand():
+    found = metrics.figures(*by_hand())
+    assert (found["episodes"], found["steps"]) == (4, 32)
+    assert found["capture"]["rate"] == 0.5
+    assert found["capture_without_collision"]["rate"] == 0.25
+    assert found["collision"]["count"] == 2
+    assert found["collision"]["rate"] == 0.5
+    assert found["collision"]["by"] == {"wall": 1, "obstacle": 1, "robot": 0}  # episodes, not steps
+    # 0.2 s and 0.4 s; without capture the full 0.5 s count.
+    assert found["capture_time"]["mean"] == pytest.approx(0.3)
+    assert found["capture_time"]["median"] == pytest.approx(0.3)
+    assert found["capture_time"]["restricted_mean"] == pytest.approx((0.2 + 0.4 + 0.5 + 0.5) / 4)
+    assert found["min_clearance"] == -0.02
+    assert found["intervention_rate"] == found["zero_gradient_share"] == 7 / 32
+    assert found["mean_correction"] == pytest.approx(0.25)
+    assert found["infeasible_rate"] == 0
+
+
+def test_without_a_capture_there_is_no_capture_time():
+    recording, verdict = by_hand()
+    nobody = replace(recording, outcome=np.array(["timeout", "collision", "timeout", "timeout"]))
+    found = metrics.figures(nobody, verdict)
+    assert found["capture_time"]["mean"] is None
+    assert found["capture_time"]["median"] is None
+    # Ending early by a collision is no merit.
+    assert found["capture_time"]["restricted_mean"] == pytest.approx(0.5)
+    assert math.isclose(found["capture"]["high"], metrics.rate(0, 4, "wilson")["high"])
+
+
+def test_episodes_beyond_a_chunk_are_the_same_ones(monkeypatch):
+    """Played in pieces of 8 or all at once."""
+    whole = evaluate(reckless(TINY), TINY, episodes=16).recording
+    monkeypatch.setattr(episodes, "_CHUNK", 8)
+    pieces = evaluate(reckless(TINY), TINY, episodes=16).recording
+    for name in ("pursuer", "evader", "pursuer_control", "length", "outcome", "intervened", "discs"):
+        np.testing.assert_array_equal(getattr(whole, name), getattr(pieces, name))

@@ -1,0 +1,480 @@
+"""Configuration files, run folders, checkpoints, metric logs, the live display: nothing is lost or taken silently."""
+
+import csv
+import io
+import json
+import math
+import shutil
+import struct
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import yaml
+from rich.console import Console
+from tensorboardX.proto.event_pb2 import Event
+
+from safepursuit.game import Game, Reward
+from safepursuit.ppo import PPOConfig, TrainConfig
+from safepursuit.robot import Unicycle
+from safepursuit.runs import checkpoint, configuration, folder
+from safepursuit.runs.checkpoint import CheckpointError
+from safepursuit.runs.configuration import ConfigurationError
+from safepursuit.runs.console import TrainingDisplay
+from safepursuit.runs.folder import RunFolder, RunFolderError, write_json
+from safepursuit.runs.metrics import MetricsLog, read_metrics
+from safepursuit.scene import Arena
+from safepursuit.shield import Shield
+from tiny import TINY
+
+# --- configuration -----------------------------------------------------------------------------------------------
+
+FULL = TrainConfig(
+    method="ppo",
+    evader="flee",
+    timesteps=12_345,
+    num_envs=3,
+    rollout_length=10,
+    seed=9,
+    checkpoint_every=7,
+    evader_shielded=False,
+    game=Game(
+        Arena((7.0, 5.5), 4, (0.2, 0.7), 0.75, True),
+        Unicycle(0.2, 0.9, 2.0, 0.04, "arc"),
+        evader_speed_ratio=1.1,
+        horizon=77,
+        start_clearance=0.4,
+        collision_terminates=True,
+        reward=Reward(capture=3.0, time=0.25),
+    ),
+    shield=Shield(offset=0.15, gain=0.7, robot_barrier=True, robot_gain=0.9),
+    policy=replace(TINY.policy, hidden=(8, 4, 2), learned_gains=False),
+    ppo=PPOConfig(learning_rate=3e-4, minibatches=5, decay=False),
+)
+
+
+def test_the_round_trip_of_a_configuration_loses_nothing(tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_text(configuration.dump(FULL))
+    assert configuration.load(TrainConfig(), file) == FULL
+    # Plain YAML: any reader sees the same.
+    plain = yaml.safe_load(configuration.dump(FULL))
+    assert plain["game"]["arena"]["half_extents"] == [7.0, 5.5]
+    assert plain["policy"]["hidden"] == [8, 4, 2]
+
+
+def test_a_file_says_only_what_differs(tmp_path):
+    file = tmp_path / "few.yaml"
+    file.write_text("seed: 5\nppo:\n  learning_rate: 1\ngame:\n  arena:\n    obstacles: 3.0\n")
+    loaded = configuration.load(TrainConfig(), file)
+    expected = replace(
+        TrainConfig(seed=5),
+        ppo=PPOConfig(learning_rate=1.0),
+        game=replace(Game(), arena=Arena(obstacles=3)),
+    )
+    assert loaded == expected
+    assert type(loaded.ppo.learning_rate) is float
+    assert type(loaded.game.arena.obstacles) is int
+    assert configuration.load(FULL, file).evader == "flee"  # what the file does not say stays
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sed: 5", r"unknown key 'sed'; did you mean 'seed'\?"),
+        ("ppo:\n  learning_rat: 1", r"unknown key 'ppo.learning_rat'; did you mean 'learning_rate'\?"),
+        ("zzz: 1", "unknown key 'zzz'; known are checkpoint_every, .*, timesteps"),
+        ("seed: five", "seed must be a whole number, not 'five'"),
+        ("seed: 1.5", "seed must be a whole number, not 1.5"),
+        ("seed: true", "seed must be a whole number, not True"),
+        ("evader: 3", "evader must be a word, not 3"),
+        ("evader_shielded: 1", "evader_shielded must be true or false, not 1"),
+        ("ppo: 3", "ppo must hold keys and values, not 3"),
+        ("policy:\n  hidden: 64", "policy.hidden must be a list, not 64"),
+        ("policy:\n  hidden: [64, wide]", "policy.hidden must be a whole number, not 'wide'"),
+        ("ppo:\n  clip: null", "ppo.clip must be a number, not None"),
+        ("- 1\n- 2", "must hold keys and values"),
+        ("seed: [1", "cannot be read"),
+        ("seed: ${nowhere}", "cannot be read"),
+        ("evader: nobody", "unknown evader 'nobody'; known are random, flee"),
+        ("rollout_length: 10", "cannot be cut into 8 minibatches"),
+        ("game:\n  robot:\n    max_turn_rate: 40", "the robot may turn 2.00 rad"),
+    ],
+)
+def test_a_bad_file_is_refused_in_one_sentence(tmp_path, text, message):
+    file = tmp_path / "bad.yaml"
+    file.write_text(text)
+    with pytest.raises(ValueError, match=message) as caught:
+        configuration.load(TrainConfig(), file)
+    assert "\n" not in str(caught.value)
+    if isinstance(caught.value, ConfigurationError):
+        assert str(file) in str(caught.value)
+
+
+def test_a_missing_or_binary_file_is_refused(tmp_path):
+    with pytest.raises(ConfigurationError, match="does not exist"):
+        configuration.load(TrainConfig(), tmp_path / "none.yaml")
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        configuration.load(TrainConfig(), tmp_path)
+    file = tmp_path / "noise.yaml"
+    file.write_bytes(bytes(range(256)))
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        configuration.load(TrainConfig(), file)
+
+
+def test_an_empty_file_changes_nothing(tmp_path):
+    file = tmp_path / "empty.yaml"
+    file.write_text("")
+    assert configuration.load(FULL, file) == FULL
+
+
+# --- run folders -------------------------------------------------------------------------------------------------
+
+
+def create(path, config=TINY):
+    return RunFolder.create(path, configuration.dump(config), ["safepursuit", "train", "--evader", "two words"])
+
+
+def test_a_run_folder_says_where_it_comes_from(tmp_path):
+    run = create(tmp_path / "a" / "b")
+    assert (run.path / "command.txt").read_text() == "safepursuit train --evader 'two words'\n"
+    provenance = json.loads((run.path / "provenance.json").read_text())
+    assert provenance["packages"]["safepursuit"] == "0.1.0"
+    assert provenance["packages"]["jax"] == jax.__version__
+    assert provenance["cores"] >= 1
+    assert configuration.load(TrainConfig(), run.config) == TINY
+    for sub in (run.checkpoints, run.evaluations, run.figures):
+        assert sub.is_dir()
+    assert RunFolder.open(run.path).config == run.config
+
+
+def test_nothing_is_overwritten(tmp_path):
+    run = create(tmp_path / "run")
+    before = {file: file.read_bytes() for file in run.path.rglob("*") if file.is_file()}
+    with pytest.raises(RunFolderError, match=r"already exists and is not empty: .* 'safepursuit resume"):
+        create(run.path)
+    assert {file: file.read_bytes() for file in run.path.rglob("*") if file.is_file()} == before
+    (tmp_path / "file").write_text("precious")
+    with pytest.raises(RunFolderError, match="already exists"):
+        create(tmp_path / "file")
+    with pytest.raises(RunFolderError, match="cannot be created"):
+        create(tmp_path / "file" / "below")
+    (tmp_path / "empty").mkdir()
+    create(tmp_path / "empty")
+
+
+def test_what_is_no_run_folder_is_refused(tmp_path):
+    with pytest.raises(RunFolderError, match="does not exist"):
+        RunFolder.open(tmp_path / "none")
+    with pytest.raises(RunFolderError, match=r"not a run folder: it has no config\.yaml"):
+        RunFolder.open(tmp_path)
+
+
+def test_small_files_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    file = tmp_path / "deep" / "result.json"
+    write_json(file, {"größe": 1.5})
+    assert json.loads(file.read_text(encoding="utf-8")) == {"größe": 1.5}
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(file, {"größe": math.nan})
+
+    def power_cut(*_):
+        raise OSError("power cut")
+
+    monkeypatch.setattr(folder.os, "replace", power_cut)
+    with pytest.raises(OSError, match="power cut"):
+        write_json(file, {"größe": 2.5})
+    assert json.loads(file.read_text(encoding="utf-8")) == {"größe": 1.5}
+
+
+def test_outside_of_git_there_is_no_commit(monkeypatch):
+    def missing(*_, **__):
+        raise FileNotFoundError("git")
+
+    monkeypatch.setattr(folder.subprocess, "run", missing)
+    assert folder.provenance()["commit"] is None
+
+
+# --- checkpoints -------------------------------------------------------------------------------------------------
+
+
+class State(NamedTuple):
+    weights: dict[str, jax.Array]
+    flags: jax.Array
+    key: jax.Array
+    steps: int
+    best: float
+
+
+def state(number, width=3):
+    return State(
+        {"a": jnp.full((2, width), number, jnp.float32), "b": jnp.asarray(1e-45 * number, jnp.float32)},
+        jnp.array([True, False]),
+        jax.random.key(number),
+        number,
+        number / 3,
+    )
+
+
+def same(one, two):
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True):
+        a, b = ((jax.random.key_data(x) if hasattr(x, "dtype") and x.dtype == one.key.dtype else x) for x in (a, b))
+        np.testing.assert_array_equal(a, b)
+        assert type(a) is type(b)
+
+
+@pytest.fixture
+def run(tmp_path):
+    return create(tmp_path / "run")
+
+
+def test_a_checkpoint_gives_back_every_bit(run):
+    checkpoint.save(run, 40, state(4), best=True)
+    restored = checkpoint.restore(run, state(0))
+    same(restored, state(4))
+    assert type(restored.steps) is int
+    assert float(jax.random.uniform(restored.key)) == float(jax.random.uniform(state(4).key))
+
+
+def test_latest_and_best_point_to_what_they_say(run):
+    for number, best in ((1, True), (2, False), (3, True), (4, False)):
+        checkpoint.save(run, number, state(number), best=best)
+    same(checkpoint.restore(run, state(0)), state(4))
+    same(checkpoint.restore(run, state(0), "best"), state(3))
+
+
+def test_the_newest_and_the_best_are_kept(run):
+    for number in range(1, 8):
+        checkpoint.save(run, number, state(number), best=number == 2)
+    kept = sorted(int(one.name) for one in run.checkpoints.iterdir() if one.is_dir())
+    assert kept == [2, 5, 6, 7]
+    same(checkpoint.restore(run, state(0), "best"), state(2))
+
+
+def test_without_a_checkpoint_there_is_nothing_to_restore(run):
+    with pytest.raises(CheckpointError, match="has no checkpoint yet"):
+        checkpoint.restore(run, state(0))
+
+
+def test_a_checkpoint_of_another_shape_is_refused(run):
+    checkpoint.save(run, 1, state(1), best=True)
+    with pytest.raises(CheckpointError, match=r"does not fit this run's configuration: \.weights\['a'\]"):
+        checkpoint.restore(run, state(0, width=4))
+    with pytest.raises(CheckpointError, match="does not fit"):
+        checkpoint.restore(run, {"more": jnp.zeros(3)})
+
+
+def test_every_file_of_a_checkpoint_cut_in_half_is_noticed(run):
+    """Each file in turn, the pointer too: one clear sentence, and nothing is touched."""
+    intact = checkpoint.save(run, 1, state(1), best=True)
+    checkpoint.save(run, 2, state(2), best=False)
+    files = [run.checkpoints / "latest", *(run.checkpoints / f"{2:012d}").rglob("*")]
+    files = [file for file in files if file.is_file() and file.stat().st_size > 0]
+    assert len(files) >= 5
+    for file in files:
+        whole = file.read_bytes()
+        for part in (whole[: len(whole) // 2], b""):
+            file.write_bytes(part)
+            before = {one: one.read_bytes() for one in run.path.rglob("*") if one.is_file()}
+            with pytest.raises(CheckpointError) as caught:
+                checkpoint.restore(run, state(0))
+            sentence = str(caught.value)
+            assert "\n" not in sentence
+            assert sentence.endswith(".")
+            assert str(run.path) in sentence
+            assert f"remove {run.checkpoints} " not in sentence  # never all of them
+            assert {one: one.read_bytes() for one in run.path.rglob("*") if one.is_file()} == before
+        file.write_bytes(whole)
+    same(checkpoint.restore(run, state(0)), state(2))
+    # The advice works: name the other one.
+    shutil.rmtree(run.checkpoints / f"{2:012d}")
+    with pytest.raises(CheckpointError, match="is not there"):
+        checkpoint.restore(run, state(0))
+    (run.checkpoints / "latest").write_text(intact.name)
+    same(checkpoint.restore(run, state(0)), state(1))
+
+
+def test_a_file_more_or_less_is_noticed(run):
+    folder = checkpoint.save(run, 1, state(1), best=True)
+    extra = folder / "arrays" / "extra"
+    extra.write_text("!")
+    with pytest.raises(CheckpointError, match="incomplete or damaged"):
+        checkpoint.restore(run, state(0))
+    extra.unlink()
+    next(file for file in (folder / "arrays").rglob("*") if file.is_file()).unlink()
+    with pytest.raises(CheckpointError, match="incomplete or damaged"):
+        checkpoint.restore(run, state(0))
+
+
+def test_leftovers_of_an_interrupted_save_are_ignored(run):
+    checkpoint.save(run, 1, state(1), best=True)
+    partial = run.checkpoints / f".{2:012d}.partial"
+    shutil.copytree(run.checkpoints / f"{1:012d}", partial)
+    same(checkpoint.restore(run, state(0)), state(1))
+    checkpoint.save(run, 2, state(2), best=False)
+    same(checkpoint.restore(run, state(0)), state(2))
+    assert not partial.exists()
+
+
+@pytest.mark.parametrize("moment", ["arrays", "digest", "rename"])
+def test_a_save_that_fails_leaves_the_last_checkpoint_alone(run, monkeypatch, moment):
+    """Also where it is the same step that is saved again."""
+    checkpoint.save(run, 1, state(1), best=True)
+
+    def power_cut(*_, **__):
+        raise OSError("power cut")
+
+    target = {
+        "arrays": (checkpoint.orbax.PyTreeCheckpointer, "save"),
+        "digest": (checkpoint, "write_json"),
+        "rename": (checkpoint, "write_text"),
+    }[moment]
+    monkeypatch.setattr(*target, power_cut)
+    for step in (2, 1) if moment != "rename" else (2,):
+        with pytest.raises(OSError, match="power cut"):
+            checkpoint.save(run, step, state(9), best=True)
+        same(checkpoint.restore(run, state(0)), state(1))
+        same(checkpoint.restore(run, state(0), "best"), state(1))
+    monkeypatch.undo()
+    checkpoint.save(run, 2, state(2), best=False)
+    same(checkpoint.restore(run, state(0)), state(2))
+
+
+# --- metric logs -------------------------------------------------------------------------------------------------
+
+
+def row(iteration, **more):
+    return {"iteration": float(iteration), "steps": 32.0 * iteration, "ppo/kl": 0.1 / 3 * iteration} | more
+
+
+def write(run, rows, after=0):
+    log = MetricsLog(run, after)
+    for one in rows:
+        log.write(one)
+    log.close()
+
+
+def test_every_row_is_on_disk_when_it_is_written(run):
+    log = MetricsLog(run)
+    for number in (1, 2, 3):
+        log.write(row(number))
+        with run.metrics.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert len(rows) == number
+        assert float(rows[-1]["ppo/kl"]) == 0.1 / 3 * number
+    log.close()
+
+
+def test_a_log_that_goes_on_drops_what_was_lost(run):
+    """Rows beyond the checkpoint, and a row that was cut short."""
+    write(run, [row(k) for k in range(1, 6)])
+    with run.metrics.open("a") as file:
+        file.write("6.0,19")
+    assert [one["iteration"] for one in read_metrics(run)] == [1, 2, 3, 4, 5]
+    write(run, [row(4, **{"ppo/kl": math.nan}), row(5)], after=3)
+    rows = read_metrics(run)
+    assert [one["iteration"] for one in rows] == [1, 2, 3, 4, 5]
+    assert [one["steps"] for one in rows] == [32 * k for k in range(1, 6)]
+    assert math.isnan(rows[3]["ppo/kl"])
+    assert rows[1] == row(2)  # to the last bit
+    write(run, [], after=0)
+    assert read_metrics(run) == []
+
+
+def scalars(run):
+    """(step, name) → value of all TensorBoard events, by their wire format: length, checksum, message, checksum."""
+    found = {}
+    for file in sorted(run.tensorboard.iterdir()):
+        data, at = file.read_bytes(), 0
+        while at < len(data):
+            (length,) = struct.unpack("<Q", data[at : at + 8])
+            event = Event.FromString(data[at + 12 : at + 12 + length])
+            at += 12 + length + 4
+            for value in event.summary.value:
+                found[event.step, value.tag] = value.simple_value
+    return found
+
+
+def test_tensorboard_shows_the_same_under_the_same_names(run):
+    write(
+        run,
+        [
+            row(1, **{"pursuit/return": math.nan, "time/seconds": 0.5}),
+            row(2, **{"pursuit/return": 2.5, "time/seconds": 1.0}),
+        ],
+    )
+    found = scalars(run)
+    for one in read_metrics(run):
+        for name, value in one.items():
+            if "/" in name and math.isfinite(value):
+                assert found.pop((int(one["steps"]), name)) == pytest.approx(value, rel=1e-6)
+    assert found == {}  # and nothing else: a rate without episodes has no point
+
+
+# --- the live display --------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Shown:
+    terminal: bool
+    text: io.StringIO = field(default_factory=io.StringIO)
+
+    def display(self, iterations):
+        console = Console(file=self.text, force_terminal=self.terminal, width=60)
+        return TrainingDisplay(iterations, 32, console)
+
+
+def metrics(iteration):
+    return {
+        "iteration": float(iteration),
+        "steps": 32.0 * iteration,
+        "pursuit/capture_rate": math.nan if iteration == 1 else 0.5,
+        "pursuit/return": 1.25,
+        "safety/collisions": 3.0,
+        "qp/time_us": 4.56,
+        "qp/infeasible_rate": 0.0123,
+        "qp/intervention_rate": 0.25,
+        "qp/correction": 0.0789,
+        "ppo/kl": 0.0042,
+        "time/steps_per_second": 98_765.0,
+    }
+
+
+def test_a_file_gets_one_line_an_iteration_with_the_four_figures_of_the_program():
+    shown = Shown(terminal=False)
+    with shown.display(3) as display:
+        for iteration in (1, 2, 3):
+            display(metrics(iteration))
+    header, *lines = shown.text.getvalue().splitlines()
+    assert len(lines) == 3
+    for title in ("QP time", "infeasible", "intervention", "correction", "capture", "steps/s"):
+        assert title in header
+    for figure in ("4.56 µs", "1.23%", "25.00%", "0.0789", "50.0%", "98,765", "96"):
+        assert figure in lines[2]
+    assert "–" in lines[0]  # no episode ended: no rate
+    assert "\x1b" not in shown.text.getvalue()
+    assert len({len(line) for line in (header, *lines)}) == 1  # in columns
+
+
+def test_a_long_training_prints_some_25_lines_the_first_and_the_last_among_them():
+    shown = Shown(terminal=False)
+    with shown.display(1000) as display:
+        for iteration in range(1, 1001):
+            display(metrics(iteration))
+    lines = shown.text.getvalue().splitlines()[1:]
+    assert 20 <= len(lines) <= 30
+    assert [int(lines[k].split()[0]) for k in (0, -1)] == [1, 1000]
+
+
+def test_a_terminal_sees_a_live_panel_too():
+    shown = Shown(terminal=True)
+    with shown.display(2) as display:
+        for iteration in (1, 2):
+            display(metrics(iteration))
+    text = shown.text.getvalue()
+    assert "KL" in text
+    assert "0.0042" in text
+    assert "64/64" in text
+    assert "\x1b[?25h" in text  # the cursor comes back

@@ -1,0 +1,320 @@
+"""The training loop: the same bits every time, interrupted or not, and nothing lost when something breaks."""
+
+import json
+import math
+from dataclasses import replace
+
+import equinox as eqx
+import jax
+import numpy as np
+import pytest
+
+from safepursuit.policy import build_policy
+from safepursuit.ppo import BarrierNetTrainer, TrainConfig, load_config
+from safepursuit.ppo.trainer import NotFiniteError
+from safepursuit.runs import configuration
+from safepursuit.runs.checkpoint import CheckpointError
+from safepursuit.runs.folder import RunFolder
+from safepursuit.runs.metrics import read_metrics
+from tiny import GAMES, ITERATIONS, STEPS, TINY
+
+CLOCK = ("time/", "qp/time_us")
+"""Columns that depend on the clock."""
+
+
+def create(path, config=TINY):
+    return RunFolder.create(path, configuration.dump(config), ["safepursuit", "train"])
+
+
+def after(count):
+    """Says stop once it has been asked this many times."""
+    asked = iter(range(count))
+    return lambda: next(asked, None) is None
+
+
+def leaves(state):
+    """Everything that decides how a training goes on: all but the seconds it took."""
+    for path, leaf in jax.tree_util.tree_flatten_with_path(state._replace(seconds=0.0))[0]:
+        is_key = isinstance(leaf, jax.Array) and jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        yield jax.tree_util.keystr(path), np.asarray(jax.random.key_data(leaf) if is_key else leaf)
+
+
+def assert_same_training(one, two):
+    pairs = list(zip(leaves(one.state), leaves(two.state), strict=True))
+    assert len(pairs) > 30
+    for (name, a), (_, b) in pairs:
+        np.testing.assert_array_equal(a, b, err_msg=name)
+
+
+def steady(rows):
+    """Rows without what the clock says; NaN (a rate without episodes) made comparable."""
+    return [
+        {name: None if math.isnan(value) else value for name, value in row.items() if not name.startswith(CLOCK)}
+        for row in rows
+    ]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A training from start to end: the run, the trainer, the summary it returned."""
+    run = create(tmp_path_factory.mktemp("whole") / "run")
+    trainer = BarrierNetTrainer(TINY, run)
+    summary = trainer.train()
+    return run, trainer, summary
+
+
+def test_a_training_plays_what_it_was_asked_for(whole):
+    run, trainer, summary = whole
+    assert trainer.finished
+    assert trainer.state.iteration == ITERATIONS
+    assert trainer.state.steps == summary["steps"] == ITERATIONS * GAMES * STEPS
+    rows = read_metrics(run)
+    assert [row["iteration"] for row in rows] == list(range(1, ITERATIONS + 1))
+    assert [row["steps"] for row in rows] == [GAMES * STEPS * k for k in range(1, ITERATIONS + 1)]
+    assert steady(rows) == steady(trainer.history)
+
+
+def test_metrics_have_the_names_of_the_contract(whole):
+    run, _, _ = whole
+    names = set(read_metrics(run)[0])
+    assert names >= {
+        *(f"pursuit/{name}" for name in ("capture_rate", "capture_time", "return", "episode_length")),
+        *(f"safety/{name}" for name in ("collisions_wall", "collisions_obstacle", "collisions_robot", "min_clearance")),
+        *(
+            f"qp/{name}"
+            for name in (
+                "intervention_rate",
+                "correction",
+                "infeasible_rate",
+                "residual",
+                "time_us",
+                "zero_gradient_share",
+            )
+        ),
+        *(
+            f"ppo/{name}"
+            for name in (
+                "policy_loss",
+                "value_loss",
+                "entropy",
+                "kl",
+                "clip_fraction",
+                "explained_variance",
+                "grad_norm",
+                "learning_rate",
+                "std_v",
+                "std_omega",
+            )
+        ),
+        "time/steps_per_second",
+    }
+
+
+def test_a_shielded_training_neither_collides_nor_fails_to_solve(whole):
+    for row in whole[1].history:
+        assert row["safety/collisions"] == 0
+        assert row["qp/infeasible_rate"] == 0
+        assert row["safety/min_clearance"] > 0
+        assert row["qp/residual"] < 1e-5
+        assert row["qp/time_us"] > 0
+
+
+def test_the_learning_rate_falls_as_configured(whole):
+    rates = [row["ppo/learning_rate"] for row in whole[1].history]
+    np.testing.assert_allclose(rates, TINY.ppo.learning_rate * (1 - np.arange(ITERATIONS) / ITERATIONS))
+
+
+def test_the_same_configuration_gives_the_same_bits(whole):
+    again = BarrierNetTrainer(TINY)
+    again.train()
+    assert_same_training(again, whole[1])
+    assert steady(again.history) == steady(whole[1].history)
+
+
+def test_another_seed_gives_another_training():
+    one, two = (BarrierNetTrainer(replace(TINY, seed=seed)).state for seed in (7, 8))
+    assert not np.array_equal(one.policy.actor.layers[0].weight, two.policy.actor.layers[0].weight)
+    assert not np.any(np.asarray(one.players.state.pursuer) == np.asarray(two.players.state.pursuer))
+
+
+def test_collecting_and_updating_by_hand_is_training(whole):
+    """`collect_rollout` and `update` are the two halves of an iteration, for those who write their own loop."""
+    trainer = BarrierNetTrainer(TINY)
+    for _ in range(ITERATIONS):
+        rollout = trainer.collect_rollout()
+        assert rollout.action.shape == (STEPS, 2, GAMES)
+        report = trainer.update(rollout)
+        assert float(report.gradient_steps) > 0
+    for one, two in zip(jax.tree.leaves(trainer.policy), jax.tree.leaves(whole[1].policy), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3])
+def test_interrupted_and_resumed_is_as_if_nothing_had_happened(whole, tmp_path, stop):
+    """Stopped between checkpoints or at one, loaded from disk into a new trainer: every bit as in one go."""
+    run = create(tmp_path / "run")
+    first = BarrierNetTrainer(TINY, run)
+    summary = first.train(should_stop=after(stop))
+    assert first.state.iteration == stop
+    assert not summary["finished"]
+    second = BarrierNetTrainer.load(RunFolder.open(run.path))
+    assert_same_training(second, first)
+    assert second.state.seconds == first.state.seconds
+    assert steady(second.history) == steady(first.history)
+    second.train()
+    assert_same_training(second, whole[1])
+    assert steady(read_metrics(run)) == steady(read_metrics(whole[0]))
+    assert steady(second.history) == steady(whole[1].history)
+
+
+def test_a_crash_loses_no_more_than_what_followed_the_last_checkpoint(whole, tmp_path):
+    """The third iteration is logged, then everything stops; the checkpoint is of the second."""
+    run = create(tmp_path / "run")
+
+    def crash(metrics):
+        if metrics["iteration"] == 3:
+            raise MemoryError
+
+    with pytest.raises(MemoryError):
+        BarrierNetTrainer(TINY, run).train([crash])
+    assert len(read_metrics(run)) == 3
+    trainer = BarrierNetTrainer.load(run)
+    assert trainer.state.iteration == 2
+    assert len(trainer.history) == 2
+    trainer.train()
+    assert_same_training(trainer, whole[1])
+    assert steady(read_metrics(run)) == steady(read_metrics(whole[0]))
+
+
+def test_a_finished_training_can_be_extended(whole, tmp_path):
+    run = create(tmp_path / "run")
+    BarrierNetTrainer(TINY, run).train(should_stop=after(2))
+    longer = BarrierNetTrainer.load(run, timesteps=TINY.timesteps + 1)
+    assert longer.config.iterations == ITERATIONS + 1  # whole iterations, never fewer steps than asked for
+    assert longer.state.iteration == 2
+    shorter = BarrierNetTrainer.load(run, timesteps=1)
+    assert shorter.finished
+
+
+def test_checkpoints_are_written_as_configured(whole):
+    run, trainer, summary = whole
+    per = GAMES * STEPS
+    assert sorted(int(one.name) for one in run.checkpoints.iterdir() if one.is_dir()) == [2 * per, 4 * per, 5 * per]
+    assert (run.checkpoints / "latest").read_text().strip() == f"{5 * per:012d}"
+    rates = {}
+    for first, last in ((0, 2), (2, 4), (4, 5)):
+        rows = trainer.history[first:last]
+        episodes = sum(row["pursuit/episodes"] for row in rows)
+        captures = sum(row["pursuit/capture_rate"] * row["pursuit/episodes"] for row in rows if row["pursuit/episodes"])
+        rates[last * per] = captures / episodes
+    best = max(reversed(rates), key=rates.get)  # of equals, the later
+    assert int((run.checkpoints / "best").read_text()) == best
+    assert summary["best_capture_rate"] == pytest.approx(rates[best])
+    restored = BarrierNetTrainer.load(run, "best")
+    assert restored.state.steps == best
+
+
+def test_the_summary_says_what_was_done(whole):
+    run, trainer, summary = whole
+    assert set(summary) == {
+        "method",
+        "evader",
+        "seed",
+        "finished",
+        "iterations",
+        "steps",
+        "seconds",
+        "steps_per_second",
+        "collisions",
+        "qp_time_us",
+        "best_capture_rate",
+        "last",
+    }
+    assert (summary["method"], summary["evader"], summary["seed"]) == ("barriernet", "random", 7)
+    assert summary["finished"] is True
+    assert summary["collisions"] == 0
+    assert summary["seconds"] > 0
+    assert summary["last"]["ppo/kl"] == trainer.history[-1]["ppo/kl"]  # the last tenth of five: the last
+    assert json.loads(run.summary.read_text()) == summary
+
+
+def test_a_trainer_that_has_done_nothing_has_nothing_to_say():
+    summary = BarrierNetTrainer(TINY).get_training_summary()
+    assert summary["steps"] == summary["iterations"] == 0
+    assert summary["steps_per_second"] is None
+    assert summary["best_capture_rate"] is None
+    assert summary["last"] == {}
+
+
+@pytest.mark.parametrize("poison", [math.nan, math.inf])
+def test_a_number_that_is_not_finite_stops_the_training_and_is_named(tmp_path, poison):
+    run = create(tmp_path / "run")
+    trainer = BarrierNetTrainer(TINY, run)
+    trainer.train(should_stop=after(2))
+    kept = trainer.state
+    before = {file: file.read_bytes() for file in run.checkpoints.rglob("*") if file.is_file()}
+    weight = trainer.policy.critic.layers[0].weight.at[0, 0].set(poison)
+    sick = eqx.tree_at(lambda policy: policy.critic.layers[0].weight, trainer.policy, weight)
+    trainer.state = trainer.state._replace(policy=sick)
+    with pytest.raises(NotFiniteError, match=r"policy\.critic\.layers\[0\]\.weight.* no longer finite") as caught:
+        trainer.train()
+    assert ("ppo/value_loss" in str(caught.value)) == math.isnan(poison)  # an infinite weight saturates a tanh
+    assert "last checkpoint is intact" in str(caught.value)
+    assert {file: file.read_bytes() for file in run.checkpoints.rglob("*") if file.is_file()} == before
+    healthy = BarrierNetTrainer.load(run)
+    for (name, a), (_, b) in zip(leaves(healthy.state), leaves(kept), strict=True):
+        np.testing.assert_array_equal(a, b, err_msg=name)
+
+
+def test_a_run_that_does_not_fit_is_refused(whole, tmp_path):
+    run = create(tmp_path / "run")
+    BarrierNetTrainer(TINY, run).train(should_stop=after(1))
+    run.config.write_text(configuration.dump(replace(TINY, policy=replace(TINY.policy, hidden=(9,)))))
+    with pytest.raises(CheckpointError, match="does not fit this run's configuration"):
+        BarrierNetTrainer.load(run)
+
+
+def test_the_configuration_of_a_run_is_its_own(whole):
+    assert load_config(whole[0]) == TINY
+
+
+def test_an_impossible_game_is_refused_at_once():
+    with pytest.raises(ValueError, match=r"no layout found .* robots 50–60 m apart in a 6 m × 6 m arena"):
+        BarrierNetTrainer(replace(TINY, game=replace(TINY.game, start_distance=(50.0, 60.0))))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"method": "dqn"}, "unknown method 'dqn'; known are barriernet, ppo"),
+        ({"evader": "cat"}, "unknown evader 'cat'; known are random, flee"),
+        ({"timesteps": 0}, "timesteps must be at least 1"),
+        ({"num_envs": 0}, "num_envs must be at least 1"),
+        ({"rollout_length": 7}, "rollout_length 7 cannot be cut into 2 minibatches"),
+        ({"shield": replace(TINY.shield, offset=0.04)}, "more than the shield's offset"),
+        ({"shield": replace(TINY.shield, robot_barrier=True, robot_gain=0.1)}, "forbids capture"),
+    ],
+)
+def test_contradictory_settings_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        replace(TINY, **changes)
+
+
+@pytest.mark.parametrize(("timesteps", "iterations"), [(1, 1), (32, 1), (33, 2), (320, 10)])
+def test_timesteps_are_rounded_up_to_whole_iterations(timesteps, iterations):
+    assert replace(TINY, timesteps=timesteps).iterations == iterations
+
+
+def test_every_method_trains(tmp_path):
+    """Plain PPO, through the same loop; without a safety layer, nothing intervenes."""
+    config = replace(TINY, method="ppo", timesteps=GAMES * STEPS)
+    trainer = BarrierNetTrainer(config)
+    before = build_policy(jax.random.key(0), "ppo", config.policy, config.game.robot, config.shield)
+    trainer.train()
+    assert jax.tree.structure(trainer.policy) == jax.tree.structure(before)
+    assert trainer.history[0]["qp/intervention_rate"] == 0
+    assert trainer.history[0]["ppo/gradient_steps"] > 0
+
+
+def test_defaults_make_a_valid_training():
+    assert TrainConfig().iterations == math.ceil(1_000_000 / (256 * 64))
