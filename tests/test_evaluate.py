@@ -168,9 +168,14 @@ def test_outcomes_are_what_the_poses_show(judged):
 
 
 def test_a_collision_ends_an_episode_where_the_rules_say_so():
+    """Without discs, too: there are only walls to hit, and the places of discs are empty."""
     strict = replace(CONFIG, game=replace(GAME, collision_terminates=True))
-    found = evaluate(reckless(), strict, episodes=100, deployment="off")
+    found = evaluate(reckless(), strict, episodes=100, obstacles=0, deployment="off")
     recording = found.recording
+    assert found.result["obstacles"] == 0
+    assert recording.discs.shape == (100, 1, 3)
+    assert np.isnan(recording.discs).all()
+    assert found.result["collision"]["by"]["obstacle"] == 0
     collided = recording.outcome == "collision"
     assert 30 < collided.sum() < 100
     # Each ended at its first and only collision, which the referee saw too.
@@ -217,14 +222,6 @@ def test_the_recording_file_is_complete(judged, tmp_path):
     np.testing.assert_allclose(np.nanmax(found["pursuer_nominal"][..., 0]), 1.0)
 
 
-def test_absent_discs_are_empty():
-    game = replace(TINY.game, arena=replace(TINY.game.arena, obstacles=0))
-    found = evaluate(reckless(), replace(TINY, game=game), episodes=8)
-    assert found.recording.discs.shape == (8, 1, 3)
-    assert np.isnan(found.recording.discs).all()
-    assert found.result["obstacles"] == 0
-
-
 # --- scenarios ---------------------------------------------------------------------------------------------------
 
 
@@ -255,7 +252,6 @@ def test_seeds_choose_scenarios_and_training_never_sees_them():
     [
         ({"suite": "hard"}, "unknown suite 'hard'; known are standard"),
         ({"evader": "cat"}, "unknown evader 'cat'; known are random, flee"),
-        ({"deployment": "on"}, "unknown shield mode 'on'; known are as-trained, off, filter, governor"),
         ({"episodes": 0}, "number of episodes must be at least 1"),
         ({"obstacles": 17}, "between 0 and 16"),
     ],
@@ -364,10 +360,10 @@ def test_without_a_capture_there_is_no_capture_time():
     assert math.isclose(found["capture"]["high"], metrics.rate(0, 4, "wilson")["high"])
 
 
-def test_episodes_beyond_a_chunk_are_the_same_ones(monkeypatch):
-    """Played in pieces of 8 or all at once."""
-    whole = evaluate(reckless(TINY), TINY, episodes=16).recording
-    monkeypatch.setattr(episodes, "_CHUNK", 8)
-    pieces = evaluate(reckless(TINY), TINY, episodes=16).recording
+def test_episodes_beyond_a_chunk_are_the_same_ones(judged, monkeypatch):
+    """Played in two pieces or all at once."""
+    whole = judged["off"].recording
+    monkeypatch.setattr(episodes, "_CHUNK", EPISODES // 2)
+    pieces = evaluate(reckless(), CONFIG, episodes=EPISODES, deployment="off").recording
     for name in ("pursuer", "evader", "pursuer_control", "length", "outcome", "intervened", "discs"):
         np.testing.assert_array_equal(getattr(whole, name), getattr(pieces, name))

@@ -70,10 +70,17 @@ def vcp_rows(robot: Unicycle, offset: float, barriers: Barriers, gain: Rows) -> 
         chord, drift = math.sin(swing) / swing, (1 - math.cos(swing)) / swing
         speed = robot.dt * (behind + chord * ahead - drift * jnp.abs(barriers.side))
     error = turn_slope(robot) * ahead
-    turn = [-offset * (barriers.side - error), -offset * (barriers.side + error)]
     bound = gain * jnp.maximum(barriers.value, 0)
-    A = jnp.stack([jnp.concatenate([-speed, -speed]), jnp.concatenate(turn)], axis=1)
-    return Halfplanes(A, jnp.concatenate([bound, bound]))
+
+    # Both signs by broadcasting rather than by concatenation, which XLA on CPU does element by element.
+    sign = jnp.asarray([-1.0, 1.0], speed.dtype).reshape((2,) + (1,) * speed.ndim)
+    shape = (2 * speed.shape[0], *speed.shape[1:])
+
+    def both(rows: Array) -> Array:
+        return jnp.broadcast_to(rows, (2, *speed.shape)).reshape(shape)
+
+    turn = (-offset * (barriers.side + sign * error)).reshape(shape)
+    return Halfplanes(jnp.stack([both(-speed), turn], axis=1), both(bound))
 
 
 def approach(

@@ -22,9 +22,7 @@ from safepursuit.cli.judging import Evaluate
 from safepursuit.cli.training import Resume, Train
 from safepursuit.cli.usage import UsageError
 from safepursuit.ppo import TrainConfig
-from safepursuit.ppo.trainer import NotFiniteError
 from safepursuit.runs import configuration
-from safepursuit.runs.checkpoint import CheckpointError
 from safepursuit.runs.configuration import ConfigurationError, nearest
 from safepursuit.runs.folder import RunFolderError
 
@@ -48,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
             command.run(console)
     except UsageError as error:
         return _fail(error, 2)
-    except (ConfigurationError, RunFolderError, CheckpointError, NotFiniteError, ValueError, OSError) as error:
+    except (ValueError, RuntimeError, OSError) as error:
         if debug:
             raise
         usage = isinstance(error, ConfigurationError | RunFolderError) or type(error) is ValueError
@@ -74,7 +72,8 @@ def _parse(words: list[str]) -> Any:
         return None
     name, rest = words[0], words[1:]
     if name not in COMMANDS:
-        raise UsageError(f"unknown command {name!r}{nearest(name, list(COMMANDS)) or ''}; see safepursuit --help.")
+        hint = nearest(name, list(COMMANDS)) or "; see safepursuit --help."
+        raise UsageError(f"unknown command {name!r}{hint}")
     kind = COMMANDS[name]
     default = Train(settings=_configured(rest)) if kind is Train else None
     return _tyro(kind, name, rest, default)
@@ -105,9 +104,10 @@ def _tyro(kind: type[Any], name: str, words: list[str], default: Any) -> Any:
 
 
 def _sentence(framed: str, name: str) -> str:
-    """The message inside tyro's frame, on one line."""
-    lines = [line.strip("│ ").strip() for line in framed.splitlines() if line.startswith("│")]
-    rule = next((index for index, line in enumerate(lines) if line.startswith("──")), len(lines))
+    """The message inside tyro's frame, on one line; where the terminal knows no Unicode, below title and rule."""
+    boxed = [line for line in framed.splitlines() if line.startswith("│")]
+    lines = [line.strip("│ ") for line in boxed or framed.splitlines()[2:]]
+    rule = next((index for index, line in enumerate(lines) if line and not line.strip("─-")), len(lines))
     message = re.sub(r"^Error parsing (?!-)[\w.\[\]-]*: ", "", " ".join(lines[:rule])).rstrip(".")
     suggestion = re.search(r"Perhaps you meant:\s+(--[\w.-]+)", " ".join(lines))
     hint = f"; did you mean {suggestion[1]}?" if suggestion else "."

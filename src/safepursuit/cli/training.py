@@ -18,7 +18,7 @@ from safepursuit.ppo import BarrierNetTrainer, TrainConfig
 from safepursuit.report.figures import learning_curves, trajectories
 from safepursuit.runs import configuration
 from safepursuit.runs.console import TrainingDisplay
-from safepursuit.runs.folder import RunFolder
+from safepursuit.runs.folder import RunFolder, write_text
 from safepursuit.runs.metrics import read_metrics
 
 _SAMPLES = 9
@@ -78,7 +78,7 @@ class Resume:
             )
         assert trainer.run is not None
         if self.timesteps is not None:
-            trainer.run.config.write_text(configuration.dump(trainer.config), encoding="utf-8")
+            write_text(trainer.run.config, configuration.dump(trainer.config))
         console.print(f"resuming {self.run_folder} at step {trainer.state.steps:,}", highlight=False, soft_wrap=True)
         _train(trainer, console)
 

@@ -1,0 +1,448 @@
+"""The command line: what it writes, what it says, and with which status it ends."""
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from safepursuit.cli import COMMANDS, information, main, training
+from safepursuit.ppo import BarrierNetTrainer, TrainConfig
+from safepursuit.runs import configuration
+from safepursuit.runs.folder import RunFolder
+from safepursuit.runs.metrics import read_metrics
+from tiny import TINY
+
+TYPED = "train --timesteps 512 --num-envs 1 --rollout-length 128 --obstacles 2 --seed 42"
+SMOKE = TYPED.split()
+PROGRAM = ("qp/time_us", "qp/infeasible_rate", "qp/intervention_rate", "qp/correction")
+"""The four figures of the quadratic program."""
+
+
+class Pipe(io.StringIO):
+    """A stream with an encoding, as a process has them."""
+
+    encoding = "utf-8"
+
+
+def call(*words, stream=Pipe):
+    """Status, standard output, standard error."""
+    out, err = stream(), stream()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = main([str(word) for word in words])
+    return status, out.getvalue(), err.getvalue()
+
+
+def sentence(status, words, *parts):
+    """The command fails with this status and one sentence that holds these parts."""
+    found, _, err = call(*words)
+    assert found == status
+    assert err.startswith("safepursuit: ")
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+    for part in parts:
+        assert part in err
+    return err
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    """The run of the smoke command, and what it printed."""
+    path = tmp_path_factory.mktemp("runs") / "smoke"
+    status, out, err = call(*SMOKE, "--run-dir", path)
+    assert (status, err) == (0, "")
+    return RunFolder.open(path), out
+
+
+@pytest.fixture
+def copy(smoke, tmp_path):
+    """A run of one's own to damage."""
+    return RunFolder.open(shutil.copytree(smoke[0].path, tmp_path / "copy"))
+
+
+# --- train -------------------------------------------------------------------------------------------------------
+
+
+def test_a_short_training_prints_and_stores_the_four_figures_of_the_program(smoke):
+    run, out = smoke
+    rows = read_metrics(run)
+    assert [row["steps"] for row in rows] == [128, 256, 384, 512]
+    for row in rows:
+        assert row["qp/infeasible_rate"] == 0
+        assert 0 <= row["qp/intervention_rate"] <= 1
+        assert row["qp/correction"] >= 0
+        assert row["qp/time_us"] > 0
+        assert all(np.isfinite(row[name]) for name in PROGRAM)
+    lines = out.splitlines()
+    header = next(number for number, line in enumerate(lines) if "QP time" in line)
+    for title in ("infeasible", "intervention", "correction"):
+        assert title in lines[header]
+    for line, row in zip(lines[header + 1 : header + 5], rows, strict=True):
+        assert f"{row['qp/time_us']:.2f} µs" in line
+        assert f"{row['qp/infeasible_rate']:.2%}" in line
+        assert f"{row['qp/intervention_rate']:.2%}" in line
+        assert f"{row['qp/correction']:.4f}" in line
+    assert "barriernet against random with 2 obstacles, 512 steps, seed 42" in lines[0]
+    assert "trained 512 steps" in out
+    assert str(run.path) in out
+
+
+def test_a_run_folder_holds_everything(smoke):
+    run, _ = smoke
+    files = {file.relative_to(run.path).as_posix() for file in run.path.rglob("*") if file.is_file()}
+    assert files >= {
+        "config.yaml",
+        "command.txt",
+        "provenance.json",
+        "metrics.csv",
+        "summary.json",
+        "checkpoints/latest",
+        "checkpoints/best",
+        "figures/learning_curves.png",
+        "figures/trajectories.png",
+    }
+    assert any(file.startswith("tensorboard/events") for file in files)
+    assert not any("partial" in file for file in files)
+    config = configuration.load(TrainConfig(), run.config)
+    assert config == TrainConfig(timesteps=512, num_envs=1, rollout_length=128, seed=42)
+    assert json.loads(run.summary.read_text())["steps"] == 512
+    for figure in run.figures.iterdir():
+        image = np.asarray(Image.open(figure).convert("RGB"))
+        assert min(image.shape[:2]) > 300
+        assert len(np.unique(image.reshape(-1, 3)[::101], axis=0)) > 20
+
+
+def test_what_was_typed_is_kept(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "argv", ["safepursuit", "train", "--seed", "3"])
+    monkeypatch.setattr(training, "_train", lambda trainer, console: None)
+    path = tmp_path / "run"
+    (tmp_path / "tiny.yaml").write_text(configuration.dump(TINY))
+    assert call("train", "--config", tmp_path / "tiny.yaml", "--run-dir", path)[0] == 0
+    assert (path / "command.txt").read_text() == "safepursuit train --seed 3\n"
+
+
+def test_a_dry_run_prints_the_merged_configuration_and_writes_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = call("train", "--dry-run")
+    assert (status, err) == (0, "")
+    (tmp_path / "printed.yaml").write_text(out)
+    assert configuration.load(TINY, tmp_path / "printed.yaml") == TrainConfig()
+    assert [file.name for file in tmp_path.iterdir()] == ["printed.yaml"]
+
+
+@pytest.mark.parametrize("form", ["--config {}", "--config={}"])
+def test_files_lie_between_defaults_and_flags(tmp_path, form):
+    file = tmp_path / "some.yaml"
+    file.write_text("seed: 3\nevader: flee\nppo:\n  clip: 0.1\ngame:\n  arena:\n    obstacles: 4\n")
+    words = form.format(file).split()
+    flags = ["--seed", "5", "--ppo.learning-rate", "0.01", "--policy.hidden", "8", "4"]
+    for order in ([*words, *flags], [*flags, *words]):
+        status, out, _ = call("train", *order, "--dry-run")
+        assert status == 0
+        (tmp_path / "merged.yaml").write_text(out)
+        merged = configuration.load(TrainConfig(), tmp_path / "merged.yaml")
+        assert (merged.seed, merged.ppo.learning_rate) == (5, 0.01)  # flag over file, flag over default
+        assert (merged.evader, merged.ppo.clip, merged.game.arena.obstacles) == ("flee", 0.1, 4)  # file over default
+        assert merged.policy.hidden == (8, 4)
+        assert merged.num_envs == TrainConfig().num_envs
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        ("train --zzz 3", ["unrecognized options: --zzz", "train --help lists the flags"]),
+        ("train --timestep 3", ["did you mean --timesteps?"]),
+        ("train --ppo.learning-rat 3", ["did you mean --ppo.learning-rate?"]),
+        ("train --timesteps many", ["--timesteps", "'many'"]),
+        ("train --timesteps", ["missing value for argument '--timesteps'"]),
+        ("train extra", ["unrecognized options: extra"]),
+        ("train --obstacles -1", ["the number of obstacles must be between 0 and 16, not -1"]),
+        ("train --obstacles=-1", ["the number of obstacles must be between 0 and 16, not -1"]),
+        ("train --obstacles 17", ["between 0 and 16, not 17"]),
+        ("train --timesteps 0", ["timesteps must be at least 1, not 0"]),
+        ("train --evader cat", ["unknown evader 'cat'; known are random, flee"]),
+        ("train --method dqn", ["unknown method 'dqn'; known are barriernet, ppo"]),
+        ("train --rollout-length 10", ["rollout_length 10 cannot be cut into 8 minibatches"]),
+        ("train --ppo.minibatches 3", ["rollout_length 64 cannot be cut into 3 minibatches"]),
+        ("train --config none.yaml", ["configuration file none.yaml does not exist"]),
+        ("train --config", ["missing value for argument '--config'"]),
+        ("resume nowhere", ["run folder nowhere does not exist"]),
+        ("resume", ["missing", "The run folder"]),
+        ("evaluate nowhere", ["run folder nowhere does not exist"]),
+        ("evaluate nowhere --shield on", ["'on'", "as-trained", "governor"]),
+        ("evaluate nowhere --episodes few", ["--episodes", "'few'"]),
+        ("list", ["missing", "What to list"]),
+        ("list colours", ["'colours'", "'methods', 'evaders', 'players', 'suites'"]),
+        ("evalaute runs/x", ["unknown command 'evalaute'; did you mean 'evaluate'?"]),
+        ("zzz", ["unknown command 'zzz'; see safepursuit --help"]),
+    ],
+)
+def test_usage_errors_end_with_status_2_and_one_sentence(words, parts, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sentence(2, words.split(), *parts)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("stream", [Pipe, io.StringIO], ids=["unicode", "ascii"])
+def test_messages_are_the_same_without_unicode(stream):
+    status, _, err = call("train", "--timestep", "3", stream=stream)
+    assert status == 2
+    message = (
+        "unrecognized options: --timestep, 3; did you mean --timesteps? (safepursuit train --help lists the flags)"
+    )
+    assert err == f"safepursuit: {message}\n"
+
+
+def test_a_misspelt_key_in_a_file_names_the_nearest(tmp_path):
+    file = tmp_path / "bad.yaml"
+    file.write_text("ppo:\n  learning_rte: 0.1\n")
+    sentence(2, ["train", "--config", file], str(file), "unknown key 'ppo.learning_rte'; did you mean 'learning_rate'?")
+
+
+def test_an_impossible_game_leaves_no_run_behind(tmp_path):
+    path = tmp_path / "run"
+    (tmp_path / "tiny.yaml").write_text(configuration.dump(TINY))
+    words = ["train", "--config", tmp_path / "tiny.yaml", "--game.start-distance", "50", "60", "--run-dir", path]
+    sentence(2, words, "no layout found", "use fewer or smaller discs")
+    assert not path.exists()
+
+
+def test_an_existing_run_is_not_overwritten(smoke):
+    run, _ = smoke
+    before = {file: file.read_bytes() for file in run.path.rglob("*") if file.is_file()}
+    sentence(2, [*SMOKE, "--run-dir", run.path], "already exists and is not empty", f"'safepursuit resume {run.path}'")
+    assert {file: file.read_bytes() for file in run.path.rglob("*") if file.is_file()} == before
+
+
+def test_debug_shows_the_traceback():
+    with pytest.raises(ValueError, match="unknown evader"):
+        main(["train", "--evader", "cat", "--debug"])
+
+
+# --- evaluate ----------------------------------------------------------------------------------------------------
+
+NINE = ("--episodes", "9")
+"""As many as the page of trajectories shows."""
+
+
+def test_an_evaluation_prints_stores_and_records(smoke, tmp_path):
+    run, _ = smoke
+    figures, record = tmp_path / "figures.json", tmp_path / "record.npz"
+    status, out, err = call("evaluate", run.path, *NINE, "--json", figures, "--record", record)
+    assert (status, err) == (0, "")
+    result = json.loads(figures.read_text())
+    assert (result["episodes"], result["evader"], result["shield"]) == (9, "random", "as-trained")
+    assert result["collision"]["count"] == 0
+    assert f"{result['capture']['rate']:.2%}" in out
+    assert "own collisions (episodes)" in out
+    assert "0 (0 wall, 0 obstacle, 0 robot)" in out
+    kept = list(run.evaluations.glob("*.json"))
+    assert [json.loads(file.read_text()) for file in kept] == [result]
+    with np.load(record) as stored:
+        assert stored["pursuer"].shape == (9, 601, 3)
+        assert int(stored["length"].sum()) == result["steps"]
+
+
+def test_the_same_evaluation_twice_gives_the_same_figures(smoke, tmp_path):
+    files = [tmp_path / "one.json", tmp_path / "two.json"]
+    for file in files:
+        assert call("evaluate", smoke[0].path, *NINE, "--seed", "4", "--json", file)[0] == 0
+    one, two = (json.loads(file.read_text()) for file in files)
+    assert one == two
+    assert one["seed"] == 4
+
+
+def test_evaluations_that_cannot_be_made(smoke, copy, tmp_path):
+    run, _ = smoke
+    sentence(2, ["evaluate", run.path, "--evader", "cat"], "unknown evader 'cat'; known are random, flee")
+    sentence(2, ["evaluate", run.path, "--suite", "hard"], "unknown suite 'hard'; known are standard")
+    sentence(2, ["evaluate", run.path, "--episodes", "0"], "number of episodes must be at least 1, not 0")
+    sentence(2, ["evaluate", run.path, "--obstacles", "-2"], "between 0 and 16, not -2")
+    sentence(2, ["evaluate", run.path, "--json", tmp_path / "no" / "x.json"], str(tmp_path / "no"), "does not exist")
+    sentence(2, ["evaluate", tmp_path], "is not a run folder: it has no config.yaml")
+    copy.config.write_text("seed: [")
+    sentence(2, ["evaluate", copy.path], "cannot be read")
+
+
+def test_a_damaged_checkpoint_ends_with_status_1(copy):
+    newest = copy.checkpoints / (copy.checkpoints / "latest").read_text().strip()
+    largest = max((file for file in newest.rglob("*") if file.is_file()), key=lambda file: file.stat().st_size)
+    largest.write_bytes(largest.read_bytes()[: largest.stat().st_size // 2])
+    before = {file: file.read_bytes() for file in copy.path.rglob("*") if file.is_file()}
+    for words in (["evaluate", copy.path], ["resume", copy.path, "--timesteps", "1024"]):
+        sentence(1, words, f"checkpoint {newest} is incomplete or damaged", "name another checkpoint")
+    assert {file: file.read_bytes() for file in copy.path.rglob("*") if file.is_file()} == before
+
+
+# --- interrupt and resume ----------------------------------------------------------------------------------------
+
+
+def interrupted_at(monkeypatch, iteration, signals):
+    """Let Ctrl-C be pressed while an iteration is shown."""
+    show = training.TrainingDisplay.__call__
+
+    def show_and_press(self, metrics):
+        show(self, metrics)
+        if metrics["iteration"] == iteration:
+            for _ in range(signals):
+                signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(training.TrainingDisplay, "__call__", show_and_press)
+
+
+def test_ctrl_c_saves_and_resume_goes_on_as_if_nothing_had_happened(smoke, tmp_path, monkeypatch):
+    path = tmp_path / "run"
+    handler = signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patch:
+        interrupted_at(patch, 2, signals=1)
+        status, out, err = call(*SMOKE, "--run-dir", path)
+    assert (status, err) == (0, "")
+    assert "stopping after this iteration" in out
+    assert f"saved; go on with: safepursuit resume {path}" in out
+    assert not list((path / "figures").iterdir())
+    assert len(read_metrics(RunFolder.open(path))) == 2
+    assert signal.getsignal(signal.SIGINT) is handler
+
+    status, out, err = call("resume", path)
+    assert (status, err) == (0, "")
+    assert "at step 256" in out
+    clock = ("time/", "qp/time_us")
+    one, two = (
+        [{name: str(value) for name, value in row.items() if not name.startswith(clock)} for row in read_metrics(run)]
+        for run in (smoke[0], RunFolder.open(path))
+    )
+    assert one == two
+    assert len(list((path / "figures").glob("*.png"))) == 2
+    sentence(2, ["resume", path], "has already played 512 steps", "--timesteps TOTAL")
+
+
+def test_a_second_ctrl_c_stops_at_once(tmp_path, monkeypatch):
+    path = tmp_path / "run"
+    interrupted_at(monkeypatch, 2, signals=2)
+    status, _, err = call(*SMOKE, "--run-dir", path)
+    assert (status, err) == (1, "safepursuit: interrupted.\n")
+    sentence(1, ["evaluate", path], "has no checkpoint yet")
+
+
+def test_a_new_total_is_remembered(copy, monkeypatch):
+    monkeypatch.setattr(training, "_train", lambda trainer, console: None)
+    assert call("resume", copy.path, "--timesteps", "1_024")[0] == 0
+    assert configuration.load(TrainConfig(), copy.config).timesteps == 1024
+    assert BarrierNetTrainer.load(copy).config.iterations == 8
+
+
+def test_a_training_that_breaks_ends_with_status_1(copy, monkeypatch):
+    def explode(*_):
+        raise RuntimeError("The device has\ncaught fire.")
+
+    monkeypatch.setattr(BarrierNetTrainer, "train", explode)
+    sentence(1, ["resume", copy.path, "--timesteps", "1024"], "the device has caught fire.")
+
+
+@pytest.mark.heavy
+def test_a_process_that_is_interrupted_saves_and_goes_on(tmp_path):
+    """The whole program, from outside."""
+    path = tmp_path / "run"
+    words = ["--timesteps", "100_000_000", "--num-envs", "4", "--rollout-length", "16", "--policy.hidden", "8"]
+    command = [sys.executable, "-m", "safepursuit"]
+    process = subprocess.Popen(
+        [*command, "train", *words, "--run-dir", str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        deadline = time.monotonic() + 300
+        while not (path / "metrics.csv").exists():
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        os.kill(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert (process.returncode, err) == (0, "")
+    assert "saved; go on with" in out
+    played = int(BarrierNetTrainer.load(RunFolder.open(path)).state.steps)
+    assert played >= 64
+    again = subprocess.run(
+        [*command, "resume", str(path), "--timesteps", str(played + 64)], capture_output=True, text=True, timeout=300
+    )
+    assert (again.returncode, again.stderr) == (0, "")
+    assert len(read_metrics(RunFolder.open(path))) == played // 64 + 1
+
+
+# --- list, doctor, help ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("methods", ["barriernet", "ppo"]),
+        ("evaders", ["random", "flee"]),
+        ("players", ["pure-pursuit (pursuer)", "random (evader)", "flee (evader)"]),
+        ("suites", ["standard"]),
+    ],
+)
+def test_list_names_what_there_is(kind, names):
+    status, out, _ = call("list", kind)
+    assert status == 0
+    for name in names:
+        line = next(line for line in out.splitlines() if line.startswith(name))
+        assert len(line.removeprefix(name).strip()) > 10  # each with a word about it
+
+
+def test_the_doctor_finds_this_installation_healthy(monkeypatch):
+    """Its training in a size that is compiled already."""
+    smoke = TrainConfig(timesteps=512, num_envs=1, rollout_length=128, seed=42)
+    monkeypatch.setattr(information, "TrainConfig", lambda **_: smoke)
+    status, out, err = call("doctor")
+    assert (status, err) == (0, "")
+    assert out.count("ok  ") == 3
+    for word in ("python", "platform", "device", "jax", "equinox", "commit"):
+        assert word in out
+
+
+def test_the_doctor_reports_what_is_wrong(monkeypatch):
+    class Wrong:
+        u = np.array([2.0, 3.0])
+
+    monkeypatch.setattr(information, "project", lambda *_: Wrong)
+    sentence(1, ["doctor"], "the projection of (2, 3) onto the unit corner came out as [2. 3.]")
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["-h"]])
+def test_help_names_every_command(words):
+    status, out, _ = call(*words)
+    assert status == 0
+    for name in COMMANDS:
+        assert name in out
+
+
+@pytest.mark.parametrize(
+    ("name", "flags"),
+    [
+        (
+            "train",
+            "--method --timesteps --obstacles --seed --evader --num-envs --rollout-length --run-dir --config --dry-run "
+            "--debug",
+        ),
+        ("resume", "--timesteps"),
+        ("evaluate", "--episodes --evader --suite --obstacles --seed --shield --json --record"),
+    ],
+)
+def test_the_flags_that_scripts_rely_on_are_there(name, flags):
+    status, out, _ = call(name, "--help")
+    assert status == 0
+    for flag in flags.split():
+        assert f"{flag} " in out or f"{flag}," in out
+
+
+def test_the_version_is_the_packages(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == "0.1.0\n"

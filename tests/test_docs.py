@@ -1,0 +1,109 @@
+"""What the documents show can be done: every command is a command, every example runs, every link leads somewhere."""
+
+import re
+import shlex
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+
+from safepursuit.cli import COMMANDS, main
+from safepursuit.ppo import BarrierNetTrainer
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")])
+KINDS = {"bash", "sh", "python", "text", "json", "yaml", "bibtex"}
+
+
+def blocks(document, *kinds):
+    """The fenced blocks of these languages."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", document.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    assert all(kind in KINDS for kind, _ in found), f"{document}: name the language of every block"
+    return [text for kind, text in found if kind in kinds]
+
+
+def commands():
+    """The words of every line of every shell block, with its document; comments left out."""
+    lines = [
+        (document, shlex.split(line, comments=True))
+        for document in DOCUMENTS
+        for block in blocks(document, "bash", "sh")
+        for line in block.replace("\\\n", " ").splitlines()
+    ]
+    return [(document, words) for document, words in lines if words]
+
+
+COMMAND_LINES = [pytest.param(words, id=f"{document.name}: {shlex.join(words)}") for document, words in commands()]
+
+
+@cache
+def targets():
+    return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+
+
+def test_the_documents_are_there():
+    names = {document.relative_to(ROOT).as_posix() for document in DOCUMENTS}
+    assert names >= {"README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/theory.md"}
+    shown = [words for _, words in commands()]
+    assert len(shown) >= 10
+    assert ["make", "demo"] in shown
+    assert ["make", "test"] in shown
+
+
+@pytest.mark.parametrize("words", COMMAND_LINES)
+def test_every_command_that_is_shown_can_be_typed(words, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # a command must not depend on what happens to lie about
+    program, *rest = words
+    program = program.removeprefix(".venv/bin/")
+    if program == "make":
+        names = [word for word in rest if "=" not in word]
+        assert names
+        assert set(names) <= targets()
+    elif program == "safepursuit":
+        assert rest[0] in COMMANDS
+        if rest[0] == "train":
+            assert main([*rest, "--dry-run"]) == 0, capsys.readouterr().err
+            assert yaml.safe_load(capsys.readouterr().out)["timesteps"] > 0
+        else:
+            assert main([rest[0], "--help"]) == 0
+            usage = capsys.readouterr().out
+            for flag in [word.split("=")[0] for word in rest if word.startswith("--")]:
+                assert re.search(rf"{flag}[ ,]", usage), flag
+    elif program == "python":
+        assert (ROOT / rest[0]).is_file()
+    else:
+        assert words in (["source", ".venv/bin/activate"],), f"nobody knows whether {words} works"
+
+
+def test_the_examples_in_readme_run(capsys, monkeypatch, tmp_path):
+    """One after the other, as they stand."""
+    monkeypatch.chdir(tmp_path)
+    examples = blocks(ROOT / "README.md", "python")
+    assert len(examples) >= 2
+    for number, example in enumerate(examples):
+        exec(compile(example, f"README.md, python block {number + 1}", "exec"), {"__name__": "example"})
+    printed = capsys.readouterr().out
+    assert "True" in printed  # the safety layer intervened
+    assert len(printed.splitlines()) >= 2
+    assert list(tmp_path.iterdir()) == []  # without a run folder nothing is written
+
+
+def test_names_in_the_public_api():
+    for name in ("collect_rollout", "train", "get_training_summary", "load", "save"):
+        assert callable(getattr(BarrierNetTrainer, name))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_link_leads_somewhere(document):
+    text = re.sub(r"^```.*?^```$", "", document.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if not re.match(r"[a-z]+:", target):  # within the repository
+            assert (document.parent / target.split("#")[0]).exists(), target
+
+
+def test_every_target_that_make_help_promises_exists():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
+    assert set(phony.split()) == targets()
+    assert (ROOT / ".ci" / "run").read_text(encoding="utf-8").rstrip().endswith("make test")
