@@ -121,32 +121,42 @@ def test_single_precision_agrees_with_brute_force():
         assert residual[feasible].max() < 1e-5, name
 
 
-@pytest.mark.parametrize("where", ["at the origin", "elsewhere"])
-@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-9), (np.float32, 1e-5)])
-def test_almost_parallel_rows_keep_a_known_point_feasible(dtype, tolerance, where):
-    """Rows that differ by an angle of rounding size, all satisfied by one point: never empty, always optimal.
-
-    The origin may lie exactly on the rows, other points a thousand rounding errors inside.
-    """
+def almost_parallel_problems(dtype, where):
+    """Rows that differ by an angle of rounding size, in a box, all satisfied by one point: the origin, or another one
+    that lies a thousand rounding errors inside or exactly (but for rounding) on them."""
     rng = np.random.default_rng(2)
     count = 20_000
     angle = rng.uniform(-np.pi, np.pi, count) + np.pi * rng.integers(0, 2, (6, count))
     angle = angle + rng.choice([-1, 1], (6, count)) * 10.0 ** rng.uniform(-16, -2, (6, count))
     length = np.exp(rng.uniform(-2, 2, (6, count)))
     A = (np.stack([np.cos(angle), np.sin(angle)], 1) * length[:, None]).astype(dtype).astype(float)
-    if where == "at the origin":
-        b = rng.choice([0, 0, 1e-12, 1e-6, 0.1], (6, count))
-    else:
-        room = 1e3 * np.finfo(dtype).eps * rng.choice([1, 1, 10, 1000], (6, count))
-        b = (A * rng.uniform(-0.9, 0.9, (2, count))).sum(1) + length * room
-    A, b = box(A, b, 1.0)
+    room = {
+        "origin": rng.choice([0, 0, 1e-12, 1e-6, 0.1], (6, count)),
+        "inside": 1e3 * np.finfo(dtype).eps * rng.choice([1, 1, 10, 1000], (6, count)),
+        "needle": rng.choice([0, 0, 0, 0.1], (6, count)),
+    }[where]
+    point = np.zeros((2, count)) if where == "origin" else rng.uniform(-0.9, 0.9, (2, count))
+    A, b = box(A, (A * point).sum(1) + length * room, 1.0)
     problem = rng.normal(size=(2, count)), A, b, np.exp(rng.uniform(-2, 2, (2, count)))
-    problem = [part.astype(dtype) for part in problem]
+    return [part.astype(dtype) for part in problem]
+
+
+@pytest.mark.parametrize("where", ["origin", "inside"])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-9), (np.float32, 1e-5)])
+def test_almost_parallel_rows_are_never_called_infeasible(dtype, tolerance, where):
+    problem = almost_parallel_problems(dtype, where)
     solution = solve(*problem)
     assert solution.violation.max() == 0
     residuals = reference.kkt_residuals(*(part.astype(float) for part in problem), solution.u, solution.multipliers)
     for name, residual in residuals.items():
         assert residual.max() < tolerance, name
+
+
+def test_polygons_that_are_empty_but_for_rounding_are_judged_to_rounding():
+    """Strips without width: only rounding decides, so a rare verdict `infeasible` is right if it is by a hair."""
+    solution = solve(*almost_parallel_problems(np.float64, "needle"))
+    assert (solution.violation > 0).mean() < 0.005
+    assert solution.violation.max() < 1e-12
 
 
 def test_far_nominal_points_do_not_blur_the_polygon():
@@ -163,7 +173,7 @@ def test_far_nominal_points_do_not_blur_the_polygon():
 
 # --- degenerate problems on purpose ----------------------------------------------------------------------------------
 
-number = st.floats(-3, 3, allow_subnormal=False)
+number = st.floats(-3, 3).map(lambda x: round(x, 6))
 # Directions that coincide, oppose each other, or differ by a hundredth at least: corners are then known to 10⁻¹².
 angle = st.one_of(st.integers(0, 15).map(lambda k: k * np.pi / 8), st.integers(-31, 31).map(lambda k: k / 10))
 # Powers of two keep opposite rows exactly opposite.
@@ -175,7 +185,8 @@ def list_of(strategy, low, high):
 
 
 def unit_normals(angles):
-    return np.stack([np.cos(angles), np.sin(angles)], -1).reshape(-1, 2)
+    """Rounded, so that the rows along the axes are exact: 6·10⁻¹⁷ for cos(π/2) would be a scale of its own."""
+    return np.round(np.stack([np.cos(angles), np.sin(angles)], -1).reshape(-1, 2), 15)
 
 
 @st.composite
