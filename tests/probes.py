@@ -55,7 +55,7 @@ def situation(probe: Probe, worlds: int) -> Situation:
         return jnp.broadcast_to(values[..., None], (*values.shape, worlds))
 
     scene = Scene(wide([HALF, HALF]), wide([[0.0], [0.0]]), wide([1.0]), jnp.zeros((1, worlds), bool))
-    return Situation(wide(probe.pose), wide([-2.0, -2.0, 0.0]), scene)
+    return Situation.survey(Shield(), Unicycle(), wide(probe.pose), wide([-2.0, -2.0, 0.0]), scene)
 
 
 @partial(jax.jit, static_argnames="probe")

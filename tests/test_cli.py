@@ -19,7 +19,6 @@ from safepursuit.ppo import BarrierNetTrainer, TrainConfig
 from safepursuit.runs import configuration
 from safepursuit.runs.folder import RunFolder
 from safepursuit.runs.metrics import read_metrics
-from tiny import TINY
 
 TYPED = "train --timesteps 512 --num-envs 1 --rollout-length 128 --obstacles 2 --seed 42"
 SMOKE = TYPED.split()
@@ -124,8 +123,7 @@ def test_what_was_typed_is_kept(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "argv", ["safepursuit", "train", "--seed", "3"])
     monkeypatch.setattr(training, "_train", lambda trainer, console: None)
     path = tmp_path / "run"
-    (tmp_path / "tiny.yaml").write_text(configuration.dump(TINY))
-    assert call("train", "--config", tmp_path / "tiny.yaml", "--run-dir", path)[0] == 0
+    assert call(*SMOKE, "--run-dir", path)[0] == 0
     assert (path / "command.txt").read_text() == "safepursuit train --seed 3\n"
 
 
@@ -134,7 +132,8 @@ def test_a_dry_run_prints_the_merged_configuration_and_writes_nothing(tmp_path, 
     status, out, err = call("train", "--dry-run")
     assert (status, err) == (0, "")
     (tmp_path / "printed.yaml").write_text(out)
-    assert configuration.load(TINY, tmp_path / "printed.yaml") == TrainConfig()
+    other = TrainConfig(seed=5, evader="flee", num_envs=3)
+    assert configuration.load(other, tmp_path / "printed.yaml") == TrainConfig()
     assert [file.name for file in tmp_path.iterdir()] == ["printed.yaml"]
 
 
@@ -209,8 +208,7 @@ def test_a_misspelt_key_in_a_file_names_the_nearest(tmp_path):
 
 def test_an_impossible_game_leaves_no_run_behind(tmp_path):
     path = tmp_path / "run"
-    (tmp_path / "tiny.yaml").write_text(configuration.dump(TINY))
-    words = ["train", "--config", tmp_path / "tiny.yaml", "--game.start-distance", "50", "60", "--run-dir", path]
+    words = ["train", "--num-envs", "256", "--game.start-distance", "50", "60", "--run-dir", path]
     sentence(2, words, "no layout found", "use fewer or smaller discs")
     assert not path.exists()
 

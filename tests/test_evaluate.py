@@ -338,6 +338,10 @@ def test_figures_by_hand():
     assert found["capture_without_collision"]["rate"] == 0.25
     assert found["collision"]["count"] == 2
     assert found["collision"]["rate"] == 0.5
+    # Two of four: Wilson [0.1500, 0.8500], Clopper–Pearson [0.0676, 0.9324].
+    for name, low in (("capture", 0.15), ("collision", 0.0676)):
+        assert found[name]["low"] == pytest.approx(low, abs=5e-5)
+        assert found[name]["high"] == pytest.approx(1 - low, abs=5e-5)
     assert found["collision"]["by"] == {"wall": 1, "obstacle": 1, "robot": 0}  # episodes, not steps
     # 0.2 s and 0.4 s; without capture the full 0.5 s count.
     assert found["capture_time"]["mean"] == pytest.approx(0.3)

@@ -52,7 +52,7 @@ def situations(x, heading):
     scene = Scene(
         jnp.full((2, count), 3.0), jnp.full((2, 1, count), -2.0), jnp.full((1, count), 0.3), jnp.ones((1, count), bool)
     )
-    return Situation(pose, -pose, scene)
+    return Situation.survey(SHIELD, ROBOT, pose, -pose, scene)
 
 
 AHEAD = np.array([0.25, -0.35, 0.5, -0.6])
@@ -194,8 +194,7 @@ def test_the_penalty_pulls_towards_the_safe_set(nominal):
     """λ times the squared distance to the polygon, by enumeration of active sets: its slope is 2λW(μ − Π(μ))."""
     where, policy = at_the_wall(), aimed(build(), nominal)
     gains = distribute(policy, observations(4), where).gains
-    barriers = safety.barriers(SHIELD, ROBOT, where.pose, where.scene)
-    rows = safety.problem(SHIELD, ROBOT, where.pose, barriers, gains)
+    rows = safety.problem(SHIELD, ROBOT, where.around, gains)
     A, b = np.asarray(rows.A)[..., :1], np.asarray(rows.b)[..., :1]
     weights = np.array([[1.0], [4.0]])  # 1 and (d/Δ)² = (0.1/0.05)²
 
@@ -211,6 +210,16 @@ def test_the_penalty_pulls_towards_the_safe_set(nominal):
     assert float(value) == pytest.approx(PENALTY * squared_distance(nominal), rel=1e-9)
     expected = PENALTY * reference.central_difference(squared_distance, nominal)
     np.testing.assert_allclose(slope, expected, rtol=1e-6, atol=1e-9)
+
+
+def test_the_penalty_leaves_the_gains_alone(close):
+    """It pulls the network's mean towards the safe set, not the safe set towards the mean: with λ or without, the gains
+    have the same slope."""
+    policy, samples = close
+    _, without = loss_and_gradient(policy, samples)
+    _, with_penalty = loss_and_gradient(build(), samples)
+    assert difference(of_walls(without), of_walls(with_penalty)) < 1e-12
+    assert difference(of_mean(without), of_mean(with_penalty)) > 1e-3
 
 
 def test_the_penalty_is_nothing_inside_the_safe_set():

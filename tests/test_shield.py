@@ -32,7 +32,7 @@ STATES = 20_000
 
 @partial(jax.jit, static_argnames="robot")
 def governor(control, pose, scene, robot):
-    return shield.govern(control, pose, scene, robot=robot, shield=SHIELD)
+    return shield.govern(control, shield.survey(SHIELD, robot, pose, scene))
 
 
 @partial(jax.jit, static_argnames=("robot", "parameters"))
@@ -42,9 +42,10 @@ def filtered(nominal, pose, scene, gains, robot, parameters=SHIELD):
 
 @partial(jax.jit, static_argnames=("robot", "parameters"))
 def program(pose, scene, gains, robot, parameters=SHIELD):
-    """The rows, and the barriers' values."""
-    around = shield.barriers(parameters, robot, pose, scene)
-    return shield.problem(parameters, robot, pose, around, gains), around.value
+    """The rows, and the barriers' values; gains in the scene's order."""
+    around = shield.survey(parameters, robot, pose, scene)
+    gains = jnp.take_along_axis(gains, around.boundary, axis=0)
+    return shield.problem(parameters, robot, around, gains), around.barriers.value
 
 
 def draw_scenes(rng, count, half=4.0):
@@ -131,7 +132,7 @@ def closed_loop(key, pose, scene, robot, steps, guarded):
     def turn(pose, key):
         nominal, gains = adversary(key, pose, scene, robot)
         shielded = shield.filter(nominal, pose, scene, robot=robot, shield=SHIELD, gains=gains)
-        value = shield.barriers(SHIELD, robot, pose, scene).value.min(0)
+        value = shield.survey(SHIELD, robot, pose, scene).barriers.value.min(0)
         control = shielded.control if guarded else motion.limit(robot, jnp.nan_to_num(nominal))
         record = Record(pose, control, shielded.feasible, shielded.governed, value)
         return motion.step(robot, pose, control), record
@@ -337,7 +338,7 @@ def test_governor_alone_keeps_the_body_clear_among_many_boundaries(integrator):
         v = np.where(rng.random(250_000) < 0.7, robot.max_speed, rng.uniform(0, robot.max_speed, 250_000))
         turn_rate = robot.max_turn_rate * rng.choice([-1, 1, 0.3], 250_000)
         asked = np.stack([v, turn_rate])
-        control, governed, _ = governor(asked, pose, scene, robot)
+        control, governed = governor(asked, pose, scene, robot)
         control, governed = np.asarray(control), np.asarray(governed)
         assert worst_of_the_step(robot, scene, pose, control) >= -1e-9
         np.testing.assert_array_equal(control[1], turn_rate)

@@ -110,19 +110,22 @@ def test_the_same_key_learns_the_same_bits(policy, rollout):
     assert not np.array_equal(one.value_layer.weight, other.value_layer.weight)
 
 
-def test_learning_stops_once_the_policy_has_moved_too_far(policy, rollout):
-    """The first step starts at no divergence at all, so the second is the first that can be too far."""
-    strict = replace(TINY.ppo, target_kl=1e-9)
+def plain(**changes):
+    """Plain PPO, which compiles faster and learns from any rollout."""
+    config = replace(TINY.policy, **changes)
+    return build_policy(jax.random.key(0), "ppo", config, TINY.game.robot, TINY.shield)
+
+
+def test_learning_stops_once_the_policy_has_moved_too_far(rollout):
+    """A divergence that no step can avoid: the first step is taken, the others are not, and change nothing."""
+    policy, strict = plain(), replace(TINY.ppo, target_kl=1e-9)
     stopped, _, report = learn(policy, rollout, strict, rate=0.01)
-    assert float(report.gradient_steps) <= 2
+    assert float(report.gradient_steps) == 1  # the rollout is another policy's: too far from the start
+    assert float(report.terms.kl) > 1e-6
     assert np.isfinite(float(report.terms.policy_loss))
-    # What was not taken changes nothing: stopping is not the same as a smaller number.
-    free, _, whole = learn(policy, rollout, rate=0.01)
-    assert float(whole.gradient_steps) == TINY.ppo.epochs * TINY.ppo.minibatches
-    moved = [
-        np.abs(np.asarray(one.actor.layers[0].weight - policy.actor.layers[0].weight)).max() for one in (stopped, free)
-    ]
-    assert 0 < moved[0] < moved[1]
+    # Adam's first step is as long as the rate for every parameter; further steps would have added to it.
+    change = np.abs(np.asarray(stopped.actor.layers[0].weight - policy.actor.layers[0].weight))
+    assert 0 < change.max() <= 0.01 * (1 + 1e-4)
 
 
 def test_a_rate_of_zero_learns_nothing_but_still_counts(policy, rollout):
@@ -166,8 +169,7 @@ def test_a_step_is_that_of_adam_and_leaves_the_normaliser_alone(rollout):
     """One minibatch, one epoch, no clipping: optax.adam on the gradient of the same loss, asked for independently. With
     normalisation off, nothing touches the normaliser."""
     config = replace(TINY.ppo, epochs=1, minibatches=1, max_grad_norm=1e9, target_kl=0.0)
-    plain = replace(TINY.policy, normalise=False)
-    policy = build_policy(jax.random.key(0), TINY.method, plain, TINY.game.robot, TINY.shield)
+    policy = plain(normalise=False)
     learned, _, _ = learn(policy, rollout, config, rate=1e-2)
     batch = jax.tree.map(lambda leaf: leaf[0], minibatches(jax.random.key(0), as_batch(rollout, config), 1))
     weights, fixed = eqx.partition(policy, trainable(policy))

@@ -60,7 +60,7 @@ def vcp_rows(robot: Unicycle, offset: float, barriers: Barriers, gain: Rows) -> 
 
     with A_v = Δ c_β (Euler) or Δ(c_β⁻ + S c_β⁺ − μ|s_β|), S = sin φ̄/φ̄, μ = (1 − cos φ̄)/φ̄ (arc). `gain` is γ in
     [0, 1], one a boundary; any value, learned or random, keeps the guarantee, and u = 0 always satisfies the rows.
-    Needs v̄Δ ≤ d. Returned as A u ≤ b [m], first all rows with −κ, then all with +κ.
+    Needs v̄Δ ≤ d. Returned as A u ≤ b [m], for each boundary the row with −κ, then the one with +κ.
     """
     ahead, behind = jnp.maximum(barriers.facing, 0), jnp.minimum(barriers.facing, 0)
     if robot.integrator == "euler":
@@ -73,13 +73,14 @@ def vcp_rows(robot: Unicycle, offset: float, barriers: Barriers, gain: Rows) -> 
     bound = gain * jnp.maximum(barriers.value, 0)
 
     # Both signs by broadcasting rather than by concatenation, which XLA on CPU does element by element.
-    sign = jnp.asarray([-1.0, 1.0], speed.dtype).reshape((2,) + (1,) * speed.ndim)
-    shape = (2 * speed.shape[0], *speed.shape[1:])
+    rows, *batch = speed.shape
+    sign = jnp.asarray([-1.0, 1.0], speed.dtype).reshape((2,) + (1,) * len(batch))
 
-    def both(rows: Array) -> Array:
-        return jnp.broadcast_to(rows, (2, *speed.shape)).reshape(shape)
+    def both(each: Array) -> Array:
+        return jnp.broadcast_to(each[:, None], (rows, 2, *batch)).reshape(2 * rows, *batch)
 
-    turn = (-offset * (barriers.side + sign * error)).reshape(shape)
+    turn = both(barriers.side) + (sign * error[:, None]).reshape(2 * rows, *batch)
+    turn = -offset * turn
     return Halfplanes(jnp.stack([both(-speed), turn], axis=1), both(bound))
 
 

@@ -8,6 +8,7 @@ row's line, and is found there by clipping an interval against the rows already 
 rounding, for any number of rows, and every problem of a batch carries its own verdict.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -25,7 +26,7 @@ _SLACK = 64
 """In the end a row counts as met, and as touched, within this many rounding errors."""
 
 _BLOCK = 4
-"""Rows served by one loop of the search; small enough to save work, large enough not to multiply loops."""
+"""Rows served by one loop of the search, or passed over together."""
 
 
 class Halfplanes(NamedTuple):
@@ -85,12 +86,12 @@ def _project(nominal, A, b, weights):
     target, (lines, norm) = jax.lax.optimization_barrier((scale * nominal, _unit_lines(A, b, scale)))
     point, moved = _incremental(target, lines)
     # Maxima of numbers, not any() of flags: reductions over booleans do not vectorise on CPU.
-    empty = jnp.max(_excess(lines, point) - _SLACK * _rounding(lines, point), axis=0, initial=0) > 0
+    empty = _greatest(_excess(lines, point) - _SLACK * _rounding(lines, point)) > 0
     point, moved = _least_violation(target, lines, point, moved, empty)
     excess = _excess(lines, point)
 
-    hopeless = jnp.max(jnp.where(norm > 0, 0, -b), axis=0, initial=0)
-    violation = jnp.maximum(jnp.where(empty, jnp.max(excess, axis=0, initial=0), 0), hopeless)
+    hopeless = _greatest(jnp.where(norm > 0, 0, -b))
+    violation = jnp.maximum(jnp.where(empty, _greatest(excess), 0), hopeless)
     multipliers = _multipliers(target, lines, point, moved) / jnp.where(norm > 0, norm, 1)
     attains = (norm > 0) & (excess >= violation - 16 * _SLACK * _rounding(lines, point))
     active = jnp.where(violation > 0, attains, multipliers > 0)
@@ -157,6 +158,11 @@ def _unit_lines(A, b, scale) -> tuple[_Lines, Array]:
     return _Lines(nx / divisor, ny / divisor, jnp.where(real, b / divisor, 0), real), norm
 
 
+def _greatest(values: Array) -> Array:
+    """The largest of the rows, at least 0. Compare it with 0 instead of asking `any`: that is slow on CPU."""
+    return jnp.max(values, axis=0, initial=0)
+
+
 def _excess(lines: _Lines, point) -> Array:
     """How far `point` lies beyond each line; negative inside."""
     return lines.nx * point[0] + lines.ny * point[1] - lines.offset
@@ -187,8 +193,9 @@ def _incremental(target, lines: _Lines) -> tuple[Array, Array]:
     """One pass over the rows: the projected point, and whether any row moved it.
 
     Loops, not an unrolled sequence: XLA on CPU fuses an unrolled one into its consumers and computes it many times.
-    Each loop serves `_BLOCK` rows and looks only at the lines up to its own, and carries x and y apart: an array whose
-    leading axis has length two does not fill a vector unit.
+    Each loop serves `_BLOCK` rows and looks only at the lines up to its own. It is passed over where no problem of the
+    batch violates any of its rows: such rows would move nothing, so that a caller who puts the likely rows first pays
+    only for them. x and y are carried apart: an array whose leading axis has length two does not fill a vector unit.
     """
     rows = lines.offset.shape[0]
     eps = jnp.finfo(target.dtype).eps
@@ -214,7 +221,10 @@ def _incremental(target, lines: _Lines) -> tuple[Array, Array]:
             y = jnp.where(moves, row.offset * row.ny + t * row.nx, y)
             return x, y, moved | moves
 
-        x, y, moved = jax.lax.fori_loop(start, stop, add_row, (x, y, moved))
+        block = _Lines(*(part[start:stop] for part in lines))
+        beyond = _excess(block, (x, y)) - _MET * _rounding(block, (x, y))
+        serve = partial(jax.lax.fori_loop, start, stop, add_row)
+        x, y, moved = jax.lax.cond(jnp.max(beyond) > 0, serve, lambda carry: carry, (x, y, moved))
     return jnp.stack([x, y]), moved
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from safepursuit import barrier, qp
 from safepursuit import robot as motion
@@ -58,6 +58,21 @@ class Shield:
             raise ValueError(f"shield margin must not be negative, but is {self.margin}.")
 
 
+class Surroundings(NamedTuple):
+    """What the safety layer needs to know of a pose in a scene, whatever control is asked of it."""
+
+    barriers: Barriers
+    """Those of theorem 2, one a disc and one a wall, nearest first."""
+    boundary: Int[Array, "rows *batch"]
+    """Which boundary of `scene.boundaries` each barrier belongs to."""
+    speed_limit: Scalar
+    """v̄_A [m/s] of theorem 1 for any turn rate within the limit; NaN for a pose that is not finite."""
+    clearance: Scalar
+    """Distance [m] of the body from the nearest boundary."""
+    other: Barriers | None = None
+    """With an inter-robot barrier: D − D_min [m], and the normal from the other robot to this one; no rows."""
+
+
 class Shielded(NamedTuple):
     """A control made safe, and what it took."""
 
@@ -94,36 +109,48 @@ def check(shield: Shield, robot: Unicycle, capture_radius: float) -> None:
         barrier.check_robot_gain(robot, shield.robot_gain, shield.min_separation, capture_radius)
 
 
-def barriers(shield: Shield, robot: Unicycle, pose: Pose, scene: Scene) -> Barriers:
-    """The barriers of theorem 2, one a disc and one a wall (in the order of `scene.boundaries`)."""
+def survey(shield: Shield, robot: Unicycle, pose: Pose, scene: Scene, opponent: Pose | None = None) -> Surroundings:
+    """Look around from a pose; everything the safety layer does there follows from the result."""
     ahead = direction(pose[2])
     around = boundaries(scene, pose[:2] + shield.offset * ahead)
     body = _padded(shield, robot, 2)
     discs = barrier.vcp_standoff(body, shield.offset, jnp.where(scene.present, scene.radius, 0))
     walls = jnp.full_like(around.distance[-4:], barrier.vcp_wall_standoff(body, shield.offset))
-    facing, side = _in_heading_frame(ahead, around.normal)
-    return Barriers(around.distance - jnp.concatenate([discs, walls]), facing, side)
+    value = around.distance - jnp.concatenate([discs, walls])
+    order = jnp.broadcast_to(jnp.arange(len(value)).reshape((-1,) + (1,) * (value.ndim - 1)), value.shape)
+    *nearest_first, order = jax.lax.sort((value, *_in_heading_frame(ahead, around.normal), order), dimension=0)
+
+    from_centre = boundaries(scene, pose[:2])
+    slack = from_centre.distance - _padded(shield, robot, 1).radius
+    swing = barrier.governor_swing(robot, jnp.full_like(pose[2], robot.max_turn_rate))
+    speed = barrier.governed_speed(robot, *_in_heading_frame(ahead, from_centre.normal), slack, swing)
+    other = None
+    if shield.robot_barrier and opponent is not None:
+        away = pose[:2] - opponent[:2]
+        other = Barriers(length(away) - shield.min_separation, *_in_heading_frame(ahead, unit(away)))
+    return Surroundings(
+        barriers=Barriers(*nearest_first),
+        boundary=order,
+        speed_limit=jnp.where(jnp.all(jnp.isfinite(pose), axis=0), speed, jnp.nan),
+        clearance=jnp.min(from_centre.distance, axis=0) - robot.radius,
+        other=other,
+    )
 
 
 def problem(
-    shield: Shield,
-    robot: Unicycle,
-    pose: Pose,
-    barriers: Barriers,
-    gains: Rows | float | None = None,
-    opponent: Pose | None = None,
+    shield: Shield, robot: Unicycle, surroundings: Surroundings, gains: Rows | float | None = None
 ) -> Halfplanes:
-    """The safe set of (v, w), w = sin(ωΔ), as half-planes: barrier rows, the inter-robot row if asked for, the box.
+    """The safe set of (v, w), w = sin(ωΔ), as half-planes: the box, two rows a boundary, nearest first, and the
+    inter-robot row if asked for.
 
-    `gains` is γ in [0, 1], one number or one a boundary; None takes `shield.gain`. u = 0 is always inside.
+    `gains` is γ in [0, 1], one number or one a boundary in the order of `surroundings`; None takes `shield.gain`. u = 0
+    is always inside. The order is that of likely use: the projection passes over what no problem of a batch violates.
     """
-    gain = shield.gain if gains is None else gains
-    parts = [barrier.vcp_rows(robot, shield.offset, barriers, jnp.broadcast_to(gain, barriers.value.shape))]
-    if shield.robot_barrier and opponent is not None:
-        away = pose[:2] - opponent[:2]
-        facing, side = _in_heading_frame(direction(pose[2]), unit(away))
-        parts.append(barrier.robot_row(robot, facing, side, length(away) - shield.min_separation, shield.robot_gain))
-    parts.append(_box(robot, pose))
+    barriers, other = surroundings.barriers, surroundings.other
+    gain = jnp.broadcast_to(shield.gain if gains is None else gains, barriers.value.shape)
+    parts = [_box(robot, barriers.value[0]), barrier.vcp_rows(robot, shield.offset, barriers, gain)]
+    if other is not None:
+        parts.append(barrier.robot_row(robot, other.facing, other.side, other.value, shield.robot_gain))
     # Column by column: the projection takes A apart into its columns, and XLA then never builds A.
     columns = [jnp.concatenate([part.A[:, column] for part in parts]) for column in (0, 1)]
     return Halfplanes(jnp.stack(columns, axis=1), jnp.concatenate([part.b for part in parts]))
@@ -142,72 +169,78 @@ def filter(
     """The safe control nearest to `nominal` (in the displacement of the virtual control point), never braking in vain.
 
     Safe from every pose whose body is clear of the scene, for any gains in [0, 1] and any nominal control; a nominal
-    control that is not finite is replaced by braking. Differentiable in `nominal`, `pose` and `gains`.
+    control that is not finite is replaced by braking. `gains` is one number, or one a boundary in the order of
+    `scene.boundaries`. Differentiable in `nominal`, `pose` and `gains`.
     """
+    surroundings = survey(shield, robot, pose, scene, opponent)
+    if gains is not None and jnp.ndim(gains):
+        every = jnp.broadcast_to(gains, surroundings.boundary.shape)
+        gains = jnp.take_along_axis(every, surroundings.boundary, axis=0)
+    return guard(nominal, surroundings, robot=robot, shield=shield, gains=gains)
+
+
+def guard(
+    nominal: Control,
+    surroundings: Surroundings,
+    *,
+    robot: Unicycle,
+    shield: Shield,
+    gains: Rows | float | None = None,
+) -> Shielded:
+    """`filter` where the surroundings are known already; gains, if one a boundary, in their order."""
     finite = jnp.all(jnp.isfinite(nominal), axis=0)
     nominal = jnp.where(finite, nominal, 0)
-    rows = problem(shield, robot, pose, barriers(shield, robot, pose, scene), gains, opponent)
+    rows = problem(shield, robot, surroundings, gains)
     solution = qp.project(motion.to_swing(robot, nominal), rows, _metric(shield, robot, nominal.dtype))
     control = motion.limit(robot, motion.from_swing(robot, solution.u))
-    control, governed, clearance = govern(control, pose, scene, robot=robot, shield=shield)
+    control, governed = govern(control, surroundings)
     feasible = solution.violation <= 0
-    held = solution.active[:-_BOX_ROWS]
-    count = scene.radius.shape[0] + 4
-    active = jnp.concatenate([held[:count] | held[count : 2 * count], held[2 * count :]])
     return Shielded(
         control=control,
         nominal=nominal,
-        intervened=(_greatest(solution.multipliers[:-_BOX_ROWS]) > 0) | ~feasible | governed,
+        intervened=(_greatest(solution.multipliers[_BOX_ROWS:]) > 0) | ~feasible | governed,
         correction=length(motion.to_unit_box(robot, control) - motion.to_unit_box(robot, nominal)),
         feasible=feasible,
         residual=_greatest(rows.A[:, 0] * solution.u[0] + rows.A[:, 1] * solution.u[1] - rows.b),
-        clearance=clearance,
-        active=active,
+        clearance=surroundings.clearance,
+        active=_by_boundary(solution.active[_BOX_ROWS:], surroundings.boundary),
         governed=governed,
         on_boundary=(_greatest(solution.multipliers) > 0) | ~feasible | governed,
     )
 
 
-def unfiltered(
-    nominal: Control, pose: Pose, scene: Scene, *, robot: Unicycle, shield: Shield, governed: bool = False
-) -> Shielded:
+def unfiltered(nominal: Control, surroundings: Surroundings, *, robot: Unicycle, governed: bool = False) -> Shielded:
     """What happens without the program: the nominal control cut off at the actuator limits, and, if `governed`, slowed
-    by theorem 1. In the same terms as `filter`, so that the two can be compared."""
+    by theorem 1. In the same terms as `guard`, so that the two can be compared."""
     control = motion.limit(robot, nominal)
-    slowed, acted, clearance = govern(control, pose, scene, robot=robot, shield=shield)
-    none = jnp.zeros_like(acted)
-    control, acted = (slowed, acted) if governed else (control, none)
+    acted = none = jnp.zeros(nominal.shape[1:], bool)
+    if governed:
+        control, acted = govern(control, surroundings)
     return Shielded(
         control=control,
         nominal=nominal,
         intervened=acted,
         correction=length(motion.to_unit_box(robot, control) - motion.to_unit_box(robot, nominal)),
         feasible=~none,
-        residual=jnp.zeros_like(clearance),
-        clearance=clearance,
-        active=jnp.zeros((scene.radius.shape[0] + 4, *none.shape), bool),
+        residual=jnp.zeros_like(surroundings.clearance),
+        clearance=surroundings.clearance,
+        active=jnp.zeros(surroundings.boundary.shape, bool),
         governed=acted,
         on_boundary=acted,
     )
 
 
-def govern(
-    control: Control, pose: Pose, scene: Scene, *, robot: Unicycle, shield: Shield
-) -> tuple[Control, Flag, Scalar]:
+def govern(control: Control, surroundings: Surroundings) -> tuple[Control, Flag]:
     """Theorem 1 alone: the same turn rate, the speed cut to what is safe. Brakes, never steers.
 
-    `control` must respect the actuator limits. Returns the control, whether the speed was cut, and the clearance [m].
+    `control` must respect the actuator limits. Returns the control, and whether the speed was cut.
     """
-    around = boundaries(scene, pose[:2])
-    facing, side = _in_heading_frame(direction(pose[2]), around.normal)
-    slack = around.distance - _padded(shield, robot, 1).radius
-    speed = barrier.governed_speed(robot, facing, side, slack, barrier.governor_swing(robot, control[1]))
-    governed = control[0] > speed
-    safe = jnp.stack([jnp.where(governed, speed, control[0]), control[1]])
+    limit = surroundings.speed_limit
+    governed = control[0] > limit
+    safe = jnp.stack([jnp.where(governed, limit, control[0]), control[1]])
     # A pose that is not finite gives no distance to trust, and a control that is not none to drive: stand still.
-    known = jnp.all(jnp.isfinite(pose), axis=0) & jnp.isfinite(speed) & jnp.all(jnp.isfinite(control), axis=0)
-    clearance = jnp.min(around.distance, axis=0) - robot.radius
-    return jnp.where(known, safe, 0), governed | ~known, clearance
+    known = jnp.isfinite(limit) & jnp.all(jnp.isfinite(control), axis=0)
+    return jnp.where(known, safe, 0), governed | ~known
 
 
 def distance(shield: Shield, robot: Unicycle, shielded: Shielded) -> Scalar:
@@ -237,17 +270,25 @@ def _metric(shield: Shield, robot: Unicycle, dtype) -> Float[Array, "2"]:
     return jnp.asarray([1.0, (shield.offset / robot.dt) ** 2], dtype)
 
 
-def _box(robot: Unicycle, pose: Pose) -> Halfplanes:
+def _box(robot: Unicycle, like: Scalar) -> Halfplanes:
     """The actuator limits 0 ≤ v ≤ v̄, |w| ≤ sin φ̄ as rows."""
     swing = math.sin(robot.max_swing)
-    sides = jnp.asarray([[-1.0, 0.0], [1.0, 0.0], [0.0, -1.0], [0.0, 1.0]], pose.dtype)
-    bounds = jnp.asarray([0.0, robot.max_speed, swing, swing], pose.dtype)
-    batch = pose.shape[1:]
-    ones = (1,) * len(batch)
+    sides = jnp.asarray([[-1.0, 0.0], [1.0, 0.0], [0.0, -1.0], [0.0, 1.0]], like.dtype)
+    bounds = jnp.asarray([0.0, robot.max_speed, swing, swing], like.dtype)
+    ones = (1,) * like.ndim
     return Halfplanes(
-        jnp.broadcast_to(sides.reshape(4, 2, *ones), (4, 2, *batch)),
-        jnp.broadcast_to(bounds.reshape(4, *ones), (4, *batch)),
+        jnp.broadcast_to(sides.reshape(4, 2, *ones), (4, 2, *like.shape)),
+        jnp.broadcast_to(bounds.reshape(4, *ones), (4, *like.shape)),
     )
+
+
+def _by_boundary(held: Bool[Array, "rows *batch"], boundary: Int[Array, "boundaries *batch"]) -> Array:
+    """Which boundaries, in the scene's order, hold the control, given their rows, two each, nearest first; what rows
+    are left (the inter-robot one) follows."""
+    count = boundary.shape[0]
+    each = held[: 2 * count].reshape(count, 2, *held.shape[1:]).any(axis=1)
+    _, in_order = jax.lax.sort((boundary, each), dimension=0)
+    return jnp.concatenate([in_order, held[2 * count :]])
 
 
 def _in_heading_frame(ahead: Float[Array, "2 *batch"], normal: Float[Array, "2 *shape"]) -> tuple[Array, Array]:

@@ -18,13 +18,11 @@ def act(policy: Policy, state: GameState, game: Game, shield: Shield, deployment
     filter     what the network asks for, through the quadratic program and the governor with fixed gains
     governor   what the network asks for, with the speed governed (theorem 1)
     """
-    where = situation(state)
+    where = situation(state, game.robot, shield)
     distribution = policy.head.distribution(policy.features(observe(state, game)), where)
     if deployment == "as-trained":
         return policy.head.deploy(distribution, where)
     nominal = policy.head.nominal(distribution)
     if deployment == "filter":
-        return safety.filter(nominal, where.pose, where.scene, robot=game.robot, shield=shield, opponent=where.opponent)
-    return safety.unfiltered(
-        nominal, where.pose, where.scene, robot=game.robot, shield=shield, governed=deployment == "governor"
-    )
+        return safety.guard(nominal, where.around, robot=game.robot, shield=shield)
+    return safety.unfiltered(nominal, where.around, robot=game.robot, governed=deployment == "governor")

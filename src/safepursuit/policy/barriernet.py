@@ -46,13 +46,13 @@ class ProjectedGaussian(NamedTuple):
     """γ of every boundary, or one number for all."""
 
 
-def learned_gains(terms: Float[Array, "5 *batch"], barriers: Barriers, minimum: float) -> Rows:
-    """γ ∈ [γ_min, 1] for every boundary of one type (disc or wall); the situation weighs what its barrier says.
+def learned_gains(terms: Float[Array, "5 rows *batch"], barriers: Barriers, minimum: float) -> Rows:
+    """γ ∈ [γ_min, 1] for every boundary; the situation weighs what its barrier says.
 
         γ = γ_min + (1 − γ_min) σ(c₀ + Σₖ cₖ zₖ),      z = (1/(1 + h), min(h, 1), c_β, s_β)
 
-    The `terms` c come from the network, one set for all boundaries of the type, so that the gains follow the boundaries
-    when those are reordered, and any number of them will do.
+    The `terms` c come from the network, one set for all discs and one for all walls, so that the gains follow the
+    boundaries when those are reordered, and any number of them will do.
     """
     constant, near, far, ahead, aside = terms
     value = jnp.maximum(barriers.value, 0)
@@ -94,14 +94,13 @@ class BarrierNetHead(Head):
         )
 
     def gains(self, outputs: Float[Array, "outputs *batch"], situation: Situation) -> Rows | float:
-        """γ of every boundary, discs first, then the four walls; one number for all if they are not learned."""
+        """γ of every boundary, in the order of the surroundings; one number for all if they are not learned."""
         if not self.learns_gains:
             return self.shield.gain
-        barriers = safety.barriers(self.shield, self.robot, situation.pose, situation.scene)
-        discs, walls = (Barriers(*(part[some] for part in barriers)) for some in (slice(-4), slice(-4, None)))
-        for_discs, for_walls = outputs[2 : 2 + _GAIN_TERMS], outputs[2 + _GAIN_TERMS :]
-        parts = [learned_gains(for_discs, discs, self.min_gain), learned_gains(for_walls, walls, self.min_gain)]
-        return jnp.concatenate(parts)
+        around = situation.around
+        is_wall = around.boundary >= around.boundary.shape[0] - 4
+        for_discs, for_walls = outputs[2 : 2 + _GAIN_TERMS, None], outputs[2 + _GAIN_TERMS :, None]
+        return learned_gains(jnp.where(is_wall, for_walls, for_discs), around.barriers, self.min_gain)
 
     def distribution(self, features: Float[Array, "features *batch"], situation: Situation) -> ProjectedGaussian:
         outputs = dense(self.layer, features)
@@ -149,12 +148,4 @@ class BarrierNetHead(Head):
         return distribution.mean.on_boundary
 
     def _filter(self, nominal: Control, situation: Situation, gains: Rows | float) -> Shielded:
-        return safety.filter(
-            nominal,
-            situation.pose,
-            situation.scene,
-            robot=self.robot,
-            shield=self.shield,
-            gains=gains,
-            opponent=situation.opponent,
-        )
+        return safety.guard(nominal, situation.around, robot=self.robot, shield=self.shield, gains=gains)

@@ -99,7 +99,7 @@ class GaussianHead(Head):
         return self.project(motion.from_unit_box(self.robot, action), situation)
 
     def project(self, nominal: Control, situation: Situation) -> Shielded:
-        return safety.unfiltered(nominal, situation.pose, situation.scene, robot=self.robot, shield=self.shield)
+        return safety.unfiltered(nominal, situation.around, robot=self.robot)
 
     def deploy(self, distribution: Gaussian, situation: Situation) -> Shielded:
         return self.project(self.nominal(distribution), situation)

@@ -9,7 +9,7 @@ from safepursuit.policy.config import PolicyConfig
 from safepursuit.robot import Unicycle
 from safepursuit.scene import Scene
 from safepursuit.shapes import Control, Flag, Keys, Pose, Scalar
-from safepursuit.shield import Shield, Shielded
+from safepursuit.shield import Shield, Shielded, Surroundings, survey
 
 
 class Situation(NamedTuple):
@@ -18,6 +18,12 @@ class Situation(NamedTuple):
     pose: Pose
     opponent: Pose
     scene: Scene
+    around: Surroundings
+    """Surveyed once, when the state is met: acting, and every pass over the rollout, starts from here."""
+
+    @classmethod
+    def survey(cls, shield: Shield, robot: Unicycle, pose: Pose, opponent: Pose, scene: Scene) -> "Situation":
+        return cls(pose, opponent, scene, survey(shield, robot, pose, scene, opponent))
 
 
 class Head(eqx.Module):

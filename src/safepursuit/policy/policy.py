@@ -38,9 +38,9 @@ class Policy(eqx.Module):
         return self.normaliser(observation) if self.normalise else observation
 
 
-def situation(state: GameState) -> Situation:
+def situation(state: GameState, robot: Unicycle, shield: Shield) -> Situation:
     """The pursuer's situation in a game."""
-    return Situation(state.pursuer, state.evader, state.scene)
+    return Situation.survey(shield, robot, state.pursuer, state.evader, state.scene)
 
 
 HEADS: dict[str, type[Head]] = {"barriernet": BarrierNetHead, "ppo": GaussianHead}

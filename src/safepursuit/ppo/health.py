@@ -1,5 +1,6 @@
 """A rollout's metrics, under the names that CSV, TensorBoard and JSON share."""
 
+from functools import partial
 from statistics import median
 from time import perf_counter
 
@@ -8,7 +9,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from safepursuit import robot as motion
-from safepursuit.policy import Policy, Situation, situation
+from safepursuit.game import GameState
+from safepursuit.policy import Policy, situation
 from safepursuit.ppo.config import TrainConfig
 from safepursuit.ppo.rollout import Players, Rollout
 from safepursuit.ppo.update import UpdateReport
@@ -70,11 +72,11 @@ def safety_layer_time(policy: Policy, action: Float[Array, "2 games"], players: 
     times = []
     for _ in range(6):
         start = perf_counter()
-        _safety_layer(policy, nominal, situation(players.state)).block_until_ready()
+        _safety_layer(policy, nominal, players.state, config).block_until_ready()
         times.append(perf_counter() - start)
     return 1e6 * median(times[1:]) / action.shape[-1]
 
 
-@jax.jit
-def _safety_layer(policy: Policy, nominal: Float[Array, "2 games"], where: Situation) -> Float[Array, "2 games"]:
-    return policy.head.project(nominal, where).control
+@partial(jax.jit, static_argnames="config")
+def _safety_layer(policy: Policy, nominal: Float[Array, "2 games"], state: GameState, config: TrainConfig):
+    return policy.head.project(nominal, situation(state, config.game.robot, config.shield)).control

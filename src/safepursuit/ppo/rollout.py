@@ -88,7 +88,7 @@ def play(policy: Policy, players: Players, starts: GameState, key: Key[Array, ""
         action_key, evader_key = jax.random.split(step_key)
         state = players.state
         observation = rules.observe(state, config.game)
-        where = situation(state)
+        where = situation(state, config.game.robot, config.shield)
         distribution = policy.head.distribution(policy.features(observation), where)
         action = policy.head.sample(action_key, distribution)
         done = policy.head.execute(distribution, action, where)
