@@ -14,7 +14,7 @@ set: it contains every learned one, so μ̄ passes unchanged, and the environmen
 parameters (executing with the learned γ would, and PPO's gradient would miss that dependence).
 """
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -66,6 +66,8 @@ class BarrierNetHead(Head):
 
     See the module's text. Convention: the log-probability is that of the sample before its projection.
     """
+
+    hard: ClassVar[bool] = True
 
     layer: eqx.nn.Linear
     """Features → the mean (2), and with learned gains the terms for discs and for walls (5 each)."""
@@ -122,8 +124,8 @@ class BarrierNetHead(Head):
     def entropy(self, distribution: ProjectedGaussian) -> Scalar:
         return gaussian.entropy(distribution.gaussian)
 
-    def std(self) -> Float[Array, "2"]:
-        return self.spread()
+    def std(self, distribution: ProjectedGaussian) -> Float[Array, "2 *batch"]:
+        return gaussian.std(distribution.gaussian)
 
     def execute(
         self, distribution: ProjectedGaussian, action: Float[Array, "2 *batch"], situation: Situation

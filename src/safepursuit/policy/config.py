@@ -1,6 +1,7 @@
 """The policy's own parameters."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -18,11 +19,13 @@ class PolicyConfig:
     min_std: float = 0.05
     max_std: float = 1.0
     penalty: float = 0.1
-    """λ of BarrierNet's distance penalty."""
+    """λ of the distance penalty of BarrierNet and of PPO with the shield in the loop."""
     learned_gains: bool = True
     """Let the network set BarrierNet's class-K gains; otherwise they are `shield.gain`."""
     min_gain: float = 0.05
     """γ_min of learned gains."""
+    safe_set: Literal["polygon", "box"] = "polygon"
+    """What CBF-Beta distributes its actions over: theorem 2's polygon or theorem 1's box."""
     qp_gradient: bool = True
     """Pass the policy gradient through the projection; False only for ablations."""
 
@@ -36,5 +39,7 @@ class PolicyConfig:
                 f"policy initial_std {self.initial_std:g} must lie between min_std {self.min_std:g} > 0 and max_std "
                 f"{self.max_std:g}."
             )
+        if self.safe_set not in ("polygon", "box"):
+            raise ValueError(f"policy safe_set must be 'polygon' or 'box', not {self.safe_set!r}.")
         if self.penalty < 0:
             raise ValueError(f"policy penalty must not be negative, but is {self.penalty}.")

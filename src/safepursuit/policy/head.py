@@ -1,6 +1,7 @@
 """What a safety architecture has to provide: the interface between learning and control."""
 
-from typing import Any, NamedTuple
+from abc import abstractmethod
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 from jaxtyping import Array, Float, Key
@@ -31,53 +32,61 @@ class Head(eqx.Module):
 
     An *action* is whatever the head samples and PPO scores; it is stored as sampled. `execute` turns it into the
     control the robot carries out. Trainer and loss know heads only through these methods; the type of `distribution`
-    is the head's own.
+    is the head's own. Subclasses are final, or leave the methods they implement alone.
     """
 
+    hard: ClassVar[bool]
+    """Whether no action can make the pursuer collide in training."""
+    constrained: ClassVar[bool] = False
+    """Whether to learn a cost critic and a multiplier for collisions (see `ppo.lagrangian`)."""
+
     @classmethod
+    @abstractmethod
     def create(
         cls, key: Key[Array, ""], features: int, config: PolicyConfig, robot: Unicycle, shield: Shield
     ) -> "Head":
         """A fresh head for an actor with this many features."""
-        raise NotImplementedError
 
+    @abstractmethod
     def distribution(self, features: Float[Array, "features *batch"], situation: Situation) -> Any:
-        raise NotImplementedError
+        """The distribution of actions."""
 
+    @abstractmethod
     def sample(self, key: Keys, distribution: Any) -> Float[Array, "2 *batch"]:
-        raise NotImplementedError
+        """One action."""
 
+    @abstractmethod
     def log_prob(self, distribution: Any, action: Float[Array, "2 *batch"]) -> Scalar:
         """Log-density of an action as it was sampled, before any safety layer."""
-        raise NotImplementedError
 
+    @abstractmethod
     def entropy(self, distribution: Any) -> Scalar:
-        raise NotImplementedError
+        """Of the actions, not of the controls they become."""
 
-    def std(self) -> Float[Array, "2"]:
-        """Current exploration noise of speed and turn rate, in half-widths of the actuator box."""
-        raise NotImplementedError
+    @abstractmethod
+    def std(self, distribution: Any) -> Float[Array, "2 *batch"]:
+        """Exploration noise of speed and turn rate, in half-widths of the actuator box, before any safety layer."""
 
+    @abstractmethod
     def execute(self, distribution: Any, action: Float[Array, "2 *batch"], situation: Situation) -> Shielded:
         """The control carried out in training for a sampled action."""
-        raise NotImplementedError
 
+    @abstractmethod
     def project(self, nominal: Control, situation: Situation) -> Shielded:
         """The safety layer alone, as samples meet it in training."""
-        raise NotImplementedError
 
+    @abstractmethod
     def deploy(self, distribution: Any, situation: Situation) -> Shielded:
         """The control carried out by the trained, deterministic policy."""
-        raise NotImplementedError
 
+    @abstractmethod
     def nominal(self, distribution: Any) -> Control:
         """The control the network asks for, before any safety layer."""
-        raise NotImplementedError
 
+    @abstractmethod
     def auxiliary_loss(self, distribution: Any) -> Scalar:
         """Added to PPO's loss, one number a sample."""
-        raise NotImplementedError
 
+    @abstractmethod
     def lost_gradient(self, distribution: Any) -> Flag:
         """Where the map from the network's output to the distribution has lost rank."""
-        raise NotImplementedError

@@ -1,6 +1,6 @@
 """What a training run is made of: the learner's parameters, and the whole run's."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from safepursuit.barrier import arc_allowance
 from safepursuit.game import Game
@@ -34,9 +34,18 @@ class PPOConfig:
     max_grad_norm: float = 0.5
     target_kl: float = 0.03
     """Stop a rollout's update once the mean KL divergence exceeds this; 0 never stops."""
+    cost_limit: float = 0.01
+    """Own collision steps an episode may have on average, for a constrained method."""
+    multiplier: float = 0.001
+    """Its Lagrange multiplier at the start, in units of return per unit of cost."""
+    multiplier_rate: float = 0.035
+    """Learning rate of the multiplier (Adam), one step a rollout."""
 
     def __post_init__(self) -> None:
-        for name in ("learning_rate", "clip", "max_grad_norm"):
+        for name in ("cost_limit", "multiplier"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"ppo {name} must not be negative, but is {getattr(self, name)}.")
+        for name in ("learning_rate", "clip", "max_grad_norm", "multiplier_rate"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"ppo {name} must be positive, not {getattr(self, name)}.")
         for name in ("discount", "trace", "warmup"):
@@ -65,6 +74,8 @@ class TrainConfig:
     """Everything random follows from this."""
     checkpoint_every: int = 10
     """Iterations between checkpoints; the last iteration always leaves one."""
+    end_on_collision: bool = True
+    """End a training episode at the pursuer's own collision, where the method does not rule collisions out."""
     evader_shielded: bool = True
     """Keep the scripted evader from hitting walls and discs."""
     game: Game = field(default_factory=Game)
@@ -94,6 +105,12 @@ class TrainConfig:
                 f"game start_clearance {self.game.start_clearance:g} m does not put the robots into the safe set of a "
                 f"shield with offset {self.shield.offset:g} m: it takes {needed:.3g} m."
             )
+
+    @property
+    def rules(self) -> Game:
+        """The game as it is played in training: see `end_on_collision`."""
+        ends = self.game.collision_terminates or (self.end_on_collision and not HEADS[self.method].hard)
+        return replace(self.game, collision_terminates=ends)
 
     @property
     def steps_per_iteration(self) -> int:

@@ -12,6 +12,7 @@ from safepursuit import robot as motion
 from safepursuit.game import GameState
 from safepursuit.policy import Policy, situation
 from safepursuit.ppo.config import TrainConfig
+from safepursuit.ppo.lagrangian import Multiplier
 from safepursuit.ppo.rollout import Players, Rollout
 from safepursuit.ppo.update import UpdateReport
 
@@ -35,6 +36,7 @@ def rollout_metrics(rollout: Rollout, dt: float | Float[Array, ""]) -> dict[str,
         "pursuit/capture_time": jnp.where(captures > 0, dt * captured_steps / jnp.maximum(captures, 1), jnp.nan),
         "pursuit/return": jnp.sum(rollout.final_return) * each,
         "pursuit/episode_length": jnp.sum(rollout.final_length) * each,
+        "safety/episode_cost": jnp.sum(rollout.final_cost) * each,
         "safety/collisions": jnp.sum(hit),
         "safety/collisions_wall": jnp.sum(contact.wall),
         "safety/collisions_obstacle": jnp.sum(contact.obstacle),
@@ -45,20 +47,23 @@ def rollout_metrics(rollout: Rollout, dt: float | Float[Array, ""]) -> dict[str,
         "qp/infeasible_rate": jnp.mean(~rollout.feasible),
         "qp/residual": jnp.max(rollout.residual),
         "qp/zero_gradient_share": jnp.mean(rollout.lost_gradient),
+        "ppo/std_v": jnp.mean(rollout.std[:, 0]),
+        "ppo/std_omega": jnp.mean(rollout.std[:, 1]),
     }
 
 
-def update_metrics(report: UpdateReport, policy: Policy, rate: float) -> dict[str, float]:
-    """What an update did."""
-    std_v, std_omega = policy.head.std()
+def update_metrics(report: UpdateReport, multiplier: Multiplier | None, rate: float) -> dict[str, float]:
+    """What an update did; `multiplier` is the one after it."""
     terms = {f"ppo/{name}": float(value) for name, value in report.terms._asdict().items()}
+    if multiplier is None:
+        del terms["ppo/cost_value_loss"]
+    else:
+        terms["ppo/multiplier"] = float(multiplier.value)
     return terms | {
         "ppo/explained_variance": float(report.explained_variance),
         "ppo/grad_norm": float(report.grad_norm),
         "ppo/gradient_steps": float(report.gradient_steps),
         "ppo/learning_rate": rate,
-        "ppo/std_v": float(std_v),
-        "ppo/std_omega": float(std_omega),
     }
 
 

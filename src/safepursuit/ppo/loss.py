@@ -22,11 +22,15 @@ class Batch(NamedTuple):
     """Of `action`, under the policy that sampled it."""
     advantage: Scalar
     target: Scalar
+    cost_target: Scalar | None
+    """For a constrained policy's cost critic."""
 
 
 class LossTerms(NamedTuple):
     policy_loss: Float[Array, ""]
     value_loss: Float[Array, ""]
+    cost_value_loss: Float[Array, ""]
+    """Of a constrained policy's cost critic; else 0."""
     entropy: Float[Array, ""]
     penalty: Float[Array, ""]
     """The head's auxiliary loss."""
@@ -39,8 +43,8 @@ def ppo_loss(policy: Policy, batch: Batch, config: PPOConfig) -> tuple[Float[Arr
     """The loss to minimise, and its parts.
 
     −E[min(ρÂ, clip(ρ, 1 ± ε)Â)] + c_v ½E[(V − target)²] − c_e E[entropy] + E[auxiliary], with advantages standardised
-    over the batch. The distribution is rebuilt by the same head that sampled, so that for BarrierNet the gradient
-    passes through the quadratic program.
+    over the batch; the cost critic of a constrained policy learns like the critic. The distribution is rebuilt by the
+    same head that sampled, so that for BarrierNet the gradient passes through the quadratic program.
     """
     distribution = policy.head.distribution(policy.features(batch.observation), batch.situation)
     log_ratio = policy.head.log_prob(distribution, batch.action) - batch.log_prob
@@ -49,14 +53,20 @@ def ppo_loss(policy: Policy, batch: Batch, config: PPOConfig) -> tuple[Float[Arr
     clipped = jnp.clip(ratio, 1 - config.clip, 1 + config.clip)
     policy_loss = -jnp.mean(jnp.minimum(ratio * advantage, clipped * advantage))
     value_loss = 0.5 * jnp.mean((policy.value(batch.observation) - batch.target) ** 2)
+    cost_value = policy.cost_value(batch.observation)
+    cost_value_loss = jnp.zeros_like(value_loss)
+    if cost_value is not None and batch.cost_target is not None:
+        cost_value_loss = 0.5 * jnp.mean((cost_value - batch.cost_target) ** 2)
     entropy = jnp.mean(policy.head.entropy(distribution))
     penalty = jnp.mean(policy.head.auxiliary_loss(distribution))
     terms = LossTerms(
         policy_loss=policy_loss,
         value_loss=value_loss,
+        cost_value_loss=cost_value_loss,
         entropy=entropy,
         penalty=penalty,
         kl=jnp.mean(ratio - 1 - log_ratio),
         clip_fraction=jnp.mean((jnp.abs(ratio - 1) > config.clip).astype(ratio.dtype)),
     )
-    return policy_loss + config.value * value_loss - config.entropy * entropy + penalty, terms
+    critics = config.value * (value_loss + cost_value_loss)
+    return policy_loss + critics - config.entropy * entropy + penalty, terms

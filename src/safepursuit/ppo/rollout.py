@@ -21,6 +21,7 @@ class Players(NamedTuple):
 
     state: GameState
     episode_return: Float[Array, "games"]
+    episode_cost: Float[Array, "games"]
     episode_steps: Int[Array, "games"]
 
 
@@ -35,6 +36,11 @@ class Rollout(NamedTuple):
     next_value: Float[Array, "time games"]
     """Of the true next observation, also at an episode's end."""
     reward: Float[Array, "time games"]
+    cost: Float[Array, "time games"]
+    """1 where the pursuer collided by its own motion, else 0."""
+    cost_value: Float[Array, "time games"] | None
+    """Of a constrained policy, as is `next_cost_value`."""
+    next_cost_value: Float[Array, "time games"] | None
     terminated: Bool[Array, "time games"]
     truncated: Bool[Array, "time games"]
     captured: Bool[Array, "time games"]
@@ -45,8 +51,12 @@ class Rollout(NamedTuple):
     residual: Float[Array, "time games"]
     clearance: Float[Array, "time games"]
     lost_gradient: Bool[Array, "time games"]
+    std: Float[Array, "time 2"]
+    """Exploration noise of speed and turn rate in half-widths, mean over the games."""
     final_return: Float[Array, "time games"]
     """Undiscounted return of the episode that ended in this step; 0 elsewhere."""
+    final_cost: Float[Array, "time games"]
+    """Its cost; 0 elsewhere."""
     final_length: Int[Array, "time games"]
     """Its length in steps; 0 elsewhere."""
 
@@ -67,7 +77,8 @@ def join_games(key: Key[Array, ""], config: TrainConfig) -> Players:
     start_key, age_key = jax.random.split(key)
     states = rules.initial(start_key, config.game, config.num_envs)
     age = jax.random.randint(age_key, (config.num_envs,), 0, config.game.horizon)
-    return Players(states._replace(step=age), jnp.zeros(config.num_envs), jnp.zeros(config.num_envs, jnp.int32))
+    nothing = jnp.zeros(config.num_envs)
+    return Players(states._replace(step=age), nothing, nothing, jnp.zeros(config.num_envs, jnp.int32))
 
 
 def fresh_starts(key: Key[Array, ""], config: TrainConfig) -> GameState:
@@ -82,20 +93,24 @@ def play(policy: Policy, players: Players, starts: GameState, key: Key[Array, ""
     A game that ends goes on from the next of `starts` (used in turn).
     """
     pool = starts.step.shape[-1]
+    game = config.rules
 
     def advance(carry, step_key):
         players, used = carry
         action_key, evader_key = jax.random.split(step_key)
         state = players.state
-        observation = rules.observe(state, config.game)
-        where = situation(state, config.game.robot, config.shield)
+        observation = rules.observe(state, game)
+        where = situation(state, game.robot, config.shield)
         distribution = policy.head.distribution(policy.features(observation), where)
         action = policy.head.sample(action_key, distribution)
         done = policy.head.execute(distribution, action, where)
-        outcome = rules.transition(state, done.control, evader_control(evader_key, state, config), config.game)
-        reward = rules.reward(state, outcome, config.game)
+        outcome = rules.transition(state, done.control, evader_control(evader_key, state, config), game)
+        following_observation = rules.observe(outcome.state, game)
+        reward = rules.reward(state, outcome, game)
+        cost = rules.collided(outcome.pursuer_contact).astype(reward.dtype)
         over = outcome.terminated | outcome.truncated
         total = players.episode_return + reward
+        total_cost = players.episode_cost + cost
         steps = players.episode_steps + 1
         record = Rollout(
             observation=observation,
@@ -103,8 +118,11 @@ def play(policy: Policy, players: Players, starts: GameState, key: Key[Array, ""
             action=action,
             log_prob=policy.head.log_prob(distribution, action),
             value=policy.value(observation),
-            next_value=policy.value(rules.observe(outcome.state, config.game)),
+            next_value=policy.value(following_observation),
             reward=reward,
+            cost=cost,
+            cost_value=policy.cost_value(observation),
+            next_cost_value=policy.cost_value(following_observation),
             terminated=outcome.terminated,
             truncated=outcome.truncated,
             captured=outcome.captured,
@@ -115,12 +133,15 @@ def play(policy: Policy, players: Players, starts: GameState, key: Key[Array, ""
             residual=done.residual,
             clearance=done.clearance,
             lost_gradient=policy.head.lost_gradient(distribution),
+            std=jnp.mean(policy.head.std(distribution), axis=-1),
             final_return=jnp.where(over, total, 0),
+            final_cost=jnp.where(over, total_cost, 0),
             final_length=jnp.where(over, steps, 0),
         )
         index = (used + jnp.cumsum(over) - 1) % pool
         following = jax.tree.map(lambda new, old: jnp.where(over, new[..., index], old), starts, outcome.state)
-        return (Players(following, jnp.where(over, 0, total), jnp.where(over, 0, steps)), used + jnp.sum(over)), record
+        sums = (jnp.where(over, 0, value) for value in (total, total_cost, steps))
+        return (Players(following, *sums), used + jnp.sum(over)), record
 
     keys = jax.random.split(key, config.rollout_length)
     (players, _), rollout = jax.lax.scan(advance, (players, jnp.asarray(0)), keys)

@@ -1,5 +1,6 @@
 """The training loop: play, learn, log, save; and everything needed to go on later as if nothing had happened."""
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -12,8 +13,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Key
 
 from safepursuit.policy import Policy, build_policy
+from safepursuit.ppo import lagrangian
 from safepursuit.ppo.config import TrainConfig
 from safepursuit.ppo.health import rollout_metrics, safety_layer_time, update_metrics
+from safepursuit.ppo.lagrangian import Multiplier
 from safepursuit.ppo.rollout import Players, Rollout, fresh_starts, join_games, play
 from safepursuit.ppo.update import UpdateReport, learning_rate, optimiser, trainable, update
 from safepursuit.runs import checkpoint, configuration
@@ -28,6 +31,8 @@ class TrainingState(NamedTuple):
 
     policy: Policy
     optimiser: Any
+    multiplier: Multiplier | None
+    """Of a constrained method."""
     players: Players
     key: Key[Array, ""]
     iteration: int
@@ -103,12 +108,16 @@ class BarrierNetTrainer:
     def update(self, rollout: Rollout) -> UpdateReport:
         """Learn from a rollout."""
         key, update_key = jax.random.split(self.state.key)
-        rate = jnp.asarray(self._rate(), jnp.float32)
-        policy, optimiser_state, report = update(
-            self.policy, self.state.optimiser, rollout, update_key, rate, self.config.ppo
+        rate = jnp.asarray(self.learning_rate, jnp.float32)
+        policy, optimiser_state, multiplier, report = update(
+            self.policy, self.state.optimiser, rollout, self.state.multiplier, update_key, rate, self.config.ppo
         )
         self.state = self.state._replace(
-            policy=policy, optimiser=optimiser_state, key=key, iteration=self.state.iteration + 1
+            policy=policy,
+            optimiser=optimiser_state,
+            multiplier=multiplier,
+            key=key,
+            iteration=self.state.iteration + 1,
         )
         return report
 
@@ -121,13 +130,11 @@ class BarrierNetTrainer:
         `config.checkpoint_every` iterations and at the end, whichever way it comes. Returns the training summary.
         Raises NotFiniteError, with the last checkpoint intact, where a parameter or loss is no longer finite.
         """
-        log = MetricsLog(self.run, self.state.iteration) if self.run else None
-        saved = self.state.iteration
-        try:
+        with contextlib.closing(self.open_log()) as log:
+            saved = self.state.iteration
             while not self.finished and not should_stop():
                 metrics = self._iterate()
-                if log:
-                    log.write(metrics)
+                log.write(metrics)
                 for observer in observers:
                     observer(metrics)
                 if self.state.iteration % self.config.checkpoint_every == 0:
@@ -135,9 +142,14 @@ class BarrierNetTrainer:
                     saved = self.state.iteration
             if saved != self.state.iteration:
                 self.save()
-        finally:
-            if log:
-                log.close()
+        return self.conclude()
+
+    def open_log(self) -> MetricsLog:
+        """The metric log of the run folder, if there is one; to be closed."""
+        return MetricsLog(self.run, self.state.iteration)
+
+    def conclude(self) -> dict[str, Any]:
+        """Write the training summary and return it."""
         summary = self.get_training_summary()
         if self.run:
             write_json(self.run.summary, summary)
@@ -179,15 +191,21 @@ class BarrierNetTrainer:
 
     def _iterate(self) -> dict[str, float]:
         start = time.perf_counter()
-        compiled, self._fresh = self._fresh, False
-        progress_rate = self._rate()
+        rate = self.learning_rate
         rollout = self.collect_rollout()
         report = self.update(rollout)
         values = {name: float(value) for name, value in rollout_metrics(rollout, self.config.game.robot.dt).items()}
-        learned = update_metrics(report, self.policy, progress_rate)
-        _check_finite(learned, self.policy)
+        learned = update_metrics(report, self.state.multiplier, rate)
+        check_finite(learned, self.policy)
         elapsed = time.perf_counter() - start
         values["qp/time_us"] = safety_layer_time(self.policy, rollout.action[-1], self.state.players, self.config)
+        return self.account(values, learned, elapsed, self.config.steps_per_iteration / elapsed)
+
+    def account(
+        self, values: dict[str, float], learned: dict[str, float], elapsed: float, speed: float
+    ) -> dict[str, float]:
+        """Enter an iteration that took `elapsed` seconds into the books: what happened, what was learned."""
+        compiled, self._fresh = self._fresh, False
         episodes = values["pursuit/episodes"]
         captures = values["pursuit/capture_rate"] * episodes if episodes else 0.0
         self.state = self.state._replace(
@@ -200,14 +218,16 @@ class BarrierNetTrainer:
             "steps": float(self.state.steps),
             **values,
             **learned,
-            "time/steps_per_second": self.config.steps_per_iteration / elapsed,
+            "time/steps_per_second": speed,
             "time/seconds": self.state.seconds,
             "time/compiled": float(compiled),
         }
         self.history.append(metrics)
         return metrics
 
-    def _rate(self) -> float:
+    @property
+    def learning_rate(self) -> float:
+        """That of the next update."""
         return learning_rate(self.config.ppo, self.state.iteration / self.config.iterations)
 
 
@@ -222,6 +242,7 @@ def _initial_state(config: TrainConfig) -> TrainingState:
     return TrainingState(
         policy=policy,
         optimiser=optimiser(config.ppo).init(eqx.filter(policy, trainable(policy))),
+        multiplier=lagrangian.initial(config.ppo) if policy.head.constrained else None,
         players=join_games(start_key, config),
         key=key,
         iteration=0,
@@ -233,7 +254,8 @@ def _initial_state(config: TrainConfig) -> TrainingState:
     )
 
 
-def _check_finite(metrics: Mapping[str, float], policy: Policy) -> None:
+def check_finite(metrics: Mapping[str, float], policy: Policy) -> None:
+    """Raise NotFiniteError, naming them, where metrics or parameters are not finite numbers."""
     bad = [name for name, value in metrics.items() if not math.isfinite(value)]
     for path, leaf in jax.tree_util.tree_flatten_with_path(policy)[0]:
         if not bool(jnp.all(jnp.isfinite(leaf))):

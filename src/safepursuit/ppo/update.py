@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Key
 from safepursuit.policy import Policy
 from safepursuit.ppo.config import PPOConfig
 from safepursuit.ppo.gae import gae
+from safepursuit.ppo.lagrangian import Multiplier, adjusted, combined
 from safepursuit.ppo.loss import Batch, LossTerms, ppo_loss
 from safepursuit.ppo.rollout import Rollout
 
@@ -40,24 +41,30 @@ def learning_rate(config: PPOConfig, progress: float) -> float:
     return config.learning_rate * left
 
 
-def as_batch(rollout: Rollout, config: PPOConfig) -> Batch:
-    """The rollout with advantages and value targets; the axes stay (time, …, games)."""
-    advantages = gae(
-        rollout.reward,
-        rollout.value,
-        rollout.next_value,
-        rollout.terminated,
-        rollout.truncated,
-        discount=config.discount,
-        trace=config.trace,
-    )
+def as_batch(rollout: Rollout, config: PPOConfig, multiplier: Multiplier | None = None) -> Batch:
+    """The rollout with advantages and value targets; the axes stay (time, …, games).
+
+    With a multiplier (and the rollout of a constrained policy) the advantage is that of reward less weighted cost.
+    """
+
+    def estimate(signal, value, next_value):
+        return gae(
+            signal,
+            value,
+            next_value,
+            rollout.terminated,
+            rollout.truncated,
+            discount=config.discount,
+            trace=config.trace,
+        )
+
+    advantage, target = estimate(rollout.reward, rollout.value, rollout.next_value)
+    cost_target = None
+    if multiplier is not None:
+        cost_advantage, cost_target = estimate(rollout.cost, rollout.cost_value, rollout.next_cost_value)
+        advantage = combined(advantage, cost_advantage, multiplier)
     return Batch(
-        rollout.observation,
-        rollout.situation,
-        rollout.action,
-        rollout.log_prob,
-        advantages.advantage,
-        advantages.target,
+        rollout.observation, rollout.situation, rollout.action, rollout.log_prob, advantage, target, cost_target
     )
 
 
@@ -81,12 +88,16 @@ def update(
     policy: Policy,
     optimiser_state: Any,
     rollout: Rollout,
+    multiplier: Multiplier | None,
     key: Key[Array, ""],
     rate: Float[Array, ""],
     config: PPOConfig,
-) -> tuple[Policy, Any, UpdateReport]:
-    """One rollout's worth of learning; stops early once the KL divergence exceeds `config.target_kl`."""
-    batch = as_batch(rollout, config)
+) -> tuple[Policy, Any, Multiplier | None, UpdateReport]:
+    """One rollout's worth of learning; stops early once the KL divergence exceeds `config.target_kl`.
+
+    The multiplier, None for a policy that is not constrained, moves last, by the cost of the episodes that ended.
+    """
+    batch = as_batch(rollout, config, multiplier)
     transform = optimiser(config)
     learned, fixed = eqx.partition(policy, trainable(policy))
 
@@ -138,7 +149,10 @@ def update(
     if policy.normalise:
         ego = jnp.moveaxis(rollout.observation.ego, 0, -1)
         policy = eqx.tree_at(lambda one: one.normaliser, policy, policy.normaliser.updated(ego))
-    return policy, optimiser_state, report
+    if multiplier is not None:
+        episodes = jnp.sum(rollout.terminated | rollout.truncated)
+        multiplier = adjusted(multiplier, jnp.sum(rollout.final_cost) / episodes, config)
+    return policy, optimiser_state, multiplier, report
 
 
 def trainable(policy: Policy) -> Policy:

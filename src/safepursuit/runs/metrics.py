@@ -13,10 +13,16 @@ Metrics = Mapping[str, float]
 
 
 class MetricsLog:
-    """Appends rows to `metrics.csv` and to TensorBoard; every row is on disk when `write` returns."""
+    """Appends rows to `metrics.csv` and to TensorBoard; every row is on disk when `write` returns.
 
-    def __init__(self, run: RunFolder, after_iteration: int = 0) -> None:
+    Without a run nothing is written.
+    """
+
+    def __init__(self, run: RunFolder | None, after_iteration: int = 0) -> None:
         """Go on after this iteration: rows beyond it (from work lost in a crash) are dropped."""
+        self._board = None
+        if run is None:
+            return
         self._file = run.metrics
         kept = [row for row in read_metrics(run) if row["iteration"] <= after_iteration]
         if run.metrics.exists():
@@ -26,6 +32,8 @@ class MetricsLog:
 
     def write(self, metrics: Metrics) -> None:
         """One iteration's metrics; `iteration` and `steps` must be among them."""
+        if self._board is None:
+            return
         new = not self._file.exists()
         with self._file.open("a", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, fieldnames=list(metrics))
@@ -38,7 +46,8 @@ class MetricsLog:
                 self._board.add_scalar(name, value, step)
 
     def close(self) -> None:
-        self._board.close()
+        if self._board is not None:
+            self._board.close()
 
 
 def read_metrics(run: RunFolder) -> list[dict[str, float]]:

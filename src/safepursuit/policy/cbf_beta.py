@@ -1,0 +1,100 @@
+"""CBF-Beta: a Beta distribution on the set of safe controls itself (Suttle et al., AISTATS 2024).
+
+    z ~ Beta(α(s), β(s)) on [0, 1]²        executed: T_s(z), safe        deployed: T_s(mode)
+
+T_s is one of the maps of `safe_set`: onto theorem 1's box, or onto theorem 2's polygon. It does not depend on the
+parameters, so that its Jacobian cancels in PPO's ratio (theory.md §3 C): PPO runs on z, unbiased, with no solver to
+differentiate, no gradient lost at the rim and no sample aliased. Convention: log-probability and entropy are those of
+z; they differ from those of the control by log|det ∂T_s|, which no parameter changes and which at contact, where T_s
+is no longer one-to-one, would be infinite.
+
+Deviations from the paper: its safe set is an axis-aligned box *inscribed* in one half-plane, by geometric programming;
+ours are the whole safe sets of the theorems, any number of boundaries at once. Its α and β are unbounded; ours end at
+101. Where everything ahead is blocked the episode goes on: standing still and turning are always safe.
+"""
+
+from typing import ClassVar
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from safepursuit import robot as motion
+from safepursuit import shield as safety
+from safepursuit.geometry import length
+from safepursuit.policy import beta, safe_set
+from safepursuit.policy.beta import Beta
+from safepursuit.policy.config import PolicyConfig
+from safepursuit.policy.head import Head, Situation
+from safepursuit.policy.network import dense, orthogonal
+from safepursuit.robot import Unicycle
+from safepursuit.shapes import Control, Flag, Keys, Scalar
+from safepursuit.shield import Shield, Shielded
+
+_CHANGED = 1e-3
+"""Distance in half-widths from which the safe set counts as having changed the control."""
+
+
+class CBFBetaHead(Head):
+    """CBF-Beta: a Beta distribution on the safe set itself, theorem 1's box or theorem 2's polygon.
+
+    See the module's text. Convention: log-probability and entropy are those of z in the unit square.
+    """
+
+    hard: ClassVar[bool] = True
+
+    layer: eqx.nn.Linear
+    """Features → a and b of speed and turn rate (2 + 2)."""
+    onto: str = eqx.field(static=True)
+    robot: Unicycle = eqx.field(static=True)
+    shield: Shield = eqx.field(static=True)
+
+    @classmethod
+    def create(
+        cls, key: Key[Array, ""], features: int, config: PolicyConfig, robot: Unicycle, shield: Shield
+    ) -> "CBFBetaHead":
+        return cls(orthogonal(key, features, 4, 0.01), config.safe_set, robot, shield)
+
+    def distribution(self, features: Float[Array, "features *batch"], situation: Situation) -> Beta:
+        return beta.from_outputs(dense(self.layer, features))
+
+    def sample(self, key: Keys, distribution: Beta) -> Float[Array, "2 *batch"]:
+        return beta.sample(key, distribution)
+
+    def log_prob(self, distribution: Beta, action: Float[Array, "2 *batch"]) -> Scalar:
+        return beta.log_prob(distribution, action)
+
+    def entropy(self, distribution: Beta) -> Scalar:
+        return beta.entropy(distribution)
+
+    def std(self, distribution: Beta) -> Float[Array, "2 *batch"]:
+        return 2 * beta.std(distribution)
+
+    def execute(self, distribution: Beta, action: Float[Array, "2 *batch"], situation: Situation) -> Shielded:
+        return self.project(safe_set.actuator_box(self.robot, action), situation)
+
+    def project(self, nominal: Control, situation: Situation) -> Shielded:
+        """The point of the safe set that lies as `nominal` lies in the actuator box: a map, not a projection."""
+        z = 0.5 * (motion.to_unit_box(self.robot, motion.limit(self.robot, nominal)) + 1)
+        around = situation.around
+        if self.onto == "box":
+            control = safe_set.box(self.robot, around, z)
+        else:
+            control = safe_set.polygon(self.robot, safety.problem(self.shield, self.robot, around), z)
+        done = safety.unfiltered(motion.limit(self.robot, control), around, robot=self.robot, governed=True)
+        correction = length(motion.to_unit_box(self.robot, done.control) - motion.to_unit_box(self.robot, nominal))
+        return done._replace(
+            nominal=nominal, intervened=done.intervened | (correction > _CHANGED), correction=correction
+        )
+
+    def deploy(self, distribution: Beta, situation: Situation) -> Shielded:
+        return self.project(self.nominal(distribution), situation)
+
+    def nominal(self, distribution: Beta) -> Control:
+        return safe_set.actuator_box(self.robot, beta.mode(distribution))
+
+    def auxiliary_loss(self, distribution: Beta) -> Scalar:
+        return jnp.zeros(distribution.a.shape[1:], distribution.a.dtype)
+
+    def lost_gradient(self, distribution: Beta) -> Flag:
+        return jnp.zeros(distribution.a.shape[1:], bool)

@@ -1,0 +1,87 @@
+"""Maps of the unit square onto the set of safe controls, exact and without a solver (theory.md §4).
+
+Both are bijections wherever the set has an interior, depend on the state alone and not on any parameter, and map the
+square's lower edge z₁ = 0 to the least safe speed. Where an interval has shrunk to a point, all of it maps there;
+nothing is ever divided by its width.
+
+    box       v = v̄_A z₁,  ω = ω̄(2z₂ − 1)                                theorem 1: the safe set *is* this box
+    polygon   w = w_lo + (w_hi − w_lo) z₂,  then v = v_lo(w) + (v_hi(w) − v_lo(w)) z₁      theorem 2's polygon
+"""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from safepursuit import robot as motion
+from safepursuit.qp import Halfplanes
+from safepursuit.robot import Unicycle
+from safepursuit.shapes import Control, Scalar
+from safepursuit.shield import Surroundings
+
+
+def actuator_box(robot: Unicycle, z: Float[Array, "2 *batch"]) -> Control:
+    """All controls within the limits, safe or not: v = v̄ z₁, ω = ω̄(2z₂ − 1)."""
+    return motion.from_unit_box(robot, 2 * z - 1)
+
+
+def box(robot: Unicycle, surroundings: Surroundings, z: Float[Array, "2 *batch"]) -> Control:
+    """The control in the box of theorem 1."""
+    speed, turn_rate = actuator_box(robot, z)
+    return jnp.stack([speed * (surroundings.speed_limit / robot.max_speed), turn_rate])
+
+
+def from_box(robot: Unicycle, surroundings: Surroundings, control: Control) -> Float[Array, "2 *batch"]:
+    """The inverse of `box`; z₁ = 0 where only standing still is safe."""
+    limit = surroundings.speed_limit
+    speed = control[0] * robot.max_speed / jnp.where(limit > 0, limit, 1)
+    return 0.5 * (motion.to_unit_box(robot, jnp.stack([speed, control[1]])) + 1)
+
+
+def polygon(robot: Unicycle, rows: Halfplanes, z: Float[Array, "2 *batch"]) -> Control:
+    """The control in the polygon that `rows` (with the actuator box among them) cut out of the (v, w) plane."""
+    low, high = swing_range(rows)
+    w = low + (high - low) * z[1]
+    slowest, fastest = speed_range(rows, w)
+    return motion.from_swing(robot, jnp.stack([slowest + (fastest - slowest) * z[0], w]))
+
+
+def from_polygon(robot: Unicycle, rows: Halfplanes, control: Control) -> Float[Array, "2 *batch"]:
+    """The inverse of `polygon`; 0 along an interval that is a point."""
+    v, w = motion.to_swing(robot, control)
+    low, high = swing_range(rows)
+    slowest, fastest = speed_range(rows, w)
+    return jnp.stack([_share(v, slowest, fastest), _share(w, low, high)])
+
+
+def swing_range(rows: Halfplanes) -> tuple[Scalar, Scalar]:
+    """Least and greatest w of a bounded polygon that contains 0, by Fourier–Motzkin elimination of v.
+
+    Each row with A_v > 0 bounds v from above, each with A_v < 0 from below; every such pair bounds w by
+    (aᵢA_wⱼ − aⱼA_wᵢ) w ≤ aᵢbⱼ − aⱼbᵢ, and a row with A_v = 0 does so by itself.
+    """
+    v, w, b = rows.A[:, 0], rows.A[:, 1], rows.b
+    above, below = v > 0, v < 0
+
+    def every(pairs: Array, single: Array) -> Array:
+        return jnp.concatenate([pairs.reshape(-1, *single.shape[1:]), single])
+
+    slope = every(v[:, None] * w[None] - v[None] * w[:, None], w)
+    bound = every(v[:, None] * b[None] - v[None] * b[:, None], b)
+    holds = every(above[:, None] & below[None], v == 0)
+    ratio = jnp.maximum(bound, 0) / jnp.where(slope != 0, jnp.abs(slope), 1)
+    high = jnp.min(jnp.where(holds & (slope > 0), ratio, jnp.inf), axis=0)
+    low = -jnp.min(jnp.where(holds & (slope < 0), ratio, jnp.inf), axis=0)
+    return low, high
+
+
+def speed_range(rows: Halfplanes, w: Scalar) -> tuple[Scalar, Scalar]:
+    """Least and greatest v of the polygon at this w, which must lie in its `swing_range`."""
+    v = rows.A[:, 0]
+    reach = (rows.b - rows.A[:, 1] * w) / jnp.where(v != 0, v, 1)
+    fastest = jnp.maximum(jnp.min(jnp.where(v > 0, reach, jnp.inf), axis=0), 0)
+    slowest = jnp.maximum(jnp.max(jnp.where(v < 0, reach, -jnp.inf), axis=0), 0)
+    return jnp.minimum(slowest, fastest), fastest
+
+
+def _share(value: Scalar, low: Scalar, high: Scalar) -> Scalar:
+    width = high - low
+    return jnp.where(width > 0, (value - low) / jnp.where(width > 0, width, 1), 0)
