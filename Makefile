@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help setup demo test lint types contract unit test-heavy bench-training bench-peers golden readme clean
+.PHONY: help setup demo test lint types contract unit test-heavy bench-training bench-methods bench-peers golden readme clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -42,6 +42,9 @@ test-heavy: setup  ## The long proofs and trainings
 
 bench-training: setup  ## Training speed with and without the safety layer → docs/benchmarks/training_speed.md
 	$(BIN)/python benchmarks/training_speed.py
+
+bench-methods: setup  ## Every safety architecture under one protocol, and BarrierNet's ablation → docs/benchmarks/methods.md
+	$(BIN)/python benchmarks/methods.py
 
 bench-peers:  ## Compare the projection with other QP solvers, in .venv-peers → docs/benchmarks/projection_peers.md
 	$(PYTHON) -m venv .venv-peers

@@ -1,24 +1,26 @@
 """`train` and `resume`."""
 
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
+import jax
 import tyro
 from rich.console import Console
 
 from safepursuit.cli.usage import Run, UsageError
 from safepursuit.evaluate import evaluate
-from safepursuit.ppo import BarrierNetTrainer, TrainConfig
+from safepursuit.ppo import BarrierNetTrainer, SeedGroup, TrainConfig
 from safepursuit.report.figures import learning_curves, trajectories
 from safepursuit.runs import configuration
 from safepursuit.runs.console import TrainingDisplay
-from safepursuit.runs.folder import RunFolder, write_text
+from safepursuit.runs.folder import SEED_PREFIX, RunFolder, write_text
 from safepursuit.runs.metrics import read_metrics
 
 _SAMPLES = 9
@@ -33,6 +35,8 @@ class Train:
     """YAML file with settings; flags override it, it overrides the defaults."""
     run_dir: Path | None = None
     """Run folder to create (default: runs/<method>-<evader>-<date>-<time>)."""
+    seeds: str | None = None
+    """Train these seeds in one program, such as 0..9 or 0,3,7; each gets its own run folder, RUN_DIR/seed-N."""
     dry_run: bool = False
     """Print the merged configuration and stop."""
     debug: bool = False
@@ -41,21 +45,28 @@ class Train:
 
     def run(self, console: Console) -> None:
         config = self.settings
-        text = configuration.dump(config)
+        seeds = _seeds(self.seeds) if self.seeds is not None else None
         if self.dry_run:
-            console.print(text, end="", highlight=False, markup=False)
+            console.print(configuration.dump(config), end="", highlight=False, markup=False)
             return
         stamp = f"{datetime.now():%Y%m%d-%H%M%S}"
         path = self.run_dir or Path("runs") / f"{config.method}-{config.evader}-{stamp}"
-        trainer = BarrierNetTrainer(config)  # refuses an impossible game before anything is written
-        trainer.run = RunFolder.create(path, text, ["safepursuit", *sys.argv[1:]])
+        if seeds:
+            RunFolder.check_free(path)
+            use_all_cores()
+        # Trainers first: they refuse an impossible game before anything is written.
+        trainers = [BarrierNetTrainer(replace(config, seed=seed)) for seed in seeds or [config.seed]]
+        for trainer in trainers:
+            folder = path / f"{SEED_PREFIX}{trainer.config.seed}" if seeds else path
+            text = configuration.dump(trainer.config)
+            trainer.run = RunFolder.create(folder, text, ["safepursuit", *sys.argv[1:]])
         console.print(
             f"training {config.method} against {config.evader} with {config.game.arena.obstacles} obstacles, "
-            f"{config.timesteps:,} steps, seed {config.seed} → {path}",
+            f"{config.timesteps:,} steps, {f'seeds {self.seeds}' if seeds else f'seed {config.seed}'} → {path}",
             highlight=False,
             soft_wrap=True,
         )
-        _train(trainer, console)
+        _train(trainers, path, console)
 
 
 @dataclass(frozen=True)
@@ -63,45 +74,71 @@ class Resume:
     """Go on with an interrupted training, or extend a finished one, exactly as if it had never stopped."""
 
     run_folder: Run
-    """The run folder."""
+    """The run folder, or the folder of several seeds."""
     timesteps: int | None = None
     """A new total of environment steps."""
     debug: bool = False
     """Show the traceback of an error."""
 
     def run(self, console: Console) -> None:
-        trainer = BarrierNetTrainer.load(RunFolder.open(self.run_folder), timesteps=self.timesteps)
-        if trainer.finished:
+        runs = RunFolder.of_seeds(self.run_folder) or [RunFolder.open(self.run_folder)]
+        if len(runs) > 1:
+            use_all_cores()
+        trainers = [BarrierNetTrainer.load(run, timesteps=self.timesteps) for run in runs]
+        steps = trainers[0].state.steps
+        if trainers[0].finished:
             raise UsageError(
-                f"{self.run_folder} has already played {trainer.state.steps:,} steps: ask for more with "
-                "--timesteps TOTAL."
+                f"{self.run_folder} has already played {steps:,} steps: ask for more with --timesteps TOTAL."
             )
-        assert trainer.run is not None
         if self.timesteps is not None:
-            write_text(trainer.run.config, configuration.dump(trainer.config))
-        console.print(f"resuming {self.run_folder} at step {trainer.state.steps:,}", highlight=False, soft_wrap=True)
-        _train(trainer, console)
+            for run, trainer in zip(runs, trainers, strict=True):
+                write_text(run.config, configuration.dump(trainer.config))
+        console.print(f"resuming {self.run_folder} at step {steps:,}", highlight=False, soft_wrap=True)
+        _train(trainers, self.run_folder, console)
 
 
-def _train(trainer: BarrierNetTrainer, console: Console) -> None:
+def use_all_cores() -> None:
+    """Let JAX treat every CPU core as a device, so that seeds train side by side; must come before its first use."""
+    with contextlib.suppress(RuntimeError):  # in use already: it stays as it is
+        jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
+
+
+def _seeds(text: str) -> list[int]:
+    """Either "0..3" or "0,2,5" as numbers. Raises UsageError."""
+    try:
+        first, dots, last = text.partition("..")
+        seeds = list(range(int(first), int(last) + 1)) if dots else [int(part) for part in text.split(",")]
+    except ValueError:
+        seeds = []
+    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        raise UsageError(f"--seeds takes a range such as 0..9, or different seeds such as 0,3,7, not {text!r}.")
+    return seeds
+
+
+def _train(trainers: list[BarrierNetTrainer], path: Path, console: Console) -> None:
     """Train to the end or to Ctrl-C, then draw the figures."""
-    config, run = trainer.config, trainer.run
-    assert run is not None
+    config = trainers[0].config
     with (
         _interruptible(console) as interrupted,
         TrainingDisplay(config.iterations, config.steps_per_iteration, console) as display,
     ):
-        summary = trainer.train([display], interrupted)
-    speed = summary["steps_per_second"]
+        if len(trainers) == 1:
+            summaries = [trainers[0].train([display], interrupted)]
+        else:
+            console.print(f"figures are means over {len(trainers)} seeds; steps/s of all together", style="dim")
+            summaries = SeedGroup(trainers).train([display], interrupted)
+    summary = summaries[0]
+    speed, each = summary["steps_per_second"], " each" if len(trainers) > 1 else ""
     console.print(
-        f"{'trained' if summary['finished'] else 'interrupted after'} {summary['steps']:,} steps in "
+        f"{'trained' if summary['finished'] else 'interrupted after'} {summary['steps']:,} steps{each} in "
         f"{summary['seconds']:.1f} s" + (f" ({speed:,.0f} steps/s after compilation)" if speed else ""),
         highlight=False,
     )
     if not summary["finished"]:
-        console.print(f"saved; go on with: safepursuit resume {run.path}", highlight=False, soft_wrap=True)
+        console.print(f"saved; go on with: safepursuit resume {path}", highlight=False, soft_wrap=True)
         return
-    draw(trainer, console)
+    for trainer in trainers:
+        draw(trainer, console)
 
 
 def draw(trainer: BarrierNetTrainer, console: Console) -> None:

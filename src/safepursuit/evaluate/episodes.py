@@ -82,8 +82,7 @@ def _play(policy, states, evader_keys, game: Game, shield: Shield, evader: str, 
 
     def advance(carry, time):
         state, over, captured = carry
-        done = act(policy, state, game, shield, deployment)
-        distribution_lost = done.on_boundary
+        done, lost_gradient = act(policy, state, game, shield, deployment)
         keys = jax.vmap(lambda key: jax.random.fold_in(key, time))(evader_keys)
         sight = Sight(state.evader, state.pursuer, state.pursuer_control, state.scene)
         asked = EVADERS[evader](keys, sight, game.evader)
@@ -98,7 +97,7 @@ def _play(policy, states, evader_keys, game: Game, shield: Shield, evader: str, 
             done.intervened,
             done.correction,
             done.feasible,
-            distribution_lost,
+            lost_gradient,
         )
         following = jax.tree.map(lambda new, old: jnp.where(over, old, new), outcome.state, state)
         captured = captured | (outcome.captured & ~over)

@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from safepursuit.ppo.config import TrainConfig
 from safepursuit.ppo.health import rollout_metrics, safety_layer_time, update_metrics
@@ -51,7 +51,9 @@ class SeedGroup:
         self.config = first.config
         devices = jax.local_devices()[: len(trainers)]
         self._idle = -len(trainers) % len(devices)  # places that only fill up the last round of devices
-        self._iteration = _on_all(partial(_iteration, config=self.config), devices)
+        mesh = Mesh(np.asarray(devices), ("seeds",))
+        self._place = NamedSharding(mesh, PartitionSpec("seeds"))
+        self._iteration = _on_all(partial(_iteration, config=self.config), mesh)
         self._split = jax.jit(jax.vmap(partial(jax.random.split, num=4)))
 
     def train(
@@ -62,7 +64,7 @@ class SeedGroup:
         with contextlib.ExitStack() as stack:
             logs = [stack.enter_context(contextlib.closing(one.open_log())) for one in self.trainers]
             states = [{name: getattr(one.state, name) for name in _LEARNED} for one in self.trainers]
-            state = _stacked(states + states[-1:] * self._idle)
+            state = jax.device_put(_stacked(states + states[-1:] * self._idle), self._place)
             saved = first.state.iteration
             while not first.finished and not should_stop():
                 state, rows = self._iterate(state)
@@ -121,12 +123,11 @@ def _iteration(arguments: tuple, config: TrainConfig) -> tuple[dict[str, Any], A
     return learned, rollout.action[-1], known
 
 
-def _on_all(function: Callable, devices: Sequence[Any]) -> Callable:
+def _on_all(function: Callable, mesh: Mesh) -> Callable:
     """`function` of one seed as a function of all, on a leading axis."""
-    side_by_side = devices[0].platform != "cpu"
+    side_by_side = mesh.devices.flat[0].platform != "cpu"
     several = jax.vmap(function) if side_by_side else partial(jax.lax.map, function)
     seeds = PartitionSpec("seeds")
-    mesh = Mesh(np.asarray(devices), ("seeds",))
     return jax.jit(jax.shard_map(several, mesh=mesh, in_specs=seeds, out_specs=seeds, check_vma=False))
 
 

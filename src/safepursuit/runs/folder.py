@@ -13,6 +13,10 @@ from typing import Any
 _PACKAGES = ("safepursuit", "jax", "jaxlib", "equinox", "optax", "orbax-checkpoint", "numpy", "scipy")
 
 
+SEED_PREFIX = "seed-"
+"""Of the run folders that a training with several seeds makes in its own."""
+
+
 class RunFolderError(ValueError):
     """A run folder that cannot be used; the message is one sentence for the user."""
 
@@ -37,11 +41,7 @@ class RunFolder:
     @classmethod
     def create(cls, path: Path, config: str, command: list[str]) -> "RunFolder":
         """Start a run. Raises RunFolderError where the folder already holds something: nothing is overwritten."""
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise RunFolderError(
-                f"{path} already exists and is not empty: choose another --run-dir, or go on with "
-                f"'safepursuit resume {path}'."
-            )
+        cls.check_free(path)
         run = cls(path)
         try:
             for folder in (run.checkpoints, run.evaluations, run.figures):
@@ -53,12 +53,31 @@ class RunFolder:
         write_json(path / "provenance.json", provenance())
         return run
 
+    @staticmethod
+    def check_free(path: Path) -> None:
+        """Raise RunFolderError where a run could not be created without touching what is there."""
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise RunFolderError(
+                f"{path} already exists and is not empty: choose another --run-dir, or go on with "
+                f"'safepursuit resume {path}'."
+            )
+
+    @classmethod
+    def of_seeds(cls, path: Path) -> list["RunFolder"]:
+        """The runs in the folder of a training with several seeds, by seed; none if it is not one."""
+        if (path / "config.yaml").is_file():
+            return []
+        folders = [file.parent for file in path.glob(f"{SEED_PREFIX}*/config.yaml")]
+        return [cls(one) for one in sorted(folders, key=lambda one: (len(one.name), one.name))]
+
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
         """An existing run. Raises RunFolderError where there is none."""
         run = cls(path)
         if not path.is_dir():
             raise RunFolderError(f"run folder {path} does not exist.")
+        if seeds := cls.of_seeds(path):
+            raise RunFolderError(f"{path} holds the runs of several seeds: name one of them, such as {seeds[0].path}.")
         if not run.config.is_file():
             raise RunFolderError(f"{path} is not a run folder: it has no config.yaml.")
         return run
