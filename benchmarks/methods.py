@@ -197,13 +197,13 @@ def collect(cell: Cell) -> dict[str, Any]:
         }
     summaries = [json.loads(run.summary.read_text()) for run in runs]
     found["steps"] = summaries[0]["steps"]
-    found["steps_per_second"] = _mean(one["steps_per_second"] for one in summaries)
     found["training_collisions"] = sum(one["collisions"] for one in summaries)
     return found
 
 
 def report(timesteps: int) -> str:
-    """The tables as Markdown; the figures as JSON beside them."""
+    """The tables as Markdown; the figures as JSON beside them. Speeds are those of `make bench-training`."""
+    speed = json.loads((OUT / "training_speed.json").read_text(encoding="utf-8"))
     cells = {(cell.variant, cell.evader, cell.obstacles): collect(cell) for cell in CELLS}
     facts = provenance()
     result = {
@@ -215,6 +215,7 @@ def report(timesteps: int) -> str:
         "machine": platform.machine(),
         "cores": os.cpu_count(),
         "cells": list(cells.values()),
+        "steps_per_second": {name: row["steps_per_second"] for name, row in speed["methods"].items()},
     }
     write_json(OUT / "methods.json", result)
     lines = [
@@ -227,13 +228,14 @@ def report(timesteps: int) -> str:
         "Rates: mean over the seeds, and in brackets the lowest and highest seed. *Collisions*: episodes with a "
         "collision of the pursuer's own, as the referee sees it, with the exact 95 % upper bound. *Intervention*: "
         "share of steps in which a barrier or the governor changed the control; *correction* in half-widths of the "
-        "actuator box; *lost* is the share of steps at which the mean has lost gradient to the projection. *Steps/s*: "
-        f"training on one core, another training on each other core ({result['cores']} cores, {result['machine']}). "
+        "actuator box; *lost* is the share of steps at which the mean has lost gradient to the projection. *Steps/s* "
+        "of training against the random evader with 2 obstacles, from [training_speed.md](training_speed.md). "
         "Three seeds show what is large; they establish no small difference.",
     ]
     for evader, obstacles in METHOD_SETTINGS:
-        lines += ["", f"## Against `{evader}`, {obstacles} obstacles", "", *_head("method")]
-        lines += [_row(cells[variant, evader, obstacles]) for variant in METHODS]
+        lines += ["", f"## Against `{evader}`, {obstacles} obstacles", "", *_head("method", "steps/s")]
+        speeds = result["steps_per_second"]
+        lines += [_row(cells[variant, evader, obstacles], speeds[variant.name]) for variant in METHODS]
     lines += [
         "",
         f"## Trained with × deployed with, against `{MATRIX[0]}`, {MATRIX[1]} obstacles",
@@ -256,7 +258,7 @@ def report(timesteps: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _head(first: str) -> list[str]:
+def _head(first: str, *more: str) -> list[str]:
     columns = (
         "capture",
         "clean",
@@ -266,12 +268,12 @@ def _head(first: str) -> list[str]:
         "correction",
         "lost",
         "collisions in training",
-        "steps/s",
+        *more,
     )
     return [f"| {first} | {' | '.join(columns)} |", "|---|" + "---:|" * len(columns)]
 
 
-def _row(cell: dict[str, Any]) -> str:
+def _row(cell: dict[str, Any], speed: float | None = None) -> str:
     found = cell["deployments"]["as-trained"]
     entries = (
         f"{found['capture']:.1%} ({_range(found['capture_by_seed'])})",
@@ -282,7 +284,7 @@ def _row(cell: dict[str, Any]) -> str:
         f"{found['mean_correction']:.3f}",
         f"{found['zero_gradient_share']:.1%}",
         f"{cell['training_collisions']:,.0f}",
-        f"{cell['steps_per_second']:,.0f}",
+        *([f"{speed:,.0f}"] if speed else []),
     )
     return f"| {cell['variant']} | {' | '.join(entries)} |"
 

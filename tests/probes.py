@@ -5,9 +5,10 @@ the next state, whether an episode ends there or not. What is learned from is a 
 learned by `update`, as in a training.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -15,7 +16,8 @@ import jax.numpy as jnp
 
 from safepursuit.game import DISC_FEATURES, EGO_FEATURES, Contact, Observation
 from safepursuit.policy import Policy, PolicyConfig, Situation, build_policy
-from safepursuit.ppo import PPOConfig
+from safepursuit.ppo import PPOConfig, lagrangian
+from safepursuit.ppo.lagrangian import Multiplier
 from safepursuit.ppo.rollout import Rollout
 from safepursuit.ppo.update import optimiser, trainable, update
 from safepursuit.robot import Unicycle
@@ -32,6 +34,10 @@ RATE = 1e-2
 Reward = Callable[[jax.Array, jax.Array], jax.Array]
 
 
+def free(state: jax.Array, control: jax.Array) -> jax.Array:
+    return jnp.zeros(state.shape)
+
+
 @dataclass(frozen=True)
 class Probe:
     reward: Reward
@@ -41,6 +47,8 @@ class Probe:
     """Whether an episode ends with the step from each state."""
     truncated: tuple[bool, ...]
     pose: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    cost: Reward = free
+    """(state, executed control) → cost of the step; only for episodes of one step, whose cost it is."""
 
 
 def observation(state: jax.Array) -> Observation:
@@ -70,6 +78,7 @@ def play(policy: Policy, state: jax.Array, key: jax.Array, probe: Probe) -> tupl
         distribution = policy.head.distribution(policy.features(seen), where)
         action = policy.head.sample(key, distribution)
         done = policy.head.execute(distribution, action, where)
+        cost = probe.cost(state, done.control)
         record = Rollout(
             observation=seen,
             situation=where,
@@ -78,6 +87,9 @@ def play(policy: Policy, state: jax.Array, key: jax.Array, probe: Probe) -> tupl
             value=policy.value(seen),
             next_value=policy.value(observation(following)),
             reward=probe.reward(state, done.control),
+            cost=cost,
+            cost_value=policy.cost_value(seen),
+            next_cost_value=policy.cost_value(observation(following)),
             terminated=terminated[state],
             truncated=truncated[state],
             captured=false,
@@ -88,7 +100,9 @@ def play(policy: Policy, state: jax.Array, key: jax.Array, probe: Probe) -> tupl
             residual=done.residual,
             clearance=done.clearance,
             lost_gradient=policy.head.lost_gradient(distribution),
+            std=jnp.mean(policy.head.std(distribution), axis=-1),
             final_return=zero,
+            final_cost=jnp.where(terminated[state] | truncated[state], cost, 0),
             final_length=jnp.zeros(state.shape, jnp.int32),
         )
         return following, record
@@ -101,17 +115,38 @@ def fresh_policy(method: str = "ppo", **changes) -> Policy:
     return build_policy(jax.random.key(0), method, config, Unicycle(), Shield())
 
 
-def learn(
-    policy: Policy, probe: Probe, updates: int, seed: int = 0, rewrite: Callable[[Rollout], Rollout] = lambda one: one
-) -> Policy:
-    """The policy after this many updates, at a rate that falls linearly; `rewrite` may tamper with the rollouts."""
+class Lesson(NamedTuple):
+    """Where a training stands after an update, and the rollout that the update was made from."""
+
+    policy: Policy
+    multiplier: Multiplier | None
+    rollout: Rollout
+
+
+def lessons(
+    policy: Policy,
+    probe: Probe,
+    updates: int,
+    seed: int = 0,
+    config: PPOConfig = CONFIG,
+    rewrite: Callable[[Rollout], Rollout] = lambda one: one,
+) -> Iterator[Lesson]:
+    """One update after another, at a rate that falls linearly; `rewrite` may tamper with the rollouts."""
     state = jnp.arange(WORLDS) % probe.states
-    adam = optimiser(CONFIG).init(eqx.filter(policy, trainable(policy)))
+    adam = optimiser(config).init(eqx.filter(policy, trainable(policy)))
+    multiplier = lagrangian.initial(config) if policy.head.constrained else None
     for number in range(updates):
         play_key, update_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), number))
         state, rollout = play(policy, state, play_key, probe)
         rate = jnp.asarray(RATE * (1 - number / updates), jnp.float32)
-        policy, adam, _ = update(policy, adam, rewrite(rollout), update_key, rate, CONFIG)
+        policy, adam, multiplier, _ = update(policy, adam, rewrite(rollout), multiplier, update_key, rate, config)
+        yield Lesson(policy, multiplier, rollout)
+
+
+def learn(policy: Policy, probe: Probe, updates: int, **settings) -> Policy:
+    """The policy after this many updates."""
+    for lesson in lessons(policy, probe, updates, **settings):
+        policy = lesson.policy
     return policy
 
 

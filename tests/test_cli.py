@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from safepursuit.ppo import BarrierNetTrainer, TrainConfig
 from safepursuit.runs import configuration
 from safepursuit.runs.folder import RunFolder
 from safepursuit.runs.metrics import read_metrics
+from tiny import TINY
 
 TYPED = "train --timesteps 512 --num-envs 1 --rollout-length 128 --obstacles 2 --seed 42"
 SMOKE = TYPED.split()
@@ -168,11 +170,15 @@ def test_files_lie_between_defaults_and_flags(tmp_path, form):
         ("train --obstacles 17", ["between 0 and 16, not 17"]),
         ("train --timesteps 0", ["timesteps must be at least 1, not 0"]),
         ("train --evader cat", ["unknown evader 'cat'; known are random, flee"]),
-        ("train --method dqn", ["unknown method 'dqn'; known are barriernet, ppo"]),
+        ("train --method dqn", ["unknown method 'dqn'; known are barriernet, cbf-beta, ppo"]),
         ("train --rollout-length 10", ["rollout_length 10 cannot be cut into 8 minibatches"]),
         ("train --ppo.minibatches 3", ["rollout_length 64 cannot be cut into 3 minibatches"]),
         ("train --config none.yaml", ["configuration file none.yaml does not exist"]),
         ("train --config", ["missing value for argument '--config'"]),
+        ("train --seeds 0..", ["--seeds takes a range such as 0..9", "not '0..'"]),
+        ("train --seeds 3..1", ["not '3..1'"]),
+        ("train --seeds 1,1", ["different seeds", "not '1,1'"]),
+        ("train --seeds=-1,2", ["not '-1,2'"]),
         ("resume nowhere", ["run folder nowhere does not exist"]),
         ("resume", ["missing", "The run folder"]),
         ("evaluate nowhere", ["run folder nowhere does not exist"]),
@@ -223,6 +229,31 @@ def test_an_existing_run_is_not_overwritten(smoke):
 def test_debug_shows_the_traceback():
     with pytest.raises(ValueError, match="unknown evader"):
         main(["train", "--evader", "cat", "--debug"])
+
+
+# --- several seeds -----------------------------------------------------------------------------------------------
+
+
+def test_several_seeds_train_and_resume_as_one_and_are_runs_of_their_own(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(training, "draw", lambda trainer, console: drawn.append(trainer.config.seed))
+    tiny, path = tmp_path / "tiny.yaml", tmp_path / "group"
+    tiny.write_text(configuration.dump(replace(TINY, timesteps=3 * TINY.steps_per_iteration)))
+    status, out, err = call("train", "--config", tiny, "--seeds", "3,5", "--run-dir", path)
+    assert (status, err) == (0, "")
+    assert "seeds 3,5" in out
+    assert drawn == [3, 5]
+    for seed in (3, 5):
+        trainer = BarrierNetTrainer.load(RunFolder.open(path / f"seed-{seed}"))
+        assert (trainer.config.seed, trainer.state.iteration, trainer.finished) == (seed, 3, True)
+        assert len(read_metrics(trainer.run)) == 3
+    sentence(2, ["train", "--config", tiny, "--seeds", "3,5", "--run-dir", path], "already exists and is not empty")
+    sentence(2, ["evaluate", path], "holds the runs of several seeds", str(path / "seed-3"))
+    sentence(2, ["resume", path], "has already played 96 steps")
+    assert call("resume", path, "--timesteps", 5 * TINY.steps_per_iteration)[0] == 0
+    for seed in (3, 5):
+        trainer = BarrierNetTrainer.load(RunFolder.open(path / f"seed-{seed}"))
+        assert (trainer.state.iteration, len(read_metrics(trainer.run))) == (5, 5)
 
 
 # --- evaluate ----------------------------------------------------------------------------------------------------

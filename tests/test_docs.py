@@ -1,7 +1,9 @@
 """What the documents show can be done: every command is a command, every example runs, every link leads somewhere."""
 
+import importlib
 import re
 import shlex
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -9,7 +11,10 @@ import pytest
 import yaml
 
 from safepursuit.cli import COMMANDS, main
+from safepursuit.evaluate import evaluate
+from safepursuit.policy import HEADS
 from safepursuit.ppo import BarrierNetTrainer
+from tiny import TINY, aimed
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")])
@@ -87,6 +92,26 @@ def test_the_examples_in_readme_run(capsys, monkeypatch, tmp_path):
     assert "True" in printed  # the safety layer intervened
     assert len(printed.splitlines()) >= 2
     assert list(tmp_path.iterdir()) == []  # without a run folder nothing is written
+
+
+def test_the_example_head_needs_its_file_and_one_line(monkeypatch, tmp_path):
+    """It trains, is judged behind every layer, and never touches anything."""
+    example, *_ = blocks(ROOT / "docs" / "methods.md", "python")
+    assert len(example.splitlines()) <= 36
+    (tmp_path / "ray_mask.py").write_text(example, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(HEADS, "ray-mask", importlib.import_module("ray_mask").RayMaskHead)
+
+    config = replace(TINY, method="ray-mask")
+    trainer = BarrierNetTrainer(config)
+    assert not config.rules.collision_terminates
+    assert trainer.train()["collisions"] == 0
+    # Straight on at full speed in a small arena: without a layer it hits what there is.
+    blind, longer = aimed(trainer.policy, (3.0, 0.0)), replace(config, game=replace(config.game, horizon=200))
+    found = {one: evaluate(blind, longer, episodes=20, deployment=one).result for one in ("as-trained", "off")}
+    assert found["off"]["collision"]["count"] > 0
+    assert found["as-trained"]["intervention_rate"] > 0
+    assert found["as-trained"]["collision"]["count"] == 0
 
 
 def test_names_in_the_public_api():

@@ -85,7 +85,8 @@ def batch(policy, where, seed=5):
     distribution = distribute(policy, seen, where)
     action = distribution.gaussian.mean + 0.4 * jnp.asarray(rng.normal(size=(2, 4)))
     log_prob = policy.head.log_prob(distribution, action) + jnp.asarray(rng.uniform(-0.1, 0.1, 4))
-    return Batch(seen, where, action, log_prob, jnp.asarray([1.5, -0.5, 0.7, -1.2]), jnp.asarray(rng.normal(size=4)))
+    advantage, target = jnp.asarray([1.5, -0.5, 0.7, -1.2]), jnp.asarray(rng.normal(size=4))
+    return Batch(seen, where, action, log_prob, advantage, target, None)
 
 
 @eqx.filter_jit
@@ -271,7 +272,7 @@ def test_nothing_has_changed_at_the_policy_that_sampled(method):
     distribution = distribute(policy, seen, at_the_wall())
     action = policy.head.sample(jax.random.key(0), distribution)
     log_prob = policy.head.log_prob(distribution, action)
-    samples = Batch(seen, at_the_wall(), action, log_prob, jnp.array([3.0, 1.0, -1.0, 2.0]), jnp.zeros(4))
+    samples = Batch(seen, at_the_wall(), action, log_prob, jnp.array([3.0, 1.0, -1.0, 2.0]), jnp.zeros(4), None)
     _, terms = eqx.filter_jit(ppo_loss)(policy, samples, CONFIG)
     assert float(terms.kl) == pytest.approx(0, abs=1e-12)
     assert float(terms.clip_fraction) == 0
@@ -296,9 +297,9 @@ def test_the_terms_by_hand(advantage, policy_loss):
     )
     seen, where = observations(2), first(in_the_open(), 2)
     distribution = distribute(policy, seen, where)
-    action = distribution.mean + 0.1
+    action = distribution.gaussian.mean + 0.1
     log_prob = policy.head.log_prob(distribution, action) - jnp.log(jnp.array([1.5, 0.5]))
-    samples = Batch(seen, where, action, log_prob, jnp.asarray(advantage), jnp.array([1.5, 3.5]))
+    samples = Batch(seen, where, action, log_prob, jnp.asarray(advantage), jnp.array([1.5, 3.5]), None)
     total, terms = eqx.filter_jit(ppo_loss)(policy, samples, CONFIG)
     assert float(terms.policy_loss) == pytest.approx(policy_loss, abs=1e-7)
     # Value 0.5 against 1.5 and 3.5: half the mean of 1 and 9.
@@ -311,3 +312,48 @@ def test_the_terms_by_hand(advantage, policy_loss):
     assert float(terms.clip_fraction) == 1
     assert float(terms.penalty) == 0
     assert float(total) == pytest.approx(policy_loss + 0.5 * 2.5 - 0.01 * entropy, abs=1e-6)
+
+
+@pytest.mark.parametrize("method", ["cbf-beta", "ppo-shielded", "ppo-lagrangian"])
+def test_the_gradient_of_other_heads(method):
+    """Along random directions in the space of all parameters, against finite differences of the loss."""
+    policy, where, rng = build(method), at_the_wall(), np.random.default_rng(6)
+    seen = observations(4)
+    distribution = distribute(policy, seen, where)
+    action = policy.head.sample(jax.random.key(1), distribution)
+    log_prob = policy.head.log_prob(distribution, action) + jnp.asarray(rng.uniform(-0.1, 0.1, 4))
+    target, cost_target = jnp.asarray(rng.normal(size=(2, 4)))
+    advantage = jnp.asarray([1.5, -0.5, 0.7, -1.2])
+    constrained = method == "ppo-lagrangian"
+    samples = Batch(seen, where, action, log_prob, advantage, target, cost_target if constrained else None)
+    learned, fixed = eqx.partition(policy, trainable(policy))
+    flat, unravel = ravel_pytree(learned)
+    gradient = loss_and_gradient(policy, samples)[1]
+    assert size(gradient.actor) > 1e-3
+    assert size(gradient.head.layer) > 1e-3
+    assert not constrained or size((gradient.cost_critic, gradient.cost_layer)) > 1e-3
+    for _ in range(3):
+        direction = jnp.asarray(rng.normal(size=flat.shape)) / flat.size**0.5
+        ends = [
+            float(loss_and_gradient(eqx.combine(unravel(flat + step * direction), fixed), samples)[0])
+            for step in (1e-5, -1e-5)
+        ]
+        slope = float(ravel_pytree(gradient)[0] @ direction)
+        assert slope == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-6, abs=1e-8)
+
+
+def test_the_cost_critic_learns_like_the_critic():
+    policy = build("ppo-lagrangian")
+    layers = (jnp.zeros((1, 8)), jnp.array([0.5])), (jnp.zeros((1, 8)), jnp.array([-1.0]))
+    for name, layer in zip(("value_layer", "cost_layer"), layers, strict=True):
+        policy = eqx.tree_at(lambda one, name=name: (getattr(one, name).weight, getattr(one, name).bias), policy, layer)
+    seen, where, zero = observations(4), in_the_open(), jnp.zeros(4)
+    action = distribute(policy, seen, where).gaussian.mean
+    targets = jnp.array([1.5, 3.5, 1.5, 3.5]), jnp.array([0.0, 1.0, 0.0, 1.0])
+    samples = Batch(seen, where, action, zero, zero, *targets)
+    total, terms = eqx.filter_jit(ppo_loss)(policy, samples, CONFIG)
+    # 0.5 against 1.5 and 3.5: half the mean of 1 and 9; −1 against 0 and 1: half the mean of 1 and 4.
+    assert float(terms.value_loss) == pytest.approx(2.5)
+    assert float(terms.cost_value_loss) == pytest.approx(1.25)
+    rest = float(terms.policy_loss) - 0.01 * float(terms.entropy) + float(terms.penalty)
+    assert float(total) - rest == pytest.approx(0.5 * (2.5 + 1.25))

@@ -51,7 +51,7 @@ def respond(policy, state, key):
         "nominal": policy.head.nominal(distribution),
         "auxiliary": policy.head.auxiliary_loss(distribution),
         "lost": policy.head.lost_gradient(distribution),
-        "std": policy.head.std(),
+        "std": policy.head.std(distribution),
         "distribution": distribution,
     }
 
@@ -75,7 +75,7 @@ def test_every_head_keeps_the_contract(responses, method):
         "entropy": one,
         "auxiliary": one,
         "lost": one,
-        "std": (2,),
+        "std": (2, GAMES),
     }
     for leaf in jax.tree.leaves(found):
         assert np.isfinite(np.asarray(leaf)).all()
@@ -101,7 +101,7 @@ def test_a_game_alone_and_in_a_batch(states, responses, method):
 
 
 def test_unknown_methods_are_refused_by_name():
-    with pytest.raises(ValueError, match=r"unknown method 'bariernet'; known are barriernet, ppo\."):
+    with pytest.raises(ValueError, match=r"unknown method 'bariernet'; known are barriernet, .*ppo-lagrangian\."):
         build_policy(jax.random.key(0), "bariernet", TINY.policy, ROBOT, SHIELD)
 
 
@@ -195,7 +195,7 @@ def test_the_order_of_the_discs_does_not_matter(states, responses, method):
 def test_padding_does_not_matter(states, responses, method):
     def padded(leaf, axis):
         shape = list(leaf.shape)
-        shape[axis] = 4
+        shape[axis] = 6
         filling = jnp.zeros(shape, bool) if leaf.dtype == bool else jax.random.uniform(jax.random.key(7), shape)
         return jnp.concatenate([leaf, filling.astype(leaf.dtype)], axis=axis)
 
@@ -217,17 +217,17 @@ def test_more_discs_than_ever_before(method):
 
 
 def test_the_safety_layer_holds_the_critical_case():
-    """Full speed at a wall 5 cm ahead: plain PPO would, BarrierNet does not."""
+    """Full speed at a wall 5 cm ahead: plain PPO would, BarrierNet and CBF-Beta do not."""
     scene = Scene(jnp.array([3.0, 3.0]), jnp.zeros((2, 1)), jnp.ones(1), jnp.zeros(1, bool))
     pose, opponent = jnp.array([3.0 - 0.2, 0.0, 0.0]), jnp.array([-2.0, 0.0, 0.0])
     where = Situation.survey(SHIELD, ROBOT, pose, opponent, scene)
     asked = jnp.array([1.0, 0.0])
     project = eqx.filter_jit(lambda head: head.project(asked, where))
-    assert float(project(build("ppo").head).control[0]) == 1.0
-    held = project(build("barriernet").head)
-    # h = 0.05 − (0.1 of offset) < 0: no way ahead at all; the robot may turn.
-    assert float(held.control[0]) == 0.0
-    assert bool(held.intervened)
+    for method in ("ppo", "cbf-beta", "barriernet"):
+        done = project(build(method).head)
+        # h = 0.05 − (0.1 of offset) < 0: no way ahead at all; the robot may turn.
+        assert float(done.control[0]) == (1.0 if method == "ppo" else 0.0)
+        assert bool(done.intervened) == (method != "ppo")
 
 
 @pytest.mark.parametrize("sizes", [[1], [5, 1, 300], [64, 64, 64, 64]])

@@ -1,6 +1,7 @@
 """Rollouts: nothing is lost, mixed up or counted twice between the game and the learner."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -8,10 +9,13 @@ import numpy as np
 import pytest
 
 from safepursuit import game as rules
-from safepursuit.policy import build_policy
+from safepursuit.policy import HEADS, build_policy
+from safepursuit.ppo.gae import gae
 from safepursuit.ppo.health import rollout_metrics
+from safepursuit.ppo.lagrangian import Multiplier
 from safepursuit.ppo.rollout import evader_control, fresh_starts, join_games, play
-from tiny import GAMES, HORIZON, STEPS, TINY
+from safepursuit.ppo.update import as_batch
+from tiny import GAMES, HORIZON, STEPS, TINY, aimed
 
 ROLLOUTS = 6
 
@@ -227,3 +231,110 @@ def test_rates_without_an_episode_are_not_numbers(played):
     for name in ("capture_rate", "capture_time", "return", "episode_length"):
         assert np.isnan(found[f"pursuit/{name}"])
     assert float(found["pursuit/episodes"]) == 0
+
+
+# --- collisions ------------------------------------------------------------------------------------------------------
+
+HARD = {"barriernet", "cbf-beta", "ppo-shielded"}
+"""Methods whose every action passes a safety layer in training."""
+
+
+@pytest.mark.parametrize("method", HEADS)
+def test_collisions_end_training_episodes_where_they_can_happen(method):
+    config = replace(TINY, method=method)
+    assert HEADS[method].hard == (method in HARD)
+    assert config.rules.collision_terminates == (method not in HARD)
+    assert not replace(config, end_on_collision=False).rules.collision_terminates
+    strict = replace(TINY.game, collision_terminates=True)
+    for asked in (True, False):  # the game's own rule holds for all
+        assert replace(config, game=strict, end_on_collision=asked).rules == strict
+    assert replace(config.rules, collision_terminates=False) == config.game
+
+
+def crash(end_on_collision):
+    """A constrained policy that drives straight on, from half a metre to a metre before the eastern wall, the evader
+    behind it: two rollouts in a row."""
+    config = replace(TINY, method="ppo-lagrangian", end_on_collision=end_on_collision)
+    policy = aimed(policy_of(config), (1.0, 0.0))
+    players = fresh_players(config)
+    x = jnp.asarray([2.3, 2.5, 2.7, 2.84])
+    pursuer = jnp.stack([x, jnp.zeros(GAMES), jnp.zeros(GAMES)])
+    state = players.state._replace(pursuer=pursuer, evader=jnp.stack([x - 2, *jnp.zeros((2, GAMES))]))
+    scene = state.scene._replace(present=jnp.zeros_like(state.scene.present))
+    players, rollouts = players._replace(state=state._replace(scene=scene)), []
+    for number in range(2):
+        starts = fresh_starts(jax.random.fold_in(jax.random.key(2), number), config)
+        players, rollout = play(policy, players, starts, jax.random.fold_in(jax.random.key(3), number), config)
+        rollouts.append(rollout)
+    parts = ("terminated", "truncated", "captured", "cost", "final_cost", "contact")
+    joined = {part: jax.tree.map(lambda *a: np.concatenate(a), *(getattr(r, part) for r in rollouts)) for part in parts}
+    return SimpleNamespace(**joined, rollouts=rollouts, players=players)
+
+
+@pytest.fixture(scope="module")
+def crashes():
+    return {ends: crash(ends) for ends in (True, False)}
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_collision_costs_one_and_may_end_the_episode(crashes, ends):
+    record = crashes[ends]
+    hit = record.contact.wall | record.contact.obstacle | record.contact.robot
+    assert hit[:STEPS].any(axis=0)[1:].all()  # all but the furthest reach the wall in the first rollout
+    np.testing.assert_array_equal(record.cost, hit)
+    np.testing.assert_array_equal(record.terminated, (record.captured | hit) if ends else record.captured)
+    # Costs are added up from an episode's start to its end, over rollouts too.
+    total, highest = np.zeros(GAMES), 0
+    for step in range(2 * STEPS):
+        total += hit[step]
+        done = record.terminated[step] | record.truncated[step]
+        np.testing.assert_array_equal(record.final_cost[step], np.where(done, total, 0))
+        highest = max(highest, record.final_cost[step].max())
+        total[done] = 0
+    np.testing.assert_array_equal(record.players.episode_cost, total)
+    assert highest == 1 if ends else highest > 1
+
+
+def test_metrics_count_the_cost_of_episodes(crashes):
+    for record in crashes.values():
+        for rollout in record.rollouts:
+            over_here = np.asarray(rollout.terminated | rollout.truncated)
+            expected = np.asarray(rollout.final_cost)[over_here].mean() if over_here.any() else np.nan
+            found = float(rollout_metrics(rollout, 0.05)["safety/episode_cost"])
+            assert found == pytest.approx(expected, nan_ok=True)
+
+
+def test_the_cost_critic_is_asked_about_the_same_observations_as_the_critic(crashes):
+    for rollout in crashes[False].rollouts:
+        inside = ~np.asarray(rollout.terminated | rollout.truncated)[:-1]
+        now, following = np.asarray(rollout.cost_value), np.asarray(rollout.next_cost_value)
+        np.testing.assert_allclose(following[:-1][inside], now[1:][inside], atol=1e-5)
+        assert np.abs(now - np.asarray(rollout.value)).max() > 1e-3
+
+
+def test_methods_without_a_limit_have_no_cost_critic(played):
+    policy, _, rollouts, _ = played
+    assert policy.cost_critic is None
+    assert rollouts[0].cost_value is None
+    assert rollouts[0].next_cost_value is None
+
+
+@pytest.mark.parametrize("multiplier", [0.0, 0.7, 20.0])
+def test_the_advantage_under_a_limit_is_that_of_reward_less_weighted_cost(crashes, multiplier):
+    """Estimation is linear: as if r − λc had been the reward and V − λV_c its value, up to the scale of 1 + λ."""
+    rollout, config = crashes[False].rollouts[0], TINY.ppo
+    batch = as_batch(rollout, config, Multiplier(jnp.asarray(multiplier), ()))
+    direct, costs = (
+        gae(*signals, rollout.terminated, rollout.truncated, discount=config.discount, trace=config.trace)
+        for signals in (
+            (
+                rollout.reward - multiplier * rollout.cost,
+                rollout.value - multiplier * rollout.cost_value,
+                rollout.next_value - multiplier * rollout.next_cost_value,
+            ),
+            (rollout.cost, rollout.cost_value, rollout.next_cost_value),
+        )
+    )
+    np.testing.assert_allclose((1 + multiplier) * batch.advantage, direct.advantage, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(batch.cost_target, costs.target, atol=1e-5)
+    np.testing.assert_array_equal(batch.target, as_batch(rollout, config).target)

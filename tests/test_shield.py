@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import reference
+from attack import DISCS, clear, draw_poses, draw_scenes, worst_of_the_step
 from safepursuit import qp, shield
 from safepursuit import robot as motion
 from safepursuit.robot import Unicycle
@@ -23,7 +24,6 @@ pytestmark = pytest.mark.usefixtures("float64")
 INTEGRATORS = ("euler", "arc")
 SHIELD = Shield()
 ROBOT = {integrator: Unicycle(integrator=integrator) for integrator in INTEGRATORS}
-DISCS = 8
 ROWS = DISCS + 4
 ROBOTS, STEPS = 700, 400
 """In each closed loop; 1.1 million robot-steps in the four of them."""
@@ -46,44 +46,6 @@ def program(pose, scene, gains, robot, parameters=SHIELD):
     around = shield.survey(parameters, robot, pose, scene)
     gains = jnp.take_along_axis(gains, around.boundary, axis=0)
     return shield.problem(parameters, robot, around, gains), around.barriers.value
-
-
-def draw_scenes(rng, count, half=4.0):
-    """Scenes of 0 to 8 discs anywhere, crowded and overlapping ones too."""
-    present = np.arange(DISCS)[:, None] < rng.choice([0, 1, 2, 4, 8], count)
-    return Scene(
-        np.array([half, 0.75 * half]),
-        rng.uniform(-half, half, (2, DISCS, count)).astype(np.float32).astype(float),
-        rng.uniform(0.3, 1.0, (DISCS, count)).astype(np.float32).astype(float),
-        present,
-    )
-
-
-def clear(scene, position, body=0.15):
-    return reference.body_clearance(position, body, *scene[1:], scene.half_extents)
-
-
-def draw_poses(rng, scene):
-    """Legal poses: half of them anywhere, half of them near or in contact and then mostly headed at the disc."""
-    count = scene.radius.shape[1]
-    position, heading = np.zeros((2, count)), rng.uniform(-np.pi, np.pi, count)
-    missing = np.ones(count, bool)
-    while missing.any():
-        angle = rng.uniform(-np.pi, np.pi, count)
-        k, columns = rng.integers(0, DISCS, count), np.arange(count)
-        reach = scene.radius[k, columns] + 0.15 + rng.choice([0, 1e-6, 1e-3, 0.02, 0.1, 0.15, 0.2], count)
-        near = scene.centre[:, k, columns] + reach * np.stack([np.cos(angle), np.sin(angle)])
-        limit = scene.half_extents[:, None] - 0.15
-        anywhere = rng.uniform(-limit, limit, (2, count))
-        anywhere[0] = np.where(rng.random(count) < 0.3, limit[0] * rng.choice([-1, 1], count), anywhere[0])
-        at_disc = rng.random(count) < 0.5
-        candidate = np.where(at_disc, near, anywhere).astype(np.float32).astype(float)
-        accept = missing & (clear(scene, candidate) >= 0)
-        position = np.where(accept, candidate, position)
-        inwards = angle + np.pi + rng.normal(0, 0.7, count)
-        heading = np.where(accept & at_disc & (rng.random(count) < 0.7), inwards, heading)
-        missing &= ~accept
-    return np.stack([*position, heading])
 
 
 # --- the closed loop, against an adversary ---------------------------------------------------------------------------
@@ -220,13 +182,6 @@ def draw_states(rng, count):
     wild = rng.choice([np.nan, np.inf, -np.inf, 1e300, -1e300, 1e6, 0.0], (2, count))
     nominal = np.where(rng.random((2, count)) < 0.2, wild, nominal)
     return nominal, pose, scene, gains
-
-
-def worst_of_the_step(robot, scene, pose, control):
-    return min(
-        clear(scene, reference.motion(pose, control, share * robot.dt, robot.integrator)[:2]).min()
-        for share in np.linspace(0, 1, 8)
-    )
 
 
 @pytest.mark.parametrize("integrator", INTEGRATORS)

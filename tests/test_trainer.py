@@ -286,7 +286,7 @@ def test_an_impossible_game_is_refused_at_once():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"method": "dqn"}, "unknown method 'dqn'; known are barriernet, ppo"),
+        ({"method": "dqn"}, "unknown method 'dqn'; known are barriernet, cbf-beta, ppo"),
         ({"evader": "cat"}, "unknown evader 'cat'; known are random, flee"),
         ({"timesteps": 0}, "timesteps must be at least 1"),
         ({"num_envs": 0}, "num_envs must be at least 1"),

@@ -30,7 +30,9 @@ def rollout(policy):
 
 def learn(policy, rollout, config=TINY.ppo, key=0, rate=1e-3):
     start = optimiser(config).init(eqx.filter(policy, trainable(policy)))
-    return update(policy, start, rollout, jax.random.key(key), jnp.asarray(rate, jnp.float32), config)
+    key, rate = jax.random.key(key), jnp.asarray(rate, jnp.float32)
+    learned, state, _, report = update(policy, start, rollout, None, key, rate, config)
+    return learned, state, report
 
 
 def identifiable(rollout):

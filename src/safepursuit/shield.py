@@ -27,6 +27,9 @@ from safepursuit.shapes import Control, Flag, Pose, Rows, Scalar
 
 _BOX_ROWS = 4
 
+CHANGED = 1e-3
+"""Half-widths of the actuator box from which two controls count as different."""
+
 
 @dataclass(frozen=True)
 class Shield:
@@ -228,6 +231,18 @@ def unfiltered(nominal: Control, surroundings: Surroundings, *, robot: Unicycle,
         governed=acted,
         on_boundary=acted,
     )
+
+
+def adopt(control: Control, nominal: Control, surroundings: Surroundings, *, robot: Unicycle) -> Shielded:
+    """A control that was made from `nominal` by other means than the program, such as a map onto the safe set.
+
+    It is cut off at the actuator limits and governed all the same, so that safety does not rest on those means. In the
+    same terms as `guard`; any change beyond `CHANGED` half-widths counts as an intervention.
+    """
+    done = unfiltered(motion.limit(robot, control), surroundings, robot=robot, governed=True)
+    correction = length(motion.to_unit_box(robot, done.control) - motion.to_unit_box(robot, nominal))
+    within = length(motion.to_unit_box(robot, done.control) - motion.to_unit_box(robot, motion.limit(robot, nominal)))
+    return done._replace(nominal=nominal, intervened=done.governed | (within > CHANGED), correction=correction)
 
 
 def govern(control: Control, surroundings: Surroundings) -> tuple[Control, Flag]:

@@ -21,7 +21,6 @@ from jaxtyping import Array, Float, Key
 
 from safepursuit import robot as motion
 from safepursuit import shield as safety
-from safepursuit.geometry import length
 from safepursuit.policy import beta, safe_set
 from safepursuit.policy.beta import Beta
 from safepursuit.policy.config import PolicyConfig
@@ -30,9 +29,6 @@ from safepursuit.policy.network import dense, orthogonal
 from safepursuit.robot import Unicycle
 from safepursuit.shapes import Control, Flag, Keys, Scalar
 from safepursuit.shield import Shield, Shielded
-
-_CHANGED = 1e-3
-"""Distance in half-widths from which the safe set counts as having changed the control."""
 
 
 class CBFBetaHead(Head):
@@ -81,11 +77,7 @@ class CBFBetaHead(Head):
             control = safe_set.box(self.robot, around, z)
         else:
             control = safe_set.polygon(self.robot, safety.problem(self.shield, self.robot, around), z)
-        done = safety.unfiltered(motion.limit(self.robot, control), around, robot=self.robot, governed=True)
-        correction = length(motion.to_unit_box(self.robot, done.control) - motion.to_unit_box(self.robot, nominal))
-        return done._replace(
-            nominal=nominal, intervened=done.intervened | (correction > _CHANGED), correction=correction
-        )
+        return safety.adopt(control, nominal, around, robot=self.robot)
 
     def deploy(self, distribution: Beta, situation: Situation) -> Shielded:
         return self.project(self.nominal(distribution), situation)

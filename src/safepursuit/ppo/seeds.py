@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Key
 
 from safepursuit.ppo.config import TrainConfig
 from safepursuit.ppo.health import rollout_metrics, safety_layer_time, update_metrics
@@ -54,7 +55,7 @@ class SeedGroup:
         mesh = Mesh(np.asarray(devices), ("seeds",))
         self._place = NamedSharding(mesh, PartitionSpec("seeds"))
         self._iteration = _on_all(partial(_iteration, config=self.config), mesh)
-        self._split = jax.jit(jax.vmap(partial(jax.random.split, num=4)))
+        self._split = jax.jit(jax.vmap(_keys))
 
     def train(
         self, observers: Iterable[Observer] = (), should_stop: Callable[[], bool] = lambda: False
@@ -108,6 +109,13 @@ class SeedGroup:
         for index, trainer in enumerate(self.trainers):
             trainer.state = trainer.state._replace(**jax.device_put(_one(state, index), jax.local_devices()[0]))
             trainer.save()
+
+
+def _keys(key: Key[Array, ""]) -> Key[Array, "4"]:
+    """The next state's key, and those for starts, rollout and update: split as a trainer alone splits them."""
+    key, start_key, play_key = jax.random.split(key, 3)
+    key, update_key = jax.random.split(key)
+    return jnp.stack([key, start_key, play_key, update_key])
 
 
 def _iteration(arguments: tuple, config: TrainConfig) -> tuple[dict[str, Any], Any, tuple]:

@@ -1,0 +1,186 @@
+"""Several seeds at once: each as if it had been trained alone."""
+
+import json
+import math
+from dataclasses import replace
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import numpy as np
+import pytest
+
+from safepursuit.ppo import BarrierNetTrainer
+from safepursuit.ppo.seeds import SeedGroup
+from safepursuit.ppo.trainer import NotFiniteError
+from safepursuit.runs import configuration
+from safepursuit.runs.folder import RunFolder
+from safepursuit.runs.metrics import read_metrics
+from tiny import GAMES, ITERATIONS, STEPS, TINY
+
+SEEDS = (7, 8)
+STOP = 2
+"""The iteration at which the group is interrupted."""
+
+
+def config_of(method, seed):
+    return replace(TINY, method=method, seed=seed)
+
+
+def trainer_of(config, folder=None):
+    if folder is None:
+        return BarrierNetTrainer(config)
+    run = RunFolder.create(folder / f"{config.method}-{config.seed}", configuration.dump(config), ["safepursuit"])
+    return BarrierNetTrainer(config, run)
+
+
+def after(count):
+    """Says stop once it has been asked this many times."""
+    asked = iter(range(count))
+    return lambda: next(asked, None) is None
+
+
+def numbers(state):
+    """Everything that decides how a training goes on, by name: all but the seconds it took."""
+    for path, leaf in jax.tree_util.tree_flatten_with_path(state._replace(seconds=0.0))[0]:
+        is_key = isinstance(leaf, jax.Array) and jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        yield jax.tree_util.keystr(path), np.asarray(jax.random.key_data(leaf) if is_key else leaf)
+
+
+def assert_same_training(one, two, tolerance=1e-4):
+    pairs = list(zip(numbers(one.state), numbers(two.state), strict=True))
+    assert len(pairs) > 30
+    for (name, a), (_, b) in pairs:
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance, err_msg=name)
+
+
+def assert_same_history(one, two, tolerance=1e-3):
+    for a, b in zip(one.history, two.history, strict=True):
+        assert a.keys() == b.keys()
+        for name in a:
+            if not name.startswith(("time/", "qp/time_us")):
+                assert a[name] == pytest.approx(b[name], rel=tolerance, abs=tolerance, nan_ok=True), name
+
+
+class Course(NamedTuple):
+    trainers: list[BarrierNetTrainer]
+    interrupted: list[dict]
+    """The seeds' summaries when the group had been stopped after two iterations."""
+    loaded: list[BarrierNetTrainer]
+    """What their run folders held then."""
+    refusal: str
+    """What was said when the second seed was given a weight that is no number."""
+    summaries: list[dict]
+    """After the group had gone on to the end."""
+    seen: list[dict]
+    """By an observer, in both sittings."""
+
+
+@pytest.fixture(scope="module", params=["barriernet", pytest.param("ppo-lagrangian", marks=pytest.mark.heavy)])
+def group(request, tmp_path_factory):
+    """Two seeds trained together, in two sittings of one group, which is what takes long to compile."""
+    folder, seen = tmp_path_factory.mktemp("group"), []
+    trainers = [trainer_of(config_of(request.param, seed), folder) for seed in SEEDS]
+    together = SeedGroup(trainers)
+    interrupted = together.train([seen.append], should_stop=after(STOP))
+    loaded = [BarrierNetTrainer.load(RunFolder.open(one.run.path)) for one in trainers]
+    for one, stopped in zip(loaded, trainers, strict=True):
+        assert_same_training(one, stopped, 0)
+
+    kept = [(one.state, list(one.history)) for one in trainers]
+    policy = trainers[1].policy
+    weight = policy.critic.layers[0].weight.at[0, 0].set(math.nan)
+    sick = eqx.tree_at(lambda policy: policy.critic.layers[0].weight, policy, weight)
+    trainers[1].state = trainers[1].state._replace(policy=sick)
+    with pytest.raises(NotFiniteError) as caught:
+        together.train()
+    for one, (state, history) in zip(trainers, kept, strict=True):
+        one.state, one.history = state, history
+
+    summaries = together.train([seen.append])
+    return Course(trainers, interrupted, loaded, str(caught.value), summaries, seen)
+
+
+def test_a_seed_in_a_group_is_the_seed_alone(group):
+    together = group.trainers[1]
+    alone = trainer_of(together.config)
+    alone.train()
+    assert_same_training(together, alone)
+    assert_same_history(together, alone)
+    one, two = (trainer.policy.head.layer.weight for trainer in group.trainers)
+    assert float(np.abs(one - two).max()) > 1e-3  # two seeds, not one twice
+
+
+def test_a_group_stops_when_it_is_told_to(group):
+    assert [one["iterations"] for one in group.interrupted] == [STOP, STOP]
+    assert not any(one["finished"] for one in group.interrupted)
+
+
+def test_a_seed_of_a_group_goes_on_alone_from_its_folder(group):
+    lone = group.loaded[1]
+    assert lone.state.iteration == STOP
+    lone.run = None
+    lone.train()
+    assert_same_training(lone, group.trainers[1])
+    assert_same_history(lone, group.trainers[1])
+
+
+def test_a_number_that_is_not_finite_stops_the_group_and_is_named(group):
+    assert "policy.critic.layers[0].weight" in group.refusal
+    assert "no longer finite" in group.refusal
+
+
+def test_every_seed_keeps_its_own_folder(group):
+    for trainer in group.trainers:
+        rows = read_metrics(trainer.run)
+        assert [row["iteration"] for row in rows] == list(range(1, ITERATIONS + 1))
+        assert [row["ppo/kl"] for row in rows] == [row["ppo/kl"] for row in trainer.history]
+        per = GAMES * STEPS
+        saved = sorted(int(one.name) for one in trainer.run.checkpoints.iterdir() if one.is_dir())
+        assert saved == [2 * per, 4 * per, 5 * per]
+        loaded = BarrierNetTrainer.load(RunFolder.open(trainer.run.path))
+        assert loaded.finished
+        assert_same_training(loaded, trainer, 0)
+
+
+def test_every_seed_has_its_own_summary(group):
+    trainers, summaries = group.trainers, group.summaries
+    assert [one["seed"] for one in summaries] == list(SEEDS)
+    for trainer, summary in zip(trainers, summaries, strict=True):
+        assert summary["finished"] is True
+        assert summary["steps"] == ITERATIONS * GAMES * STEPS
+        assert summary["method"] == trainer.config.method
+        assert summary["last"]["ppo/kl"] == trainer.history[-1]["ppo/kl"]
+        assert json.loads(trainer.run.summary.read_text()) == summary
+    assert summaries[0]["last"]["ppo/kl"] != summaries[1]["last"]["ppo/kl"]
+
+
+def test_observers_see_the_mean_of_the_seeds_that_have_a_number(group):
+    trainers, seen = group.trainers, group.seen
+    assert len(seen) == ITERATIONS
+    for number, found in enumerate(seen):
+        rows = [one.history[number] for one in trainers]
+        for name, value in found.items():
+            known = [row[name] for row in rows if not math.isnan(row[name])]
+            assert value == pytest.approx(sum(known) / len(known) if known else math.nan, nan_ok=True)
+
+
+def test_groups_that_are_none_are_refused():
+    with pytest.raises(ValueError, match="at least one seed"):
+        SeedGroup([])
+
+
+@pytest.mark.parametrize(
+    "changes", [{"evader": "flee"}, {"timesteps": 1}, {"ppo": replace(TINY.ppo, epochs=3)}, {"method": "ppo"}]
+)
+def test_seeds_of_different_configurations_are_refused(changes):
+    other = trainer_of(replace(TINY, seed=8, **changes))
+    with pytest.raises(ValueError, match="may differ in their seeds only"):
+        SeedGroup([trainer_of(TINY), other])
+
+
+def test_seeds_that_have_not_come_equally_far_are_refused():
+    ahead, behind = (trainer_of(config_of("barriernet", seed)) for seed in SEEDS)
+    ahead.state = ahead.state._replace(iteration=2)
+    with pytest.raises(ValueError, match="seed 7 finished 2 iterations and seed 8 0"):
+        SeedGroup([ahead, behind])
