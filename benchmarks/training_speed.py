@@ -25,10 +25,12 @@ OUT = Path(__file__).resolve().parents[1] / "docs" / "benchmarks"
 
 def measure_methods() -> dict[str, dict[str, Any]]:
     """Iterations of all methods in turn."""
-    trainers = {one.name: BarrierNetTrainer(Cell(one, "random", 2).config(TrainConfig().timesteps)) for one in METHODS}
+    configs = {one.name: Cell(one, "random", 2).config(TrainConfig().timesteps) for one in METHODS}
+    trainers = {name: BarrierNetTrainer(_unstopped(config)) for name, config in configs.items()}
     times: dict[str, dict[str, list[float]]] = {name: {"rollout": [], "update": []} for name in trainers}
     for turn in range(WARM_UP + ROUNDS):
-        for name, trainer in trainers.items():
+        # There and back again, so that no method always follows the same one.
+        for name, trainer in list(trainers.items())[:: 1 if turn % 2 else -1]:
             start = time.perf_counter()
             rollout = jax.block_until_ready(trainer.collect_rollout())
             played = time.perf_counter()
@@ -54,7 +56,7 @@ def measure_seeds() -> dict[str, dict[str, float]]:
     """Environment steps a second of one seed alone, and of several in one program."""
     found = {}
     for method in SEED_METHODS:
-        base = TrainConfig(method=method)
+        base = _unstopped(TrainConfig(method=method))
         base = replace(base, timesteps=SEED_ITERATIONS * base.steps_per_iteration)
         lone = BarrierNetTrainer(base)
         lone.train()
@@ -66,6 +68,11 @@ def measure_seeds() -> dict[str, dict[str, float]]:
         )
         found[method] = {"alone": alone, "together": together, "speed_up": together / alone}
     return found
+
+
+def _unstopped(config: TrainConfig) -> TrainConfig:
+    """With updates that never end early, so that all do the same work."""
+    return replace(config, ppo=replace(config.ppo, target_kl=0.0))
 
 
 def main() -> None:
@@ -89,7 +96,7 @@ def main() -> None:
         "# Training speed",
         "",
         f"Written by `make bench-training`: {result['games']} games, rollouts of {result['rollout_length']} steps, "
-        f"hidden layers {list(result['hidden'])}, {result['epochs']} epochs; {result['cores']} cores "
+        f"hidden layers {list(result['hidden'])}, {result['epochs']} epochs, no early stop; {result['cores']} cores "
         f"({result['machine']}), JAX {result['jax']}; medians of {ROUNDS} alternating iterations.",
         "",
         "| method | environment steps/s | quartiles | time in rollouts | slowdown against plain PPO |",
