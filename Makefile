@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help setup demo test lint types contract unit test-heavy bench-training bench-methods bench-peers golden readme clean
+.PHONY: help setup demo test lint types contract unit test-heavy bench-training bench-methods bench-players bench-peers golden readme clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -45,6 +45,9 @@ bench-training: setup  ## Training speed with and without the safety layer → d
 
 bench-methods: setup  ## Every safety architecture under one protocol, and BarrierNet's ablation → docs/benchmarks/methods.md
 	$(BIN)/python benchmarks/methods.py
+
+bench-players: setup  ## Every scripted pursuer against every scripted evader → docs/benchmarks/scripted_players.md
+	$(BIN)/python benchmarks/scripted_players.py
 
 bench-peers:  ## Compare the projection with other QP solvers, in .venv-peers → docs/benchmarks/projection_peers.md
 	$(PYTHON) -m venv .venv-peers

@@ -169,7 +169,7 @@ def test_files_lie_between_defaults_and_flags(tmp_path, form):
         ("train --obstacles=-1", ["the number of obstacles must be between 0 and 16, not -1"]),
         ("train --obstacles 17", ["between 0 and 16, not 17"]),
         ("train --timesteps 0", ["timesteps must be at least 1, not 0"]),
-        ("train --evader cat", ["unknown evader 'cat'; known are random, flee"]),
+        ("train --evader cat", ["unknown evader 'cat'; known are random, run, flee"]),
         ("train --method dqn", ["unknown method 'dqn'; known are barriernet, cbf-beta, ppo"]),
         ("train --rollout-length 10", ["rollout_length 10 cannot be cut into 8 minibatches"]),
         ("train --ppo.minibatches 3", ["rollout_length 64 cannot be cut into 3 minibatches"]),
@@ -292,7 +292,7 @@ def test_the_same_evaluation_twice_gives_the_same_figures(smoke, tmp_path):
 
 def test_evaluations_that_cannot_be_made(smoke, copy, tmp_path):
     run, _ = smoke
-    sentence(2, ["evaluate", run.path, "--evader", "cat"], "unknown evader 'cat'; known are random, flee")
+    sentence(2, ["evaluate", run.path, "--evader", "cat"], "unknown evader 'cat'; known are random, run, flee")
     sentence(2, ["evaluate", run.path, "--suite", "hard"], "unknown suite 'hard'; known are standard")
     sentence(2, ["evaluate", run.path, "--episodes", "0"], "number of episodes must be at least 1, not 0")
     sentence(2, ["evaluate", run.path, "--obstacles", "-2"], "between 0 and 16, not -2")

@@ -247,11 +247,64 @@ def test_seeds_choose_scenarios_and_training_never_sees_them():
             assert not np.isin(drawn[0], np.concatenate(seen, axis=1)[0]).any()
 
 
+@pytest.fixture(scope="module")
+def suites():
+    """120 scenarios of every suite, in the default game."""
+    return {name: scenarios.draw(name, Game(), 0, 120) for name in scenarios.SUITES}
+
+
+@pytest.mark.parametrize("name", scenarios.SUITES)
+def test_every_suite_is_fixed_fair_and_of_its_own(suites, name):
+    drawn = suites[name]
+    few = scenarios.draw(name, Game(), 0, 7)
+    for one, two in zip(jax.tree.leaves(few.states), jax.tree.leaves(drawn.states), strict=True):
+        np.testing.assert_array_equal(one, two[..., :7])
+    np.testing.assert_array_equal(jax.random.key_data(few.evader_keys), jax.random.key_data(drawn.evader_keys)[:7])
+    state, game = jax.tree.map(np.asarray, drawn.states), drawn.game
+    scene = state.scene
+    for pose in (state.pursuer, state.evader):
+        free = body_clearance(pose[:2], 0.15, scene.centre, scene.radius, scene.present, scene.half_extents)
+        assert free.min() >= game.start_clearance - 1e-5
+    distance = np.hypot(*(state.pursuer - state.evader)[:2])
+    assert distance.min() >= 3 - 1e-5
+    assert distance.max() <= 15 + 1e-5
+    for other, found in suites.items():
+        if other != name:
+            assert not np.isin(state.pursuer[0], found.states.pursuer[0]).any()
+
+
+def test_suites_hold_what_they_promise(suites):
+    present = {name: np.asarray(drawn.states.scene.present).sum(0) for name, drawn in suites.items()}
+    assert present["dense"].min() == 8
+    assert present["dense"].max() == 16
+    assert set(present["standard"]) == {2}
+    radius = np.asarray(suites["unseen-radii"].states.scene.radius)
+    assert radius.min() >= 1
+    assert radius.max() > 1.4
+    assert suites["fast-evader"].game.evader.max_speed == pytest.approx(1.2)
+    # In `orbit` the line of sight crosses the disc behind which the evader stands, and it heads along its rim.
+    state = jax.tree.map(np.asarray, suites["orbit"].states)
+    centre, radius = state.scene.centre[:, 0], state.scene.radius[0]
+    from_disc, from_pursuer = state.evader[:2] - centre, state.evader[:2] - state.pursuer[:2]
+    sideways = from_disc[0] * from_pursuer[1] - from_disc[1] * from_pursuer[0]
+    assert (np.abs(sideways) / np.hypot(*from_pursuer)).max() < 1e-4
+    assert (np.hypot(*from_disc) - radius).max() < 0.5
+    heading = np.stack([np.cos(state.evader[2]), np.sin(state.evader[2])])
+    assert np.abs((heading * from_disc).sum(0)).max() < 1e-4
+
+
+def test_a_suite_may_bring_its_opponent_and_its_discs():
+    result = evaluate(reckless(), CONFIG, episodes=4, suite="calibration", evader=None).result
+    assert (result["evader"], result["suite"], result["suite_version"]) == ("random", "calibration", 1)
+    with pytest.raises(ValueError, match="sets the number of discs itself"):
+        evaluate(reckless(), CONFIG, episodes=4, suite="dense", obstacles=3)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"suite": "hard"}, "unknown suite 'hard'; known are standard"),
-        ({"evader": "cat"}, "unknown evader 'cat'; known are random, flee"),
+        ({"evader": "cat"}, "unknown evader 'cat'; known are random, run, flee"),
         ({"episodes": 0}, "number of episodes must be at least 1"),
         ({"obstacles": 17}, "between 0 and 16"),
     ],

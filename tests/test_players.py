@@ -13,7 +13,7 @@ from scipy import stats
 from safepursuit import game as rules
 from safepursuit import players, shield
 from safepursuit.game import Game
-from safepursuit.players import EVADERS, PURSUERS, Player, Sight, evaders, pursuers, summary
+from safepursuit.players import EVADERS, PURSUERS, Player, Sight, course, evaders, pursuers, rollout_mpc, summary
 from safepursuit.players.player import steer
 from safepursuit.robot import Unicycle
 from safepursuit.scene import Arena, Scene
@@ -65,15 +65,15 @@ def test_a_player_has_a_summary_and_is_a_player(name):
     assert isinstance(EVERYONE[name], Player)
 
 
-@pytest.mark.parametrize(("module", "registry"), [(evaders, EVADERS), (pursuers, PURSUERS)])
-def test_every_player_that_is_written_is_registered(module, registry):
-    written = [
+def test_every_player_that_is_written_is_registered():
+    written = {
         one
+        for module in (evaders, pursuers, rollout_mpc)
         for name, one in inspect.getmembers(module, inspect.isfunction)
         if one.__module__ == module.__name__ and not name.startswith("_")
-    ]
-    assert set(written) == set(registry.values())
-    assert written
+    }
+    assert written == {*EVADERS.values(), *PURSUERS.values()}
+    assert len(written) == len(EVADERS) + len(PURSUERS)
     assert set(players.__all__) >= {"EVADERS", "PURSUERS"}
 
 
@@ -112,6 +112,43 @@ def test_steering_by_hand():
 def empty(half_extents=(4.0, 3.0)):
     nothing = jnp.zeros(1)
     return Scene(jnp.asarray(half_extents), jnp.zeros((2, 1)), nothing, jnp.zeros(1, bool))
+
+
+def test_the_way_around_a_disc_is_its_tangent():
+    """From (−2, y) to (2, 0), a disc of 0.5 m at the origin: radius, body and berth make a rim of 0.75 m."""
+    scene = Scene(jnp.array([4.0, 3.0]), jnp.zeros((2, 1)), jnp.array([0.5]), jnp.array([True]))
+
+    def angle(own, target=(2.0, 0.0)):
+        x, y = course.around_discs(jnp.array(own), jnp.array(target), scene, ROBOT)
+        return math.atan2(y, x)
+
+    opening = math.asin((0.5 + 0.15 + 0.1) / 2)
+    assert abs(angle((-2.0, 0.0))) == pytest.approx(opening, abs=1e-5)
+    # From above the line the short way is above the disc, from below it below.
+    assert angle((-2.0, 0.1)) == pytest.approx(math.atan2(-0.1, 2) + math.asin(0.75 / math.hypot(2, 0.1)), abs=1e-5)
+    assert angle((-2.0, -0.1)) == pytest.approx(math.atan2(0.1, 2) - math.asin(0.75 / math.hypot(2, 0.1)), abs=1e-5)
+    # Nothing in the way: the disc is beside, behind, or beyond the target.
+    assert angle((-2.0, 2.0), (2.0, 2.0)) == pytest.approx(0, abs=1e-6)
+    assert angle((1.0, 0.0), (3.0, 0.0)) == pytest.approx(0, abs=1e-6)
+    assert angle((-2.0, 0.0), (-1.0, 0.0)) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("gap", "velocity", "speed", "expected"),
+    [
+        ((3.0, 0.0), (0.0, 0.0), 1.0, 3.0),  # it stands
+        ((3.0, 0.0), (-0.5, 0.0), 1.0, 2.0),  # towards each other: 3/1.5
+        ((3.0, 0.0), (0.5, 0.0), 1.0, 6.0),  # a stern chase: 3/0.5
+        ((3.0, 0.0), (0.0, 0.8), 1.0, 5.0),  # 3-4-5: the pursuer covers 5 m, the evader 4 m across
+        ((3.0, 0.0), (-1.0, 0.0), 1.0, 1.5),  # equal speeds, head on
+        ((3.0, 0.0), (1.0, 0.0), 1.0, 9.0),  # equal speeds, running away: never, so the longest time
+        ((3.0, 0.0), (2.0, 0.0), 1.0, 9.0),  # faster and away: never
+        ((3.0, 0.0), (-2.0, 0.0), 1.0, 1.0),  # faster, towards us: 3/3
+    ],
+)
+def test_the_time_of_interception_by_hand(gap, velocity, speed, expected):
+    found = course.interception_time(jnp.array(gap), jnp.array(velocity), speed, 9.0)
+    assert float(found) == pytest.approx(expected, abs=1e-5)
 
 
 def test_flee_runs_straight_away_in_the_open_and_along_walls_near_them():

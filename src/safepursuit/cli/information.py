@@ -33,7 +33,7 @@ class List:
                 **{f"{name} (pursuer)": summary(player) for name, player in PURSUERS.items()},
                 **{f"{name} (evader)": summary(player) for name, player in EVADERS.items()},
             },
-            "suites": SUITES,
+            "suites": {name: suite.summary for name, suite in SUITES.items()},
         }[self.kind]
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
         for name, text in entries.items():

@@ -24,11 +24,11 @@ class Evaluate:
     episodes: int = 1000
     """Number of episodes."""
     evader: str | None = None
-    """Opponent (default: the one of the training)."""
+    """Opponent (default: the suite's, or else the one of the training)."""
     suite: str = "standard"
     """Scenarios; `safepursuit list suites` names them."""
     obstacles: int | None = None
-    """Number of discs (default: as in the training)."""
+    """Number of discs (default: the suite's, or else as in the training)."""
     seed: int = 0
     """Chooses the scenarios; the same seed gives every policy the same ones."""
     shield: Deployment = "as-trained"

@@ -64,10 +64,10 @@ class Recording:
 
 
 def record(
-    policy: Policy, scenarios: Scenarios, game: Game, shield: Shield, evader: str, deployment: Deployment = "as-trained"
+    policy: Policy, scenarios: Scenarios, shield: Shield, evader: str, deployment: Deployment = "as-trained"
 ) -> Recording:
     """Play every scenario to its end with the deterministic policy against a scripted evader under the shield."""
-    episodes = scenarios.evader_keys.shape[0]
+    episodes, game = scenarios.evader_keys.shape[0], scenarios.game
     parts = []
     for first in range(0, episodes, _CHUNK):
         some = slice(first, first + _CHUNK)

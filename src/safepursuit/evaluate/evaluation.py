@@ -31,10 +31,15 @@ def evaluate(
     seed: int = 0,
     deployment: Deployment = "as-trained",
 ) -> Evaluation:
-    """Play and judge; opponent and number of discs are those of the training unless given.
+    """Play and judge; opponent and number of discs are those of the suite, or else of the training, unless given.
 
     Raises ValueError for an unknown name or an impossible game.
     """
+    if suite in scenarios.SUITES:
+        about = scenarios.SUITES[suite]
+        if about.fixes_obstacles and obstacles is not None:
+            raise ValueError(f"the suite {suite!r} sets the number of discs itself; leave out the obstacles.")
+        evader = about.evader if evader is None else evader
     evader = config.evader if evader is None else evader
     if evader not in EVADERS:
         raise ValueError(f"unknown evader {evader!r}; known are {', '.join(EVADERS)}.")
@@ -43,14 +48,15 @@ def evaluate(
     game = config.game
     if obstacles is not None:
         game = replace(game, arena=replace(game.arena, obstacles=obstacles))
-    recording = playing.record(
-        policy, scenarios.draw(suite, game, seed, episodes), game, config.shield, evader, deployment
-    )
+    drawn = scenarios.draw(suite, game, seed, episodes)
+    game = drawn.game
+    recording = playing.record(policy, drawn, config.shield, evader, deployment)
     verdict = metrics.verdict(recording)
     head = {
         "method": config.method,
         "shield": deployment,
         "suite": suite,
+        "suite_version": scenarios.SUITES[suite].version,
         "evader": evader,
         "obstacles": game.arena.obstacles,
         "seed": seed,

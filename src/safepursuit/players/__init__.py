@@ -1,15 +1,32 @@
 """Scripted pursuers and evaders, by name.
 
 A player is a function of what both robots do now; it keeps no memory and returns a *nominal* control, which the caller
-may send through the shield. To add one, write it in `pursuers` or `evaders` and give it a line here.
+may send through the shield. To add one, write it and give it a line here.
 """
 
-from safepursuit.players.evaders import flee, random_controls
+from safepursuit.players.evaders import flee, hide, orbit, random_controls, run
 from safepursuit.players.player import Player, Sight
-from safepursuit.players.pursuers import pure_pursuit
+from safepursuit.players.pursuers import constant_bearing, lead_intercept, pure_pursuit, tangent_pursuit, voronoi
+from safepursuit.players.rollout_mpc import mpc_evader, mpc_lead_evader, mpc_pursuer, mpc_robust_evader
 
-EVADERS: dict[str, Player] = {"random": random_controls, "flee": flee}
-PURSUERS: dict[str, Player] = {"pure-pursuit": pure_pursuit}
+EVADERS: dict[str, Player] = {
+    "random": random_controls,
+    "run": run,
+    "flee": flee,
+    "orbit": orbit,
+    "hide": hide,
+    "mpc": mpc_evader,
+    "mpc-lead": mpc_lead_evader,
+    "mpc-robust": mpc_robust_evader,
+}
+PURSUERS: dict[str, Player] = {
+    "pure-pursuit": pure_pursuit,
+    "tangent-pursuit": tangent_pursuit,
+    "constant-bearing": constant_bearing,
+    "lead-intercept": lead_intercept,
+    "voronoi": voronoi,
+    "mpc": mpc_pursuer,
+}
 
 __all__ = ["EVADERS", "PURSUERS", "Player", "Sight", "summary"]
 

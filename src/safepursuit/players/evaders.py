@@ -3,14 +3,11 @@
 import jax
 import jax.numpy as jnp
 
-from safepursuit.geometry import unit
+from safepursuit.geometry import length, unit
+from safepursuit.players.course import BERTH, around_discs, clear_of_boundaries
 from safepursuit.players.player import Sight, steer
 from safepursuit.robot import Unicycle
-from safepursuit.scene import boundaries
 from safepursuit.shapes import Control, Keys
-
-_NOTICE = 1.5
-"""Distance of the body from a wall or disc [m] below which `flee` starts to turn along it."""
 
 
 def random_controls(key: Keys, sight: Sight, robot: Unicycle) -> Control:
@@ -27,24 +24,71 @@ def random_controls(key: Keys, sight: Sight, robot: Unicycle) -> Control:
     return jnp.stack([robot.max_speed * sample[0], robot.max_turn_rate * (2 * sample[1] - 1)])
 
 
-def flee(key: Keys, sight: Sight, robot: Unicycle) -> Control:
-    """Straight away from the pursuer, bent along walls and around discs before they are reached.
+def run(key: Keys, sight: Sight, robot: Unicycle) -> Control:
+    """Straight away from the pursuer, with no regard for walls or discs."""
+    del key
+    return steer(robot, sight.own, sight.own[:2] - sight.opponent[:2])
 
-    Within `_NOTICE` of a boundary the part of the course that heads into it is taken out in proportion to how near it
-    is, and a push away from it added; in a corner, where nothing is left, the way along the more open side remains.
-    """
+
+def flee(key: Keys, sight: Sight, robot: Unicycle) -> Control:
+    """Straight away from the pursuer, bent along walls and around discs before they are reached."""
     del key
     away = unit(sight.own[:2] - sight.opponent[:2])
-    around = boundaries(sight.scene, sight.own[:2])
-    nearness = jnp.clip(1 - (around.distance - robot.radius) / _NOTICE, 0, 1)
-    course = away
-    for row in range(around.distance.shape[0]):
-        normal, near = around.normal[:, row], nearness[row]
-        into = jnp.minimum(jnp.sum(course * normal, axis=0), 0)
-        course = course - near * into * normal
-    push = jnp.sum(nearness**2 * around.normal, axis=1)
-    # Facing a wall squarely leaves no course at all: break the tie along the wall, towards the arena's middle.
-    tangent = jnp.stack([-push[1], push[0]])
-    inward = jnp.sign(-jnp.sum(tangent * sight.own[:2], axis=0))
-    course = course + 0.5 * push + 0.3 * jnp.where(inward == 0, 1.0, inward) * tangent
-    return steer(robot, sight.own, course)
+    return steer(robot, sight.own, clear_of_boundaries(sight.own[:2], away, sight.scene, robot))
+
+
+def orbit(key: Keys, sight: Sight, robot: Unicycle) -> Control:
+    """Go to the disc it can reach well before the pursuer, and circle it on the side away from the pursuer.
+
+    With equal speeds a lone pursuer that follows around a large disc never arrives (theory.md §5). Flees where there is
+    no disc.
+    """
+    own, other, scene = sight.own[:2], sight.opponent[:2], sight.scene
+    to_disc = scene.centre - own[:, None]
+    from_pursuer = scene.centre - other[:, None]
+    # The largest advantage on the way there, large discs first: a disc of less than the turning circle is no shelter.
+    score = length(from_pursuer) - length(to_disc) + 2 * scene.radius
+    score = jnp.where(scene.present, score, -jnp.inf)
+    best = (score == jnp.max(score, axis=0)) & scene.present
+    best = best & (jnp.cumsum(best, axis=0) == 1)
+    centre = jnp.sum(jnp.where(best, scene.centre, 0), axis=1)
+    radius = jnp.sum(jnp.where(best, scene.radius, 0), axis=0)
+    rim = radius + robot.radius + BERTH
+    out, threat = own - centre, unit(other - centre)
+    gap = length(out) - rim
+    radial = unit(out)
+    # Which way round leads away from the pursuer: against its bearing as seen from the centre.
+    turn = radial[0] * threat[1] - radial[1] * threat[0]
+    sense = jnp.where(turn >= 0, -1.0, 1.0)
+    tangent = sense * jnp.stack([-radial[1], radial[0]])
+    circling = unit(tangent - 2.0 * jnp.clip(gap, -0.5, 0.5) * radial)
+    approach = around_discs(own, centre - rim * threat, scene, robot)
+    # Rest on the far side as long as the pursuer is far; any move would only bring it nearer.
+    course = jnp.where(gap > 0.5, approach, circling)
+    control = steer(robot, sight.own, course)
+    opposite = jnp.sum(radial * threat, axis=0) < -0.95
+    calm = opposite & (gap < 0.3) & (length(other - own) > 2 * rim + 1.0)
+    control = jnp.stack([jnp.where(calm, 0, control[0]), control[1]])
+    return jnp.where(jnp.any(scene.present, axis=0), control, flee(key, sight, robot))
+
+
+def hide(key: Keys, sight: Sight, robot: Unicycle) -> Control:
+    """Keep a disc between itself and the pursuer: head for the point behind it that is reached soonest.
+
+    Leaves the cover by fleeing once the pursuer is closer than that point, or where there is no disc.
+    """
+    own, other, scene = sight.own[:2], sight.opponent[:2], sight.scene
+    behind = unit(scene.centre - other[:, None]) * (scene.radius + robot.radius + 2 * BERTH)
+    cover = scene.centre + behind
+    half_x, half_y = scene.half_extents - robot.radius
+    inside = (jnp.abs(cover[0]) < half_x) & (jnp.abs(cover[1]) < half_y)
+    lead = length(cover - other[:, None]) - length(cover - own[:, None])
+    usable = scene.present & inside & (lead > 0.3)
+    score = jnp.where(usable, -length(cover - own[:, None]), -jnp.inf)
+    best = usable & (score == jnp.max(score, axis=0))
+    best = best & (jnp.cumsum(best, axis=0) == 1)
+    target = jnp.sum(jnp.where(best, cover, 0), axis=1)
+    there = length(target - own) < 0.15
+    control = steer(robot, sight.own, around_discs(own, target, scene, robot))
+    control = jnp.stack([jnp.where(there, 0, control[0]), control[1]])
+    return jnp.where(jnp.any(best, axis=0), control, flee(key, sight, robot))

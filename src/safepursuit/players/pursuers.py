@@ -1,8 +1,15 @@
 """Scripted pursuers."""
 
+import jax.numpy as jnp
+
+from safepursuit.geometry import direction, length, unit
+from safepursuit.players.course import around_discs, interception_time, within_walls
 from safepursuit.players.player import Sight, steer
 from safepursuit.robot import Unicycle
 from safepursuit.shapes import Control, Keys
+
+_FORESIGHT = 6.0
+"""Longest time [s] over which the evader's motion is extrapolated."""
 
 
 def pure_pursuit(key: Keys, sight: Sight, robot: Unicycle) -> Control:
@@ -13,3 +20,64 @@ def pure_pursuit(key: Keys, sight: Sight, robot: Unicycle) -> Control:
     """
     del key
     return steer(robot, sight.own, sight.opponent[:2] - sight.own[:2])
+
+
+def tangent_pursuit(key: Keys, sight: Sight, robot: Unicycle) -> Control:
+    """Pure pursuit around the discs: straight at the evader, or along the tangent of the disc in between."""
+    del key
+    return steer(robot, sight.own, around_discs(sight.own[:2], sight.opponent[:2], sight.scene, robot))
+
+
+def constant_bearing(key: Keys, sight: Sight, robot: Unicycle) -> Control:
+    """Keep the line of sight from turning: match the evader's velocity across it, close along it with the rest.
+
+    Parallel navigation, the limit of proportional navigation for a high navigation constant (Shneydor 1998). Where the
+    evader moves across faster than the pursuer can, all speed goes across. Steers around discs.
+    """
+    del key
+    sight_line = unit(sight.opponent[:2] - sight.own[:2])
+    velocity = sight.opponent_control[0] * direction(sight.opponent[2])
+    along = jnp.sum(velocity * sight_line, axis=0)
+    across = velocity - along * sight_line
+    left = jnp.sqrt(jnp.maximum(robot.max_speed**2 - jnp.sum(across**2, axis=0), 0))
+    reach = jnp.maximum(length(sight.opponent[:2] - sight.own[:2]), 1e-6)
+    aim = sight.own[:2] + reach * unit(across + left * sight_line)
+    return steer(robot, sight.own, around_discs(sight.own[:2], aim, sight.scene, robot))
+
+
+def lead_intercept(key: Keys, sight: Sight, robot: Unicycle) -> Control:
+    """Head for where the evader will be met if it keeps its course until the wall stops it, around the discs.
+
+    Collision course with an extrapolation of at most `_FORESIGHT` seconds, cut off where the arena ends: against an
+    equally fast evader that keeps running this is what shortens the chase.
+    """
+    del key
+    gap = sight.opponent[:2] - sight.own[:2]
+    velocity = sight.opponent_control[0] * direction(sight.opponent[2])
+    time = interception_time(gap, velocity, robot.max_speed, _FORESIGHT)
+    aim = within_walls(sight.opponent[:2] + time * velocity, sight.scene, robot)
+    return steer(robot, sight.own, around_discs(sight.own[:2], aim, sight.scene, robot))
+
+
+def voronoi(key: Keys, sight: Sight, robot: Unicycle) -> Control:
+    """Head for the middle of the boundary between the points that the evader and that the pursuer reaches first.
+
+    Area-minimising pursuit (Huang et al. 2011; Zhou et al. 2016): the quickest way to shrink the evader's region. The
+    boundary is the perpendicular bisector, Apollonius' circle at equal speed, within the arena; steers around discs.
+    """
+    del key
+    own, other = sight.own[:2], sight.opponent[:2]
+    middle, ahead = 0.5 * (own + other), unit(other - own)
+    tangent = jnp.stack([-ahead[1], ahead[0]])
+    low, high = jnp.full_like(middle[0], -jnp.inf), jnp.full_like(middle[0], jnp.inf)
+    for axis in (0, 1):
+        limit, slope = sight.scene.half_extents[axis], tangent[axis]
+        moves = jnp.abs(slope) > 1e-6
+        ends = [(sign * limit - middle[axis]) / jnp.where(moves, slope, 1) for sign in (-1, 1)]
+        low = jnp.where(moves, jnp.maximum(low, jnp.minimum(*ends)), low)
+        high = jnp.where(moves, jnp.minimum(high, jnp.maximum(*ends)), high)
+    centre = 0.5 * (low + high)
+    aim = middle + jnp.where(jnp.isfinite(centre), centre, 0) * tangent
+    # Close to the evader the bisector's middle lies far to the side; there only the approach counts.
+    aim = jnp.where(length(other - own) < 1.0, other, aim)
+    return steer(robot, sight.own, around_discs(own, aim, sight.scene, robot))
