@@ -77,7 +77,9 @@ def test_every_player_that_is_written_is_registered():
     assert set(players.__all__) >= {"EVADERS", "PURSUERS"}
 
 
-@pytest.mark.parametrize("name", EVERYONE)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.heavy) if "mpc-" in name else name for name in EVERYONE]
+)
 def test_one_game_alone_and_in_a_batch(everyones_controls, name):
     """Each game has its own key: what happens in it does not depend on the games beside it."""
     keys, seen = jax.random.split(jax.random.key(1), 1000), sights(1000)

@@ -17,6 +17,8 @@ from tiny import TINY, outspoken
 
 ROBOT, SHIELD = TINY.game.robot, Shield()
 GAMES = 24
+DIFFERENT = ("barriernet", "cbf-beta", "ppo")
+"""One method of each way to treat boundaries; the others are made of the same parts."""
 
 
 def build(method, **changes):
@@ -191,7 +193,7 @@ def test_the_order_of_the_discs_does_not_matter(states, responses, method):
         assert float(jnp.abs(before[0] - before[1]).max()) > 1e-3
 
 
-@pytest.mark.parametrize("method", HEADS)
+@pytest.mark.parametrize("method", DIFFERENT)
 def test_padding_does_not_matter(states, responses, method):
     def padded(leaf, axis):
         shape = list(leaf.shape)
@@ -204,7 +206,7 @@ def test_padding_does_not_matter(states, responses, method):
     np.testing.assert_allclose(found["value"], responses[method]["value"], atol=1e-5)
 
 
-@pytest.mark.parametrize("method", HEADS)
+@pytest.mark.parametrize("method", DIFFERENT)
 def test_more_discs_than_ever_before(method):
     """A policy knows no number of discs."""
     arena = replace(TINY.game.arena, half_extents=(5.0, 5.0), obstacles=6)

@@ -99,7 +99,7 @@ def test_a_file_says_only_what_differs(tmp_path):
         ("- 1\n- 2", "must hold keys and values"),
         ("seed: [1", "cannot be read"),
         ("seed: ${nowhere}", "cannot be read"),
-        ("evader: nobody", "unknown evader 'nobody'; known are random, flee"),
+        ("evader: nobody", "unknown evader 'nobody'; known are random, run, flee"),
         ("rollout_length: 10", "cannot be cut into 8 minibatches"),
         ("game:\n  robot:\n    max_turn_rate: 40", "the robot may turn 2.00 rad"),
     ],

@@ -287,7 +287,7 @@ def test_an_impossible_game_is_refused_at_once():
     ("changes", "message"),
     [
         ({"method": "dqn"}, "unknown method 'dqn'; known are barriernet, cbf-beta, ppo"),
-        ({"evader": "cat"}, "unknown evader 'cat'; known are random, flee"),
+        ({"evader": "cat"}, "unknown evader 'cat'; known are random, run, flee"),
         ({"timesteps": 0}, "timesteps must be at least 1"),
         ({"num_envs": 0}, "num_envs must be at least 1"),
         ({"rollout_length": 7}, "rollout_length 7 cannot be cut into 2 minibatches"),
