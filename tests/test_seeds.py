@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import equinox as eqx
-import jax
 import numpy as np
 import pytest
 
@@ -16,7 +15,7 @@ from safepursuit.ppo.trainer import NotFiniteError
 from safepursuit.runs import configuration
 from safepursuit.runs.folder import RunFolder
 from safepursuit.runs.metrics import read_metrics
-from tiny import GAMES, ITERATIONS, STEPS, TINY
+from tiny import GAMES, ITERATIONS, STEPS, TINY, after, numbers
 
 SEEDS = (7, 8)
 STOP = 2
@@ -32,19 +31,6 @@ def trainer_of(config, folder=None):
         return BarrierNetTrainer(config)
     run = RunFolder.create(folder / f"{config.method}-{config.seed}", configuration.dump(config), ["safepursuit"])
     return BarrierNetTrainer(config, run)
-
-
-def after(count):
-    """Says stop once it has been asked this many times."""
-    asked = iter(range(count))
-    return lambda: next(asked, None) is None
-
-
-def numbers(state):
-    """Everything that decides how a training goes on, by name: all but the seconds it took."""
-    for path, leaf in jax.tree_util.tree_flatten_with_path(state._replace(seconds=0.0))[0]:
-        is_key = isinstance(leaf, jax.Array) and jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-        yield jax.tree_util.keystr(path), np.asarray(jax.random.key_data(leaf) if is_key else leaf)
 
 
 def assert_same_training(one, two, tolerance=1e-4):

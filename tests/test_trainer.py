@@ -16,7 +16,7 @@ from safepursuit.runs import configuration
 from safepursuit.runs.checkpoint import CheckpointError
 from safepursuit.runs.folder import RunFolder
 from safepursuit.runs.metrics import read_metrics
-from tiny import GAMES, ITERATIONS, STEPS, TINY
+from tiny import GAMES, ITERATIONS, STEPS, TINY, after, numbers
 
 CLOCK = ("time/", "qp/time_us")
 """Columns that depend on the clock."""
@@ -26,21 +26,8 @@ def create(path, config=TINY):
     return RunFolder.create(path, configuration.dump(config), ["safepursuit", "train"])
 
 
-def after(count):
-    """Says stop once it has been asked this many times."""
-    asked = iter(range(count))
-    return lambda: next(asked, None) is None
-
-
-def leaves(state):
-    """Everything that decides how a training goes on: all but the seconds it took."""
-    for path, leaf in jax.tree_util.tree_flatten_with_path(state._replace(seconds=0.0))[0]:
-        is_key = isinstance(leaf, jax.Array) and jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-        yield jax.tree_util.keystr(path), np.asarray(jax.random.key_data(leaf) if is_key else leaf)
-
-
 def assert_same_training(one, two):
-    pairs = list(zip(leaves(one.state), leaves(two.state), strict=True))
+    pairs = list(zip(numbers(one.state), numbers(two.state), strict=True))
     assert len(pairs) > 30
     for (name, a), (_, b) in pairs:
         np.testing.assert_array_equal(a, b, err_msg=name)
@@ -262,7 +249,7 @@ def test_a_number_that_is_not_finite_stops_the_training_and_is_named(tmp_path, p
     assert "last checkpoint is intact" in str(caught.value)
     assert {file: file.read_bytes() for file in run.checkpoints.rglob("*") if file.is_file()} == before
     healthy = BarrierNetTrainer.load(run)
-    for (name, a), (_, b) in zip(leaves(healthy.state), leaves(kept), strict=True):
+    for (name, a), (_, b) in zip(numbers(healthy.state), numbers(kept), strict=True):
         np.testing.assert_array_equal(a, b, err_msg=name)
 
 

@@ -3,6 +3,7 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from safepursuit.game import Game
 from safepursuit.policy import PolicyConfig
@@ -39,3 +40,16 @@ def aimed(policy, nominal):
     layer = policy.head.layer
     weight, bias = layer.weight.at[:2].set(0), layer.bias.at[:2].set(jnp.asarray(nominal))
     return eqx.tree_at(lambda one: (one.head.layer.weight, one.head.layer.bias), policy, (weight, bias))
+
+
+def after(count):
+    """Says stop once it has been asked this many times."""
+    asked = iter(range(count))
+    return lambda: next(asked, None) is None
+
+
+def numbers(state):
+    """Everything that decides how a training goes on, by name: all but the seconds it took."""
+    for path, leaf in jax.tree_util.tree_flatten_with_path(state._replace(seconds=0.0))[0]:
+        is_key = isinstance(leaf, jax.Array) and jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        yield jax.tree_util.keystr(path), np.asarray(jax.random.key_data(leaf) if is_key else leaf)

@@ -6,12 +6,15 @@ from jaxtyping import Array, Float
 from safepursuit.geometry import direction, length, unit
 from safepursuit.robot import Unicycle
 from safepursuit.scene import Scene, boundaries
-from safepursuit.shapes import Point, Scalar
+from safepursuit.shapes import Control, Point, Pose, Scalar
 
 Course = Float[Array, "2 *batch"]
 
 BERTH = 0.1
 """Gap [m] between body and disc at which a path leads around it."""
+
+_FORESIGHT = 6.0
+"""Longest time [s] over which a robot's motion is extrapolated."""
 
 _NOTICE = 1.5
 """Distance of the body from a wall or disc [m] below which `clear_of_boundaries` starts to turn along it."""
@@ -86,3 +89,11 @@ def interception_time(gap: Point, velocity: Point, speed: Scalar | float, longes
     meets = (discriminant >= 0) & (denominator > 0)
     time = jnp.where(meets, c / jnp.where(meets, denominator, 1), longest)
     return jnp.minimum(time, longest)
+
+
+def towards_interception(own: Point, other: Pose, other_control: Control, scene: Scene, robot: Unicycle) -> Course:
+    """To where the other robot will be met if it keeps its course until the wall stops it, around the discs."""
+    velocity = other_control[0] * direction(other[2])
+    time = interception_time(other[:2] - own, velocity, robot.max_speed, _FORESIGHT)
+    aim = within_walls(other[:2] + time * velocity, scene, robot)
+    return around_discs(own, aim, scene, robot)

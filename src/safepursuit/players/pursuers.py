@@ -3,13 +3,10 @@
 import jax.numpy as jnp
 
 from safepursuit.geometry import direction, length, unit
-from safepursuit.players.course import around_discs, interception_time, within_walls
+from safepursuit.players.course import around_discs, towards_interception
 from safepursuit.players.player import Sight, steer
 from safepursuit.robot import Unicycle
 from safepursuit.shapes import Control, Keys
-
-_FORESIGHT = 6.0
-"""Longest time [s] over which the evader's motion is extrapolated."""
 
 
 def pure_pursuit(key: Keys, sight: Sight, robot: Unicycle) -> Control:
@@ -48,15 +45,12 @@ def constant_bearing(key: Keys, sight: Sight, robot: Unicycle) -> Control:
 def lead_intercept(key: Keys, sight: Sight, robot: Unicycle) -> Control:
     """Head for where the evader will be met if it keeps its course until the wall stops it, around the discs.
 
-    Collision course with an extrapolation of at most `_FORESIGHT` seconds, cut off where the arena ends: against an
+    Collision course with an extrapolation of a few seconds at most, cut off where the arena ends: against an
     equally fast evader that keeps running this is what shortens the chase.
     """
     del key
-    gap = sight.opponent[:2] - sight.own[:2]
-    velocity = sight.opponent_control[0] * direction(sight.opponent[2])
-    time = interception_time(gap, velocity, robot.max_speed, _FORESIGHT)
-    aim = within_walls(sight.opponent[:2] + time * velocity, sight.scene, robot)
-    return steer(robot, sight.own, around_discs(sight.own[:2], aim, sight.scene, robot))
+    ahead = towards_interception(sight.own[:2], sight.opponent, sight.opponent_control, sight.scene, robot)
+    return steer(robot, sight.own, ahead)
 
 
 def voronoi(key: Keys, sight: Sight, robot: Unicycle) -> Control:

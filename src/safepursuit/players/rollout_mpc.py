@@ -12,7 +12,7 @@ from jaxtyping import Array
 
 from safepursuit import robot as motion
 from safepursuit.geometry import direction, length
-from safepursuit.players.course import around_discs, clear_of_boundaries, interception_time, within_walls
+from safepursuit.players.course import around_discs, clear_of_boundaries, towards_interception, within_walls
 from safepursuit.players.player import Sight, steer
 from safepursuit.robot import Unicycle
 from safepursuit.scene import Scene
@@ -30,10 +30,7 @@ def _pursue(own: Pose, other: Pose, other_control: Control, scene: Scene, robot:
 
 
 def _lead(own: Pose, other: Pose, other_control: Control, scene: Scene, robot: Unicycle) -> Array:
-    velocity = other_control[0] * direction(other[2])
-    time = interception_time(other[:2] - own[:2], velocity, robot.max_speed, 6.0)
-    aim = within_walls(other[:2] + time * velocity, scene, robot)
-    return around_discs(own[:2], aim, scene, robot)
+    return towards_interception(own[:2], other, other_control, scene, robot)
 
 
 def _run(own: Pose, other: Pose, other_control: Control, scene: Scene, robot: Unicycle) -> Array:
@@ -43,8 +40,7 @@ def _run(own: Pose, other: Pose, other_control: Control, scene: Scene, robot: Un
 def _play_out(course: Array, sight: Sight, robot: Unicycle, model: Model, horizon: float, pursuing: bool) -> Array:
     """How well it goes for a robot that heads this way, whatever the opponent does according to the model.
 
-    The pursuer's loss is the distance, least and last; the evader's gain is the same, and capture counts as distance 0
-    from then on.
+    The evader gains the least distance and, less so, the last one; the pursuer loses as much.
     """
     coarse = Unicycle(robot.radius, robot.max_speed, robot.max_turn_rate, _STEP)
     scene = sight.scene

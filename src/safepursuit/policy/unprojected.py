@@ -87,50 +87,39 @@ class UnprojectedHead(Head):
         return jnp.zeros(distribution.gaussian.mean.shape[1:], bool)
 
 
-class PPOHead(UnprojectedHead):
+class UnshieldedHead(UnprojectedHead):
+    """Trains without any safety layer; subclasses say what is deployed."""
+
+    hard: ClassVar[bool] = False
+
+    def project(self, nominal: Control, situation: Situation) -> Shielded:
+        return safety.unfiltered(nominal, situation.around, robot=self.robot)
+
+    def auxiliary_loss(self, distribution: Unprojected) -> Scalar:
+        return _nothing(distribution)
+
+
+class PPOHead(UnshieldedHead):
     """Plain PPO: a Gaussian cut off at the actuator limits, no safety layer at all."""
 
-    hard: ClassVar[bool] = False
-
-    def project(self, nominal: Control, situation: Situation) -> Shielded:
-        return safety.unfiltered(nominal, situation.around, robot=self.robot)
-
     def protect(self, nominal: Control, situation: Situation) -> Shielded:
-        return safety.unfiltered(nominal, situation.around, robot=self.robot)
-
-    def auxiliary_loss(self, distribution: Unprojected) -> Scalar:
-        return _nothing(distribution)
+        return self.project(nominal, situation)
 
 
-class PPOLagrangianHead(UnprojectedHead):
+class PPOLagrangianHead(UnshieldedHead):
     """PPO with a limit on collisions by a Lagrange multiplier (Ray, Achiam & Amodei 2019); no safety layer."""
 
-    hard: ClassVar[bool] = False
     constrained: ClassVar[bool] = True
 
-    def project(self, nominal: Control, situation: Situation) -> Shielded:
-        return safety.unfiltered(nominal, situation.around, robot=self.robot)
-
     def protect(self, nominal: Control, situation: Situation) -> Shielded:
-        return safety.unfiltered(nominal, situation.around, robot=self.robot)
-
-    def auxiliary_loss(self, distribution: Unprojected) -> Scalar:
-        return _nothing(distribution)
+        return self.project(nominal, situation)
 
 
-class PPOFilterHead(UnprojectedHead):
+class PPOFilterHead(UnshieldedHead):
     """Plain PPO, put behind the safety layer only when it is deployed: the post-hoc filter."""
-
-    hard: ClassVar[bool] = False
-
-    def project(self, nominal: Control, situation: Situation) -> Shielded:
-        return safety.unfiltered(nominal, situation.around, robot=self.robot)
 
     def protect(self, nominal: Control, situation: Situation) -> Shielded:
         return safety.guard(nominal, situation.around, robot=self.robot, shield=self.shield)
-
-    def auxiliary_loss(self, distribution: Unprojected) -> Scalar:
-        return _nothing(distribution)
 
 
 class PPOShieldedHead(UnprojectedHead):
