@@ -1,0 +1,259 @@
+"""The statistics that make a claim believable: intervals, paired comparisons, aggregates over seeds and tasks.
+
+Pure functions of arrays; a bootstrap takes a seed and returns the same figures for the same seed. Intervals are
+two-sided and at 95 % unless something else is said. The interval of a single rate is `evaluate.metrics.rate`.
+
+    one rate                       evaluate.metrics.rate; beside a zero also `upper_bound`
+    time to capture                `restricted_mean`, `capture_curve`
+    two methods, same scenarios    `paired_comparison`; several such p-values: `holm`
+    methods over seeds and tasks   `aggregate`, `probability_of_improvement`
+    before the experiment          `sample_size`
+"""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import bisect
+from scipy.stats import binomtest, bootstrap, norm, trim_mean
+
+from safepursuit.evaluate.metrics import CONFIDENCE, rate
+
+RESAMPLES = 9999
+"""Bootstrap samples behind an interval."""
+
+_CELLS = 2_000_000
+"""Numbers that a bootstrap holds at once."""
+
+
+_CENTRES: dict[str, Callable] = {"iqm": partial(trim_mean, proportiontocut=0.25), "mean": np.mean}
+
+
+class Estimate(NamedTuple):
+    value: float
+    low: float
+    high: float
+
+
+class CaptureCurve(NamedTuple):
+    """The share of episodes captured by each time of a grid, with a pointwise band; arrays (times,)."""
+
+    time: np.ndarray
+    share: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+class PairedComparison(NamedTuple):
+    """Two methods on the same scenarios."""
+
+    total: int
+    first_only: int
+    """Scenarios in which the first method succeeded and the second did not."""
+    second_only: int
+    difference: Estimate
+    """Rate of the first minus rate of the second."""
+    p_value: float
+    """Of McNemar's exact test; two-sided."""
+
+
+def upper_bound(total: int, confidence: float = CONFIDENCE) -> float:
+    """The rate that 0 of `total` rules out, one-sided and exact: 1 − (1 − confidence)^(1/total).
+
+    At 95 % this is just below 3/total, the rule of three. The two-sided interval of `evaluate.metrics.rate` ends at
+    about 3.69/total: it keeps 2.5 % for the other side.
+    """
+    if total < 1:
+        raise ValueError(f"a bound needs at least one episode, not {total}.")
+    return -math.expm1(math.log1p(-confidence) / total)
+
+
+def restricted_mean(time: ArrayLike, captured: ArrayLike, horizon: float, seed: int = 0) -> Estimate:
+    """Mean of min(capture time, horizon) [s] with its interval: the restricted mean survival time at the horizon.
+
+    `time` (episodes,) is the capture time [s] where `captured` (episodes,) is true. Any other episode counts as the
+    full horizon, whatever ended it. As no episode is censored before the horizon, the area under the Kaplan–Meier curve
+    is this plain mean.
+
+    The interval is a BCa bootstrap: the times are skewed, with a lump at the horizon, and BCa follows the skew and
+    stays between 0 and the horizon, where a t interval need not. Where all times are equal a resample cannot differ;
+    then the interval rests on the share of other times that so many episodes rule out (`upper_bound`).
+    """
+    times = _restricted(time, captured, horizon)
+    value = float(times.mean())
+    if np.ptp(times) == 0:
+        unseen = upper_bound(times.size)
+        return Estimate(value, value * (1 - unseen), value + (horizon - value) * unseen)
+    return _bootstrap((times,), np.mean, seed, "BCa")
+
+
+def capture_curve(time: ArrayLike, captured: ArrayLike, horizon: float, grid: ArrayLike) -> CaptureCurve:
+    """The share of episodes captured by each time of `grid` (times,) [s], all within the horizon.
+
+    `time`, `captured` and `horizon` as in `restricted_mean`. As no episode is censored before the horizon, this is one
+    minus the Kaplan–Meier curve, and at each time a binomial rate. Its Wilson interval is the band: unlike Greenwood's
+    it does not vanish where nobody, or everybody, has been captured. The band holds at each time, not at all at once.
+    """
+    times = np.where(np.asarray(captured, bool), _restricted(time, captured, horizon), np.inf)
+    at = np.asarray(grid, float)
+    if at.size and not (at.min() >= 0 and at.max() <= horizon):
+        raise ValueError(f"the grid must lie between 0 and the horizon of {horizon:g} s: beyond it nothing was seen.")
+    found = [rate(int(np.sum(times <= moment)), times.size, "wilson") for moment in at]
+    share, low, high = (np.array([one[name] for one in found]) for name in ("rate", "low", "high"))
+    return CaptureCurve(at, share, low, high)
+
+
+def paired_comparison(first: ArrayLike, second: ArrayLike, confidence: float = CONFIDENCE) -> PairedComparison:
+    """Compare the successes (scenarios,) of two methods on the same scenarios.
+
+    The test is McNemar's, exact: given the discordant pairs, each is as likely to favour either method. The interval is
+    Tango's score interval (Statistics in Medicine 17, 1998, 891–908): it inverts the test that McNemar's is at 0,
+    depends on the discordant pairs alone, never leaves [−1, 1], and with no discordant pair among n still has the
+    width ± z²/(n + z²). Near 0 % or 100 % with few discordant pairs its coverage is nearer to 95 % than that of
+    Newcombe's hybrid score interval (method 10), which is wider and covers more than it says. The exact test is the
+    more cautious of the two: at the border its p-value may exceed 5 % while the interval leaves out 0.
+    """
+    first, second = _flags(first), _flags(second)
+    if first.shape != second.shape or first.size == 0:
+        raise ValueError(f"the pairs do not match: {first.size} outcomes against {second.size}.")
+    total, first_only, second_only = first.size, int(np.sum(first & ~second)), int(np.sum(second & ~first))
+    discordant = first_only + second_only
+    return PairedComparison(
+        total,
+        first_only,
+        second_only,
+        _tango(first_only, second_only, total, confidence),
+        float(binomtest(first_only, discordant).pvalue) if discordant else 1.0,
+    )
+
+
+def holm(p_values: ArrayLike) -> np.ndarray:
+    """Adjusted p-values of a family (tests,), in the order given (Holm, Scand. J. Statistics 6, 1979, 65–70).
+
+    Those at or below α can all be called significant, with a chance below α that any of them is false.
+    """
+    p = np.asarray(p_values, float)
+    if p.ndim != 1 or not np.all((p >= 0) & (p <= 1)):
+        raise ValueError("p-values must be a flat list of numbers between 0 and 1.")
+    order = np.argsort(p)
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(p.size, 0, -1)))
+    return adjusted
+
+
+def aggregate(scores: ArrayLike, statistic: Literal["iqm", "mean"] = "iqm", seed: int = 0) -> Estimate:
+    """One figure for the scores (seeds, tasks) of a method, over all runs, with its interval.
+
+    "iqm", the interquartile mean, leaves out the lowest and the highest quarter of all runs. The interval is a
+    percentile bootstrap that draws seeds anew within each task (Agarwal et al., NeurIPS 2021). It speaks of new seeds
+    on these tasks, not of new tasks, and has no width where all seeds score alike.
+    """
+    centre = _CENTRES[statistic]
+
+    def pooled(*tasks: np.ndarray, axis: int) -> Any:
+        return centre(np.concatenate(tasks, axis=axis), axis=axis)
+
+    return _bootstrap(tuple(_matrix(scores).T), pooled, seed, "percentile")
+
+
+def probability_of_improvement(first: ArrayLike, second: ArrayLike, seed: int = 0) -> Estimate:
+    """P(a run of the first method scores higher than one of the second), mean over the tasks, with its interval.
+
+    Scores (seeds, tasks) of each; the numbers of seeds may differ. Ties count one half. Bootstrap as in `aggregate`,
+    over the seeds of both methods (Agarwal et al., NeurIPS 2021).
+    """
+    first, second = _matrix(first), _matrix(second)
+    tasks = first.shape[1]
+    if tasks != second.shape[1]:
+        raise ValueError(f"the methods were scored on {tasks} and {second.shape[1]} tasks; they must be the same.")
+
+    def mean_over_tasks(*columns: np.ndarray, axis: int) -> Any:
+        pairs = zip(columns[:tasks], columns[tasks:], strict=True)
+        wins = [_wins(np.moveaxis(one, axis, -1), np.moveaxis(other, axis, -1)) for one, other in pairs]
+        return np.mean(wins, axis=0)
+
+    return _bootstrap((*first.T, *second.T), mean_over_tasks, seed, "percentile")
+
+
+def sample_size(first: float, second: float, power: float = 0.8, alpha: float = 0.05) -> int:
+    """Episodes needed of each of two independent methods with these true rates for the two-sided z test to find it.
+
+    The normal approximation with the pooled variance under the hypothesis of equal rates and separate ones otherwise,
+    as in R's power.prop.test. On paired scenarios fewer are enough, the fewer the more the methods agree.
+    """
+    if not (0 < first < 1 and 0 < second < 1 and first != second):
+        raise ValueError(f"the rates must differ and lie strictly between 0 and 1, not {first:g} and {second:g}.")
+    pooled = (first + second) / 2
+    at_equality = norm.isf(alpha / 2) * math.sqrt(2 * pooled * (1 - pooled))
+    at_these = norm.isf(1 - power) * math.sqrt(first * (1 - first) + second * (1 - second))
+    return math.ceil(((at_equality + at_these) / (first - second)) ** 2)
+
+
+def _restricted(time: ArrayLike, captured: ArrayLike, horizon: float) -> np.ndarray:
+    """min(capture time, horizon) of each episode."""
+    times, flags = np.asarray(time, float), _flags(captured)
+    if times.shape != flags.shape or times.size == 0:
+        raise ValueError(f"times and captures do not match: {times.size} against {flags.size} episodes.")
+    if not np.all(flags <= ((times >= 0) & (times <= horizon))):
+        raise ValueError(f"capture times must lie between 0 and the horizon of {horizon:g} s.")
+    return np.where(flags, times, horizon)
+
+
+def _flags(values: ArrayLike) -> np.ndarray:
+    flags = np.asarray(values)
+    if flags.ndim != 1 or flags.dtype != bool:
+        raise ValueError(f"outcomes must be a flat list of booleans, not {flags.dtype} of shape {flags.shape}.")
+    return flags
+
+
+def _matrix(scores: ArrayLike) -> np.ndarray:
+    matrix = np.asarray(scores, float)
+    if matrix.ndim != 2 or matrix.shape[0] < 2 or matrix.shape[1] < 1 or not np.all(np.isfinite(matrix)):
+        raise ValueError(f"scores must be finite, at least two seeds by one task, not of shape {matrix.shape}.")
+    return matrix
+
+
+def _wins(one: np.ndarray, other: np.ndarray) -> Any:
+    """Share of pairs (…, seeds) × (…, seeds) in which the one is greater, ties counting one half."""
+    difference = one[..., :, None] - other[..., None, :]
+    return np.mean((np.sign(difference) + 1) / 2, axis=(-2, -1))
+
+
+def _bootstrap(samples: tuple, statistic: Callable, seed: int, method: Literal["BCa", "percentile"]) -> Estimate:
+    """The statistic of samples that are drawn independently of each other, with its bootstrap interval."""
+    found = bootstrap(
+        samples,
+        statistic,
+        n_resamples=RESAMPLES,
+        batch=max(1, _CELLS // sum(len(sample) for sample in samples)),
+        vectorized=True,
+        confidence_level=CONFIDENCE,
+        method=method,
+        rng=np.random.default_rng(seed),
+    )
+    interval = found.confidence_interval
+    return Estimate(float(statistic(*samples, axis=-1)), float(interval.low), float(interval.high))
+
+
+def _tango(first_only: int, second_only: int, total: int, confidence: float) -> Estimate:
+    """Difference of paired rates with Tango's score interval: all δ at which the score test does not reject."""
+    excess, z = first_only - second_only, norm.isf((1 - confidence) / 2)
+
+    def score(delta: float) -> float:
+        """Falls from ∞ at −1 through 0 at the estimate to −∞ at 1."""
+        distance = excess - total * delta
+        b = (2 * total - excess) * delta - first_only - second_only
+        c = -second_only * delta * (1 - delta)
+        q = (math.sqrt(max(b * b - 8 * total * c, 0)) - b) / (4 * total)  # most likely share of `second_only` given δ
+        variance = total * (2 * q + delta * (1 - delta))
+        if distance == 0 or variance <= 0:
+            return math.copysign(math.inf, distance) if distance else 0.0
+        return distance / math.sqrt(variance)
+
+    value = excess / total
+    low = -1.0 if value == -1 else bisect(lambda delta: score(delta) - z, -1, value)
+    high = 1.0 if value == 1 else bisect(lambda delta: score(delta) + z, value, 1)
+    return Estimate(value, float(low), float(high))
