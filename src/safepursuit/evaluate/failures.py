@@ -18,9 +18,15 @@ def worst(recording: Recording, verdict: Verdict, count: int) -> np.ndarray:
     """
     if count < 1:
         raise ValueError(f"the number of episodes to pick must be at least 1, not {count}.")
+    kind, severity = ranks(recording, verdict)
+    return np.lexsort((np.arange(len(kind)), -severity, kind))[:count]
+
+
+def ranks(recording: Recording, verdict: Verdict) -> tuple[np.ndarray, np.ndarray]:
+    """For each episode its kind (0, 1 or 2, in the order above), and how bad it is among its kind: the more, the worse;
+    both (episodes,). They compare episodes of different recordings."""
     collisions = np.sum(verdict.wall | verdict.obstacle | verdict.robot, axis=1)
     missed = np.nanmin(separation(recording.pursuer, recording.evader), axis=1)
     captured = recording.outcome == "capture"
     kind = np.where(verdict.collided, 0, np.where(captured, 2, 1))
-    severity = np.choose(kind, [collisions, missed, recording.length])
-    return np.lexsort((np.arange(len(kind)), -severity, kind))[:count]
+    return kind, np.choose(kind, [collisions, missed, recording.length])
