@@ -1,0 +1,261 @@
+"""From the finished cells of a comparison to its numbers: everything that its report says, as plain JSON.
+
+Rates and times are pooled over the seeds of a group. Shares are of steps, each step counting once. What depends on
+the clock or on the machine is in `timing` and `provenance` alone; the rest is the same whenever the same comparison is
+made.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from safepursuit.evaluate import cells
+from safepursuit.evaluate import plan as plans
+from safepursuit.evaluate.cells import Cell, CellRecord, Outcomes
+from safepursuit.evaluate.metrics import rate
+from safepursuit.evaluate.plan import Plan, PlannedSuite
+from safepursuit.report import statistics
+from safepursuit.report.contrasts import contrasts
+from safepursuit.report.learning import curves, timing, training
+
+CURVE_POINTS = 61
+"""Times at which the share of captures is tabulated, from 0 to the horizon."""
+
+SECTORS = 8
+"""Of the initial bearing, each an eighth of the circle; the first is centred straight ahead, the next to its left."""
+
+RINGS = 4
+"""Of the initial distance, with about as many scenarios each."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A finished comparison."""
+
+    folder: Path
+    plan: Plan
+    records: dict[Cell, CellRecord]
+
+    def of(self, suite: PlannedSuite, group: str, evader: str | None = None) -> list[CellRecord]:
+        """The cells of a group on a suite, evader by evader, its seeds in the order of the plan."""
+        evaders = suite.evaders if evader is None else (evader,)
+        contenders = [entry.contender for entry in self.plan.entries if entry.contender.group == group]
+        return [self.records[Cell(one, suite.name, name)] for name in evaders for one in contenders]
+
+
+def load(folder: Path) -> Comparison:
+    """A finished comparison. Raises ValueError where a cell is missing or does not belong to the plan."""
+    plan = plans.read(folder)
+    wanted = list(plan.cells())
+    missing = [cell for cell in wanted if not cell.file(folder).is_file()]
+    if missing:
+        raise ValueError(
+            f"{len(missing)} of {len(wanted)} cells are missing in {folder}, such as {missing[0].file(folder)}: "
+            "run the same `safepursuit compare` again, it goes on where it stopped."
+        )
+    records = {cell: cells.read(cell.file(folder)) for cell in wanted}
+    for cell, record in records.items():
+        played = len(record.outcomes.captured)
+        if played != plan.episodes:
+            raise ValueError(
+                f"{cell.file(folder)} has {played} episodes, the plan {plan.episodes}: remove it and compare again."
+            )
+    return Comparison(folder, plan, records)
+
+
+def numbers(comparison: Comparison) -> dict[str, Any]:
+    """The contents of report.json."""
+    plan = comparison.plan
+    return {
+        "compared": _compared(plan),
+        "suites": [_suite(comparison, suite) for suite in plan.suites],
+        "collisions": {group: _all_collisions(comparison, group) for group in plan.groups},
+        "training": training(comparison.folder, plan),
+        "learning": curves(comparison.folder, plan),
+        "timing": timing(comparison.folder, plan),
+        "provenance": {
+            "command": plan.command,
+            "runs": {one.contender.name: one.contender.run for one in plan.entries if one.contender.run},
+            **plan.provenance,
+        },
+    }
+
+
+def _compared(plan: Plan) -> dict[str, Any]:
+    groups = {}
+    for group in plan.groups:
+        entries = [entry for entry in plan.entries if entry.contender.group == group]
+        groups[group] = {
+            "method": entries[0].contender.method,
+            "contenders": len(entries),
+            "seeds": [entry.contender.seed for entry in entries if entry.contender.seed is not None],
+            "steps": [entry.steps for entry in entries if entry.steps is not None],
+        }
+    return {
+        "primary": plan.primary,
+        "groups": groups,
+        "episodes": plan.episodes,
+        "seed": plan.seed,
+        "obstacles": plan.obstacles,
+        "shield": plan.shield,
+    }
+
+
+def _suite(comparison: Comparison, suite: PlannedSuite) -> dict[str, Any]:
+    plan = comparison.plan
+    horizon = _horizon(comparison, suite)
+    records = {group: comparison.of(suite, group) for group in plan.groups}
+    edges = _edges(records[plan.primary][0].outcomes.distance)
+    return {
+        "name": suite.name,
+        "version": suite.version,
+        "evaders": list(suite.evaders),
+        "horizon": horizon,
+        "groups": {group: _summary(found, len(suite.evaders), horizon) for group, found in records.items()},
+        "matchups": {
+            evader: {group: _matchup(comparison.of(suite, group, evader)) for group in plan.groups}
+            for evader in suite.evaders
+        },
+        "contrasts": contrasts(
+            {group: _captures(found, len(suite.evaders)) for group, found in records.items()}, suite.evaders
+        ),
+        "capture_curves": {group: _curve(found, horizon) for group, found in records.items()},
+        "starts": {
+            "distance_edges": edges.tolist(),
+            "groups": {group: _by_start(found, edges) for group, found in records.items()},
+        },
+    }
+
+
+def _horizon(comparison: Comparison, suite: PlannedSuite) -> float:
+    """Seconds until time-out, the same for everyone."""
+    games = [cells.read_worst(cell, comparison.folder)[0].game for cell in _first_cells(comparison.plan, suite)]
+    horizons = {game.horizon * game.robot.dt for game in games}
+    if len(horizons) > 1:
+        raise ValueError(
+            f"the contenders played different games on {suite.name!r}: time-outs after "
+            f"{' and '.join(f'{one:g}' for one in sorted(horizons))} s cannot be compared."
+        )
+    return horizons.pop()
+
+
+def _first_cells(plan: Plan, suite: PlannedSuite) -> list[Cell]:
+    return [Cell(entry.contender, suite.name, suite.evaders[0]) for entry in plan.entries]
+
+
+def _captures(records: Sequence[CellRecord], evaders: int) -> np.ndarray:
+    """(evaders, seeds, scenarios) bool."""
+    captured = np.array([record.outcomes.captured for record in records])
+    return captured.reshape(evaders, len(records) // evaders, -1)
+
+
+def _pooled(records: Sequence[CellRecord], name: str) -> np.ndarray:
+    return np.concatenate([getattr(record.outcomes, name) for record in records])
+
+
+def counted(count: int, total: int, method: str) -> dict[str, float]:
+    """A count of episodes with its rate and interval."""
+    return {"count": count, "episodes": total, **rate(count, total, method)}
+
+
+def _collisions(records: Sequence[CellRecord]) -> dict[str, Any]:
+    collided = _pooled(records, "collided")
+    found: dict[str, Any] = counted(int(collided.sum()), collided.size, "exact")
+    if not collided.any():
+        found["one_sided_bound"] = statistics.upper_bound(collided.size)
+    found["by"] = {
+        kind: sum(record.result["collision"]["by"][kind] for record in records)
+        for kind in ("wall", "obstacle", "robot")
+    }
+    return found
+
+
+def _all_collisions(comparison: Comparison, group: str) -> dict[str, Any]:
+    """Over all suites."""
+    return _collisions([record for suite in comparison.plan.suites for record in comparison.of(suite, group)])
+
+
+def _summary(records: Sequence[CellRecord], evaders: int, horizon: float) -> dict[str, Any]:
+    captured, collided = _pooled(records, "captured"), _pooled(records, "collided")
+    by_run = _captures(records, evaders).mean(axis=2).T
+    aggregate: dict[str, float] | None = None
+    if len(by_run) > 1:
+        aggregate = statistics.aggregate(by_run)._asdict()
+    return {
+        "capture": counted(int(captured.sum()), captured.size, "wilson"),
+        "capture_iqm": aggregate,
+        "clean": counted(int((captured & ~collided).sum()), captured.size, "wilson"),
+        "collision": _collisions(records),
+        "capture_time": statistics.restricted_mean(_pooled(records, "time"), captured, horizon)._asdict(),
+        **shares(records),
+        "runs": [_run(records[number :: len(by_run)]) for number in range(len(by_run))],
+    }
+
+
+def _run(records: Sequence[CellRecord]) -> dict[str, Any]:
+    """One contender over all evaders."""
+    return {
+        "seed": records[0].cell.contender.seed,
+        "capture": float(np.mean(_pooled(records, "captured"))),
+        "intervention": shares(records)["intervention"],
+    }
+
+
+def shares(records: Sequence[CellRecord]) -> dict[str, Any]:
+    """What the safety layer did, over all steps of these cells."""
+    steps = np.array([record.result["steps"] for record in records])
+
+    def share(name: str) -> float:
+        return float(np.dot(steps, [record.result[name] for record in records]) / steps.sum())
+
+    return {
+        "steps": int(steps.sum()),
+        "intervention": share("intervention_rate"),
+        "correction": share("mean_correction"),
+        "infeasible": share("infeasible_rate"),
+        "zero_gradient": share("zero_gradient_share"),
+        "min_clearance": min(record.result["min_clearance"] for record in records),
+    }
+
+
+def _matchup(records: Sequence[CellRecord]) -> dict[str, Any]:
+    """A group against one evader: pooled over its seeds, and seed by seed."""
+    captured = _pooled(records, "captured")
+    return {
+        "capture": counted(int(captured.sum()), captured.size, "wilson"),
+        "by_run": [float(np.mean(record.outcomes.captured)) for record in records],
+        "collision": _collisions(records),
+        "restricted_mean": float(np.mean([record.result["capture_time"]["restricted_mean"] for record in records])),
+    }
+
+
+def _curve(records: Sequence[CellRecord], horizon: float) -> dict[str, list[float]]:
+    grid = np.linspace(0, horizon, CURVE_POINTS)
+    found = statistics.capture_curve(_pooled(records, "time"), _pooled(records, "captured"), horizon, grid)
+    return {name: np.asarray(values).tolist() for name, values in found._asdict().items()}
+
+
+def _edges(distance: np.ndarray) -> np.ndarray:
+    """Edges of the rings of distance [m], (RINGS + 1,): quantiles, so that no ring is empty."""
+    return np.quantile(distance, np.linspace(0, 1, RINGS + 1))
+
+
+def sector(bearing: np.ndarray) -> np.ndarray:
+    """The sector of a bearing [rad], left positive: 0 is ahead, the numbers go to the left."""
+    width = 2 * np.pi / SECTORS
+    return np.floor((bearing + width / 2) / width).astype(int) % SECTORS
+
+
+def _by_start(records: Sequence[CellRecord], edges: np.ndarray) -> dict[str, list[list[int]]]:
+    """Captures and episodes (rings, sectors) by where the evader was at the start, as the pursuer sees it."""
+    counts = np.zeros((2, RINGS, SECTORS), int)
+    for record in records:
+        outcomes: Outcomes = record.outcomes
+        ring = np.clip(np.searchsorted(edges, outcomes.distance, side="right") - 1, 0, RINGS - 1)
+        place = (ring, sector(outcomes.bearing))
+        np.add.at(counts[0], place, outcomes.captured)
+        np.add.at(counts[1], place, 1)
+    return {"captured": counts[0].tolist(), "episodes": counts[1].tolist()}

@@ -1,0 +1,115 @@
+"""The worst episodes of a comparison as pictures, with what happened and how to see it again."""
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from safepursuit.evaluate import cells
+from safepursuit.evaluate.cells import Cell
+from safepursuit.evaluate.episodes import Recording
+from safepursuit.evaluate.failures import ranks
+from safepursuit.evaluate.metrics import verdict as judge
+from safepursuit.evaluate.plan import Plan
+from safepursuit.evaluate.referee import Verdict, separation
+from safepursuit.evaluate.scenarios import SUITES
+from safepursuit.report.comparison import Comparison
+from safepursuit.report.figures import STYLE, arena, paths
+
+COLLISION = "#d50000"
+
+_SIDE, _RESOLUTION, _COLOURS = 2.8, 180, 64
+"""Of a picture: inches, dots per inch, and colours, few enough for a small file."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An episode that went badly."""
+
+    cell: Cell
+    scenario: int
+    """Its number in the suite."""
+    row: int
+    """Its place in the recording beside the cell's file."""
+    what: str
+    """What happened, in words."""
+    recording: Recording
+    verdict: Verdict
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """As report.json has it."""
+        one = self.cell
+        place = {"suite": one.suite, "evader": one.evader, "contender": one.contender.name, "scenario": self.scenario}
+        return place | {"what": self.what}
+
+
+def worst_of(comparison: Comparison, group: str, count: int) -> list[Failure]:
+    """The worst episodes of all cells of a group, the worst first, ranked as in `failures.worst`."""
+    found: list[tuple[int, float, int, Failure]] = []
+    for cell in comparison.plan.cells():
+        if cell.contender.group == group:
+            recording, scenarios = cells.read_worst(cell, comparison.folder)
+            judged = judge(recording)
+            for row, (kind, severity) in enumerate(zip(*ranks(recording, judged), strict=True)):
+                what = _what(recording, judged, row)
+                failure = Failure(cell, int(scenarios[row]), row, what, recording, judged)
+                found.append((int(kind), -float(severity), len(found), failure))
+    return [failure for *_, failure in sorted(found)[:count]]
+
+
+def replay(failure: Failure, plan: Plan, folder: Path) -> str | None:
+    """The command that plays the episode again, as the last of its evaluation; None for a scripted pursuer."""
+    cell = failure.cell
+    if cell.contender.run is None:
+        return None
+    words = ["safepursuit", "evaluate", str(folder / cell.contender.run), "--suite", cell.suite]
+    words += ["--evader", cell.evader, "--episodes", str(failure.scenario + 1), "--seed", str(plan.seed)]
+    if plan.obstacles is not None and not (cell.suite in SUITES and SUITES[cell.suite].fixes_obstacles):
+        words += ["--obstacles", str(plan.obstacles)]
+    if plan.shield != "as-trained":
+        words += ["--shield", plan.shield]
+    return shlex.join([*words, "--record", "episodes.npz"])
+
+
+def draw(failure: Failure, file: Path) -> None:
+    """The episode from above, with a cross wherever the pursuer collided."""
+    recording, row = failure.recording, failure.row
+    with mpl.rc_context(STYLE | {"axes.grid": False}):
+        half_x, half_y = recording.game.arena.half_extents
+        figure = Figure(figsize=(_SIDE, _SIDE * half_y / half_x))
+        axes = figure.add_axes((0.07, 0.06, 0.92, 0.92))
+        arena(axes, recording, row)
+        paths(axes, recording, row)
+        axes.set_title("")
+        hits = recording.pursuer[row, :-1, :2][_hits(failure.verdict)[row]]
+        axes.scatter(hits[:, 0], hits[:, 1], marker="x", s=36, lw=1.6, color=COLLISION, zorder=9)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(file, dpi=_RESOLUTION)
+    with Image.open(file) as image:
+        small = image.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE)
+    small.save(file, optimize=True)
+
+
+def _hits(judged: Verdict) -> np.ndarray:
+    return judged.wall | judged.obstacle | judged.robot
+
+
+def _what(recording: Recording, judged: Verdict, row: int) -> str:
+    dt = recording.game.robot.dt
+    time = recording.length[row] * dt
+    nearest = np.nanmin(separation(recording.pursuer[row : row + 1], recording.evader[row : row + 1]))
+    captured = recording.outcome[row] == "capture"
+    ending = f"captured after {time:.1f} s" if captured else f"not captured in {time:.0f} s, nearest {nearest:.2f} m"
+    hits = _hits(judged)[row]
+    if not hits.any():
+        return ending
+    kinds = {"a wall": judged.wall, "a disc": judged.obstacle, "the evader": judged.robot}
+    touched = " and ".join(name for name, flags in kinds.items() if flags[row].any())
+    steps = "1 step" if hits.sum() == 1 else f"{hits.sum()} steps"
+    return f"collided with {touched} in {steps}, first after {np.argmax(hits) * dt:.1f} s; {ending}"

@@ -1,0 +1,122 @@
+"""The report of a comparison: one page that needs nothing else, the same in Markdown, and its numbers."""
+
+import base64
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
+from safepursuit.report import charts, comparison_tables, gallery, wording
+from safepursuit.report.comparison import Comparison, load, numbers
+from safepursuit.report.gallery import Failure
+from safepursuit.report.learning import run_of
+from safepursuit.runs.folder import slug, write_json, write_text
+
+SHOWN, SHOWN_OF_OTHERS = 10, 4
+"""Worst episodes of the primary group, and of each other one."""
+
+FIGURES = "figures"
+
+
+def write_report(folder: Path) -> Path:
+    """Write report.html, report.md, report.json and figures/ of the finished comparison in this folder; what an earlier
+    report left there is replaced. Returns the page.
+
+    Raises ValueError where the comparison is not complete.
+    """
+    comparison = load(folder)
+    plan = comparison.plan
+    worst = {
+        group: gallery.worst_of(comparison, group, SHOWN if group == plan.primary else SHOWN_OF_OTHERS)
+        for group in plan.groups
+    }
+    content = numbers(comparison)
+    content["failures"] = {group: [failure.facts for failure in found] for group, found in worst.items()}
+    pictures = folder / FIGURES
+    shutil.rmtree(pictures, ignore_errors=True)
+    context = _context(comparison, content, worst, pictures)
+    page = folder / "report.html"
+    write_json(folder / "report.json", content)
+    write_text(folder / "report.md", re.sub(r"\n{3,}", "\n\n", _render("report.md", context)).strip() + "\n")
+    write_text(page, _render("report.html", context))
+    return page
+
+
+def _render(template: str, context: dict[str, Any]) -> str:
+    environment = Environment(
+        loader=PackageLoader("safepursuit.report"),
+        autoescape=select_autoescape(["html"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"data": _data, "cell": lambda words: words.replace("|", "\\|").replace("\n", "; ")}
+    style = Markup(environment.get_template("page.css").render())
+    return environment.get_template(template).render(**context, style=style)
+
+
+def _data(picture: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode("ascii")
+
+
+def _context(
+    comparison: Comparison, content: dict[str, Any], worst: dict[str, list[Failure]], pictures: Path
+) -> dict[str, Any]:
+    plan, folder = comparison.plan, comparison.folder
+    return {
+        "title": wording.title(content),
+        "verdict": wording.verdict(content),
+        "facts": wording.facts(content),
+        "compared": wording.compared(content),
+        "primary": plan.primary,
+        "suites": [_suite(suite, content, pictures) for suite in content["suites"]],
+        "training": comparison_tables.training(content),
+        "learning": charts.of_learning(content, pictures),
+        "failures": {group: [_picture(one, comparison, pictures) for one in found] for group, found in worst.items()},
+        "failure_words": wording.FAILURES,
+        "key": wording.KEY,
+        "health": comparison_tables.health(content),
+        "command": plan.command,
+        "trainings": "\n".join(
+            (run.path / "command.txt").read_text(encoding="utf-8").strip()
+            for entry in plan.entries
+            if (run := run_of(entry.contender, folder)) and (run.path / "command.txt").is_file()
+        ),
+        "repeat": wording.REPEAT,
+        "versions": wording.versions(plan.provenance),
+        "glossary": wording.GLOSSARY,
+    }
+
+
+def _suite(suite: dict[str, Any], content: dict[str, Any], pictures: Path) -> dict[str, Any]:
+    return {
+        "title": f"Suite {suite['name']}",
+        "anchor": f"suite-{slug(suite['name'])}",
+        "about": wording.about_suite(suite, content),
+        "summary": comparison_tables.summary(suite, content["timing"]),
+        "matchups": comparison_tables.matchups(suite),
+        "contrasts": comparison_tables.contrasts(suite, content["compared"]["primary"]),
+        **charts.of_suite(suite, pictures),
+    }
+
+
+def _picture(failure: Failure, comparison: Comparison, pictures: Path) -> dict[str, Any]:
+    cell, folder = failure.cell, comparison.folder
+    name = f"{cell.contender.name}-{cell.suite}-{cell.evader}-{failure.scenario}".replace("/", "-")
+    file = pictures / f"worst-{slug(name)}.png"
+    gallery.draw(failure, file)
+    seed = "" if cell.contender.seed is None else f", training seed {cell.contender.seed}"
+    place = f"scenario {failure.scenario} of {cell.suite}{seed}"
+    recording = cell.file(folder).with_suffix(".npz").relative_to(folder)
+    return {
+        "file": file,
+        "title": f"Against {cell.evader}",
+        "what": failure.what,
+        "place": place,
+        "recording": f"{recording}, row {failure.row}",
+        "command": gallery.replay(failure, comparison.plan, folder),
+        "alt": f"Both robots' paths from above: {cell.contender.name} against {cell.evader}, {place}: {failure.what}.",
+    }

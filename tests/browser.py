@@ -1,0 +1,119 @@
+"""Chromium without a window, driven through its DevTools protocol: what a reader's browser makes of a page."""
+
+import base64
+import itertools
+import json
+import shutil
+import subprocess
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+from websockets.sync.client import connect
+
+PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+_PATIENCE = 60
+"""Seconds for any single answer: the machine may be busy."""
+
+
+class Browser:
+    """One tab. `troubles` collects console errors, exceptions and requests that failed; `requests` every address."""
+
+    def __init__(self, socket):
+        self.socket, self.numbers = socket, itertools.count(1)
+        self.troubles, self.requests, self.seen = [], [], set()
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method, **parameters):
+        number = next(self.numbers)
+        self.socket.send(json.dumps({"id": number, "method": method, "params": parameters}))
+        while (answer := self._receive()).get("id") != number:
+            pass
+        assert "error" not in answer, (method, answer)
+        return answer["result"]
+
+    def _receive(self):
+        message = json.loads(self.socket.recv(timeout=_PATIENCE))
+        method, about = message.get("method"), message.get("params", {})
+        self.seen.add(method)
+        if method == "Network.requestWillBeSent":
+            self.requests.append(about["request"]["url"])
+        elif method in ("Runtime.exceptionThrown", "Network.loadingFailed"):
+            self.troubles.append(about)
+        elif method == "Log.entryAdded" and about["entry"]["level"] in ("error", "warning"):
+            self.troubles.append(about["entry"]["text"])
+        elif method == "Runtime.consoleAPICalled" and about["type"] in ("error", "warning", "assert"):
+            self.troubles.append(about)
+        return message
+
+    def open(self, page, width, height=900, scheme="light"):
+        """Load a file in a window of this width, as on a screen of two dots per pixel."""
+        phone = width < 600
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1 + phone, mobile=phone
+        )
+        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        self.seen.discard("Page.loadEventFired")
+        self.call("Page.navigate", url=Path(page).absolute().as_uri())
+        while "Page.loadEventFired" not in self.seen:
+            self._receive()
+
+    def ask(self, expression):
+        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    def shoot(self, file, first=0, height=None):
+        """A picture of the page, of all of it unless a part is asked for."""
+        size = self.call("Page.getLayoutMetrics")["cssContentSize"]
+        clip = {"x": 0, "y": first, "width": size["width"], "height": height or size["height"], "scale": 1}
+        shot = self.call("Page.captureScreenshot", clip=clip, captureBeyondViewport=True)
+        file.write_bytes(base64.b64decode(shot["data"]))
+
+
+@contextmanager
+def browser(profile):
+    """A running browser with a profile of its own in this folder."""
+    command = [PROGRAM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
+    command += ["--disable-background-networking", "--disable-component-update", "--hide-scrollbars"]
+    command += [f"--user-data-dir={profile}", "--remote-debugging-port=0", "about:blank"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        with connect(_address(profile, process), max_size=None, open_timeout=_PATIENCE, proxy=None) as socket:
+            target = _call(socket, None, "Target.createTarget", url="about:blank")["targetId"]
+        port = _port(profile)
+        with connect(
+            f"ws://127.0.0.1:{port}/devtools/page/{target}", max_size=None, open_timeout=_PATIENCE, proxy=None
+        ) as socket:
+            yield Browser(socket)
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _call(socket, _, method, **parameters):
+    socket.send(json.dumps({"id": 0, "method": method, "params": parameters}))
+    while (answer := json.loads(socket.recv(timeout=_PATIENCE))).get("id") != 0:
+        pass
+    return answer["result"]
+
+
+def _port(profile):
+    return (Path(profile) / "DevToolsActivePort").read_text().split()[0]
+
+
+def _address(profile, process):
+    """The browser's own address, once it has written it down."""
+    file = Path(profile) / "DevToolsActivePort"
+    for _ in range(10 * _PATIENCE):
+        if file.exists() and len(lines := file.read_text().split()) == 2:
+            return f"ws://127.0.0.1:{lines[0]}{lines[1]}"
+        assert process.poll() is None, "the browser ended before it listened"
+        time.sleep(0.1)
+    raise TimeoutError("the browser does not listen")
