@@ -1,5 +1,7 @@
 """The ranking of failures, on recordings small enough to rank by hand."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -21,7 +23,7 @@ def played(episodes):
     outcome, length, nearest, collisions = (np.array(column) for column in zip(*episodes, strict=True))
     past = np.arange(STEPS + 1) > length[:, None]
     pursuer = np.zeros((len(episodes), STEPS + 1, 3))
-    evader = pursuer + [5.0, 0.0, 0.0]
+    evader = pursuer + np.array([5.0, 0.0, 0.0])
     evader[np.arange(len(episodes)), length, 0] = nearest
     for poses in (pursuer, evader):
         poses[past] = np.nan
@@ -99,7 +101,7 @@ def test_no_better_episode_comes_first(episodes):
     recording, verdict = played(episodes)
     order = worst(recording, verdict, len(episodes))
     assert sorted(order) == list(range(len(episodes)))
-    for first, then in zip(order, order[1:], strict=False):
+    for first, then in pairwise(order):
         assert verdict.collided[first] >= verdict.collided[then]
         if not verdict.collided[first]:
             captures = [episodes[one][0] == "capture" for one in (first, then)]

@@ -31,7 +31,7 @@ _CURVES: tuple[tuple[str, tuple[tuple[str, str], ...], str], ...] = (
     ("Speed", (("time/steps_per_second", ""),), "steps/s"),
 )
 
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "axes.titlesize": 10,
@@ -51,7 +51,7 @@ def learning_curves(rows: Sequence[dict[str, float]], title: str, file: Path) ->
     if not rows:
         raise ValueError("there are no metrics to draw: the run has not finished an iteration.")
     steps = np.array([row["steps"] for row in rows]) / 1e6
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(13, 9), layout="constrained")
         figure.suptitle(title, fontsize=13, fontweight="bold", x=0.01, ha="left")
         for axes, (name, curves, unit) in zip(figure.subplots(3, 4).flat, _CURVES, strict=True):
@@ -98,20 +98,21 @@ def trajectories(recording: Recording, title: str, file: Path, episodes: Sequenc
     """A page of episodes from above: arena, discs, both paths, where it ended, and where a barrier was active."""
     columns = min(3, len(episodes))
     lines = -(-len(episodes) // columns)
-    with mpl.rc_context(_STYLE | {"axes.grid": False}):
+    with mpl.rc_context(STYLE | {"axes.grid": False}):
         figure = Figure(figsize=(4.2 * columns, 4.4 * lines + 0.9), layout="constrained")
         figure.suptitle(title, fontsize=13, fontweight="bold", x=0.01, ha="left")
         panels = figure.subplots(lines, columns, squeeze=False).flat
         for axes, episode in zip(panels, episodes, strict=False):
-            _arena(axes, recording, episode)
-            _episode(axes, recording, episode)
+            arena(axes, recording, episode)
+            paths(axes, recording, episode)
         for axes in list(panels)[len(episodes) :]:
             axes.set_axis_off()
         figure.legend(handles=_legend(), loc="outside lower center", ncols=6, frameon=False)
         figure.savefig(file)
 
 
-def _arena(axes: Axes, recording: Recording, episode: int) -> None:
+def arena(axes: Axes, recording: Recording, episode: int) -> None:
+    """Walls, discs and a few ticks, from above, in metres."""
     half_x, half_y = recording.game.arena.half_extents
     axes.add_patch(Rectangle((-half_x, -half_y), 2 * half_x, 2 * half_y, fill=False, lw=1.6, ec="#3c4043"))
     for x, y, radius in recording.discs[episode]:
@@ -124,7 +125,8 @@ def _arena(axes: Axes, recording: Recording, episode: int) -> None:
     axes.tick_params(length=0, labelsize=7, colors="#7d848c")
 
 
-def _episode(axes: Axes, recording: Recording, episode: int) -> None:
+def paths(axes: Axes, recording: Recording, episode: int) -> None:
+    """Both robots' ways, where a barrier was active, and as a title how it ended."""
     length = int(recording.length[episode])
     for poses, colour in ((recording.evader, EVADER), (recording.pursuer, PURSUER)):
         path = poses[episode, : length + 1, :2]

@@ -1,0 +1,127 @@
+"""`render`."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+
+from safepursuit.cli.usage import Run, UsageError
+from safepursuit.evaluate import evaluate
+from safepursuit.evaluate.deployment import Deployment
+from safepursuit.evaluate.failures import worst
+from safepursuit.ppo import BarrierNetTrainer, TrainConfig
+from safepursuit.report import movie
+from safepursuit.report.animation import film, grid
+from safepursuit.report.take import takes
+from safepursuit.runs.folder import RunFolder
+
+_POOL = 1000
+"""Episodes among which --worst looks: the ones that `evaluate` judges by default."""
+
+_MOST = 6
+"""Lines and columns of a grid that can still be made out."""
+
+
+@dataclass(frozen=True)
+class Render:
+    """Show how a run plays: episodes as GIF or MP4, with barriers, controls and what held them."""
+
+    run_folder: Run
+    """The run folder."""
+    episodes: int | None = None
+    """Number of episodes, shown one after the other (default: 1)."""
+    grid: str | None = None
+    """Show episodes side by side, in this many lines and columns, such as 3x3."""
+    worst: bool = False
+    """Play 1,000 episodes and show the worst: collisions, then time-outs, then the slowest captures."""
+    evader: str | None = None
+    """Opponent (default: the suite's, or else the one of the training)."""
+    suite: str = "standard"
+    """Scenarios; `safepursuit list suites` names them."""
+    obstacles: int | None = None
+    """Number of discs (default: the suite's, or else as in the training)."""
+    seed: int = 0
+    """Chooses the scenarios; the same seed gives every policy the same ones."""
+    shield: Deployment = "as-trained"
+    """What stands between the network and the wheels."""
+    checkpoint: Literal["latest", "best"] = "latest"
+    """Which checkpoint plays."""
+    fps: int = 20
+    """Pictures a second, up to 50."""
+    speed: float = 2.0
+    """How many times faster than real time."""
+    out: Path | None = None
+    """Write to this file, .gif or .mp4, in place of what is there (default: a name of its own in RUN/animations)."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+    def run(self, console: Console) -> None:
+        shape = self._shape()
+        count = shape[0] * shape[1] if shape else 1 if self.episodes is None else self.episodes
+        run = RunFolder.open(self.run_folder)
+        if not 1 <= self.fps <= 50:
+            raise UsageError(f"--fps must lie between 1 and 50, not {self.fps}.")
+        if not self.speed > 0:
+            raise UsageError(f"--speed must be positive, not {self.speed:g}.")
+        if self.out is not None:
+            movie.check(self.out)
+        trainer = BarrierNetTrainer.load(run, self.checkpoint)
+        config = trainer.config
+        pool = max(_POOL, count) if self.worst else count
+        with console.status(f"playing {pool:,} episodes …"):
+            judged = evaluate(
+                trainer.policy,
+                config,
+                episodes=pool,
+                suite=self.suite,
+                evader=self.evader,
+                obstacles=self.obstacles,
+                seed=self.seed,
+                deployment=self.shield,
+            )
+        recording, verdict, result = judged.recording, judged.verdict, judged.result
+        chosen = worst(recording, verdict, count) if self.worst else range(count)
+        shown = takes(recording, verdict, list(map(int, chosen)), config.shield, braking_gain(config, self.shield))
+        file = self.out or self._default(run, f"{result['evader']}-{result['obstacles']}", count, trainer.state.steps)
+        layer = "" if self.shield == "as-trained" else f" (shield {self.shield})"
+        title = f"{config.method}{layer} against {result['evader']}, {result['obstacles']} obstacles"
+        title += f", worst of {pool:,}" if self.worst else ""
+        with console.status("drawing …"):
+            if shape:
+                pictures = grid(shown, shape, title, file, fps=self.fps, speed=self.speed)
+            else:
+                pictures = film(shown, title, file, fps=self.fps, speed=self.speed)
+        for take in shown:
+            console.print(f"episode {take.index}: {take.ending[0]}", highlight=False)
+        size = file.stat().st_size / 1e6
+        console.print(f"{file} ({pictures:,} pictures, {size:.1f} MB)", highlight=False, soft_wrap=True)
+
+    def _shape(self) -> tuple[int, int] | None:
+        if self.grid is None:
+            return None
+        if self.episodes is not None:
+            raise UsageError("--grid says how many episodes there are: leave out --episodes.")
+        sides = re.fullmatch(r"(\d+)x(\d+)", self.grid)
+        if sides is None or not all(1 <= int(side) <= _MOST for side in sides.groups()):
+            raise UsageError(f"--grid takes lines x columns, 1x1 to {_MOST}x{_MOST}, such as 3x3, not {self.grid!r}.")
+        return int(sides[1]), int(sides[2])
+
+    def _default(self, run: RunFolder, against: str, count: int, steps: int) -> Path:
+        folder = run.path / "animations"
+        folder.mkdir(exist_ok=True)
+        what = f"{'worst-' if self.worst else ''}{self.grid or count}"
+        return folder / f"{self.suite}-{against}-{self.shield}-seed{self.seed}-{what}-{steps}.gif"
+
+
+def braking_gain(config: TrainConfig, deployment: Deployment) -> float | None:
+    """The smallest class-K gain with which this deployment may brake; None where it enforces no barrier h ≥ 0."""
+    if deployment == "filter":
+        return config.shield.gain
+    if deployment != "as-trained" or config.method in ("ppo", "ppo-lagrangian"):
+        return None
+    if config.method == "cbf-beta" and config.policy.safe_set == "box":
+        return None
+    learned = config.method == "barriernet" and config.policy.learned_gains
+    return config.policy.min_gain if learned else config.shield.gain

@@ -1,0 +1,129 @@
+"""One episode of a recording with all that is drawn of it: its end, its barriers, and what held the control."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from safepursuit import shield as safety
+from safepursuit.evaluate.episodes import Recording
+from safepursuit.evaluate.referee import Verdict
+from safepursuit.robot import Unicycle
+from safepursuit.scene import Scene
+from safepursuit.shield import Shield
+
+CAPTURE, COLLISION, PLAIN = "#2e7d32", "#d50000", "#3c4043"
+
+_AHEAD = 1.0
+"""Seconds that a prediction looks ahead: with the control held, the robot would be at its end."""
+
+
+@dataclass(frozen=True)
+class Take:
+    """One episode of a recording with all that is drawn of it."""
+
+    recording: Recording
+    verdict: Verdict
+    index: int
+    shield: Shield
+    gain: float | None
+    """γ of the outer contour; None where nothing enforces h ≥ 0."""
+    active: np.ndarray
+    """(time, boundaries) bool: which boundary (discs, then walls at +x, −x, +y, −y) held the control."""
+
+    @property
+    def length(self) -> int:
+        return int(self.recording.length[self.index])
+
+    @property
+    def hits(self) -> np.ndarray:
+        """(time,) whether the pursuer collided by its own motion."""
+        judged = self.verdict
+        return (judged.wall | judged.obstacle | judged.robot)[self.index]
+
+    @property
+    def ending(self) -> tuple[str, str]:
+        """How it ended, and the colour for it."""
+        time = self.length * self.recording.game.robot.dt
+        if self.recording.outcome[self.index] == "capture":
+            words, colour = f"captured after {time:.1f} s", CAPTURE
+        else:
+            words, colour = f"not captured in {time:.0f} s", PLAIN
+        if self.hits.any():
+            first = int(np.argmax(self.hits)) * self.recording.game.robot.dt
+            words, colour = f"collided after {first:.1f} s", COLLISION
+        return words, colour
+
+
+def takes(
+    recording: Recording,
+    verdict: Verdict,
+    episodes: Sequence[int],
+    shield: Shield,
+    gain: float | None,
+    active: np.ndarray | None = None,
+) -> list[Take]:
+    """The episodes with these indices, ready to be drawn.
+
+    `active` (episodes, time, boundaries) says which boundary held the control. Without it, the program is solved again
+    for the recorded poses and nominal controls, with the shield's fixed gain; where the control was held but that
+    program finds no reason (the gains were learned, or the layer was not a program), it is the boundary of least h.
+    """
+    chosen = np.asarray(episodes)
+    held = _recomputed(recording, chosen, shield) if active is None else active[chosen]
+    held = held & recording.intervened[chosen][..., None]
+    return [Take(recording, verdict, int(index), shield, gain, each) for index, each in zip(chosen, held, strict=True)]
+
+
+def level(gain: float, robot: Unicycle) -> float:
+    """v̄Δ/γ [m]: the h below which a row with gain γ forbids full speed straight at its boundary."""
+    return robot.max_speed * robot.dt / gain
+
+
+def _recomputed(recording: Recording, episodes: np.ndarray, shield: Shield) -> np.ndarray:
+    time = recording.pursuer_nominal.shape[1]
+    poses = np.moveaxis(recording.pursuer[episodes, :-1], -1, 0).reshape(3, -1)
+    nominal = np.moveaxis(recording.pursuer_nominal[episodes], -1, 0).reshape(2, -1)
+    scene = _scene(recording, np.repeat(episodes, time))
+    active, nearest = _solve(jnp.asarray(poses), jnp.asarray(nominal), scene, recording.game.robot, shield)
+    active, nearest = np.asarray(active), np.asarray(nearest)
+    by_least = np.arange(len(active))[:, None] == nearest
+    held = np.where(active.any(axis=0), active, by_least)
+    return np.moveaxis(held.reshape(len(active), len(episodes), time), 0, -1)
+
+
+@partial(jax.jit, static_argnames=("robot", "shield"))
+def _solve(poses, nominal, scene: Scene, robot: Unicycle, shield: Shield):
+    around = safety.survey(shield, robot, poses, scene)
+    return safety.guard(nominal, around, robot=robot, shield=shield).active, around.boundary[0]
+
+
+def _scene(recording: Recording, episodes: np.ndarray) -> Scene:
+    """The scenes of these episodes, batch last."""
+    x, y, radius = np.moveaxis(recording.discs[episodes], 0, -1).transpose(1, 0, 2)
+    half = jnp.asarray(recording.game.arena.half_extents, jnp.result_type(float))
+    centre = jnp.nan_to_num(jnp.stack([jnp.asarray(x), jnp.asarray(y)]))
+    return Scene(half, centre, jnp.nan_to_num(jnp.asarray(radius)), jnp.asarray(np.isfinite(radius)))
+
+
+def least_barrier(take: Take, points: np.ndarray) -> np.ndarray:
+    """min h [m] of all boundaries, with the virtual control point at `points` (2, n) [m]."""
+    poses = np.stack([points[0] - take.shield.offset, points[1], np.zeros(points.shape[1])])
+    scene = _scene(take.recording, np.full(points.shape[1], take.index))
+    return np.asarray(_least(jnp.asarray(poses), scene, take.recording.game.robot, take.shield))
+
+
+@partial(jax.jit, static_argnames=("robot", "shield"))
+def _least(poses, scene: Scene, robot: Unicycle, shield: Shield):
+    return safety.survey(shield, robot, poses, scene).barriers.value[0]
+
+
+def prediction(pose: np.ndarray, control: np.ndarray, dt: float) -> np.ndarray:
+    """(n, 2) where the centre would be over the next second, step by step, if the control (v, ω) were held."""
+    count = max(1, round(_AHEAD / dt))
+    headings = pose[2] + control[1] * dt * np.arange(count)
+    steps = control[0] * dt * np.stack([np.cos(headings), np.sin(headings)], axis=-1)
+    return np.concatenate([pose[None, :2], pose[:2] + np.cumsum(steps, axis=0)])
