@@ -1,4 +1,4 @@
-"""The command line: `safepursuit train | resume | evaluate | list | doctor`.
+"""The command line: `safepursuit train | resume | evaluate | render | list | doctor`.
 
 Exit status 0 on success, 2 for a usage error, 1 otherwise; errors are one sentence on stderr, without a traceback
 unless --debug is given.
@@ -19,6 +19,7 @@ from rich.table import Table
 from safepursuit import __version__
 from safepursuit.cli.information import Doctor, List
 from safepursuit.cli.judging import Evaluate
+from safepursuit.cli.showing import Render
 from safepursuit.cli.training import Resume, Train
 from safepursuit.cli.usage import UsageError
 from safepursuit.ppo import TrainConfig
@@ -30,6 +31,7 @@ COMMANDS: dict[str, type[Any]] = {
     "train": Train,
     "resume": Resume,
     "evaluate": Evaluate,
+    "render": Render,
     "list": List,
     "doctor": Doctor,
 }
