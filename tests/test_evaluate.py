@@ -11,10 +11,11 @@ import pytest
 from reference import body_clearance, motion
 from safepursuit import game as rules
 from safepursuit.evaluate import episodes, evaluate, metrics, scenarios
-from safepursuit.evaluate.deployment import DEPLOYMENTS
+from safepursuit.evaluate.deployment import DEPLOYMENTS, ScriptedPursuer
 from safepursuit.evaluate.episodes import Recording
 from safepursuit.evaluate.referee import Verdict
 from safepursuit.game import Game
+from safepursuit.players import evaders_of
 from safepursuit.policy import build_policy
 from safepursuit.ppo import BarrierNetTrainer
 from safepursuit.ppo.rollout import fresh_starts
@@ -208,10 +209,19 @@ def test_the_recording_file_is_complete(judged, tmp_path):
         "integrator": (),
         "length": (EPISODES,),
         "outcome": (EPISODES,),
+        # Beyond the contract: what the safety layer did, which scenarios these are, and the rules.
+        "intervened": (EPISODES, HORIZON),
+        "infeasible": (EPISODES, HORIZON),
+        "lost_gradient": (EPISODES, HORIZON),
+        "correction": (EPISODES, HORIZON),
+        "scenario": (EPISODES,),
+        "game": (),
     }
     assert {name: array.shape for name, array in found.items()} == shapes
+    kinds = dict.fromkeys(("integrator", "outcome", "game"), "U") | dict.fromkeys(("length", "scenario"), "i")
+    kinds |= dict.fromkeys(("intervened", "infeasible", "lost_gradient"), "b")
     for name in shapes:
-        kind = {"integrator": "U", "outcome": "U", "length": "i"}.get(name, "f")
+        kind = kinds.get(name, "f")
         assert found[name].dtype.kind == kind
         assert kind != "f" or found[name].dtype == np.float64
     constants = [float(found[name]) for name in ("robot_radius", "capture_radius", "dt")]
@@ -220,6 +230,57 @@ def test_the_recording_file_is_complete(judged, tmp_path):
     assert found["half_extents"].tolist() == [4.0, 3.0]
     np.testing.assert_array_equal(found["pursuer"], recording.pursuer)
     np.testing.assert_allclose(np.nanmax(found["pursuer_nominal"][..., 0]), 1.0)
+
+
+def test_a_recording_survives_its_file(judged, tmp_path):
+    recording = judged["as-trained"].recording
+    chosen = [5, 2, 700]
+    episodes.save(episodes.take(recording, chosen), tmp_path / "some.npz", scenario=chosen)
+    found, scenario = episodes.load(tmp_path / "some.npz")
+    assert scenario.tolist() == chosen
+    assert found.game == recording.game == GAME
+    for name in ("pursuer", "evader_control", "intervened", "correction", "discs", "length", "outcome"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(recording, name)[chosen])
+    # A part of the episodes is judged as the whole was.
+    assert metrics.verdict(found).clearance.shape == (3, HORIZON)
+    np.testing.assert_array_equal(metrics.verdict(found).clearance, judged["as-trained"].verdict.clearance[chosen])
+    (tmp_path / "broken.npz").write_bytes((tmp_path / "some.npz").read_bytes()[:1000])
+    for file in ("broken.npz", "missing.npz"):
+        with pytest.raises(ValueError, match="is not a recording of this version"):
+            episodes.load(tmp_path / file)
+
+
+# --- opponents ---------------------------------------------------------------------------------------------------
+
+
+def test_a_mixture_is_judged_evader_by_evader():
+    """Whoever plays in episode i plays as if it were alone in all of them."""
+    mixed = evaluate(reckless(), CONFIG, episodes=40, evader="random:2,run")
+    alone = {name: evaluate(reckless(), CONFIG, episodes=40, evader=name) for name in ("random", "run")}
+    names = evaders_of("random:2,run", 40)
+    for index, name in enumerate(names):
+        for field in ("pursuer", "evader", "evader_control"):
+            one, other = (getattr(found.recording, field)[index] for found in (mixed, alone[name]))
+            np.testing.assert_allclose(one, other, atol=1e-5)
+    found = mixed.result["by_evader"]
+    assert {name: part["episodes"] for name, part in found.items()} == {"random": 27, "run": 13}
+    total = sum(part["capture"]["rate"] * part["episodes"] for part in found.values())
+    assert total == pytest.approx(40 * mixed.result["capture"]["rate"])
+    assert mixed.result["evader"] == "random:2,run"
+    assert "by_evader" not in alone["run"].result
+
+
+def test_a_scripted_pursuer_is_judged_like_a_policy():
+    found = evaluate(ScriptedPursuer("pure-pursuit"), CONFIG, episodes=100)
+    assert found.result["method"] == "pure-pursuit"
+    assert found.result["capture"]["rate"] > 0.9
+    assert found.result["collision"]["count"] == 0
+    assert found.result["zero_gradient_share"] == 0
+    bare = evaluate(ScriptedPursuer("pure-pursuit"), CONFIG, episodes=100, deployment="off")
+    assert bare.result["intervention_rate"] == 0
+    assert bare.result["collision"]["count"] > 0  # it has no regard for discs
+    with pytest.raises(ValueError, match="unknown pursuer 'cat'; known are pure-pursuit"):
+        ScriptedPursuer("cat")
 
 
 # --- scenarios ---------------------------------------------------------------------------------------------------
@@ -277,6 +338,7 @@ def test_suites_hold_what_they_promise(suites):
     present = {name: np.asarray(drawn.states.scene.present).sum(0) for name, drawn in suites.items()}
     assert present["dense"].min() == 8
     assert present["dense"].max() == 16
+    assert set(present["dense"]) == set(range(8, 17))
     assert set(present["standard"]) == {2}
     radius = np.asarray(suites["unseen-radii"].states.scene.radius)
     assert radius.min() >= 1

@@ -68,6 +68,8 @@ class Game:
     robot: Unicycle = field(default_factory=Unicycle)
     """Both robots; the evader's speed limit is scaled by `evader_speed_ratio`."""
     evader_speed_ratio: float = 1.0
+    min_evader_speed_ratio: float | None = None
+    """Where given, each episode draws the evader's speed limit, uniformly from here to `evader_speed_ratio`."""
     capture_radius: float = 0.5
     horizon: int = 600
     """Steps until time-out."""
@@ -89,6 +91,11 @@ class Game:
             raise ValueError(f"horizon must be at least one step, not {self.horizon}.")
         if not self.evader_speed_ratio > 0:
             raise ValueError(f"evader_speed_ratio must be positive, not {self.evader_speed_ratio}.")
+        if self.min_evader_speed_ratio is not None and not 0 < self.min_evader_speed_ratio <= self.evader_speed_ratio:
+            raise ValueError(
+                f"min_evader_speed_ratio must be positive and at most evader_speed_ratio, {self.evader_speed_ratio:g}, "
+                f"not {self.min_evader_speed_ratio:g}."
+            )
         low, high = self.start_distance
         if not self.capture_radius < low <= high:
             raise ValueError(
@@ -98,7 +105,7 @@ class Game:
 
     @property
     def evader(self) -> Unicycle:
-        """The evader's limits."""
+        """The evader's limits, the highest ones where they are drawn for each episode (`GameState.evader_speed`)."""
         r = self.robot
         return Unicycle(r.radius, r.max_speed * self.evader_speed_ratio, r.max_turn_rate, r.dt, r.integrator)
 
@@ -112,6 +119,8 @@ class GameState(NamedTuple):
     scene: Scene
     step: Count
     """Steps played."""
+    evader_speed: Scalar | None = None
+    """The evader's speed limit in this episode [m/s], where the rules draw one for each."""
 
 
 class Contact(NamedTuple):
@@ -136,7 +145,10 @@ class Transition(NamedTuple):
 
 
 class Observation(NamedTuple):
-    """What one robot sees, in its own frame, every entry within [−1, 1]."""
+    """What one robot sees, in its own frame, every entry within [−1, 1] (but the speed of a faster evader).
+
+    Speeds are in units of the pursuer's limit for both robots, so that a faster or slower opponent looks like one.
+    """
 
     ego: Float[Array, "features *batch"]
     """Opponent's bearing (cos, sin), distance (linear, and 1/(1+D) for close quarters), heading (cos, sin) and velocity
@@ -175,7 +187,11 @@ def _draw_one(key, game: Game) -> tuple[GameState, Flag]:
     heading = jax.random.uniform(heading_key, (1, 2), minval=-jnp.pi, maxval=jnp.pi)
     poses = jnp.concatenate([chosen, heading])
     rest = jnp.zeros(2, poses.dtype)
-    state = GameState(poses[:, 0], poses[:, 1], rest, rest, scene, jnp.asarray(0, jnp.int32))
+    speed = None
+    if game.min_evader_speed_ratio is not None:
+        low, high = (game.robot.max_speed * ratio for ratio in (game.min_evader_speed_ratio, game.evader_speed_ratio))
+        speed = jax.random.uniform(jax.random.fold_in(key, 1), (), poses.dtype, low, high)
+    state = GameState(poses[:, 0], poses[:, 1], rest, rest, scene, jnp.asarray(0, jnp.int32), speed)
     return state, success & jnp.any(fits)
 
 
@@ -211,6 +227,8 @@ def transition(state: GameState, pursuer_control: Control, evader_control: Contr
     """
     pursuer_control = motion.limit(game.robot, pursuer_control)
     evader_control = motion.limit(game.evader, evader_control)
+    if state.evader_speed is not None:
+        evader_control = evader_control.at[0].min(state.evader_speed)
     pursuer, way, pursuer_wall, pursuer_disc = _move(game.robot, state.pursuer, pursuer_control, state.scene)
     evader, evader_way, evader_wall, evader_disc = _move(game.evader, state.evader, evader_control, state.scene)
     between = evader_way - way
@@ -227,7 +245,7 @@ def transition(state: GameState, pursuer_control: Control, evader_control: Contr
     played = state.step + 1
     terminated = captured | (collided(contact) if game.collision_terminates else jnp.zeros_like(captured))
     return Transition(
-        state=GameState(pursuer, evader, pursuer_control, evader_control, state.scene, played),
+        state=GameState(pursuer, evader, pursuer_control, evader_control, state.scene, played, state.evader_speed),
         terminated=terminated,
         truncated=(played >= game.horizon) & ~terminated,
         captured=captured,
@@ -253,28 +271,15 @@ def reward(before: GameState, outcome: Transition, game: Game) -> Scalar:
 
 def observe(state: GameState, game: Game, role: Role = "pursuer") -> Observation:
     """What the robot in this role knows (see `Observation`)."""
-    if role == "pursuer":
-        own, other, own_control, other_control = (
-            state.pursuer,
-            state.evader,
-            state.pursuer_control,
-            state.evader_control,
-        )
-        body, opponent = game.robot, game.evader
-    else:
-        own, other, own_control, other_control = (
-            state.evader,
-            state.pursuer,
-            state.evader_control,
-            state.pursuer_control,
-        )
-        body, opponent = game.evader, game.robot
+    robots = (state.pursuer, state.pursuer_control), (state.evader, state.evader_control)
+    (own, own_control), (other, other_control) = robots if role == "pursuer" else robots[::-1]
+    body = game.robot  # the evader's differs in its speed limit only
     heading = own[2]
     diagonal = 2 * length(state.scene.half_extents)
     offset = to_body_frame(heading, other[:2] - own[:2])
     distance = length(offset)
     course = direction(other[2] - heading)
-    speed = other_control[0] / opponent.max_speed
+    speed = other_control[0] / body.max_speed
     ego = jnp.stack(
         [
             *unit(offset),
@@ -285,7 +290,7 @@ def observe(state: GameState, game: Game, role: Role = "pursuer") -> Observation
             own_control[0] / body.max_speed,
             own_control[1] / body.max_turn_rate,
             speed,
-            other_control[1] / opponent.max_turn_rate,
+            other_control[1] / body.max_turn_rate,
             *(to_body_frame(heading, -own[:2]) / (0.5 * diagonal)),
             jnp.cos(heading),
             jnp.sin(heading),

@@ -69,10 +69,17 @@ class Arena:
     """Least gap [m] between two discs, and between a disc and a wall, so that a robot can pass."""
     allow_overlap: bool = False
     """Accept any placement of the discs, touching and overlapping ones included."""
+    min_obstacles: Annotated[int | None, tyro.conf.arg(prefix_name=False)] = None
+    """Where given, each layout draws its number of discs from here to `obstacles`."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.obstacles <= 16:
             raise ValueError(f"the number of obstacles must be between 0 and 16, not {self.obstacles}.")
+        if self.min_obstacles is not None and not 0 <= self.min_obstacles <= self.obstacles:
+            raise ValueError(
+                f"min_obstacles must lie between 0 and the number of obstacles, {self.obstacles}, not be "
+                f"{self.min_obstacles}."
+            )
         low, high = self.radius_range
         if not 0 < low <= high:
             raise ValueError(
@@ -95,7 +102,7 @@ def draw_scene(key: Key[Array, ""], arena: Arena) -> tuple[Scene, Bool[Array, ""
     radius_key, place_key = jax.random.split(key)
     low, high = arena.radius_range
     radius = -jnp.sort(-jax.random.uniform(radius_key, (discs,), minval=low, maxval=high))
-    present = jnp.arange(discs) < arena.obstacles
+    present = _present(jax.random.fold_in(key, 1), arena)
     tries = jax.random.uniform(place_key, (discs, 2, _TRIES), minval=-1, maxval=1)
 
     def place(i, state):
@@ -112,6 +119,17 @@ def draw_scene(key: Key[Array, ""], arena: Arena) -> tuple[Scene, Bool[Array, ""
     start = (jnp.zeros((2, discs), half.dtype), jnp.asarray(True))
     centre, success = jax.lax.fori_loop(0, discs, place, start)
     return Scene(half, centre, radius.astype(half.dtype), present), success
+
+
+def _present(key: Key[Array, ""], arena: Arena) -> Bool[Array, "discs"]:
+    """Which of the discs there are: all, or a random subset whose size is uniform from the least to the largest number,
+    so that large and small discs have equal chances."""
+    discs = max(1, arena.obstacles)
+    if arena.min_obstacles is None:
+        return jnp.arange(discs) < arena.obstacles
+    number_key, order_key = jax.random.split(key)
+    number = jax.random.randint(number_key, (), arena.min_obstacles, arena.obstacles + 1)
+    return jax.random.permutation(order_key, discs) < number
 
 
 def clearance(scene: Scene, point: Point, radius: float) -> Scalar:

@@ -12,7 +12,7 @@ from safepursuit.evaluate.deployment import Deployment
 from safepursuit.evaluate.episodes import save as save_recording
 from safepursuit.ppo import BarrierNetTrainer
 from safepursuit.report.tables import evaluation_table
-from safepursuit.runs.folder import RunFolder, write_json
+from safepursuit.runs.folder import RunFolder, slug, write_json
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,9 @@ class Evaluate:
                 deployment=self.shield,
             )
         result = judged.result
-        name = f"{self.suite}-{result['evader']}-{result['obstacles']}-{self.shield}-seed{self.seed}-{self.episodes}"
+        name = slug(
+            f"{self.suite}-{result['evader']}-{result['obstacles']}-{self.shield}-seed{self.seed}-{self.episodes}"
+        )
         files = [run.evaluations / f"{name}-{trainer.state.steps}.json", *([self.json] if self.json else [])]
         for file in files:
             write_json(file, result)

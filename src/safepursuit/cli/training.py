@@ -14,13 +14,14 @@ import jax
 import tyro
 from rich.console import Console
 
-from safepursuit.cli.usage import Run, UsageError
+from safepursuit.cli.usage import Run, UsageError, parsed_seeds
 from safepursuit.evaluate import evaluate
+from safepursuit.players import evader_weights
 from safepursuit.ppo import BarrierNetTrainer, SeedGroup, TrainConfig
 from safepursuit.report.figures import learning_curves, trajectories
 from safepursuit.runs import configuration
 from safepursuit.runs.console import TrainingDisplay
-from safepursuit.runs.folder import SEED_PREFIX, RunFolder, write_text
+from safepursuit.runs.folder import SEED_PREFIX, RunFolder, slug, write_text
 from safepursuit.runs.metrics import read_metrics
 
 _SAMPLES = 9
@@ -45,12 +46,13 @@ class Train:
 
     def run(self, console: Console) -> None:
         config = self.settings
-        seeds = _seeds(self.seeds) if self.seeds is not None else None
+        seeds = parsed_seeds(self.seeds) if self.seeds is not None else None
         if self.dry_run:
             console.print(configuration.dump(config), end="", highlight=False, markup=False)
             return
         stamp = f"{datetime.now():%Y%m%d-%H%M%S}"
-        path = self.run_dir or Path("runs") / f"{config.method}-{config.evader}-{stamp}"
+        opponent = config.evader if len(evader_weights(config.evader)) == 1 else "mixture"
+        path = self.run_dir or Path("runs") / slug(f"{config.method}-{opponent}-{stamp}")
         if seeds:
             RunFolder.check_free(path)
             use_all_cores()
@@ -101,18 +103,6 @@ def use_all_cores() -> None:
     """Let JAX treat every CPU core as a device, so that seeds train side by side; must come before its first use."""
     with contextlib.suppress(RuntimeError):  # in use already: it stays as it is
         jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
-
-
-def _seeds(text: str) -> list[int]:
-    """Either "0..3" or "0,2,5" as numbers. Raises UsageError."""
-    try:
-        first, dots, last = text.partition("..")
-        seeds = list(range(int(first), int(last) + 1)) if dots else [int(part) for part in text.split(",")]
-    except ValueError:
-        seeds = []
-    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
-        raise UsageError(f"--seeds takes a range such as 0..9, or different seeds such as 0,3,7, not {text!r}.")
-    return seeds
 
 
 def _train(trainers: list[BarrierNetTrainer], path: Path, console: Console) -> None:

@@ -1,9 +1,12 @@
-"""Playing out scenarios with a deterministic policy, and recording every step."""
+"""Playing out scenarios with a deterministic pursuer, and recording every step."""
 
-from dataclasses import dataclass
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import BadZipFile
 
 import jax
 import jax.numpy as jnp
@@ -11,12 +14,12 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from safepursuit import game as rules
-from safepursuit import shield as safety
-from safepursuit.evaluate.deployment import Deployment, act
+from safepursuit.evaluate.deployment import Deployment, Pursuer, act
 from safepursuit.evaluate.scenarios import Scenarios
 from safepursuit.game import Game, GameState
-from safepursuit.players import EVADERS, Sight
-from safepursuit.policy import Policy
+from safepursuit.players import evaders_of
+from safepursuit.ppo.opponent import evader_control
+from safepursuit.runs import configuration
 from safepursuit.shield import Shield
 
 _CHUNK = 1000
@@ -63,31 +66,40 @@ class Recording:
     game: Game
 
 
+_ARRAYS = tuple(field.name for field in fields(Recording) if field.name != "game")
+
+
 def record(
-    policy: Policy, scenarios: Scenarios, shield: Shield, evader: str, deployment: Deployment = "as-trained"
+    pursuer: Pursuer, scenarios: Scenarios, shield: Shield, evader: str, deployment: Deployment = "as-trained"
 ) -> Recording:
-    """Play every scenario to its end with the deterministic policy against a scripted evader under the shield."""
+    """Play every scenario to its end against a scripted evader, or a mixture of them, under the shield.
+
+    Who plays in episode i of a mixture depends on i alone.
+    """
     episodes, game = scenarios.evader_keys.shape[0], scenarios.game
+    evaders = evaders_of(evader, episodes)
+    if len(set(evaders)) == 1:
+        evaders = evaders[:1]  # one program for every number of episodes
     parts = []
     for first in range(0, episodes, _CHUNK):
         some = slice(first, first + _CHUNK)
         states = jax.tree.map(lambda leaf, some=some: leaf[..., some], scenarios.states)
-        parts.append(_play(policy, states, scenarios.evader_keys[some], game, shield, evader, deployment))
+        here = evaders[some] if len(evaders) > 1 else evaders
+        parts.append(_play(pursuer, states, scenarios.evader_keys[some], game, shield, here, deployment))
     return _assemble(parts, scenarios.states, game)
 
 
-@partial(jax.jit, static_argnames=("game", "shield", "evader", "deployment"))
-def _play(policy, states, evader_keys, game: Game, shield: Shield, evader: str, deployment: Deployment):
+@partial(jax.jit, static_argnames=("game", "shield", "evaders", "deployment"))
+def _play(pursuer, states, evader_keys, game: Game, shield: Shield, evaders: tuple[str, ...], deployment: Deployment):
     """One scan over the horizon; an episode that is over stands still."""
 
     def advance(carry, time):
         state, over, captured = carry
-        done, lost_gradient = act(policy, state, game, shield, deployment)
         keys = jax.vmap(lambda key: jax.random.fold_in(key, time))(evader_keys)
-        sight = Sight(state.evader, state.pursuer, state.pursuer_control, state.scene)
-        asked = EVADERS[evader](keys, sight, game.evader)
-        fled = safety.filter(asked, state.evader, state.scene, robot=game.evader, shield=shield, gains=1.0)
-        outcome = rules.transition(state, done.control, fled.control, game)
+        own_keys = jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys)
+        done, lost_gradient = act(pursuer, own_keys, state, game, shield, deployment)
+        fled = evader_control(evaders, keys, state, game, shield)
+        outcome = rules.transition(state, done.control, fled, game)
         step = Step(
             state.pursuer,
             state.evader,
@@ -148,23 +160,39 @@ def _assemble(parts: list, starts: GameState, game: Game) -> Recording:
     )
 
 
-def save(recording: Recording, file: Path) -> None:
-    """Write a recording as .npz: all that is needed to judge it with one's own code (docs/evaluation.md)."""
+def take(recording: Recording, episodes: Sequence[int] | np.ndarray) -> Recording:
+    """Some of the episodes, in this order."""
+    chosen = np.asarray(episodes, int)
+    return replace(recording, **{name: getattr(recording, name)[chosen] for name in _ARRAYS})
+
+
+def save(recording: Recording, file: Path, scenario: Sequence[int] | np.ndarray | None = None) -> None:
+    """Write a recording as .npz: all that is needed to judge it with one's own code (docs/evaluation.md), and to `load`
+    it. `scenario` says which of its suite's scenarios the episodes are; without it, the first ones."""
     game = recording.game
-    with file.open("wb") as stream:  # an open file keeps NumPy from adding a suffix of its own
+    numbers = np.arange(len(recording.length)) if scenario is None else np.asarray(scenario, int)
+    partial_file = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    with partial_file.open("wb") as stream:  # an open file keeps NumPy from adding a suffix of its own
         np.savez_compressed(
             stream,
-            pursuer=recording.pursuer,
-            evader=recording.evader,
-            pursuer_control=recording.pursuer_control,
-            evader_control=recording.evader_control,
-            pursuer_nominal=recording.pursuer_nominal,
-            discs=recording.discs,
+            **{name: getattr(recording, name) for name in _ARRAYS},
             half_extents=np.asarray(game.arena.half_extents, np.float64),
             robot_radius=np.float64(game.robot.radius),
             capture_radius=np.float64(game.capture_radius),
             dt=np.float64(game.robot.dt),
             integrator=np.asarray(game.robot.integrator),
-            length=recording.length,
-            outcome=recording.outcome,
+            scenario=numbers,
+            game=np.asarray(configuration.dump(game)),
         )
+    os.replace(partial_file, file)
+
+
+def load(file: Path) -> tuple[Recording, np.ndarray]:
+    """A saved recording, and which of its suite's scenarios the episodes are. Raises ValueError where it is none."""
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in _ARRAYS}
+            game = configuration.parse(Game(), str(stored["game"]), str(file))
+            return Recording(**arrays, game=game), stored["scenario"]
+    except (OSError, KeyError, BadZipFile) as error:
+        raise ValueError(f"{file} is not a recording of this version: {error}.") from None

@@ -1,15 +1,13 @@
 """Judging a run: its policy, a suite of scenarios, an opponent, a deployment."""
 
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from safepursuit.evaluate import episodes as playing
 from safepursuit.evaluate import metrics, scenarios
-from safepursuit.evaluate.deployment import DEPLOYMENTS, Deployment
+from safepursuit.evaluate.deployment import DEPLOYMENTS, Deployment, Pursuer, ScriptedPursuer
 from safepursuit.evaluate.episodes import Recording
 from safepursuit.evaluate.referee import Verdict
-from safepursuit.players import EVADERS
-from safepursuit.policy import Policy
+from safepursuit.players import evader_weights, evaders_of
 from safepursuit.ppo import TrainConfig
 
 
@@ -21,7 +19,7 @@ class Evaluation(NamedTuple):
 
 
 def evaluate(
-    policy: Policy,
+    pursuer: Pursuer,
     config: TrainConfig,
     *,
     episodes: int,
@@ -41,19 +39,18 @@ def evaluate(
             raise ValueError(f"the suite {suite!r} sets the number of discs itself; leave out the obstacles.")
         evader = about.evader if evader is None else evader
     evader = config.evader if evader is None else evader
-    if evader not in EVADERS:
-        raise ValueError(f"unknown evader {evader!r}; known are {', '.join(EVADERS)}.")
+    evader_weights(evader)  # refuses what is unknown before anything is drawn
     if deployment not in DEPLOYMENTS:
         raise ValueError(f"unknown shield mode {deployment!r}; known are {', '.join(DEPLOYMENTS)}.")
     game = config.game
     if obstacles is not None:
-        game = replace(game, arena=replace(game.arena, obstacles=obstacles))
+        game = scenarios.with_obstacles(game, obstacles)
     drawn = scenarios.draw(suite, game, seed, episodes)
     game = drawn.game
-    recording = playing.record(policy, drawn, config.shield, evader, deployment)
+    recording = playing.record(pursuer, drawn, config.shield, evader, deployment)
     verdict = metrics.verdict(recording)
     head = {
-        "method": config.method,
+        "method": pursuer.name if isinstance(pursuer, ScriptedPursuer) else config.method,
         "shield": deployment,
         "suite": suite,
         "suite_version": scenarios.SUITES[suite].version,
@@ -62,4 +59,8 @@ def evaluate(
         "seed": seed,
         "deterministic": True,
     }
-    return Evaluation(head | metrics.figures(recording, verdict), recording, verdict)
+    figures = metrics.figures(recording, verdict)
+    played = evaders_of(evader, episodes)
+    if len(set(played)) > 1:
+        figures["by_evader"] = metrics.by_evader(recording, verdict, played)
+    return Evaluation(head | figures, recording, verdict)

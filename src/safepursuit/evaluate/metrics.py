@@ -1,5 +1,6 @@
 """From a recording to the figures of an evaluation."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,22 @@ def figures(recording: Recording, judged: Verdict) -> dict[str, Any]:
         "infeasible_rate": float(recording.infeasible.sum() / steps),
         "zero_gradient_share": float(recording.lost_gradient.sum() / steps),
     }
+
+
+def by_evader(recording: Recording, judged: Verdict, evaders: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Of an evaluation against a mixture: episodes, capture and own collisions for each evader that played in it;
+    `evaders[i]` was the one of episode i."""
+    captured, collided, who = recording.outcome == "capture", judged.collided, np.array(evaders)
+    found = {}
+    for name in dict.fromkeys(evaders):
+        own = who == name
+        episodes, hits = int(own.sum()), int(collided[own].sum())
+        found[name] = {
+            "episodes": episodes,
+            "capture": rate(int(captured[own].sum()), episodes, "wilson"),
+            "collision": {"count": hits, **rate(hits, episodes, "exact")},
+        }
+    return found
 
 
 def rate(count: int, total: int, method: str) -> dict[str, float]:

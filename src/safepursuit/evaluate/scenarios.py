@@ -49,19 +49,11 @@ class Scenarios:
     evader_keys: Key[Array, "episodes"]
 
 
-def _with_discs(game: Game, obstacles: int, radius_range: tuple[float, float] | None = None) -> Game:
-    arena = replace(game.arena, obstacles=obstacles, radius_range=radius_range or game.arena.radius_range)
-    return replace(game, arena=arena)
-
-
-def _some_discs(state: GameState, game: Game, key: Key[Array, ""]) -> tuple[GameState, Bool[Array, "starts"]]:
-    """Takes discs away at random until 8 to 16 are left."""
-    discs, count = state.scene.radius.shape
-    number_key, order_key = jax.random.split(key)
-    wanted = jax.random.randint(number_key, (count,), 8, discs + 1)
-    place = jnp.argsort(jnp.argsort(jax.random.uniform(order_key, (discs, count)), axis=0), axis=0)
-    scene = state.scene._replace(present=state.scene.present & (place < wanted))
-    return state._replace(scene=scene), jnp.ones(count, bool)
+def _with_discs(
+    game: Game, obstacles: int, radius_range: tuple[float, float] | None = None, least: int | None = None
+) -> Game:
+    radii = radius_range or game.arena.radius_range
+    return replace(game, arena=replace(game.arena, obstacles=obstacles, min_obstacles=least, radius_range=radii))
 
 
 def _behind_disc(state: GameState, game: Game, key: Key[Array, ""]) -> tuple[GameState, Bool[Array, "starts"]]:
@@ -86,7 +78,9 @@ SUITES = {
     "calibration": Suite(
         "the standard starts against the random evader: what every pursuer must catch", evader="random"
     ),
-    "dense": Suite("8 to 16 discs", lambda game: _with_discs(game, 16, (0.3, 0.8)), _some_discs, fixes_obstacles=True),
+    "dense": Suite(
+        "8 to 16 discs", lambda game: _with_discs(game, 16, (0.3, 0.8), least=8), fixes_obstacles=True, version=2
+    ),
     "orbit": Suite(
         "the evader starts behind the largest disc",
         lambda game: _with_discs(game, max(1, game.arena.obstacles)),
@@ -96,8 +90,16 @@ SUITES = {
         "discs of 1.0 to 1.5 m, larger than any in the default training",
         lambda game: _with_discs(game, max(1, game.arena.obstacles), (1.0, 1.5)),
     ),
-    "fast-evader": Suite("an evader that is a fifth faster", lambda game: replace(game, evader_speed_ratio=1.2)),
+    "fast-evader": Suite(
+        "an evader that is a fifth faster",
+        lambda game: replace(game, evader_speed_ratio=1.2, min_evader_speed_ratio=None),
+    ),
 }
+
+
+def with_obstacles(game: Game, obstacles: int) -> Game:
+    """The game with exactly so many discs. Raises ValueError for a number out of range."""
+    return _with_discs(game, obstacles)
 
 
 def draw(suite: str, game: Game, seed: int, episodes: int) -> Scenarios:

@@ -4,6 +4,7 @@ A player is a function of what both robots do now; it keeps no memory and return
 may send through the shield. To add one, write it and give it a line here.
 """
 
+from safepursuit.players import lineup
 from safepursuit.players.evaders import flee, hide, orbit, random_controls, run
 from safepursuit.players.player import Player, Sight
 from safepursuit.players.pursuers import constant_bearing, lead_intercept, pure_pursuit, tangent_pursuit, voronoi
@@ -28,7 +29,17 @@ PURSUERS: dict[str, Player] = {
     "mpc": mpc_pursuer,
 }
 
-__all__ = ["EVADERS", "PURSUERS", "Player", "Sight", "summary"]
+__all__ = ["EVADERS", "PURSUERS", "Player", "Sight", "evader_weights", "evaders_of", "summary"]
+
+
+def evader_weights(mixture: str) -> dict[str, float]:
+    """The evaders of “flee”, or of a mixture such as “flee:2,orbit,hide”. Raises ValueError for anything else."""
+    return lineup.parse(mixture, EVADERS)
+
+
+def evaders_of(mixture: str, games: int) -> tuple[str, ...]:
+    """The evader of each of so many games. Raises ValueError as `evader_weights` does."""
+    return lineup.lineup(evader_weights(mixture), games)
 
 
 def summary(player: Player) -> str:

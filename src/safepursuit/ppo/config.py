@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 
 from safepursuit.barrier import arc_allowance
 from safepursuit.game import Game
-from safepursuit.players import EVADERS
+from safepursuit.players import evader_weights, evaders_of
 from safepursuit.policy import HEADS, PolicyConfig
 from safepursuit.shield import Shield, check
 
@@ -63,7 +63,7 @@ class TrainConfig:
     method: str = "barriernet"
     """Safety architecture; `safepursuit list methods` names them."""
     evader: str = "random"
-    """Scripted opponent; `safepursuit list evaders` names them."""
+    """Scripted opponent (`safepursuit list evaders`), or a mixture that shares the games, such as flee:2,orbit,hide."""
     timesteps: int = 1_000_000
     """Environment steps in all."""
     num_envs: int = 256
@@ -86,11 +86,13 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.method not in HEADS:
             raise ValueError(f"unknown method {self.method!r}; known are {', '.join(HEADS)}.")
-        if self.evader not in EVADERS:
-            raise ValueError(f"unknown evader {self.evader!r}; known are {', '.join(EVADERS)}.")
         for name in ("timesteps", "num_envs", "rollout_length", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}.")
+        if idle := set(evader_weights(self.evader)) - set(self.lineup):
+            raise ValueError(
+                f"of {self.num_envs} games none is left for {', '.join(sorted(idle))}: raise num_envs or its weight."
+            )
         if self.rollout_length % self.ppo.minibatches:
             raise ValueError(
                 f"rollout_length {self.rollout_length} cannot be cut into {self.ppo.minibatches} minibatches of whole "
@@ -111,6 +113,11 @@ class TrainConfig:
         """The game as it is played in training: see `end_on_collision`."""
         ends = self.game.collision_terminates or (self.end_on_collision and not HEADS[self.method].hard)
         return replace(self.game, collision_terminates=ends)
+
+    @property
+    def lineup(self) -> tuple[str, ...]:
+        """The evader of each game."""
+        return evaders_of(self.evader, self.num_envs)
 
     @property
     def steps_per_iteration(self) -> int:

@@ -6,6 +6,7 @@ from time import perf_counter
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from safepursuit import robot as motion
@@ -17,14 +18,22 @@ from safepursuit.ppo.rollout import Players, Rollout
 from safepursuit.ppo.update import UpdateReport
 
 
-@jax.jit
-def rollout_metrics(rollout: Rollout, dt: float | Float[Array, ""]) -> dict[str, Float[Array, ""] | Int[Array, ""]]:
-    """What happened in a rollout of steps of `dt` seconds.
+@partial(jax.jit, static_argnames="lineup")
+def rollout_metrics(
+    rollout: Rollout, dt: float | Float[Array, ""], lineup: tuple[str, ...] = ()
+) -> dict[str, Float[Array, ""] | Int[Array, ""]]:
+    """What happened in a rollout of steps of `dt` seconds; with a `lineup` of several evaders, capture by evader too.
 
     Rates of episodes are over those that ended in it, and NaN if none did.
     """
     over = rollout.terminated | rollout.truncated
     episodes = jnp.sum(over)
+    by_evader = {}
+    for name in dict.fromkeys(lineup) if len(set(lineup)) > 1 else ():
+        own = np.flatnonzero(np.array(lineup) == name)
+        ended = jnp.sum(over[:, own])
+        caught = jnp.sum(rollout.captured[:, own])
+        by_evader[f"pursuit/capture_rate/{name}"] = jnp.where(ended > 0, caught / jnp.maximum(ended, 1), jnp.nan)
     each = jnp.where(episodes > 0, 1.0 / jnp.maximum(episodes, 1), jnp.nan)
     captured_steps = jnp.sum(jnp.where(rollout.captured, rollout.final_length, 0))
     captures = jnp.sum(rollout.captured)
@@ -49,7 +58,7 @@ def rollout_metrics(rollout: Rollout, dt: float | Float[Array, ""]) -> dict[str,
         "qp/zero_gradient_share": jnp.mean(rollout.lost_gradient),
         "ppo/std_v": jnp.mean(rollout.std[:, 0]),
         "ppo/std_omega": jnp.mean(rollout.std[:, 1]),
-    }
+    } | by_evader
 
 
 def update_metrics(report: UpdateReport, multiplier: Multiplier | None, rate: float) -> dict[str, float]:

@@ -8,12 +8,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from safepursuit import game as rules
-from safepursuit import shield as safety
 from safepursuit.game import Contact, GameState, Observation
-from safepursuit.players import EVADERS, Sight
 from safepursuit.policy import Policy, Situation, situation
 from safepursuit.ppo.config import TrainConfig
-from safepursuit.shapes import Control, Keys
+from safepursuit.ppo.opponent import evader_control
 
 
 class Players(NamedTuple):
@@ -61,17 +59,6 @@ class Rollout(NamedTuple):
     """Its length in steps; 0 elsewhere."""
 
 
-def evader_control(key: Keys, state: GameState, config: TrainConfig) -> Control:
-    """What the scripted evader does, through the shield unless the run says otherwise."""
-    sight = Sight(state.evader, state.pursuer, state.pursuer_control, state.scene)
-    nominal = EVADERS[config.evader](key, sight, config.game.evader)
-    if not config.evader_shielded:
-        return nominal
-    return safety.filter(
-        nominal, state.evader, state.scene, robot=config.game.evader, shield=config.shield, gains=1.0
-    ).control
-
-
 def join_games(key: Key[Array, ""], config: TrainConfig) -> Players:
     """The games as a training finds them: each at a random age, so that their time-outs do not fall together."""
     start_key, age_key = jax.random.split(key)
@@ -93,7 +80,8 @@ def play(policy: Policy, players: Players, starts: GameState, key: Key[Array, ""
     A game that ends goes on from the next of `starts` (used in turn).
     """
     pool = starts.step.shape[-1]
-    game = config.rules
+    game, evaders = config.rules, config.lineup
+    evader_shield = config.shield if config.evader_shielded else None
 
     def advance(carry, step_key):
         players, used = carry
@@ -104,7 +92,8 @@ def play(policy: Policy, players: Players, starts: GameState, key: Key[Array, ""
         distribution = policy.head.distribution(policy.features(observation), where)
         action = policy.head.sample(action_key, distribution)
         done = policy.head.execute(distribution, action, where)
-        outcome = rules.transition(state, done.control, evader_control(evader_key, state, config), game)
+        fled = evader_control(evaders, evader_key, state, game, evader_shield)
+        outcome = rules.transition(state, done.control, fled, game)
         following_observation = rules.observe(outcome.state, game)
         reward = rules.reward(state, outcome, game)
         cost = rules.collided(outcome.pursuer_contact).astype(reward.dtype)

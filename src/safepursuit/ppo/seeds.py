@@ -127,7 +127,7 @@ def _iteration(arguments: tuple, config: TrainConfig) -> tuple[dict[str, Any], A
     )
     learned = dict(zip(_LEARNED, (policy, optimiser, multiplier, players, state["key"]), strict=True))
     finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves((policy, report))]))
-    known = (rollout_metrics(rollout, config.game.robot.dt), report, multiplier, finite)
+    known = (rollout_metrics(rollout, config.game.robot.dt, config.lineup), report, multiplier, finite)
     return learned, rollout.action[-1], known
 
 

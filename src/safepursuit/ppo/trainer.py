@@ -194,7 +194,8 @@ class BarrierNetTrainer:
         rate = self.learning_rate
         rollout = self.collect_rollout()
         report = self.update(rollout)
-        values = {name: float(value) for name, value in rollout_metrics(rollout, self.config.game.robot.dt).items()}
+        found = rollout_metrics(rollout, self.config.game.robot.dt, self.config.lineup)
+        values = {name: float(value) for name, value in found.items()}
         learned = update_metrics(report, self.state.multiplier, rate)
         check_finite(learned, self.policy)
         elapsed = time.perf_counter() - start

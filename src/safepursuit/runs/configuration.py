@@ -4,7 +4,8 @@ import dataclasses
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from types import NoneType, UnionType
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -24,15 +25,27 @@ def load(defaults: T, file: Path) -> T:
     wrong type, and ValueError where the dataclass itself refuses a value.
     """
     try:
-        content = OmegaConf.to_container(OmegaConf.load(file), resolve=True)
+        text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigurationError(f"configuration file {file} does not exist.") from None
-    except (OSError, YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigurationError(f"configuration file {file} cannot be read: {reason}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(str(file), error) from None
+    return parse(defaults, text, str(file))
+
+
+def parse(defaults: T, text: str, source: str) -> T:
+    """`load` of a text; `source` is its name in messages."""
+    try:
+        content = OmegaConf.to_container(OmegaConf.create(text), resolve=True)
+    except (YAMLError, OmegaConfBaseException) as error:
+        raise _unreadable(source, error) from None
     if not isinstance(content, Mapping):
-        raise ConfigurationError(f"configuration file {file} must hold keys and values.")
-    return _overlay(defaults, content, str(file), "")
+        raise ConfigurationError(f"configuration file {source} must hold keys and values.")
+    return _overlay(defaults, content, source, "")
+
+
+def _unreadable(source: str, error: Exception) -> ConfigurationError:
+    return ConfigurationError(f"configuration file {source} cannot be read: {' '.join(str(error).split())}.")
 
 
 def dump(config: Any) -> str:
@@ -60,12 +73,22 @@ def _overlay(config: T, values: Mapping, source: str, prefix: str) -> T:
                 raise ConfigurationError(f"{source}: {name} must hold keys and values, not {value!r}.")
             changes[key] = _overlay(current, value, source, f"{name}.")
         else:
-            changes[key] = _converted(value, current, source, name)
+            changes[key] = _converted(value, current, source, name, _alternatives(config, key))
     return dataclasses.replace(config, **changes)  # type: ignore[type-var]
 
 
-def _converted(value: Any, current: Any, source: str, name: str) -> Any:
-    """`value` in the type of the default it replaces."""
+def _alternatives(config: Any, key: str) -> tuple[type, ...]:
+    """The types that a field such as `int | None` allows; empty where there is only one."""
+    hint = get_type_hints(type(config))[key]
+    return get_args(hint) if isinstance(hint, UnionType) else ()
+
+
+def _converted(value: Any, current: Any, source: str, name: str, alternatives: tuple[type, ...] = ()) -> Any:
+    """`value` in the type of the default it replaces, or of one of its alternatives."""
+    if value is None and NoneType in alternatives:
+        return None
+    if current is None:
+        current = next(kind for kind in alternatives if kind is not NoneType)()
     kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "a word", tuple: "a list"}
     kind = type(current)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):

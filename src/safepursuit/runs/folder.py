@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -81,6 +82,11 @@ class RunFolder:
         if not run.config.is_file():
             raise RunFolderError(f"{path} is not a run folder: it has no config.yaml.")
         return run
+
+
+def slug(name: str) -> str:
+    """A name as part of a path: what is neither letter, digit, dot, dash nor slash becomes an underscore."""
+    return re.sub(r"[^\w./-]", "_", name)
 
 
 def write_json(file: Path, content: Any) -> None:

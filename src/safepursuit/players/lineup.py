@@ -1,0 +1,67 @@
+"""Line-ups: which evader plays in which game, where a training or an evaluation has several."""
+
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from safepursuit.players.player import Player, Sight
+from safepursuit.robot import Unicycle
+from safepursuit.shapes import Control, Keys
+
+
+def parse(text: str, known: dict[str, Player]) -> dict[str, float]:
+    """Names and weights of “flee”, or of a mixture such as “flee:2,orbit,hide:0.5”; a weight left out is 1.
+
+    Raises ValueError for an unknown name, a name given twice, or a weight that is not a positive number.
+    """
+    weights: dict[str, float] = {}
+    for part in text.split(","):
+        name, colon, number = (word.strip() for word in part.partition(":"))
+        if name not in known:
+            raise ValueError(f"unknown evader {name!r}; known are {', '.join(known)}.")
+        if name in weights:
+            raise ValueError(f"evader {name!r} is named twice in {text!r}: add up its weights.")
+        try:
+            weights[name] = float(number) if colon else 1.0
+        except ValueError:
+            weights[name] = math.nan
+        if not 0 < weights[name] < math.inf:
+            raise ValueError(f"the weight of evader {name!r} must be a positive number, not {number!r}.")
+    return weights
+
+
+def lineup(weights: dict[str, float], games: int) -> tuple[str, ...]:
+    """Who plays in each of so many games: each name as often as its weight says, to within one game, and as evenly
+    spread as can be.
+
+    The first games have the same players however many follow. Highest averages (Webster 1832): the next game goes to
+    the player with the largest weight / (2 · games so far + 1), the first named among equals.
+    """
+    played = dict.fromkeys(weights, 0)
+    chosen = []
+    for _ in range(games):
+        name = max(weights, key=lambda one: weights[one] / (2 * played[one] + 1))
+        played[name] += 1
+        chosen.append(name)
+    return tuple(chosen)
+
+
+def play_together(
+    names: Sequence[str], players: dict[str, Player], key: Keys, sight: Sight, robot: Unicycle
+) -> Control:
+    """The controls of games in which `names[i]` plays in game i; each player thinks about its own games only.
+
+    `key` is one key, or one for each game; every array of `sight` has the axis of the games.
+    """
+    distinct = list(dict.fromkeys(names))
+    if len(distinct) == 1:
+        return players[distinct[0]](key, sight, robot)
+    places = [np.flatnonzero(np.array(names) == name) for name in distinct]
+    parts = []
+    for number, (name, own) in enumerate(zip(distinct, places, strict=True)):
+        part = key[own] if key.ndim else jax.random.fold_in(key, number)
+        parts.append(players[name](part, jax.tree.map(lambda leaf, own=own: leaf[..., own], sight), robot))
+    return jnp.concatenate(parts, axis=-1)[..., np.argsort(np.concatenate(places))]

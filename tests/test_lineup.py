@@ -1,0 +1,87 @@
+"""Mixtures of evaders: who plays in which game, and that each plays as if it were alone."""
+
+from collections import Counter
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from safepursuit import game as rules
+from safepursuit.game import Game
+from safepursuit.players import EVADERS, Sight, evader_weights, evaders_of
+from safepursuit.players.lineup import lineup, play_together
+
+WEIGHTS = st.dictionaries(st.sampled_from(sorted(EVADERS)), st.floats(0.1, 10), min_size=1)
+
+
+def test_a_mixture_by_hand():
+    assert evader_weights("flee") == {"flee": 1.0}
+    assert evader_weights("flee:2, orbit ,hide:0.5") == {"flee": 2.0, "orbit": 1.0, "hide": 0.5}
+    # Averages 2/1 against 1/1; then 2/3 against 1; then 2/3 against 1/3; then 2/5 against 1/3, and so on.
+    assert evaders_of("flee:2,orbit", 6) == ("flee", "orbit", "flee", "flee", "orbit", "flee")
+
+
+@given(WEIGHTS, st.integers(1, 200), st.integers(0, 100))
+def test_the_first_games_have_the_same_players_however_many_follow(weights, games, more):
+    assert lineup(weights, games + more)[:games] == lineup(weights, games)
+
+
+@given(WEIGHTS, st.integers(1, 300))
+def test_everybody_plays_as_often_as_the_weights_say(weights, games):
+    played = Counter(lineup(weights, games))
+    total = sum(weights.values())
+    # Webster's method violates quota by less than one game for two parties, and hardly ever by as much for more.
+    for name, weight in weights.items():
+        assert abs(played[name] - games * weight / total) <= 1.0 + 1e-9 or len(weights) > 2
+        assert abs(played[name] - games * weight / total) < 2
+
+
+@pytest.mark.parametrize(
+    ("mixture", "message"),
+    [
+        ("cat", "unknown evader 'cat'; known are random, run, flee"),
+        ("flee,cat:2", "unknown evader 'cat'"),
+        ("", "unknown evader ''"),
+        ("flee,", "unknown evader ''"),
+        ("flee:1,orbit,flee:2", "evader 'flee' is named twice"),
+        ("flee:0", "weight of evader 'flee' must be a positive number, not '0'"),
+        ("flee:-1", "must be a positive number"),
+        ("flee:inf", "must be a positive number"),
+        ("flee:nan", "must be a positive number"),
+        ("flee:many", "must be a positive number, not 'many'"),
+        ("flee:", "must be a positive number, not ''"),
+    ],
+)
+def test_what_is_no_mixture_is_refused(mixture, message):
+    with pytest.raises(ValueError, match=message):
+        evader_weights(mixture)
+
+
+def sight(games):
+    state = rules.initial(jax.random.key(3), Game(), games)
+    moving = state._replace(pursuer_control=jnp.ones((2, games)))
+    return Sight(moving.evader, moving.pursuer, moving.pursuer_control, moving.scene)
+
+
+def test_each_plays_in_its_games_as_if_alone():
+    names = evaders_of("flee:3,orbit,hide:2", 12)
+    seen, robot = sight(12), Game().evader
+    together = play_together(names, EVADERS, jax.random.key(0), seen, robot)
+    for index, name in enumerate(names):
+        alone = EVADERS[name](jax.random.key(0), seen, robot)[:, index]
+        np.testing.assert_allclose(together[:, index], alone, atol=1e-6)
+
+
+def test_keys_go_with_their_games():
+    names = ("flee", "random", "flee", "random", "random")
+    keys = jax.random.split(jax.random.key(1), 5)
+    seen, robot = sight(5), Game().evader
+    together = play_together(names, EVADERS, keys, seen, robot)
+    alone = EVADERS["random"](keys, seen, robot)
+    np.testing.assert_array_equal(together[:, [1, 3, 4]], alone[:, [1, 3, 4]])
+    # One key for all: each of those who throw dice throws its own.
+    shared = play_together(names, EVADERS, jax.random.key(2), seen, robot)
+    assert len(np.unique(shared[0, [1, 3, 4]])) == 3
