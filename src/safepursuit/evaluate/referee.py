@@ -3,9 +3,13 @@
 The referee shares no code with the safety layer or the game. It follows each commanded motion along the whole step, as
 if nothing were solid, and reports every body that would have entered a wall, a disc or the other robot: where the
 simulator stops a robot at a wall, the attempt still counts.
+
+Capture is a matter of where the robots were, not of what they attempted: it is judged on the way between the recorded
+poses, and `disagreements` holds the recorded outcome and length against it.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,7 +20,16 @@ _STRAIGHT = 1e-6
 """Turn rate [rad/s] below which an arc is a straight line, to within 1e-9 m a step."""
 
 _PIECES = 8
-"""Straight pieces into which an arc is cut where two moving robots are compared."""
+"""Straight pieces into which an arc is cut where two moving robots are compared. Within a piece of h seconds each robot
+strays from its arc by v|ω|h²/8 at most: 1.4e-5 m at 1 m/s and 2.84 rad/s in steps of 0.05 s."""
+
+_ROUNDING = 1e-6
+"""By how much of its coordinates a recorded position may be off: games are played in float32, whose last place is worth
+1.2e-7 of a number, and a step takes a few operations. Capture alone needs this; a collision is judged by what the
+recorded control would do to the recorded pose."""
+
+_CONTACT = 1e-4
+"""Distance [m] from touching within which a simulator may or may not see a contact."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +89,149 @@ def judge(
     )
 
 
+class _Approach(NamedTuple):
+    """How near the centres came in each step; arrays (episodes, time), NaN past an episode's end."""
+
+    separation: np.ndarray
+    doubt: np.ndarray
+    """By how much [m] the separation may be off."""
+    astray: np.ndarray
+    """bool: a robot's next pose does not lie on the way on which its control leads."""
+
+
+def captured(
+    *,
+    pursuer: np.ndarray,
+    pursuer_control: np.ndarray,
+    evader: np.ndarray,
+    evader_control: np.ndarray,
+    capture_radius: float,
+    dt: float,
+    integrator: str,
+) -> np.ndarray:
+    """(episodes, time) bool: the centres came within the capture radius at some time in the step.
+
+    Arrays and units as in `judge`. The robots are followed on their actual way: exactly for "euler", where a robot that
+    was stopped counts as having moved evenly to where it stopped, and on `_PIECES` chords for "arc".
+    """
+    way = _approach(pursuer, pursuer_control, evader, evader_control, dt, integrator)
+    return way.separation <= capture_radius
+
+
+def disagreements(
+    *,
+    pursuer: np.ndarray,
+    pursuer_control: np.ndarray,
+    evader: np.ndarray,
+    evader_control: np.ndarray,
+    length: np.ndarray,
+    outcome: np.ndarray,
+    clearance: np.ndarray,
+    capture_radius: float,
+    horizon: int,
+    collision_terminates: bool,
+    dt: float,
+    integrator: str,
+) -> dict[int, str]:
+    """What contradicts the recorded outcome and length, by episode; empty if the recording agrees with the geometry.
+
+    Of each episode the first contradiction, as a sentence that counts steps from 0.
+
+    `length` (episodes,) steps and `outcome` (episodes,) "capture", "timeout" or "collision", as recorded; `clearance`
+    (episodes, time) of the pursuer, as in its `Verdict`. A capture is contradicted where the separation is on the wrong
+    side of the capture radius by more than it may be off: float32 rounding (2e-5 m at 10 m from the origin, for both
+    robots) and, for "arc", the chords and the moment within a piece at which a robot was stopped. A collision is
+    contradicted by more than 1e-4 m.
+    """
+    way = _approach(pursuer, pursuer_control, evader, evader_control, dt, integrator)
+    length, outcome = np.asarray(length), np.asarray(outcome)
+    steps, limit = np.arange(way.separation.shape[1]), min(horizon, way.separation.shape[1])
+    inside, last = steps < length[:, None], steps == length[:, None] - 1
+    known = [~np.isnan(part).any(axis=-1) for part in (pursuer_control, evader_control, pursuer[:, 1:], evader[:, 1:])]
+    impossible = (length < 1) | (length > limit) | ~np.isin(outcome, ("capture", "timeout", "collision"))
+    capture, timeout, collision = (last & (outcome == kind)[:, None] for kind in ("capture", "timeout", "collision"))
+    touched = (clearance < _CONTACT) & collision_terminates
+    checks = (
+        (
+            impossible[:, None] & (steps == 0),
+            "the outcome {outcome!s} after {length} steps is none of a game of {horizon}",
+        ),
+        (np.any([part != inside for part in known], axis=0), "poses and controls do not fill its {length} steps"),
+        (way.astray, "the poses after step {step} are not on the way on which the controls lead"),
+        (
+            inside & ~capture & (way.separation < capture_radius - way.doubt),
+            "the centres came within {separation:.6f} m in step {step}, but it is no capture there",
+        ),
+        (
+            capture & (way.separation > capture_radius + way.doubt),
+            "recorded as a capture, but the centres came no nearer than {separation:.6f} m in the last step",
+        ),
+        (timeout & (length != horizon)[:, None], "recorded as a time-out, but after {length} of {horizon} steps"),
+        (collision & ~touched, "recorded as ended by a collision, but the pursuer had {clearance:.6f} m to spare"),
+        (
+            inside & ~capture & ~collision & touched & (clearance < -_CONTACT),
+            "the pursuer's clearance fell to {clearance:.6f} m in step {step}, but it did not end the game",
+        ),
+    )
+    facts = {"step": steps, "separation": way.separation, "clearance": clearance}
+    facts |= {"length": length[:, None], "outcome": outcome[:, None], "horizon": np.array(horizon)}
+    return _first_sentences(checks, {name: np.broadcast_to(fact, inside.shape) for name, fact in facts.items()})
+
+
+def _first_sentences(checks: tuple[tuple[np.ndarray, str], ...], facts: dict[str, np.ndarray]) -> dict[int, str]:
+    """The sentence of the first check (episodes, time) that an episode fails, filled in for its first such step."""
+    found: dict[int, str] = {}
+    for failed, sentence in checks:
+        for episode in np.flatnonzero(failed.any(axis=1)).tolist():
+            step = int(np.argmax(failed[episode]))
+            found.setdefault(episode, sentence.format(**{name: fact[episode, step] for name, fact in facts.items()}))
+    return dict(sorted(found.items()))
+
+
 def separation(own: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Least distance [m] of the centres in each step, (episodes, time), from the recorded poses."""
     gap = other[..., :2] - own[..., :2]
     return _nearest(np.stack([gap[:, :-1], gap[:, 1:]], axis=-2))
+
+
+def _approach(
+    own: np.ndarray, own_control: np.ndarray, other: np.ndarray, other_control: np.ndarray, dt: float, integrator: str
+) -> _Approach:
+    own_way, own_doubt, own_astray = _travelled(own, own_control, dt, integrator)
+    other_way, other_doubt, other_astray = _travelled(other, other_control, dt, integrator)
+    return _Approach(_nearest(own_way - other_way), own_doubt + other_doubt, own_astray | other_astray)
+
+
+def _travelled(
+    poses: np.ndarray, control: np.ndarray, dt: float, integrator: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The way (…, points, 2) between recorded poses at equal moments, how far it may be off, and whether it is not the
+    control's.
+
+    A robot that was stopped has come less far than commanded. On an arc it is taken to have followed it until the chord
+    from the start is as long as the recorded one; where in a piece it stopped, and how evenly it moved there, leaves a
+    quarter of that piece in doubt.
+    """
+    start, end = poses[:, :-1], poses[:, 1:]
+    speed, turn_rate = control[..., 0], np.abs(control[..., 1])
+    doubt = _ROUNDING * (1 + np.max(np.abs(end[..., :2]), axis=-1))
+    commanded = _along(start, control, np.array([dt]), integrator)[..., 0, :] - start[..., :2]
+    far, come = np.hypot(commanded[..., 0], commanded[..., 1]), np.hypot(*np.moveaxis((end - start)[..., :2], -1, 0))
+    stopped = come < far - doubt
+    share = np.where(stopped, come / np.where(stopped, far, 1), 1)
+    turns = (turn_rate > _STRAIGHT) & (integrator == "arc")
+    half_turn = np.where(turns, turn_rate, 1) * dt / 2
+    until = np.where(turns, np.arcsin(np.minimum(share, 1) * np.sin(half_turn)) / half_turn, share) * dt
+    times = np.linspace(0, dt, 2 if integrator == "euler" else _PIECES + 1)
+    way = _along(start, control, np.minimum(times, until[..., None]), integrator)
+    turned = np.mod(end[..., 2] - start[..., 2] - control[..., 1] * dt + np.pi, 2 * np.pi) - np.pi
+    if integrator == "arc":
+        piece = dt / _PIECES
+        doubt = doubt + speed * turn_rate * piece**2 / 8 + np.where(stopped, speed * piece / 4, 0)
+    aside = np.hypot(*np.moveaxis(way[..., -1, :] - end[..., :2], -1, 0))
+    astray = (aside > doubt) | (np.abs(turned) > 1e-5)
+    way[..., -1, :] = end[..., :2]
+    return way, doubt, astray
 
 
 def _along(start: np.ndarray, control: np.ndarray, times: np.ndarray, integrator: str) -> np.ndarray:
