@@ -49,11 +49,9 @@ class Browser:
         return message
 
     def open(self, page, width, height=900, scheme="light"):
-        """Load a file in a window of this width, as on a screen of two dots per pixel."""
-        phone = width < 600
-        self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1 + phone, mobile=phone
-        )
+        """Load a file in a window of this size [CSS pixels]; a narrow one is a telephone's."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        self.call("Emulation.setDeviceMetricsOverride", **size)
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         self.seen.discard("Page.loadEventFired")
         self.call("Page.navigate", url=Path(page).absolute().as_uri())
@@ -81,12 +79,7 @@ def browser(profile):
     command += [f"--user-data-dir={profile}", "--remote-debugging-port=0", "about:blank"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        with connect(_address(profile, process), max_size=None, open_timeout=_PATIENCE, proxy=None) as socket:
-            target = _call(socket, None, "Target.createTarget", url="about:blank")["targetId"]
-        port = _port(profile)
-        with connect(
-            f"ws://127.0.0.1:{port}/devtools/page/{target}", max_size=None, open_timeout=_PATIENCE, proxy=None
-        ) as socket:
+        with connect(_tab(*_listening(profile, process)), max_size=None, open_timeout=_PATIENCE, proxy=None) as socket:
             yield Browser(socket)
     finally:
         process.terminate()
@@ -97,23 +90,22 @@ def browser(profile):
             process.wait()
 
 
-def _call(socket, _, method, **parameters):
-    socket.send(json.dumps({"id": 0, "method": method, "params": parameters}))
-    while (answer := json.loads(socket.recv(timeout=_PATIENCE))).get("id") != 0:
-        pass
-    return answer["result"]
-
-
-def _port(profile):
-    return (Path(profile) / "DevToolsActivePort").read_text().split()[0]
-
-
-def _address(profile, process):
-    """The browser's own address, once it has written it down."""
+def _listening(profile, process):
+    """Port and path of the browser's own address, once it has written them down."""
     file = Path(profile) / "DevToolsActivePort"
     for _ in range(10 * _PATIENCE):
         if file.exists() and len(lines := file.read_text().split()) == 2:
-            return f"ws://127.0.0.1:{lines[0]}{lines[1]}"
+            return lines
         assert process.poll() is None, "the browser ended before it listened"
         time.sleep(0.1)
     raise TimeoutError("the browser does not listen")
+
+
+def _tab(port, path):
+    """The address of a new tab."""
+    with connect(f"ws://127.0.0.1:{port}{path}", open_timeout=_PATIENCE, proxy=None) as socket:
+        request = {"id": 0, "method": "Target.createTarget", "params": {"url": "about:blank"}}
+        socket.send(json.dumps(request))
+        while (answer := json.loads(socket.recv(timeout=_PATIENCE))).get("id") != 0:
+            pass
+    return f"ws://127.0.0.1:{port}/devtools/page/{answer['result']['targetId']}"

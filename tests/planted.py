@@ -3,7 +3,7 @@
     group       method       seeds  captures of 60 by flee, orbit, hide    collisions
     guarded     barriernet   0, 1   57 54 60 / 55 52 58                    none
     free        ppo          0, 1   48 40 50 / 44 30 46                    3 episodes a seed, against flee, on a wall
-    ramped      barriernet   0, 1   30 30 30 / 36 36 36                    none
+    RAMPED      barriernet   0, 1   30 30 30 / 36 36 36                    none
     pursuit     pure-pursuit –      36 12 60                               none
 
 In every episode a barrier holds the control in each tenth step; free's is held never, and each fifth of its programs is
@@ -28,14 +28,16 @@ from safepursuit.scene import Arena
 EPISODES, HORIZON, STEPS = 60, 80, 1_000_000
 EVADERS = ("flee", "orbit", "hide")
 GAME = Game(Arena(half_extents=(5.0, 5.0), obstacles=2), horizon=HORIZON)
+RAMPED = "ramped, λ < 1 | 2"
+"""A name that a page and a Markdown table must each take care of."""
 CAPTURES = {
     "guarded": {0: (57, 54, 60), 1: (55, 52, 58)},
     "free": {0: (48, 40, 50), 1: (44, 30, 46)},
-    "ramped": {0: (30, 30, 30), 1: (36, 36, 36)},
+    RAMPED: {0: (30, 30, 30), 1: (36, 36, 36)},
     "pursuit": {None: (36, 12, 60)},
 }
-METHODS = {"guarded": "barriernet", "free": "ppo", "ramped": "barriernet", "pursuit": "pure-pursuit"}
-SHIFT = {"guarded": 0, "free": 10, "ramped": 20, "pursuit": 30}
+METHODS = {"guarded": "barriernet", "free": "ppo", RAMPED: "barriernet", "pursuit": "pure-pursuit"}
+SHIFT = {"guarded": 0, "free": 10, RAMPED: 20, "pursuit": 30}
 COLLISIONS = 3
 
 
@@ -125,16 +127,16 @@ def evaluation(group, seed, evader):
     return Evaluation(head | metrics.figures(played, judged), played, judged)
 
 
-def plan():
+def plan(groups=tuple(CAPTURES), evaders=EVADERS):
     entries = []
-    for group, seeds in CAPTURES.items():
-        for seed in seeds:
+    for group in groups:
+        for seed in CAPTURES[group]:
             run = None if seed is None else f"runs/{group}/seed-{seed}"
             entries.append(Entry(Contender(group, METHODS[group], seed, run), None if seed is None else STEPS))
     return Plan(
         command="safepursuit compare --runs runs/guarded runs/free runs/ramped --pursuers pure-pursuit --out OUT",
         primary="guarded",
-        suites=(PlannedSuite("standard", 1, EVADERS),),
+        suites=(PlannedSuite("standard", 1, tuple(evaders)),),
         episodes=EPISODES,
         entries=tuple(entries),
         obstacles=2,
@@ -142,9 +144,9 @@ def plan():
     )
 
 
-def write(folder: Path) -> None:
-    """The whole comparison: plan, cells and runs."""
-    made = plan()
+def write(folder: Path, groups=tuple(CAPTURES), evaders=EVADERS) -> None:
+    """The whole comparison, or a part of it: plan, cells and runs."""
+    made = plan(groups, evaders)
     plans.write(made, folder)
     for cell in made.cells():
         one = cell.contender

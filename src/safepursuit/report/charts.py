@@ -71,13 +71,13 @@ def of_learning(numbers: dict[str, Any], folder: Path) -> list[Chart]:
     if not curves:
         return []
     about = (
-        ("capture", "Captures while learning", "captured episodes, %", 100, "Higher is better."),
-        ("collisions", "Own collisions while learning", "steps so far", 1, "A line that stays at 0 touched nothing."),
+        ("capture", "Captures while learning", "captured episodes, %", 100.0, "Higher is better."),
+        ("collisions", "Own collisions while learning", "steps so far", 1.0, "A line that stays at 0 touched nothing."),
         (
             "intervention",
             "Intervention while learning",
             "share of steps, %",
-            100,
+            100.0,
             "How often a barrier held the control.",
         ),
     )
@@ -94,7 +94,7 @@ def of_learning(numbers: dict[str, Any], folder: Path) -> list[Chart]:
     return charts
 
 
-def _at_end(group: str, band: dict[str, list[float | None]], scale: float) -> str:
+def _at_end(group: str, band: dict[str, list], scale: float) -> str:
     value = band["mean"][-1]
     return f"{group} {'unknown' if value is None else f'{scale * value:.4g}'}"
 
@@ -117,7 +117,7 @@ def _legend(axes: Axes, style: dict[str, dict[str, Any]], marker: str = "") -> N
     figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, handlelength=2.2)
 
 
-def _interval(rate: dict[str, float]) -> str:
+def _interval(rate: dict[str, Any]) -> str:
     return f"{percent(rate['rate'])} ({percent(rate['low'])} to {percent(rate['high'])})"
 
 
@@ -211,10 +211,10 @@ def _bars(suite: dict[str, Any], evader: str, file: Path) -> Chart:
 
 
 def _learning(axes: Axes, curves: dict[str, Any], key: str, unit: str, scale: float, style: dict[str, Any]) -> None:
-    for group, found in curves.items():
+    for number, (group, found) in enumerate(curves.items()):
         steps = np.array(found["steps"]) / 1e6
         mean, low, high = (scale * np.array(found[key][name], float) for name in ("mean", "low", "high"))
-        axes.plot(steps, mean, lw=2, **style[group])
+        axes.plot(steps, mean, lw=2, zorder=9 - number, **style[group])
         axes.fill_between(steps, low, high, color=style[group]["color"], alpha=0.15, lw=0)
     axes.set(xlabel="million steps", ylabel=unit)
     highest = axes.get_ylim()[1]
@@ -261,16 +261,9 @@ def _rose(axes: Any, share: np.ndarray, edges: list[float]) -> None:
         ink = "white" if value > 0.55 else _INK
         axes.text(part * width, ring + 1.3, words, ha="center", va="center", color=ink, fontsize=9)
     for ring, edge in enumerate(edges):
-        axes.text(
-            width / 2,
-            ring + 0.8,
-            f"{edge:.1f} m",
-            ha="center",
-            va="center",
-            fontsize=6.5,
-            color=_INK,
-            bbox={"fc": "white", "ec": "none", "pad": 0.8, "alpha": 0.85},
-        )
+        words = f"{edge:.1f} m" if ring == rings else f"{edge:.1f}"
+        paper = {"fc": "white", "ec": "none", "pad": 0.9, "alpha": 0.9}
+        axes.text(width / 2, ring + 0.8, words, ha="center", va="center", fontsize=8, color=_INK, bbox=paper)
     axes.plot(0, 0, marker=(3, 0, 0), ms=13, color=PURSUER)
     axes.set(ylim=(0, rings + 0.8), xticks=np.arange(4) * np.pi / 2, xticklabels=["ahead", "left", "behind", "right"])
     axes.set_yticks([])

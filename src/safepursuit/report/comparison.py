@@ -156,7 +156,7 @@ def _pooled(records: Sequence[CellRecord], name: str) -> np.ndarray:
     return np.concatenate([getattr(record.outcomes, name) for record in records])
 
 
-def counted(count: int, total: int, method: str) -> dict[str, float]:
+def counted(count: int, total: int, method: str) -> dict[str, Any]:
     """A count of episodes with its rate and interval."""
     return {"count": count, "episodes": total, **rate(count, total, method)}
 
@@ -181,7 +181,7 @@ def _all_collisions(comparison: Comparison, group: str) -> dict[str, Any]:
 def _summary(records: Sequence[CellRecord], evaders: int, horizon: float) -> dict[str, Any]:
     captured, collided = _pooled(records, "captured"), _pooled(records, "collided")
     by_run = _captures(records, evaders).mean(axis=2).T
-    aggregate: dict[str, float] | None = None
+    aggregate: dict[str, Any] | None = None
     if len(by_run) > 1:
         aggregate = statistics.aggregate(by_run)._asdict()
     return {

@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 from safepursuit.report.charts import percent
 from safepursuit.report.contrasts import OVERALL
 
+ENOUGH = 5
+"""Seeds from which on a bootstrap over them is taken at its word."""
+
 
 class Entry(NamedTuple):
     """One cell of a table."""
@@ -32,11 +35,11 @@ def _table(
     return Table(caption, tuple(columns), tuple(tuple(row) for row in rows), note, labels)
 
 
-def between(estimate: dict[str, float], scale: float = 100, digits: int = 1) -> str:
+def between(estimate: dict[str, Any], scale: float = 100.0, digits: int = 1) -> str:
     return f"{scale * estimate['low']:.{digits}f} to {scale * estimate['high']:.{digits}f}"
 
 
-def _rate(rate: dict[str, float]) -> Entry:
+def _rate(rate: dict[str, Any]) -> Entry:
     return Entry(percent(rate["rate"]), between(rate))
 
 
@@ -61,7 +64,7 @@ def summary(suite: dict[str, Any], timing: dict[str, Any]) -> Table:
                 _rate(found["capture"]),
                 _rate(found["clean"]),
                 collisions(found["collision"]),
-                Entry(f"{time['value']:.2f} s", between(time, 1, 2)),
+                Entry(f"{time['value']:.2f} s", between(time, 1.0, 2)),
                 Entry(percent(found["intervention"])),
                 Entry(f"{found['correction']:.3f}"),
                 Entry(percent(found["infeasible"], 2)),
@@ -90,7 +93,9 @@ def summary(suite: dict[str, Any], timing: dict[str, Any]) -> Table:
         f"episode without capture counting as {suite['horizon']:g} s; BCa bootstrap. Correction: in half-widths of the "
         "actuator box."
     )
-    return _table(f"All evaders of {suite['name']}", columns, rows, note)
+    if any(1 < len(found["runs"]) < ENOUGH for found in suite["groups"].values()):
+        note += f" A bootstrap over fewer than {ENOUGH} seeds is narrower than it should be."
+    return _table("All evaders together", columns, rows, note)
 
 
 def matchups(suite: dict[str, Any]) -> Table:
@@ -123,7 +128,7 @@ def contrasts(suite: dict[str, Any], primary: str) -> Table | None:
                 Entry(f"{one['better']:,} / {one['worse']:,}", f"{tied:,} tied"),
                 Entry(p_value(one["p_value"])),
                 Entry(p_value(one["p_holm"])),
-                Entry(f"{luck['value']:.2f}", between(luck, 1, 2)) if luck else Entry("–"),
+                Entry(f"{luck['value']:.2f}", between(luck, 1.0, 2)) if luck else Entry("–"),
             ]
         )
     columns = ("against", "evader", "difference, points", "better / worse", "p", "p, Holm", "P(better run)")
@@ -145,6 +150,11 @@ def p_value(p: float) -> str:
     return f"{p:.4f}" if p < 0.01 else f"{p:.3f}"
 
 
+def _millimetres(length: float) -> str:
+    """To a micrometre where that matters."""
+    return f"{1000 * length:,.{3 if abs(length) < 0.01 else 0}f} mm".replace("-", "−")
+
+
 def health(numbers: dict[str, Any]) -> Table:
     """What the safety layers did, suite by suite."""
     timing = numbers["timing"]
@@ -161,7 +171,7 @@ def health(numbers: dict[str, Any]) -> Table:
                     Entry(f"{found['correction']:.4f}"),
                     Entry(percent(found["infeasible"], 3), f"{round(found['infeasible'] * found['steps']):,} steps"),
                     Entry(percent(found["zero_gradient"], 2)),
-                    Entry(f"{1000 * found['min_clearance']:.3f} mm".replace("-", "−")),
+                    Entry(_millimetres(found["min_clearance"])),
                     Entry(f"{time:.2f} µs" if time else "–"),
                 ]
             )
@@ -187,7 +197,7 @@ def training(numbers: dict[str, Any]) -> Table | None:
         steps, hits = ([one for one in found[name] if one is not None] for name in ("steps", "collisions"))
         speed = numbers["timing"].get(group, {}).get("steps_per_second")
         total = f"{sum(hits):,.0f}" if hits else "–"
-        spread = f"{min(hits):,.0f} to {max(hits):,.0f} a seed" if len(hits) > 1 else ""
+        spread = f"{min(hits):,.0f} to {max(hits):,.0f} a seed" if len(set(hits)) > 1 else ""
         rows.append(
             [
                 Entry(group),

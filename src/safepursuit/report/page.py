@@ -2,12 +2,10 @@
 
 import base64
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-from markupsafe import Markup
 
 from safepursuit.report import charts, comparison_tables, gallery, wording
 from safepursuit.report.comparison import Comparison, load, numbers
@@ -36,7 +34,6 @@ def write_report(folder: Path) -> Path:
     content = numbers(comparison)
     content["failures"] = {group: [failure.facts for failure in found] for group, found in worst.items()}
     pictures = folder / FIGURES
-    shutil.rmtree(pictures, ignore_errors=True)
     context = _context(comparison, content, worst, pictures)
     page = folder / "report.html"
     write_json(folder / "report.json", content)
@@ -54,8 +51,7 @@ def _render(template: str, context: dict[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"data": _data, "cell": lambda words: words.replace("|", "\\|").replace("\n", "; ")}
-    style = Markup(environment.get_template("page.css").render())
-    return environment.get_template(template).render(**context, style=style)
+    return environment.get_template(template).render(**context)
 
 
 def _data(picture: Path) -> str:

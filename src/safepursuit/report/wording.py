@@ -8,6 +8,9 @@ from safepursuit.report import statistics
 from safepursuit.report.charts import percent
 from safepursuit.report.comparison_tables import Entry, Table, between
 
+_NAMED = 3
+"""Other groups that a sentence names one by one."""
+
 FAILURES = (
     "First episodes with a collision of the pursuer's own, those with most steps in collision first; then time-outs, "
     "those that stayed farthest away first; then the slowest captures."
@@ -83,7 +86,7 @@ def title(numbers: dict[str, Any]) -> str:
     primary, *others = numbers["compared"]["groups"]
     if not others:
         return f"Evaluation of {primary}"
-    return f"{primary} against {listed(others) if len(others) <= 3 else f'{len(others)} others'}"
+    return f"{primary} against {listed(others) if len(others) <= _NAMED else f'{len(others)} others'}"
 
 
 def verdict(numbers: dict[str, Any]) -> str:
@@ -105,8 +108,16 @@ def verdict(numbers: dict[str, Any]) -> str:
     safe = f"and collided in {hits['count']:,} of {hits['episodes']:,}{where} (95 % upper bound {percent(bound, 2)})"
     if not others:
         return f"{capture}, {safe}."
-    rates = [f"{one} in {percent(suite['groups'][one]['capture']['rate'])}" for one in others]
-    return f"{capture}, {safe}; of the others, {listed(rates)}."
+    rates = {one: suite["groups"][one]["capture"]["rate"] for one in others}
+    if len(others) > _NAMED:
+        best = max(rates, key=lambda one: rates[one])
+        return f"{capture}, {safe}; of {len(others)} others, {best} captured most, in {percent(rates[best])}."
+    first, *rest = (f"{percent(rate)}" for rate in rates.values())
+    told = [
+        f"{others[0]} captured in {first}",
+        *(f"{one} in {rate}" for one, rate in zip(others[1:], rest, strict=True)),
+    ]
+    return f"{capture}, {safe}; {listed(told)}."
 
 
 def facts(numbers: dict[str, Any]) -> list[tuple[str, str]]:
