@@ -31,14 +31,14 @@ _MARK = 0.24
 """Radius [m] of the robots in views of the whole arena, for an arena of 20 m: their own would be a few pixels."""
 
 
-def moments(length: int, dt: float, fps: float, speed: float) -> np.ndarray:
+def moments(length: int, dt: float, fps: int, speed: float) -> np.ndarray:
     """The steps to be shown of an episode of `length` steps of dt seconds at `speed` times real time.
 
     Picture k shows the step nearest to time k·speed/fps, so that no error adds up; the last picture shows the end.
     Raises ValueError where fps or speed is not positive.
     """
     if not (fps > 0 and speed > 0):
-        raise ValueError(f"frames per second and speed must be positive, not {fps:g} and {speed:g}.")
+        raise ValueError(f"frames per second and speed must be positive, not {fps} and {speed:g}.")
     steps = np.round(np.arange(0, length * dt, speed / fps) / dt).astype(int)
     return np.append(steps[steps < length], length)
 
@@ -143,10 +143,10 @@ class _Film(_Page):
         )
         return figure
 
-    def _at(self, x: float, y: float) -> tuple[float, float]:
+    def _at(self, x: int, y: int) -> tuple[float, float]:
         return x / self.WIDTH, y / self.HEIGHT
 
-    def _box(self, x: float, y: float, width: float, height: float) -> tuple[float, float, float, float]:
+    def _box(self, x: int, y: int, width: int, height: int) -> tuple[float, float, float, float]:
         return *self._at(x, y), width / self.WIDTH, height / self.HEIGHT
 
     def _strips(self, figure: Figure) -> list["_Strip"]:
@@ -272,7 +272,7 @@ class _Grid(_Page):
         return moving
 
 
-def _fitting(title: str, width: float) -> float:
+def _fitting(title: str, width: int) -> float:
     """The font size with which a bold title stays within so many pixels; 13 at most."""
     return min(13.0, 1.25 * width / len(title))
 
