@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help setup demo test lint types contract unit test-heavy bench-training bench-methods bench-players bench-peers golden readme clean
+.PHONY: help setup demo test lint types contract unit test-heavy test-cluster bench-training bench-methods bench-players bench-peers golden readme clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -39,6 +39,10 @@ unit: setup
 
 test-heavy: setup  ## The long proofs and trainings
 	$(BIN)/pytest -m heavy
+
+test-cluster: setup  ## Comparisons on a Ray cluster of several nodes, one of which dies
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,cluster]'
+	$(BIN)/pytest -m cluster
 
 bench-training: setup  ## Training speed with and without the safety layer → docs/benchmarks/training_speed.md
 	$(BIN)/python benchmarks/training_speed.py

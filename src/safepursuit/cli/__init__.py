@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from safepursuit import __version__
+from safepursuit.cli.comparing import Compare
 from safepursuit.cli.information import Doctor, List
 from safepursuit.cli.judging import Evaluate
 from safepursuit.cli.showing import Render
@@ -31,6 +32,7 @@ COMMANDS: dict[str, type[Any]] = {
     "train": Train,
     "resume": Resume,
     "evaluate": Evaluate,
+    "compare": Compare,
     "render": Render,
     "list": List,
     "doctor": Doctor,

@@ -1,0 +1,129 @@
+"""`compare`."""
+
+import shlex
+import sys
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+
+from safepursuit.cli.usage import UsageError, listed, parsed_seeds
+from safepursuit.comparison import (
+    LocalCrew,
+    Settings,
+    carry_out,
+    from_found,
+    from_pursuers,
+    from_runs,
+    prepare,
+    to_train,
+    undone,
+)
+from safepursuit.comparison.cluster import RayCrew
+from safepursuit.comparison.contenders import Candidate
+from safepursuit.comparison.display import ComparisonDisplay
+from safepursuit.comparison.work import Crew
+from safepursuit.evaluate.scenarios import SUITES
+from safepursuit.players import EVADERS, PURSUERS
+from safepursuit.policy import HEADS
+from safepursuit.ppo import TrainConfig
+from safepursuit.runs import configuration
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Judge many contenders on the same scenarios, train those that are missing, and write a report.
+
+    Goes on where it was interrupted: nothing that is finished is done again.
+    """
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
+    """Run folders, or folders of several seeds."""
+    methods: str | None = None
+    """Train these methods, such as barriernet,ppo or all."""
+    seeds: str = "0..4"
+    """With these seeds, such as 0..4 or 0,3,7."""
+    pursuers: str | None = None
+    """Scripted pursuers to compare with, such as lead-intercept,mpc or all."""
+    suite: str = "standard"
+    """Suites of scenarios, such as standard,dense or all; `safepursuit list suites` names them."""
+    evaders: str = "all"
+    """Opponents in suites that have none of their own, such as flee,mpc or all."""
+    episodes: int = Settings.episodes
+    """Episodes for each contender, suite and evader."""
+    obstacles: int = Settings.obstacles
+    """Number of discs in suites that do not set it; of those who are judged, not of the trainings."""
+    seed: int = 0
+    """Chooses the scenarios."""
+    config: Path | None = None
+    """YAML file with settings of the trainings."""
+    timesteps: int | None = None
+    """Environment steps of each training."""
+    evader: str | None = None
+    """Opponent in the trainings, or a mixture such as flee:2,orbit."""
+    workers: int | None = None
+    """Processes on this machine (default: one on each core that may be used)."""
+    ray: str | None = None
+    """Work on the Ray cluster at this address instead (“auto”: the one this machine is in; “local”: start one here)."""
+    out: Path | None = None
+    """Folder of the comparison (default: comparisons/<date>-<time>); name an old one to go on with it."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+    def run(self, console: Console) -> None:
+        for name in ("workers", "timesteps"):
+            if (number := getattr(self, name)) is not None and number < 1:
+                raise UsageError(f"--{name} must be at least 1, not {number}.")
+        out = self.out or Path("comparisons") / f"{datetime.now():%Y%m%d-%H%M%S}"
+        settings = self._settings()
+        candidates = self._candidates(out)
+        words = ["safepursuit", *sys.argv[1:]]
+        plan = prepare(candidates, settings, out, shlex.join(words))
+        trainings, cells = undone(plan, candidates, settings, out)
+        total = sum(1 for _ in plan.cells())
+        console.print(
+            f"comparing {len(candidates)} contenders in {total} cells of {settings.episodes:,} episodes → {out}\n"
+            f"to do: {len(trainings)} trainings, {len(cells)} cells",
+            highlight=False,
+            soft_wrap=True,
+        )
+        try:
+            failures = []
+            if cells or trainings:
+                with ComparisonDisplay(trainings, cells, out, console) as display:
+                    failures = carry_out(trainings, cells, self._crew(out), out, words, [display])
+        except KeyboardInterrupt:
+            console.print(f"go on with the same command and --out {out}", highlight=False, soft_wrap=True)
+            raise
+        if failures:
+            raise RuntimeError(
+                f"{len(failures)} of {len(trainings) + len(cells)} jobs failed, the first with: {failures[0].job}: "
+                f"{failures[0].value} The rest is kept in {out}; the same command tries again."
+            )
+        from safepursuit.report.page import write_report  # late, because what it draws with takes long to import
+
+        console.print(f"report: {write_report(out)}", highlight=False, soft_wrap=True)
+
+    def _settings(self) -> Settings:
+        suites, evaders = listed(self.suite, SUITES), listed(self.evaders, EVADERS)
+        return Settings(suites, evaders, self.episodes, self.obstacles, self.seed)
+
+    def _candidates(self, out: Path) -> list[Candidate]:
+        """In the order named; the first group is the one the others are compared with."""
+        runs = from_runs(self.runs)
+        if self.methods is not None:
+            base = configuration.load(TrainConfig(), self.config) if self.config else TrainConfig()
+            base = replace(base, timesteps=self.timesteps or base.timesteps, evader=self.evader or base.evader)
+            runs += to_train(listed(self.methods, HEADS), parsed_seeds(self.seeds), base, out)
+        elif self.config or self.timesteps or self.evader:
+            raise UsageError("--config, --timesteps and --evader are for trainings: name their --methods.")
+        found = from_found(runs, out) + (from_pursuers(listed(self.pursuers, PURSUERS)) if self.pursuers else [])
+        if not found:
+            raise UsageError("nothing to compare: name run folders, --methods to train or scripted --pursuers.")
+        return found
+
+    def _crew(self, out: Path) -> Crew:
+        return RayCrew(self.ray) if self.ray else LocalCrew(self.workers, out / "logs")
