@@ -1,12 +1,14 @@
 """Courses: directions to head in, world frame, that scripted players share. Batch on trailing axes."""
 
+from collections.abc import Iterator
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from safepursuit.geometry import direction, length, unit
+from safepursuit.geometry import length, unit
 from safepursuit.robot import Unicycle
-from safepursuit.scene import Scene, boundaries
-from safepursuit.shapes import Control, Point, Pose, Scalar
+from safepursuit.scene import FAR, Scene
+from safepursuit.shapes import Point, Scalar
 
 Course = Float[Array, "2 *batch"]
 
@@ -36,16 +38,20 @@ def around_discs(own: Point, target: Point, scene: Scene, robot: Unicycle) -> Co
     blocks = scene.present & (along > 0) & (jnp.abs(across) < rim) & (along - half_chord < reach)
     entry = jnp.where(blocks, along - half_chord, jnp.inf)
     first = blocks & (entry == jnp.min(entry, axis=0))
-    first = first & (jnp.cumsum(first, axis=0) == 1)
+    ties = jnp.maximum(jnp.sum(first, axis=0), 1)
 
     def of_first(value: Array) -> Array:
-        return jnp.sum(jnp.where(first, value, 0), axis=0)
+        return jnp.sum(jnp.where(first, value, 0), axis=-ahead.ndim) / ties
 
-    distance = jnp.maximum(of_first(length(to_disc)), 1e-6)
-    bearing = jnp.arctan2(of_first(to_disc[1]), of_first(to_disc[0]))
-    opening = jnp.arcsin(jnp.clip(of_first(rim) / distance, 0, 1))
-    side = jnp.where(of_first(across) > 0, -1.0, 1.0)
-    return jnp.where(jnp.any(first, axis=0), direction(bearing + side * opening), ahead)
+    centre = of_first(to_disc)
+    distance = jnp.maximum(length(centre), 1e-6)
+    # The tangent is the direction to the centre, turned by the rim's half opening, to the left if the centre is right.
+    sine = jnp.clip(of_first(rim) / distance, 0, 1)
+    cosine = jnp.sqrt(1 - sine**2)
+    sine = jnp.where(of_first(across) > 0, -sine, sine)
+    x, y = centre / distance
+    tangent = jnp.stack([cosine * x - sine * y, sine * x + cosine * y])
+    return jnp.where(jnp.any(first, axis=0), tangent, ahead)
 
 
 def clear_of_boundaries(own: Point, course: Course, scene: Scene, robot: Unicycle) -> Course:
@@ -54,17 +60,34 @@ def clear_of_boundaries(own: Point, course: Course, scene: Scene, robot: Unicycl
     Within `_NOTICE` of a boundary the part that heads into it is taken out in proportion to how near it is, and a push
     away from it added; where nothing is left, the way along the boundary towards the arena's middle remains.
     """
-    near_by = boundaries(scene, own)
-    nearness = jnp.clip(1 - (near_by.distance - robot.radius) / _NOTICE, 0, 1)
-    for row in range(near_by.distance.shape[0]):
-        normal, near = near_by.normal[:, row], nearness[row]
-        into = jnp.minimum(jnp.sum(course * normal, axis=0), 0)
-        course = course - near * into * normal
-    push = jnp.sum(nearness**2 * near_by.normal, axis=1)
+    x, y = own
+    ahead_x, ahead_y = course
+    push_x = push_y = jnp.zeros_like(x)
+    # One boundary after the other, coordinate by coordinate: players that think ahead come here hundreds of times a
+    # step, and XLA on CPU is ten times slower on stacked vectors.
+    for distance, normal_x, normal_y in _one_by_one(own, scene):
+        near = jnp.clip(1 - (distance - robot.radius) / _NOTICE, 0, 1)
+        into = near * jnp.minimum(ahead_x * normal_x + ahead_y * normal_y, 0)
+        ahead_x, ahead_y = ahead_x - into * normal_x, ahead_y - into * normal_y
+        push_x, push_y = push_x + near**2 * normal_x, push_y + near**2 * normal_y
     # Facing a wall squarely leaves no course at all: break the tie along the wall, towards the arena's middle.
-    tangent = jnp.stack([-push[1], push[0]])
-    inward = jnp.sign(-jnp.sum(tangent * own, axis=0))
-    return course + 0.5 * push + 0.3 * jnp.where(inward == 0, 1.0, inward) * tangent
+    along = jnp.where(push_y * x - push_x * y >= 0, 0.3, -0.3)
+    return jnp.stack([ahead_x + 0.5 * push_x - along * push_y, ahead_y + 0.5 * push_y + along * push_x])
+
+
+def _one_by_one(own: Point, scene: Scene) -> Iterator[tuple[Scalar, Scalar | float, Scalar | float]]:
+    """What `scene.boundaries` says of a point, one boundary at a time: distance [m], and the normal's coordinates."""
+    x, y = own
+    for disc in range(scene.radius.shape[0]):
+        gap = jnp.where(scene.present[disc], own - scene.centre[:, disc], FAR)
+        distance = jnp.sqrt(gap[0] ** 2 + gap[1] ** 2 + 1e-12)
+        radius = jnp.where(scene.present[disc], scene.radius[disc], 0)
+        yield distance - radius, gap[0] / distance, gap[1] / distance
+    half_x, half_y = scene.half_extents
+    yield half_x - x, -1.0, 0.0
+    yield half_x + x, 1.0, 0.0
+    yield half_y - y, 0.0, -1.0
+    yield half_y + y, 0.0, 1.0
 
 
 def within_walls(point: Point, scene: Scene, robot: Unicycle) -> Point:
@@ -91,9 +114,8 @@ def interception_time(gap: Point, velocity: Point, speed: Scalar | float, longes
     return jnp.minimum(time, longest)
 
 
-def towards_interception(own: Point, other: Pose, other_control: Control, scene: Scene, robot: Unicycle) -> Course:
-    """To where the other robot will be met if it keeps its course until the wall stops it, around the discs."""
-    velocity = other_control[0] * direction(other[2])
-    time = interception_time(other[:2] - own, velocity, robot.max_speed, _FORESIGHT)
-    aim = within_walls(other[:2] + time * velocity, scene, robot)
+def towards_interception(own: Point, other: Point, velocity: Point, scene: Scene, robot: Unicycle) -> Course:
+    """To where the other robot will be met if it keeps its velocity [m/s] until the wall stops it, around the discs."""
+    time = interception_time(other - own, velocity, robot.max_speed, _FORESIGHT)
+    aim = within_walls(other + time * velocity, scene, robot)
     return around_discs(own, aim, scene, robot)

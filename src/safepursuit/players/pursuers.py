@@ -49,7 +49,8 @@ def lead_intercept(key: Keys, sight: Sight, robot: Unicycle) -> Control:
     equally fast evader that keeps running this is what shortens the chase.
     """
     del key
-    ahead = towards_interception(sight.own[:2], sight.opponent, sight.opponent_control, sight.scene, robot)
+    velocity = sight.opponent_control[0] * direction(sight.opponent[2])
+    ahead = towards_interception(sight.own[:2], sight.opponent[:2], velocity, sight.scene, robot)
     return steer(robot, sight.own, ahead)
 
 

@@ -4,40 +4,73 @@ Rollout, the simplest model-predictive control (Bertsekas 2020): a handful of co
 simulated in steps of `_STEP` seconds for both robots as unicycles with their limits; the best first control is taken.
 """
 
+import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
-from safepursuit import robot as motion
-from safepursuit.geometry import direction, length
-from safepursuit.players.course import around_discs, clear_of_boundaries, towards_interception, within_walls
+from safepursuit.geometry import direction, length, unit
+from safepursuit.players.course import (
+    Course,
+    around_discs,
+    clear_of_boundaries,
+    towards_interception,
+    within_walls,
+)
 from safepursuit.players.player import Sight, steer
 from safepursuit.robot import Unicycle
 from safepursuit.scene import Scene
-from safepursuit.shapes import Control, Keys, Pose
+from safepursuit.shapes import Control, Keys, Point, Pose, Scalar
 
 _CANDIDATES = 16
 _STEP = 0.15
 
-Model = Callable[[Pose, Pose, Control, Scene, Unicycle], Array]
-"""The course a model opponent takes: own pose, the other's pose and control, scene, own limits."""
+
+class _Mover(NamedTuple):
+    """A robot in a simulation; its heading is a unit vector, so that no step takes a sine or an arctangent."""
+
+    place: Point
+    heading: Float[Array, "2 *batch"]
+    speed: Scalar
+    """[m/s] in the last step."""
+
+    @classmethod
+    def at(cls, pose: Pose) -> "_Mover":
+        return cls(pose[:2], direction(pose[2]), jnp.zeros_like(pose[2]))
+
+    def steered(self, robot: Unicycle, course: Course, scene: Scene) -> "_Mover":
+        """One step later: `player.steer` and Euler's step, stopped at the walls."""
+        ahead = unit(course)
+        forward = self.heading[0] * ahead[0] + self.heading[1] * ahead[1]
+        leftward = self.heading[0] * ahead[1] - self.heading[1] * ahead[0]
+        speed = robot.max_speed * jnp.maximum(forward, 0)
+        most, c = math.sin(robot.max_swing), math.cos(robot.max_swing)
+        s = jnp.where(leftward >= 0, most, -most)
+        x, y = self.heading
+        turned = jnp.where(forward >= c, ahead, jnp.stack([c * x - s * y, s * x + c * y]))
+        return _Mover(within_walls(self.place + speed * robot.dt * self.heading, scene, robot), turned, speed)
 
 
-def _pursue(own: Pose, other: Pose, other_control: Control, scene: Scene, robot: Unicycle) -> Array:
-    return around_discs(own[:2], other[:2], scene, robot)
+Model = Callable[[_Mover, _Mover, Scene, Unicycle], Course]
+"""The course a model opponent takes: itself, the other, the scene, its own limits."""
 
 
-def _lead(own: Pose, other: Pose, other_control: Control, scene: Scene, robot: Unicycle) -> Array:
-    return towards_interception(own[:2], other, other_control, scene, robot)
+def _pursue(own: _Mover, other: _Mover, scene: Scene, robot: Unicycle) -> Course:
+    return around_discs(own.place, other.place, scene, robot)
 
 
-def _run(own: Pose, other: Pose, other_control: Control, scene: Scene, robot: Unicycle) -> Array:
-    return clear_of_boundaries(own[:2], own[:2] - other[:2], scene, robot)
+def _lead(own: _Mover, other: _Mover, scene: Scene, robot: Unicycle) -> Course:
+    return towards_interception(own.place, other.place, other.speed * other.heading, scene, robot)
 
 
-def _play_out(course: Array, sight: Sight, robot: Unicycle, model: Model, horizon: float, pursuing: bool) -> Array:
+def _run(own: _Mover, other: _Mover, scene: Scene, robot: Unicycle) -> Course:
+    return clear_of_boundaries(own.place, own.place - other.place, scene, robot)
+
+
+def _play_out(course: Course, sight: Sight, robot: Unicycle, model: Model, horizon: float, pursuing: bool) -> Scalar:
     """How well it goes for a robot that heads this way, whatever the opponent does according to the model.
 
     The evader gains the least distance and, less so, the last one; the pursuer loses as much.
@@ -46,22 +79,17 @@ def _play_out(course: Array, sight: Sight, robot: Unicycle, model: Model, horizo
     scene = sight.scene
 
     def advance(carry, _):
-        own, other, own_control, least = carry
-        ahead = clear_of_boundaries(own[:2], course, scene, coarse)
-        mine = steer(coarse, own, ahead)
-        theirs = steer(coarse, other, model(other, own, own_control, scene, coarse))
-        own, other = motion.step(coarse, own, mine), motion.step(coarse, other, theirs)
-        own = jnp.concatenate([within_walls(own[:2], scene, coarse), own[2:]])
-        other = jnp.concatenate([within_walls(other[:2], scene, coarse), other[2:]])
-        distance = length(other[:2] - own[:2])
-        return (own, other, mine, jnp.minimum(least, distance)), None
+        own, other, least = carry
+        ahead = clear_of_boundaries(own.place, course, scene, coarse)
+        theirs = model(other, own, scene, coarse)
+        own, other = own.steered(coarse, ahead, scene), other.steered(coarse, theirs, scene)
+        return (own, other, jnp.minimum(least, length(other.place - own.place))), None
 
-    least = length(sight.opponent[:2] - sight.own[:2])
-    own_control = steer(coarse, sight.own, course)
-    start = (sight.own, sight.opponent, own_control, least)
-    (own, other, _, least), _ = jax.lax.scan(advance, start, None, length=round(horizon / _STEP))
-    last = length(other[:2] - own[:2])
-    score = least + 0.3 * last
+    own, other = _Mover.at(sight.own), _Mover.at(sight.opponent)
+    own = own._replace(speed=own.steered(coarse, course, scene).speed)
+    start = (own, other, length(other.place - own.place))
+    (own, other, least), _ = jax.lax.scan(advance, start, None, length=round(horizon / _STEP))
+    score = least + 0.3 * length(other.place - own.place)
     return -score if pursuing else score
 
 
