@@ -8,22 +8,25 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.artist import Artist
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from safepursuit.report import movie
-from safepursuit.report.figures import BARRIER, DISC, EVADER, PURSUER, STYLE
+from safepursuit.report.figures import BARRIER, EVADER, PURSUER, STYLE
 from safepursuit.report.stage import NOMINAL, Stage
+from safepursuit.report.strip import GREY, Strip
 from safepursuit.report.take import CAPTURE, COLLISION, PLAIN, Take, level
 
 HOLD = 1.5
 """Seconds for which the last picture of an episode, or of a page of them, stands still."""
 
 _DPI = 100
-_GREY = "#7d848c"
+
+_SWATCH = 10_000
+"""Pixels for which each colour of the robots and barriers counts in the palette of a GIF."""
 _WINDOW = (4.0, 3.2)
 """Width and height of the close-up [m]."""
 
@@ -75,7 +78,10 @@ def _write(pages: Sequence["_Page"], file: Path, fps: int, speed: float) -> int:
                 assert picture is not None
                 yield picture
 
-    samples = list(pages[0].pictures(np.linspace(0, pages[0].length, 4).astype(int)[1:]))
+    swatches = np.array([to_rgb(colour) for colour in (PURSUER, EVADER, BARRIER, CAPTURE, COLLISION, NOMINAL)])
+    samples = [np.repeat(np.round(255 * swatches).astype(np.uint8), _SWATCH, axis=0)]
+    for page in pages[:3]:
+        samples += page.pictures(np.array([*page.notable[:4], page.length]))
     return movie.write(file, frames(), fps, samples)
 
 
@@ -84,6 +90,8 @@ class _Page(ABC):
 
     length: int
     dt: float
+    notable: list[int]
+    """Steps at which something is lit up."""
 
     @abstractmethod
     def compose(self) -> Figure:
@@ -115,6 +123,7 @@ class _Film(_Page):
     def __init__(self, take: Take, title: str) -> None:
         self.take, self.title = take, title
         self.length, self.dt = take.length, take.recording.game.robot.dt
+        self.notable = _lit([take])
 
     def compose(self) -> Figure:
         take = self.take
@@ -122,7 +131,7 @@ class _Film(_Page):
         half_x, half_y = take.recording.game.arena.half_extents
         at, box = self._at, self._box
         figure.text(*at(30, 614), self.title, fontsize=_fitting(self.title, 550), fontweight="bold")
-        figure.text(*at(990, 614), f"episode {take.index}", fontsize=9, color=_GREY, ha="right")
+        figure.text(*at(990, 614), f"episode {take.index}", fontsize=9, color=GREY, ha="right")
         whole = figure.add_axes(box(30, 58, 540, 540))
         self.whole = Stage(whole, take, _MARK * max(half_x, half_y) / 10)
         self.close = Stage(figure.add_axes(box(600, 284, 390, 312)), take, take.recording.game.robot.radius, _WINDOW)
@@ -149,18 +158,18 @@ class _Film(_Page):
     def _box(self, x: int, y: int, width: int, height: int) -> tuple[float, float, float, float]:
         return *self._at(x, y), width / self.WIDTH, height / self.HEIGHT
 
-    def _strips(self, figure: Figure) -> list["_Strip"]:
+    def _strips(self, figure: Figure) -> list["Strip"]:
         take, game = self.take, self.take.recording.game
         gap = (take.recording.evader - take.recording.pursuer)[take.index, : self.length + 1, :2]
         clearance = take.verdict.clearance[take.index, : self.length]
         times = np.arange(self.length + 1) * self.dt
-        above = _Strip(figure.add_axes(self._box(628, 158, 362, 62)), times, np.hypot(*gap.T), PLAIN, "distance", 2)
+        above = Strip(figure.add_axes(self._box(628, 158, 362, 62)), times, np.hypot(*gap.T), PLAIN, "distance", 2)
         above.axes.axhline(game.capture_radius, color=CAPTURE, lw=0.9, ls=(0, (3, 2)))
         above.axes.set_xticklabels([])
         values = np.append(clearance, clearance[-1])
-        below = _Strip(figure.add_axes(self._box(628, 62, 362, 62)), times, values, PURSUER, "clearance", 3)
+        below = Strip(figure.add_axes(self._box(628, 62, 362, 62)), times, values, PURSUER, "clearance", 3)
         below.axes.axhline(0, color=COLLISION, lw=0.9)
-        below.axes.set_xlabel("seconds", fontsize=7, color=_GREY, labelpad=1, loc="right")
+        below.axes.set_xlabel("seconds", fontsize=7, color=GREY, labelpad=1, loc="right")
         below.shade(np.append(take.recording.intervened[take.index, : self.length], False))
         return [above, below]
 
@@ -189,45 +198,6 @@ class _Film(_Page):
         ]
 
 
-class _Strip:
-    """A quantity [m] over time, whose curve grows."""
-
-    def __init__(self, axes: Axes, times: np.ndarray, values: np.ndarray, colour: str, name: str, digits: int) -> None:
-        self.axes, self.times, self.values, self.name, self.digits = axes, times, values, name, digits
-        axes.set(xlim=(0, times[-1]), ylim=(min(0, values.min()), 1.05 * max(values.max(), 0.1)))
-        axes.tick_params(labelsize=7, colors=_GREY, length=2)
-        axes.spines[["left", "bottom"]].set_color(DISC)
-        axes.locator_params(axis="y", nbins=3)
-        self.curve = axes.plot([], [], color=colour, lw=1.4, animated=True)[0]
-        self.label = axes.text(0, 1.06, "", transform=axes.transAxes, fontsize=8.5, animated=True)
-        self.past = Rectangle((0, 0), 0, 1, transform=axes.get_xaxis_transform())
-        self.artists: list[Artist] = [self.curve, self.label]
-
-    def shade(self, where: np.ndarray) -> None:
-        """Mark these times, as soon as they have come."""
-        self.artists.insert(
-            0,
-            self.axes.fill_between(
-                self.times,
-                0,
-                1,
-                where=where,
-                step="post",
-                fc=BARRIER,
-                alpha=0.3,
-                lw=0,
-                transform=self.axes.get_xaxis_transform(),
-                animated=True,
-            ),
-        )
-
-    def show(self, step: int) -> None:
-        self.curve.set_data(self.times[: step + 1], self.values[: step + 1])
-        self.label.set_text(f"{self.name} {self.values[step]:.{self.digits}f} m".replace("-", "−"))
-        self.past.set_width(self.times[step])
-        self.artists[0].set_clip_path(self.past)
-
-
 class _Grid(_Page):
     """Many episodes; each stands still when it is over, until the last one ends."""
 
@@ -238,6 +208,7 @@ class _Grid(_Page):
             raise ValueError(f"{len(takes)} episodes do not fit into a grid of {shape[0]} x {shape[1]}.")
         self.takes, self.shape, self.title = takes, shape, title
         self.length, self.dt = max(take.length for take in takes), takes[0].recording.game.robot.dt
+        self.notable = _lit(takes)
 
     def compose(self) -> Figure:
         lines, columns = self.shape
@@ -270,6 +241,11 @@ class _Grid(_Page):
             label.set(text=f"episode {stage.take.index}: {words}", color=colour)
             moving += [*stage.artists, label]
         return moving
+
+
+def _lit(takes: Sequence[Take]) -> list[int]:
+    """The first step of each episode in which a boundary is lit up."""
+    return [int(np.argmax(lit)) for take in takes if (lit := take.active.any(axis=1)).any()]
 
 
 def _fitting(title: str, width: int) -> float:

@@ -40,9 +40,10 @@ def write(file: Path, frames: Iterable[np.ndarray], fps: int, palette: Iterable[
     """Write frames (height, width, 3) of uint8, all of one size, and return how many there were.
 
     GIF: played in a loop; frames last 1/fps s rounded to hundredths, which is all that the format knows; `palette` are
-    pictures with the colours that the frames will need. MP4: H.264 in yuv420p with its index in front, as browsers want
-    it; an odd last row or column is cut off. The file appears, or is replaced, in one step when all is written. Raises
-    ValueError and RuntimeError as `check` does, and ValueError for a GIF of more frames than memory should hold.
+    pictures, of any size, with the colours that the frames will need. MP4: H.264 in yuv420p with its index in front, as
+    browsers want it; an odd last row or column is cut off. The file appears, or is replaced, in one step when all is
+    written. Raises ValueError and RuntimeError as `check` does, and ValueError for a GIF of more frames than memory
+    should hold.
     """
     check(file)
     partial = file.with_name(f".{file.stem}.{os.getpid()}.partial{file.suffix}")
@@ -56,7 +57,7 @@ def write(file: Path, frames: Iterable[np.ndarray], fps: int, palette: Iterable[
 
 def _write_gif(file: Path, frames: Iterator[np.ndarray], fps: int, palette: Iterable[np.ndarray]) -> int:
     first = next(frames)
-    colours = _palette(np.concatenate([first, *palette]))
+    colours = _palette(np.concatenate([picture.reshape(-1, 3) for picture in (first, *palette)]))
     count = 0
 
     def indexed(picture: np.ndarray) -> Image.Image:
@@ -87,7 +88,7 @@ def _palette(samples: np.ndarray) -> Image.Image:
 
     For the cut a colour counts by the root of its share, or else the paper would leave nothing for thin lines.
     """
-    colours, counts = np.unique(samples.reshape(-1, 3), axis=0, return_counts=True)
+    colours, counts = np.unique(samples, axis=0, return_counts=True)
     common = colours[np.argsort(-counts, kind="stable")[: _COLOURS // 2]]
     weighed = np.repeat(colours, np.sqrt(counts).astype(int), axis=0)
     cut = Image.fromarray(weighed[None]).quantize(_COLOURS // 2, Image.Quantize.MEDIANCUT)
