@@ -88,6 +88,7 @@ def recording(group, seed, evader):
         correction=np.where(over, np.nan, 0.02 * held),
         infeasible=(np.arange(HORIZON) % 5 == 0) & steps & (group == "free"),
         lost_gradient=held & (METHODS[group] == "barriernet"),
+        active=np.zeros((EPISODES, HORIZON, 6), bool),
         discs=np.tile(np.array([[4.6, 4.6, 0.3], [-4.5, -4.5, 0.4]]), (EPISODES, 1, 1)),
         length=length,
         outcome=np.where(hit, "capture", "timeout"),

@@ -56,6 +56,7 @@ def chases(outcomes=("capture", "timeout")):
         correction=np.zeros(held.shape),
         infeasible=np.zeros(held.shape, bool),
         lost_gradient=np.zeros(held.shape, bool),
+        active=held[..., None] & np.eye(5, dtype=bool)[[DISC, EAST]][:count, None],
         discs=np.tile([[[0.0, 0.0, 0.5]]], (count, 1, 1)),
         length=np.full(count, STEPS),
         outcome=np.array(outcomes),
@@ -63,8 +64,8 @@ def chases(outcomes=("capture", "timeout")):
     )
 
 
-def shown(recording, gain=0.5, active=None):
-    return takes(recording, verdict(recording), range(len(recording.length)), SHIELD, gain, active)
+def shown(recording, gain=0.5):
+    return takes(recording, verdict(recording), range(len(recording.length)), SHIELD, gain)
 
 
 def painted(picture, colour):
@@ -111,20 +112,21 @@ def test_the_boundary_that_held_the_control_lights_up_while_it_holds():
         np.testing.assert_array_equal(take.active, expected)
 
 
-def test_where_the_program_finds_no_reason_the_nearest_boundary_lights_up():
-    """As for learned gains smaller than the shield's: the nominal control would be let through."""
+def test_where_no_row_held_the_control_the_nearest_boundary_lights_up():
+    """As for the governor."""
     recording = chases()
-    idle = replace(recording, pursuer_nominal=np.zeros_like(recording.pursuer_nominal))
-    for take, boundary in zip(shown(idle), (DISC, EAST), strict=True):
+    governed = replace(recording, active=np.zeros_like(recording.active))
+    for take, boundary in zip(shown(governed), (DISC, EAST), strict=True):
         assert take.active[6:, boundary].all()
         assert take.active.sum() == STEPS - 6
 
 
-def test_a_recorded_active_set_is_believed_but_only_where_the_control_was_held():
-    active = np.zeros((2, STEPS, 5), bool)
-    active[:, 3:9, 4] = True
-    for take in shown(chases(), active=active):
-        np.testing.assert_array_equal(np.argwhere(take.active), [[step, 4] for step in (6, 7, 8)])
+def test_an_active_row_counts_only_where_the_control_was_held():
+    recording = chases()
+    active = np.zeros_like(recording.active)
+    active[:, 3:, 4] = True
+    for take in shown(replace(recording, active=active)):
+        np.testing.assert_array_equal(np.argwhere(take.active), [[step, 4] for step in range(6, STEPS)])
 
 
 def test_the_contours_are_those_of_theorem_2():

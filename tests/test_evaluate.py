@@ -213,13 +213,14 @@ def test_the_recording_file_is_complete(judged, tmp_path):
         "intervened": (EPISODES, HORIZON),
         "infeasible": (EPISODES, HORIZON),
         "lost_gradient": (EPISODES, HORIZON),
+        "active": (EPISODES, HORIZON, 2 + 4),
         "correction": (EPISODES, HORIZON),
         "scenario": (EPISODES,),
         "game": (),
     }
     assert {name: array.shape for name, array in found.items()} == shapes
     kinds = dict.fromkeys(("integrator", "outcome", "game"), "U") | dict.fromkeys(("length", "scenario"), "i")
-    kinds |= dict.fromkeys(("intervened", "infeasible", "lost_gradient"), "b")
+    kinds |= dict.fromkeys(("intervened", "infeasible", "lost_gradient", "active"), "b")
     for name in shapes:
         kind = kinds.get(name, "f")
         assert found[name].dtype.kind == kind
@@ -436,6 +437,7 @@ def by_hand():
         correction=np.where(past, np.nan, 0.25),
         infeasible=flags,
         lost_gradient=some,
+        active=np.zeros((4, 10, 5), bool),
         discs=np.full((4, 1, 3), np.nan),
         length=length,
         outcome=np.array(["capture", "capture", "timeout", "timeout"]),

@@ -40,6 +40,7 @@ def played(episodes):
         correction=steps,
         infeasible=nothing,
         lost_gradient=nothing,
+        active=np.zeros((len(episodes), STEPS, 5), bool),
         discs=np.full((len(episodes), 1, 3), np.nan),
         length=length,
         outcome=outcome,

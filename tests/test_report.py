@@ -45,6 +45,7 @@ def recording(outcomes=("capture", "timeout", "collision", "timeout"), held=True
         correction=controls[..., 0],
         infeasible=~flags & False,
         lost_gradient=flags,
+        active=np.zeros((count, STEPS, 6), bool),
         discs=np.tile(np.array([[2.0, -2.0, 0.5], [np.nan] * 3]), (count, 1, 1)),
         length=length,
         outcome=np.array(outcomes),

@@ -38,6 +38,7 @@ class Step(NamedTuple):
     correction: Float[Array, "time episodes"]
     feasible: Bool[Array, "time episodes"]
     lost_gradient: Bool[Array, "time episodes"]
+    active: Bool[Array, "time boundaries episodes"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class Recording:
     correction: np.ndarray
     infeasible: np.ndarray
     lost_gradient: np.ndarray
+    active: np.ndarray
+    """(episodes, time, boundaries) bool: which disc or wall (+x, −x, +y, −y) held the control by its row."""
     discs: np.ndarray
     """(episodes, discs, 3) x, y, radius [m]; padding NaN."""
     length: np.ndarray
@@ -94,7 +97,7 @@ def _play(pursuer, states, evader_keys, game: Game, shield: Shield, evaders: tup
     """One scan over the horizon; an episode that is over stands still."""
 
     def advance(carry, time):
-        state, over, captured = carry
+        state, over, captured, crashed = carry
         keys = jax.vmap(lambda key: jax.random.fold_in(key, time))(evader_keys)
         own_keys = jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys)
         done, lost_gradient = act(pursuer, own_keys, state, game, shield, deployment)
@@ -110,14 +113,17 @@ def _play(pursuer, states, evader_keys, game: Game, shield: Shield, evaders: tup
             done.correction,
             done.feasible,
             lost_gradient,
+            done.active,
         )
         following = jax.tree.map(lambda new, old: jnp.where(over, old, new), outcome.state, state)
         captured = captured | (outcome.captured & ~over)
-        return (following, over | outcome.terminated | outcome.truncated, captured), (step, over)
+        crashed = crashed | (outcome.terminated & ~outcome.captured & ~over)
+        return (following, over | outcome.terminated | outcome.truncated, captured, crashed), (step, over)
 
     nobody = jnp.zeros(evader_keys.shape, bool)
-    (last, _, captured), (steps, over) = jax.lax.scan(advance, (states, nobody, nobody), jnp.arange(game.horizon))
-    return steps, over, last, captured
+    start = (states, nobody, nobody, nobody)
+    (last, _, captured, crashed), (steps, over) = jax.lax.scan(advance, start, jnp.arange(game.horizon))
+    return steps, over, last, captured, crashed
 
 
 def _assemble(parts: list, starts: GameState, game: Game) -> Recording:
@@ -126,7 +132,7 @@ def _assemble(parts: list, starts: GameState, game: Game) -> Recording:
     def add(name: str, values: np.ndarray) -> None:
         columns.setdefault(name, []).append(values)
 
-    for steps, over, last, captured in parts:
+    for steps, over, last, captured, crashed in parts:
         past = np.asarray(over).T
         length = np.sum(~past, axis=1)
         for name in ("pursuer", "evader"):
@@ -150,8 +156,8 @@ def _assemble(parts: list, starts: GameState, game: Game) -> Recording:
         ):
             add(name, np.asarray(flag).T & ~past)
         add("length", length)
-        ended = np.where(length < game.horizon, "collision", "timeout")
-        add("outcome", np.where(np.asarray(captured), "capture", ended))
+        add("active", np.moveaxis(np.asarray(steps.active), -1, 0) & ~past[..., None])
+        add("outcome", np.select([np.asarray(captured), np.asarray(crashed)], ["capture", "collision"], "timeout"))
     scene = starts.scene
     discs = np.stack([*np.asarray(scene.centre, np.float64), np.asarray(scene.radius, np.float64)], axis=-1)
     discs = np.where(np.asarray(scene.present)[..., None], discs, np.nan)
@@ -190,7 +196,7 @@ def save(recording: Recording, file: Path, scenario: Sequence[int] | np.ndarray 
 def load(file: Path) -> tuple[Recording, np.ndarray]:
     """A saved recording, and which of its suite's scenarios the episodes are. Raises ValueError where it is none."""
     try:
-        with np.load(file, allow_pickle=False) as stored:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in _ARRAYS}
             game = configuration.parse(Game(), str(stored["game"]), str(file))
             return Recording(**arrays, game=game), stored["scenario"]

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from safepursuit.evaluate import episodes as playing
-from safepursuit.evaluate import metrics, scenarios
+from safepursuit.evaluate import metrics, referee, scenarios
 from safepursuit.evaluate.deployment import DEPLOYMENTS, Deployment, Pursuer, ScriptedPursuer
 from safepursuit.evaluate.episodes import Recording
 from safepursuit.evaluate.referee import Verdict
@@ -60,7 +60,27 @@ def evaluate(
         "deterministic": True,
     }
     figures = metrics.figures(recording, verdict)
+    figures["contradictions"] = len(_contradictions(recording, verdict))
     played = evaders_of(evader, episodes)
     if len(set(played)) > 1:
         figures["by_evader"] = metrics.by_evader(recording, verdict, played)
     return Evaluation(head | figures, recording, verdict)
+
+
+def _contradictions(recording: Recording, verdict: Verdict) -> dict[int, str]:
+    """Episodes whose recorded outcome the referee's geometry contradicts, and why."""
+    game = recording.game
+    return referee.disagreements(
+        pursuer=recording.pursuer,
+        pursuer_control=recording.pursuer_control,
+        evader=recording.evader,
+        evader_control=recording.evader_control,
+        length=recording.length,
+        outcome=recording.outcome,
+        clearance=verdict.clearance,
+        capture_radius=game.capture_radius,
+        horizon=game.horizon,
+        collision_terminates=game.collision_terminates,
+        dt=game.robot.dt,
+        integrator=game.robot.integrator,
+    )

@@ -8,12 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from safepursuit import shield as safety
 from safepursuit.evaluate.episodes import Recording
 from safepursuit.evaluate.referee import Verdict
 from safepursuit.robot import Unicycle
 from safepursuit.scene import Scene
-from safepursuit.shield import Shield
+from safepursuit.shield import Shield, Surroundings, survey
 
 CAPTURE, COLLISION, PLAIN = "#2e7d32", "#d50000", "#3c4043"
 
@@ -59,22 +58,17 @@ class Take:
 
 
 def takes(
-    recording: Recording,
-    verdict: Verdict,
-    episodes: Sequence[int],
-    shield: Shield,
-    gain: float | None,
-    active: np.ndarray | None = None,
+    recording: Recording, verdict: Verdict, episodes: Sequence[int], shield: Shield, gain: float | None
 ) -> list[Take]:
     """The episodes with these indices, ready to be drawn.
 
-    `active` (episodes, time, boundaries) says which boundary held the control. Without it, the program is solved again
-    for the recorded poses and nominal controls, with the shield's fixed gain; where the control was held but that
-    program finds no reason (the gains were learned, or the layer was not a program), it is the boundary of least h.
+    Where something else than a row of the program held the control (the governor, a map onto the safe set), the
+    boundary of least h is shown as the one that did.
     """
     chosen = np.asarray(episodes)
-    held = _recomputed(recording, chosen, shield) if active is None else active[chosen]
-    held = held & recording.intervened[chosen][..., None]
+    active = recording.active[chosen]
+    nearest = np.arange(active.shape[-1]) == _nearest(recording, chosen, shield)[..., None]
+    held = np.where(active.any(axis=-1, keepdims=True), active, nearest) & recording.intervened[chosen][..., None]
     return [Take(recording, verdict, int(index), shield, gain, each) for index, each in zip(chosen, held, strict=True)]
 
 
@@ -83,22 +77,18 @@ def level(gain: float, robot: Unicycle) -> float:
     return robot.max_speed * robot.dt / gain
 
 
-def _recomputed(recording: Recording, episodes: np.ndarray, shield: Shield) -> np.ndarray:
-    time = recording.pursuer_nominal.shape[1]
+def _nearest(recording: Recording, episodes: np.ndarray, shield: Shield) -> np.ndarray:
+    """(episodes, time) the boundary of least h before each step."""
+    steps = recording.pursuer.shape[1] - 1
     poses = np.moveaxis(recording.pursuer[episodes, :-1], -1, 0).reshape(3, -1)
-    nominal = np.moveaxis(recording.pursuer_nominal[episodes], -1, 0).reshape(2, -1)
-    scene = _scene(recording, np.repeat(episodes, time))
-    active, nearest = _solve(jnp.asarray(poses), jnp.asarray(nominal), scene, recording.game.robot, shield)
-    active, nearest = np.asarray(active), np.asarray(nearest)
-    by_least = np.arange(len(active))[:, None] == nearest
-    held = np.where(active.any(axis=0), active, by_least)
-    return np.moveaxis(held.reshape(len(active), len(episodes), time), 0, -1)
+    scene = _scene(recording, np.repeat(episodes, steps))
+    around = _survey(jnp.asarray(poses), scene, recording.game.robot, shield)
+    return np.asarray(around.boundary[0]).reshape(len(episodes), steps)
 
 
 @partial(jax.jit, static_argnames=("robot", "shield"))
-def _solve(poses, nominal, scene: Scene, robot: Unicycle, shield: Shield):
-    around = safety.survey(shield, robot, poses, scene)
-    return safety.guard(nominal, around, robot=robot, shield=shield).active, around.boundary[0]
+def _survey(poses, scene: Scene, robot: Unicycle, shield: Shield) -> Surroundings:
+    return survey(shield, robot, poses, scene)
 
 
 def _scene(recording: Recording, episodes: np.ndarray) -> Scene:
@@ -113,12 +103,7 @@ def least_barrier(take: Take, points: np.ndarray) -> np.ndarray:
     """min h [m] of all boundaries, with the virtual control point at `points` (2, n) [m]."""
     poses = np.stack([points[0] - take.shield.offset, points[1], np.zeros(points.shape[1])])
     scene = _scene(take.recording, np.full(points.shape[1], take.index))
-    return np.asarray(_least(jnp.asarray(poses), scene, take.recording.game.robot, take.shield))
-
-
-@partial(jax.jit, static_argnames=("robot", "shield"))
-def _least(poses, scene: Scene, robot: Unicycle, shield: Shield):
-    return safety.survey(shield, robot, poses, scene).barriers.value[0]
+    return np.asarray(_survey(jnp.asarray(poses), scene, take.recording.game.robot, take.shield).barriers.value[0])
 
 
 def prediction(pose: np.ndarray, control: np.ndarray, dt: float) -> np.ndarray:
