@@ -1,11 +1,14 @@
 """The numbers of a comparison as tables of words, the same for the page and for Markdown."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from safepursuit.report.charts import percent
 from safepursuit.report.contrasts import OVERALL
+
+NOTHING = "–"
+"""Where there is nothing to report."""
 
 ENOUGH = 5
 """Seeds from which on a bootstrap over them is taken at its word."""
@@ -29,10 +32,21 @@ class Table:
     labels: int = 1
 
 
+def _without_blanks(table: Table) -> Table:
+    """Without the columns that say nothing about anyone."""
+    kept = [
+        number
+        for number in range(len(table.columns))
+        if number < table.labels or any(row[number].value != NOTHING for row in table.rows)
+    ]
+    rows = tuple(tuple(row[number] for number in kept) for row in table.rows)
+    return replace(table, columns=tuple(table.columns[number] for number in kept), rows=rows)
+
+
 def _table(
     caption: str, columns: Iterable[str], rows: Iterable[Iterable[Entry]], note: str = "", labels: int = 1
 ) -> Table:
-    return Table(caption, tuple(columns), tuple(tuple(row) for row in rows), note, labels)
+    return _without_blanks(Table(caption, tuple(columns), tuple(tuple(row) for row in rows), note, labels))
 
 
 def between(estimate: dict[str, Any], scale: float = 100.0, digits: int = 1) -> str:
@@ -60,7 +74,7 @@ def summary(suite: dict[str, Any], timing: dict[str, Any]) -> Table:
         rows.append(
             [
                 Entry(group),
-                Entry(percent(iqm["value"]), between(iqm)) if iqm else Entry("–", "one run"),
+                Entry(percent(iqm["value"]), between(iqm)) if iqm else Entry(NOTHING, "one run"),
                 _rate(found["capture"]),
                 _rate(found["clean"]),
                 collisions(found["collision"]),
@@ -69,7 +83,7 @@ def summary(suite: dict[str, Any], timing: dict[str, Any]) -> Table:
                 Entry(f"{found['correction']:.3f}"),
                 Entry(percent(found["infeasible"], 2)),
                 Entry(percent(found["zero_gradient"])),
-                Entry(f"{speed:,.0f}" if speed else "–"),
+                Entry(f"{speed:,.0f}" if speed else NOTHING),
             ]
         )
     columns = (
@@ -128,7 +142,7 @@ def contrasts(suite: dict[str, Any], primary: str) -> Table | None:
                 Entry(f"{one['better']:,} / {one['worse']:,}", f"{tied:,} tied"),
                 Entry(p_value(one["p_value"])),
                 Entry(p_value(one["p_holm"])),
-                Entry(f"{luck['value']:.2f}", between(luck, 1.0, 2)) if luck else Entry("–"),
+                Entry(f"{luck['value']:.2f}", between(luck, 1.0, 2)) if luck else Entry(NOTHING),
             ]
         )
     columns = ("against", "evader", "difference, points", "better / worse", "p", "p, Holm", "P(better run)")
@@ -172,7 +186,7 @@ def health(numbers: dict[str, Any]) -> Table:
                     Entry(percent(found["infeasible"], 3), f"{round(found['infeasible'] * found['steps']):,} steps"),
                     Entry(percent(found["zero_gradient"], 2)),
                     Entry(_millimetres(found["min_clearance"])),
-                    Entry(f"{time:.2f} µs" if time else "–"),
+                    Entry(f"{time:.2f} µs" if time else NOTHING),
                 ]
             )
     columns = (
@@ -196,15 +210,15 @@ def training(numbers: dict[str, Any]) -> Table | None:
     for group, found in numbers["training"].items():
         steps, hits = ([one for one in found[name] if one is not None] for name in ("steps", "collisions"))
         speed = numbers["timing"].get(group, {}).get("steps_per_second")
-        total = f"{sum(hits):,.0f}" if hits else "–"
+        total = f"{sum(hits):,.0f}" if hits else NOTHING
         spread = f"{min(hits):,.0f} to {max(hits):,.0f} a seed" if len(set(hits)) > 1 else ""
         rows.append(
             [
                 Entry(group),
                 Entry(f"{len(found['steps'])}"),
-                Entry(f"{max(steps):,}" if steps else "–", f"fewest {min(steps):,}" if len(set(steps)) > 1 else ""),
+                Entry(f"{max(steps):,}" if steps else NOTHING, f"fewest {min(steps):,}" if len(set(steps)) > 1 else ""),
                 Entry(total, spread),
-                Entry(f"{speed:,.0f}" if speed else "–"),
+                Entry(f"{speed:,.0f}" if speed else NOTHING),
             ]
         )
     if not rows:

@@ -83,7 +83,7 @@ def draw(failure: Failure, file: Path) -> None:
     with mpl.rc_context(STYLE | {"axes.grid": False}):
         half_x, half_y = recording.game.arena.half_extents
         figure = Figure(figsize=(_SIDE, _SIDE * half_y / half_x))
-        axes = figure.add_axes((0.07, 0.06, 0.92, 0.92))
+        axes = figure.add_axes((0.085, 0.065, 0.905, 0.925))
         arena(axes, recording, row)
         paths(axes, recording, row)
         axes.set_title("")

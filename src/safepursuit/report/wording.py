@@ -104,7 +104,7 @@ def verdict(numbers: dict[str, Any]) -> str:
     hits = numbers["collisions"][primary]
     bound = hits["high"] if hits["count"] else statistics.upper_bound(hits["episodes"])
     suites = len(numbers["suites"])
-    where = f" over all {suites} suites" if suites > 1 else ""
+    where = f" on all {suites} suites" if suites > 1 else ""
     safe = f"and collided in {hits['count']:,} of {hits['episodes']:,}{where} (95 % upper bound {percent(bound, 2)})"
     if not others:
         return f"{capture}, {safe}."
