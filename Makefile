@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help setup demo test lint types contract unit test-heavy test-cluster bench-training bench-methods bench-players bench-peers golden readme clean
+.PHONY: help setup demo test lint types contract unit test-heavy test-cluster bench-training bench-methods bench-players bench-peers results golden readme clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -51,13 +51,20 @@ bench-methods: setup  ## Every safety architecture under one protocol, and Barri
 	$(BIN)/python benchmarks/methods.py
 
 bench-players: setup  ## Every scripted pursuer against every scripted evader → docs/benchmarks/scripted_players.md
-	$(BIN)/python benchmarks/scripted_players.py
+	$(BIN)/safepursuit compare --pursuers all --obstacles 0 --episodes 500 --out comparisons/players-0
+	$(BIN)/safepursuit compare --pursuers all --obstacles 4 --episodes 500 --out comparisons/players-4
+	$(BIN)/python benchmarks/scripted_players.py 0=comparisons/players-0 4=comparisons/players-4
 
 bench-peers:  ## Compare the projection with other QP solvers, in .venv-peers → docs/benchmarks/projection_peers.md
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --requirement benchmarks/requirements-peers.txt --editable .
 	.venv-peers/bin/pip install --quiet --disable-pip-version-check --no-deps --requirement benchmarks/requirements-peers-no-deps.txt
 	.venv-peers/bin/python benchmarks/projection_peers.py
+
+results: setup  ## Train and compare: one pursuer against all evaders, and all methods → docs/results.md (hours; goes on where it stopped)
+	$(BIN)/safepursuit compare --methods barriernet --seeds 0..2 --config configs/mixture.yaml --pursuers lead-intercept,voronoi,constant-bearing --episodes 1000 --out comparisons/mixture
+	$(BIN)/safepursuit compare --methods all --seeds 0..4 --config configs/mixture.yaml --timesteps 4_000_000 --pursuers lead-intercept --episodes 200 --out comparisons/methods
+	$(BIN)/python tools/results.py "A pursuer trained against all evaders"=comparisons/mixture "All methods with the same budget"=comparisons/methods
 
 golden: setup  ## Write tests/golden/ anew (say why in the commit)
 	$(BIN)/python tests/golden.py

@@ -1,0 +1,55 @@
+"""Write docs/results.md from finished comparisons: `make results`.
+
+usage: python tools/results.py TITLE=COMPARISON …
+
+Each comparison's own report becomes a chapter: its tables and charts as they are, without the gallery of failures and
+the glossary, which stay in its report.html. Pictures go to docs/images/results/.
+"""
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+from safepursuit.runs.folder import slug, write_text
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+IMAGES = DOCS / "images" / "results"
+LEFT_OUT = ("Worst episodes", "What the words mean")
+
+INTRODUCTION = """\
+# Results
+
+Written by `make results` (`tools/results.py`); do not edit by hand. Each chapter is the report of one comparison, whose
+command stands at its end: the same command repeats it, and goes on where it was interrupted. The game, the scenarios,
+the opponents and the statistics are specified in [benchmark.md](benchmark.md), the figures in
+[evaluation.md](evaluation.md), the methods in [methods.md](methods.md). How hard the evaders are for scripted pursuers:
+[benchmarks/scripted_players.md](benchmarks/scripted_players.md).
+"""
+
+
+def chapter(title: str, comparison: Path) -> str:
+    """The report as a chapter; its pictures are copied."""
+    name = slug(title.lower().replace(" ", "-").replace("/", "-"))
+    text = (comparison / "report.md").read_text(encoding="utf-8")
+    sections = re.split(r"^(?=## )", text, flags=re.MULTILINE)
+    kept = [one for one in sections if not one.startswith(tuple(f"## {heading}" for heading in LEFT_OUT))]
+    body = "".join(kept)
+    for picture in sorted(set(re.findall(r"\]\(figures/([^)]+)\)", body))):
+        (IMAGES / name).mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(comparison / "figures" / picture, IMAGES / name / picture)
+    body = body.replace("](figures/", f"](images/results/{name}/")
+    body = re.sub(r"^# .*\n", "", body, count=1)
+    body = re.sub(r"^#", "##", body, flags=re.MULTILINE)
+    return f"\n## {title}\n{body.rstrip()}\n"
+
+
+def main() -> None:
+    comparisons = dict(word.split("=", 1) for word in sys.argv[1:])
+    shutil.rmtree(IMAGES, ignore_errors=True)
+    chapters = [chapter(title, Path(folder)) for title, folder in comparisons.items()]
+    write_text(DOCS / "results.md", INTRODUCTION + "".join(chapters))
+
+
+if __name__ == "__main__":
+    main()
