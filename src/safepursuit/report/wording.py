@@ -6,7 +6,7 @@ from typing import Any
 from safepursuit.evaluate.scenarios import SUITES
 from safepursuit.report import statistics
 from safepursuit.report.charts import percent
-from safepursuit.report.comparison_tables import Entry, Table, between
+from safepursuit.report.comparison_tables import between
 
 _NAMED = 3
 """Other groups that a sentence names one by one."""
@@ -173,9 +173,8 @@ def about_suite(suite: dict[str, Any], numbers: dict[str, Any]) -> str:
     )
 
 
-def versions(provenance: dict[str, Any]) -> Table:
-    """Versions and machine."""
+def versions(provenance: dict[str, Any]) -> list[tuple[str, str]]:
+    """Versions and machine, as names and words."""
     flat = {key: value for key, value in provenance.items() if not isinstance(value, dict)}
     packages = {key: value for one in provenance.values() if isinstance(one, dict) for key, value in one.items()}
-    rows = [(Entry(key), Entry("–" if value is None else str(value))) for key, value in (packages | flat).items()]
-    return Table("Versions and machine", ("what", "which"), tuple(rows))
+    return [(key, "unknown" if value is None else str(value)) for key, value in (packages | flat).items()]
