@@ -57,6 +57,22 @@ def groups(found):
     return found["suites"][0]["groups"]
 
 
+def test_a_plan_comes_back_as_it_was_written(tmp_path):
+    plan = planted.plan()
+    plans.write(plan, tmp_path)
+    assert plans.read(tmp_path) == plan
+    assert plan.groups == ("guarded", "free", RAMPED, "pursuit")
+    assert replace(plan, primary="pursuit").groups == ("pursuit", "guarded", "free", RAMPED)
+    assert len({cell.file(tmp_path) for cell in plan.cells()}) == 7 * 3
+    with pytest.raises(ValueError, match=r"'guarded/seed-0' is named twice"):
+        replace(plan, entries=plan.entries + plan.entries[:1])
+    with pytest.raises(ValueError, match=r"primary group 'nobody' has no contender"):
+        replace(plan, primary="nobody")
+    (tmp_path / plans.FILE).write_text('{"command": ')
+    with pytest.raises(ValueError, match="holds no comparison that can be read"):
+        plans.read(tmp_path)
+
+
 def episodes(group):
     """(captured, steps played, scenario) of every episode of a group."""
     for evader in EVADERS:

@@ -76,15 +76,18 @@ def _context(
         "key": wording.KEY,
         "health": comparison_tables.health(content),
         "command": plan.command,
-        "trainings": "\n".join(
-            (run.path / "command.txt").read_text(encoding="utf-8").strip()
-            for entry in plan.entries
-            if (run := run_of(entry.contender, folder)) and (run.path / "command.txt").is_file()
-        ),
+        "trainings": "\n".join(_training_commands(comparison)),
         "repeat": wording.REPEAT,
         "versions": wording.versions(plan.provenance),
         "glossary": wording.GLOSSARY,
     }
+
+
+def _training_commands(comparison: Comparison) -> list[str]:
+    """Each once: seeds that were trained together share theirs."""
+    runs = [run_of(entry.contender, comparison.folder) for entry in comparison.plan.entries]
+    files = [run.path / "command.txt" for run in runs if run is not None]
+    return list(dict.fromkeys(file.read_text(encoding="utf-8").strip() for file in files if file.is_file()))
 
 
 def _suite(suite: dict[str, Any], content: dict[str, Any], pictures: Path) -> dict[str, Any]:
