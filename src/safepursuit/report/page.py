@@ -61,7 +61,7 @@ def _data(picture: Path) -> str:
 def _context(
     comparison: Comparison, content: dict[str, Any], worst: dict[str, list[Failure]], pictures: Path
 ) -> dict[str, Any]:
-    plan, folder = comparison.plan, comparison.folder
+    plan = comparison.plan
     return {
         "title": wording.title(content),
         "verdict": wording.verdict(content),
