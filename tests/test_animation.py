@@ -20,10 +20,11 @@ from safepursuit.evaluate.episodes import Recording
 from safepursuit.evaluate.failures import worst
 from safepursuit.evaluate.metrics import verdict
 from safepursuit.ppo import BarrierNetTrainer
-from safepursuit.report import animation, movie
-from safepursuit.report.animation import film, grid, moments
+from safepursuit.report.animation import film as animation
+from safepursuit.report.animation import movie
+from safepursuit.report.animation.film import film, grid, moments
+from safepursuit.report.animation.take import CAPTURE, COLLISION, least_barrier, level, prediction, takes
 from safepursuit.report.figures import BARRIER
-from safepursuit.report.take import CAPTURE, COLLISION, least_barrier, level, prediction, takes
 from safepursuit.runs import checkpoint, configuration
 from safepursuit.runs.folder import RunFolder
 from safepursuit.shield import Shield

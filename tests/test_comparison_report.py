@@ -18,10 +18,11 @@ from planted import CAPTURES, EPISODES, EVADERS, HORIZON, RAMPED
 from safepursuit.evaluate import plan as plans
 from safepursuit.evaluate.cells import Cell
 from safepursuit.evaluate.metrics import verdict
-from safepursuit.report import charts, gallery, statistics
-from safepursuit.report.comparison import load, numbers, sector
-from safepursuit.report.contrasts import contrast, paired_shares
-from safepursuit.report.page import write_report
+from safepursuit.report import statistics
+from safepursuit.report.comparison import charts, gallery
+from safepursuit.report.comparison.contrasts import contrast
+from safepursuit.report.comparison.numbers import load, numbers, sector
+from safepursuit.report.comparison.page import write_report
 from safepursuit.runs.folder import write_json
 
 DT = 0.05
@@ -197,13 +198,13 @@ def test_repeating_a_scripted_episode_for_every_seed_proves_nothing():
 def test_the_interval_of_paired_shares_is_bonett_and_prices_for_single_pairs():
     """Pairs 10, 11, 00, 10: p̃₁₂ = (2 + 1)/(4 + 2) = 1/2, p̃₂₁ = (0 + 1)/6; difference 1/3, variance
     (1/2 + 1/6 − 1/9)/6 = 5/54; 1/3 ± 1.959964 · 0.304290 = −0.263064 to 0.929731."""
-    found = paired_shares(np.array([1.0, 1, 0, 1]), np.array([0.0, 1, 0, 0]))
+    found = statistics.paired_shares(np.array([1.0, 1, 0, 1]), np.array([0.0, 1, 0, 0]))
     assert found == pytest.approx((0.5, -0.263064, 0.929731), abs=2e-6)
 
 
 @given(st.integers(2, 300))
 def test_groups_that_never_differ_still_have_a_width(count):
-    same = paired_shares(np.ones(count), np.ones(count))
+    same = statistics.paired_shares(np.ones(count), np.ones(count))
     assert same.value == 0
     assert -1 <= same.low < 0 < same.high <= 1
 

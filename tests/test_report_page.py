@@ -11,7 +11,7 @@ from PIL import Image
 
 import planted
 from browser import PROGRAM, browser
-from safepursuit.report.page import write_report
+from safepursuit.report.comparison.page import write_report
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no Chromium on this machine")
 

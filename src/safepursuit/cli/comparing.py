@@ -35,10 +35,7 @@ from safepursuit.runs import configuration
 
 @dataclass(frozen=True)
 class Compare:
-    """Judge many contenders on the same scenarios, train those that are missing, and write a report.
-
-    Goes on where it was interrupted: nothing that is finished is done again.
-    """
+    """Judge many contenders on the same scenarios, after training those that are missing; goes on where it stopped."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
     """Run folders, or folders of several seeds."""
@@ -103,7 +100,8 @@ class Compare:
                 f"{len(failures)} of {len(trainings) + len(cells)} jobs failed, the first with: {failures[0].job}: "
                 f"{failures[0].value} The rest is kept in {out}; the same command tries again."
             )
-        from safepursuit.report.page import write_report  # late, because what it draws with takes long to import
+        # Late, because what it draws with takes long to import.
+        from safepursuit.report.comparison.page import write_report
 
         console.print(f"report: {write_report(out)}", highlight=False, soft_wrap=True)
 

@@ -12,9 +12,9 @@ from safepursuit.evaluate import evaluate
 from safepursuit.evaluate.deployment import Deployment
 from safepursuit.evaluate.failures import worst
 from safepursuit.ppo import BarrierNetTrainer, TrainConfig
-from safepursuit.report import movie
-from safepursuit.report.animation import film, grid
-from safepursuit.report.take import takes
+from safepursuit.report.animation import movie
+from safepursuit.report.animation.film import film, grid
+from safepursuit.report.animation.take import takes
 from safepursuit.runs.folder import RunFolder
 
 _POOL = 1000

@@ -130,6 +130,20 @@ def paired_comparison(first: ArrayLike, second: ArrayLike, confidence: float = C
     )
 
 
+def paired_shares(first: np.ndarray, second: np.ndarray) -> Estimate:
+    """The mean difference of two shares (scenarios,) of the same scenarios, with its interval.
+
+    The adjusted Wald interval of Bonett and Price (J. Educational and Behavioral Statistics 37, 2012, 479–488), which
+    adds one pair for either side, here with a scenario's shares in place of a pair's outcomes: it has a width even
+    where all scenarios agree, and reduces to theirs for shares of 0 and 1.
+    """
+    difference = first - second
+    padded = np.concatenate([difference, [1.0, -1.0]])
+    half = float(norm.isf((1 - CONFIDENCE) / 2) * padded.std() / np.sqrt(padded.size))
+    centre = float(padded.mean())
+    return Estimate(float(difference.mean()), max(-1.0, centre - half), min(1.0, centre + half))
+
+
 def holm(p_values: ArrayLike) -> np.ndarray:
     """Adjusted p-values of a family (tests,), in the order given (Holm, Scand. J. Statistics 6, 1979, 65–70).
 

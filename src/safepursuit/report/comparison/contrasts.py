@@ -11,11 +11,8 @@ speak of the policies as they were trained: how another training might have come
 from typing import Any
 
 import numpy as np
-from scipy.stats import norm
 
-from safepursuit.evaluate.metrics import CONFIDENCE
 from safepursuit.report import statistics
-from safepursuit.report.statistics import Estimate
 
 OVERALL = "all"
 
@@ -51,7 +48,7 @@ def contrast(first: np.ndarray, second: np.ndarray) -> dict[str, Any]:
     excess = one.sum(axis=0) * len(other) - other.sum(axis=0) * len(one)  # whole numbers: ties are exact
     tested = statistics.paired_comparison(excess > 0, excess < 0)
     single = len(one) == len(other) == 1
-    difference = tested.difference if single else paired_shares(one.mean(axis=0), other.mean(axis=0))
+    difference = tested.difference if single else statistics.paired_shares(one.mean(axis=0), other.mean(axis=0))
     return {
         "scenarios": tested.total,
         "better": tested.first_only,
@@ -59,17 +56,3 @@ def contrast(first: np.ndarray, second: np.ndarray) -> dict[str, Any]:
         "difference": difference._asdict(),
         "p_value": tested.p_value,
     }
-
-
-def paired_shares(first: np.ndarray, second: np.ndarray) -> Estimate:
-    """The mean difference of two shares (scenarios,) of the same scenarios, with its interval.
-
-    The adjusted Wald interval of Bonett and Price (J. Educational and Behavioral Statistics 37, 2012, 479–488), which
-    adds one pair for either side, here with a scenario's shares in place of a pair's outcomes: it has a width even
-    where all scenarios agree, and reduces to theirs for shares of 0 and 1.
-    """
-    difference = first - second
-    padded = np.concatenate([difference, [1.0, -1.0]])
-    half = float(norm.isf((1 - CONFIDENCE) / 2) * padded.std() / np.sqrt(padded.size))
-    centre = float(padded.mean())
-    return Estimate(float(difference.mean()), max(-1.0, centre - half), min(1.0, centre + half))

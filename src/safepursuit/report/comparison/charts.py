@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from safepursuit.report.comparison import SECTORS
+from safepursuit.report.comparison.numbers import SECTORS
 from safepursuit.report.figures import EVADER, PURSUER, STYLE
 from safepursuit.runs.folder import slug
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from safepursuit.report import charts, comparison_tables, gallery, wording
-from safepursuit.report.comparison import Comparison, load, numbers
-from safepursuit.report.gallery import Failure
-from safepursuit.report.learning import run_of
+from safepursuit.report.comparison import charts, gallery, tables, wording
+from safepursuit.report.comparison.gallery import Failure
+from safepursuit.report.comparison.learning import run_of
+from safepursuit.report.comparison.numbers import Comparison, load, numbers
 from safepursuit.runs.folder import slug, write_json, write_text
 
 SHOWN, SHOWN_OF_OTHERS = 10, 4
@@ -44,7 +44,7 @@ def write_report(folder: Path) -> Path:
 
 def _render(template: str, context: dict[str, Any]) -> str:
     environment = Environment(
-        loader=PackageLoader("safepursuit.report"),
+        loader=PackageLoader("safepursuit.report.comparison"),
         autoescape=select_autoescape(["html"]),
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -69,12 +69,12 @@ def _context(
         "compared": wording.compared(content),
         "primary": plan.primary,
         "suites": [_suite(suite, content, pictures) for suite in content["suites"]],
-        "training": comparison_tables.training(content),
+        "training": tables.training(content),
         "learning": charts.of_learning(content, pictures),
         "failures": {group: [_picture(one, comparison, pictures) for one in found] for group, found in worst.items()},
         "failure_words": wording.FAILURES,
         "key": wording.KEY,
-        "health": comparison_tables.health(content),
+        "health": tables.health(content),
         "command": plan.command,
         "trainings": "\n".join(_training_commands(comparison)),
         "repeat": wording.REPEAT,
@@ -95,9 +95,9 @@ def _suite(suite: dict[str, Any], content: dict[str, Any], pictures: Path) -> di
         "title": f"Suite {suite['name']}",
         "anchor": f"suite-{slug(suite['name'])}",
         "about": wording.about_suite(suite, content),
-        "summary": comparison_tables.summary(suite, content["timing"]),
-        "matchups": comparison_tables.matchups(suite),
-        "contrasts": comparison_tables.contrasts(suite, content["compared"]["primary"]),
+        "summary": tables.summary(suite, content["timing"]),
+        "matchups": tables.matchups(suite),
+        "contrasts": tables.contrasts(suite, content["compared"]["primary"]),
         **charts.of_suite(suite, pictures),
     }
 

@@ -14,11 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from safepursuit.report import movie
+from safepursuit.report.animation import movie
+from safepursuit.report.animation.stage import NOMINAL, Stage
+from safepursuit.report.animation.strip import GREY, Strip
+from safepursuit.report.animation.take import CAPTURE, COLLISION, PLAIN, Take, level
 from safepursuit.report.figures import BARRIER, EVADER, PURSUER, STYLE
-from safepursuit.report.stage import NOMINAL, Stage
-from safepursuit.report.strip import GREY, Strip
-from safepursuit.report.take import CAPTURE, COLLISION, PLAIN, Take, level
 
 HOLD = 1.5
 """Seconds for which the last picture of an episode, or of a page of them, stands still."""

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from safepursuit.report.charts import percent
-from safepursuit.report.contrasts import OVERALL
+from safepursuit.report.comparison.charts import percent
+from safepursuit.report.comparison.contrasts import OVERALL
 
 NOTHING = "–"
 """Where there is nothing to report."""

@@ -18,8 +18,8 @@ from safepursuit.evaluate.cells import Cell, CellRecord, Outcomes
 from safepursuit.evaluate.metrics import rate
 from safepursuit.evaluate.plan import Plan, PlannedSuite
 from safepursuit.report import statistics
-from safepursuit.report.contrasts import contrasts
-from safepursuit.report.learning import curves, timing, training
+from safepursuit.report.comparison.contrasts import contrasts
+from safepursuit.report.comparison.learning import curves, timing, training
 
 CURVE_POINTS = 61
 """Times at which the share of captures is tabulated, from 0 to the horizon."""

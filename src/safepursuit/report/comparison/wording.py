@@ -5,8 +5,8 @@ from typing import Any
 
 from safepursuit.evaluate.scenarios import SUITES
 from safepursuit.report import statistics
-from safepursuit.report.charts import percent
-from safepursuit.report.comparison_tables import between
+from safepursuit.report.comparison.charts import percent
+from safepursuit.report.comparison.tables import between
 
 _NAMED = 3
 """Other groups that a sentence names one by one."""

@@ -18,7 +18,7 @@ from safepursuit.evaluate.metrics import verdict as judge
 from safepursuit.evaluate.plan import Plan
 from safepursuit.evaluate.referee import Verdict, separation
 from safepursuit.evaluate.scenarios import SUITES
-from safepursuit.report.comparison import Comparison
+from safepursuit.report.comparison.numbers import Comparison
 from safepursuit.report.figures import STYLE, arena, paths
 
 COLLISION = "#d50000"
