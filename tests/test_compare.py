@@ -87,8 +87,8 @@ def compare(out, crew, settings=SETTINGS, config=CONFIG):
     return left, carry_out(*left, crew, out, COMMAND)
 
 
-def state_of(out):
-    return dict(numbers(BarrierNetTrainer.load(RunFolder.open(out / "runs" / "ppo" / f"seed-{CONFIG.seed}")).state))
+def state_of(out, seed=CONFIG.seed):
+    return dict(numbers(BarrierNetTrainer.load(RunFolder.open(out / "runs" / "ppo" / f"seed-{seed}")).state))
 
 
 def figures(out):

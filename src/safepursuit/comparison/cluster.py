@@ -6,6 +6,7 @@ a machine is one cell or one sitting, which Ray does again elsewhere. Every mach
 package and of JAX; a processor of another make may round in another way.
 """
 
+import socket
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
@@ -20,8 +21,8 @@ RETRIES = 10
 _AHEAD = 2
 """Jobs handed to Ray for each core, so that nobody waits for this process."""
 
-_WAIT = 1.0
-"""Seconds between two looks at the size of the cluster."""
+_PATIENCE = 10.0
+"""Seconds within which a cluster must answer."""
 
 
 class RayCrew:
@@ -37,12 +38,12 @@ class RayCrew:
         self._started = not ray.is_initialized()
         if self._started:
             try:
+                _knock(address)
                 ray.init(address=address, log_to_driver=False, logging_level="ERROR", include_dashboard=False)
-            except (ConnectionError, ValueError) as error:
-                raise RuntimeError(f"no Ray cluster at {address}: {error}") from None
+            except (OSError, ValueError) as error:
+                raise RuntimeError(f"no Ray cluster at {address}: {error}.") from None
         self._do = ray.remote(_do).options(num_cpus=1, max_retries=RETRIES)
         self._tasks: dict[Any, Job] = {}
-        self._happened: list[Event] = []
 
     def choose(self, waiting: Sequence[Job]) -> Job | None:
         """The first one: Ray finds it a place."""
@@ -57,9 +58,7 @@ class RayCrew:
     def events(self) -> list[Event]:
         if not self._tasks:
             return []
-        ready, _ = self._ray.wait(list(self._tasks), timeout=_WAIT)
-        while not ready:
-            ready, _ = self._ray.wait(list(self._tasks), timeout=_WAIT)
+        ready, _ = self._ray.wait(list(self._tasks))
         return [self._concluded(self._tasks.pop(task), task) for task in ready]
 
     def _concluded(self, job: Job, task: Any) -> Event:
@@ -81,6 +80,13 @@ class RayCrew:
             self._ray.cancel(task, force=True)
         if self._started:
             self._ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Raise OSError where nobody answers at host:port; Ray itself would try for minutes."""
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if colon:
+        socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
 
 
 def _do(job: Job, content: bytes | None, expected: dict[str, str]) -> tuple[str, Any]:

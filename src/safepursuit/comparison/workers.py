@@ -17,6 +17,8 @@ from collections.abc import Hashable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import jax
+
 from safepursuit.comparison.jobs import Job, Training, perform, settle_in
 from safepursuit.comparison.work import Event
 
@@ -126,7 +128,11 @@ def _serve(connection: Connection, log: Path) -> None:
     threading.Thread(target=_die_with_parent, daemon=True).start()
     _print_to(log)
     settle_in()
+    shape: Hashable = None
     for job in _jobs(connection):
+        if job.shape != shape:
+            shape = job.shape
+            jax.clear_caches()  # programs of another shape, tens of megabytes each, are not needed again soon
         try:
             files = perform(job, lambda metrics: connection.send(("progress", dict(metrics))))
         except Exception as error:
