@@ -272,8 +272,9 @@ def test_a_failure_can_be_played_again(folder):
     (failure,) = gallery.worst_of(comparison, "guarded", 1)
     words = shlex.split(gallery.replay(failure, comparison.plan, folder))
     seed = failure.cell.contender.seed
-    assert words[:3] == ["safepursuit", "evaluate", str(folder / f"runs/guarded/seed-{seed}")]
-    assert words[words.index("--episodes") + 1] == str(failure.scenario + 1)
+    assert words[:3] == ["safepursuit", "render", str(folder / f"runs/guarded/seed-{seed}")]
+    assert words[words.index("--scenario") + 1] == str(failure.scenario)
+    assert words[words.index("--rules") + 1] == "default"
     assert words[words.index("--obstacles") + 1] == "2"
     (scripted,) = gallery.worst_of(comparison, "pursuit", 1)
     assert gallery.replay(scripted, comparison.plan, folder) is None

@@ -356,6 +356,13 @@ def test_suites_hold_what_they_promise(suites):
     assert np.abs((heading * from_disc).sum(0)).max() < 1e-4
 
 
+def test_the_default_rules_are_those_of_a_comparison_whatever_the_training_had():
+    found = evaluate(reckless(), CONFIG, episodes=2, rules="default")
+    assert found.recording.game == Game()
+    first = scenarios.draw("standard", Game(), 0, 1).states
+    np.testing.assert_allclose(found.recording.pursuer[0, 0], first.pursuer[:, 0], rtol=1e-6)
+
+
 def test_a_suite_may_bring_its_opponent_and_its_discs():
     result = evaluate(reckless(), CONFIG, episodes=4, suite="calibration", evader=None).result
     assert (result["evader"], result["suite"], result["suite_version"]) == ("random", "calibration", 1)

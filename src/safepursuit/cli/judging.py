@@ -10,6 +10,7 @@ from safepursuit.cli.usage import Run, UsageError
 from safepursuit.evaluate import evaluate
 from safepursuit.evaluate.deployment import Deployment
 from safepursuit.evaluate.episodes import save as save_recording
+from safepursuit.evaluate.evaluation import Rules
 from safepursuit.ppo import BarrierNetTrainer
 from safepursuit.report.tables import evaluation_table
 from safepursuit.runs.folder import RunFolder, slug, write_json
@@ -27,6 +28,8 @@ class Evaluate:
     """Opponent (default: the suite's, or else the one of the training)."""
     suite: str = "standard"
     """Scenarios; `safepursuit list suites` names them."""
+    rules: Rules = "as-trained"
+    """The game the suite is made from: the training's own, or the default one, in which `compare` judges."""
     obstacles: int | None = None
     """Number of discs (default: the suite's, or else as in the training)."""
     seed: int = 0
@@ -58,10 +61,12 @@ class Evaluate:
                 obstacles=self.obstacles,
                 seed=self.seed,
                 deployment=self.shield,
+                rules=self.rules,
             )
         result = judged.result
         name = slug(
             f"{self.suite}-{result['evader']}-{result['obstacles']}-{self.shield}-seed{self.seed}-{self.episodes}"
+            + ("" if self.rules == "as-trained" else "-default-rules")
         )
         files = [run.evaluations / f"{name}-{trainer.state.steps}.json", *([self.json] if self.json else [])]
         for file in files:

@@ -10,12 +10,13 @@ from rich.console import Console
 from safepursuit.cli.usage import Run, UsageError
 from safepursuit.evaluate import evaluate
 from safepursuit.evaluate.deployment import Deployment
+from safepursuit.evaluate.evaluation import Rules
 from safepursuit.evaluate.failures import worst
 from safepursuit.ppo import BarrierNetTrainer, TrainConfig
 from safepursuit.report.animation import movie
 from safepursuit.report.animation.film import film, grid
 from safepursuit.report.animation.take import takes
-from safepursuit.runs.folder import RunFolder
+from safepursuit.runs.folder import RunFolder, slug
 
 _POOL = 1000
 """Episodes among which --worst looks: the ones that `evaluate` judges by default."""
@@ -36,10 +37,14 @@ class Render:
     """Show episodes side by side, in this many lines and columns, such as 3x3."""
     worst: bool = False
     """Play 1,000 episodes and show the worst: collisions, then time-outs, then the slowest captures."""
+    scenario: int | None = None
+    """Show this one of the suite's scenarios, counted from 0."""
     evader: str | None = None
     """Opponent (default: the suite's, or else the one of the training)."""
     suite: str = "standard"
     """Scenarios; `safepursuit list suites` names them."""
+    rules: Rules = "as-trained"
+    """The game the suite is made from: the training's own, or the default one, in which `compare` judges."""
     obstacles: int | None = None
     """Number of discs (default: the suite's, or else as in the training)."""
     seed: int = 0
@@ -65,11 +70,15 @@ class Render:
             raise UsageError(f"--fps must lie between 1 and 50, not {self.fps}.")
         if not self.speed > 0:
             raise UsageError(f"--speed must be positive, not {self.speed:g}.")
+        if self.scenario is not None and (self.scenario < 0 or self.worst or count > 1):
+            raise UsageError(
+                "--scenario takes the number of one episode, from 0; leave out --episodes, --grid, --worst."
+            )
         if self.out is not None:
             movie.check(self.out)
         trainer = BarrierNetTrainer.load(run, self.checkpoint)
         config = trainer.config
-        pool = max(_POOL, count) if self.worst else count
+        pool = max(_POOL, count) if self.worst else count if self.scenario is None else self.scenario + 1
         with console.status(f"playing {pool:,} episodes …"):
             judged = evaluate(
                 trainer.policy,
@@ -80,9 +89,10 @@ class Render:
                 obstacles=self.obstacles,
                 seed=self.seed,
                 deployment=self.shield,
+                rules=self.rules,
             )
         recording, verdict, result = judged.recording, judged.verdict, judged.result
-        chosen = worst(recording, verdict, count) if self.worst else range(count)
+        chosen = worst(recording, verdict, count) if self.worst else range(pool - count, pool)
         shown = takes(recording, verdict, list(map(int, chosen)), config.shield, braking_gain(config, self.shield))
         file = self.out or self._default(run, f"{result['evader']}-{result['obstacles']}", count, trainer.state.steps)
         layer = "" if self.shield == "as-trained" else f" (shield {self.shield})"
@@ -112,7 +122,10 @@ class Render:
         folder = run.path / "animations"
         folder.mkdir(exist_ok=True)
         what = f"{'worst-' if self.worst else ''}{self.grid or count}"
-        return folder / f"{self.suite}-{against}-{self.shield}-seed{self.seed}-{what}-{steps}.gif"
+        if self.scenario is not None:
+            what = f"scenario-{self.scenario}"
+        rules = "" if self.rules == "as-trained" else "-default-rules"
+        return folder / slug(f"{self.suite}-{against}-{self.shield}{rules}-seed{self.seed}-{what}-{steps}.gif")
 
 
 def braking_gain(config: TrainConfig, deployment: Deployment) -> float | None:

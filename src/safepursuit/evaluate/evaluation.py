@@ -1,14 +1,18 @@
 """Judging a run: its policy, a suite of scenarios, an opponent, a deployment."""
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from safepursuit.evaluate import episodes as playing
 from safepursuit.evaluate import metrics, referee, scenarios
 from safepursuit.evaluate.deployment import DEPLOYMENTS, Deployment, Pursuer, ScriptedPursuer
 from safepursuit.evaluate.episodes import Recording
 from safepursuit.evaluate.referee import Verdict
+from safepursuit.game import Game
 from safepursuit.players import evader_weights, evaders_of
 from safepursuit.ppo import TrainConfig
+
+Rules: TypeAlias = Literal["as-trained", "default"]
+"""Which game a suite is made from: that of the training, or the default one, as comparisons do."""
 
 
 class Evaluation(NamedTuple):
@@ -28,6 +32,7 @@ def evaluate(
     obstacles: int | None = None,
     seed: int = 0,
     deployment: Deployment = "as-trained",
+    rules: Rules = "as-trained",
 ) -> Evaluation:
     """Play and judge; opponent and number of discs are those of the suite, or else of the training, unless given.
 
@@ -42,7 +47,7 @@ def evaluate(
     evader_weights(evader)  # refuses what is unknown before anything is drawn
     if deployment not in DEPLOYMENTS:
         raise ValueError(f"unknown shield mode {deployment!r}; known are {', '.join(DEPLOYMENTS)}.")
-    game = config.game
+    game = config.game if rules == "as-trained" else Game()
     if obstacles is not None:
         game = scenarios.with_obstacles(game, obstacles)
     drawn = scenarios.draw(suite, game, seed, episodes)

@@ -64,17 +64,17 @@ def worst_of(comparison: Comparison, group: str, count: int) -> list[Failure]:
 
 
 def replay(failure: Failure, plan: Plan, folder: Path) -> str | None:
-    """The command that plays the episode again, as the last of its evaluation; None for a scripted pursuer."""
+    """The command that shows the episode; None for a scripted pursuer."""
     cell = failure.cell
     if cell.contender.run is None:
         return None
-    words = ["safepursuit", "evaluate", str(folder / cell.contender.run), "--suite", cell.suite]
-    words += ["--evader", cell.evader, "--episodes", str(failure.scenario + 1), "--seed", str(plan.seed)]
+    words = ["safepursuit", "render", str(folder / cell.contender.run), "--rules", "default", "--suite", cell.suite]
+    words += ["--evader", cell.evader, "--scenario", str(failure.scenario), "--seed", str(plan.seed)]
     if plan.obstacles is not None and not (cell.suite in SUITES and SUITES[cell.suite].fixes_obstacles):
         words += ["--obstacles", str(plan.obstacles)]
     if plan.shield != "as-trained":
         words += ["--shield", plan.shield]
-    return shlex.join([*words, "--record", "episodes.npz"])
+    return shlex.join(words)
 
 
 def draw(failure: Failure, file: Path) -> None:
