@@ -6,6 +6,7 @@ a machine is one cell or one sitting, which Ray does again elsewhere. Every mach
 package and of JAX; a processor of another make may round in another way.
 """
 
+import logging
 import socket
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -39,7 +40,7 @@ class RayCrew:
         if self._started:
             try:
                 _knock(address)
-                ray.init(address=address, log_to_driver=False, logging_level="ERROR", include_dashboard=False)
+                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
             except (OSError, ValueError) as error:
                 raise RuntimeError(f"no Ray cluster at {address}: {error}.") from None
         self._do = ray.remote(_do).options(num_cpus=1, max_retries=RETRIES)
