@@ -1,19 +1,17 @@
 """`evaluate`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated
 
+import tyro
 from rich.console import Console
 
+from safepursuit.cli.played import Played
 from safepursuit.cli.usage import Run, UsageError
-from safepursuit.evaluate import evaluate
-from safepursuit.evaluate.deployment import Deployment
 from safepursuit.evaluate.episodes import save as save_recording
-from safepursuit.evaluate.evaluation import Rules
-from safepursuit.ppo import BarrierNetTrainer
 from safepursuit.report.tables import evaluation_table
-from safepursuit.runs.folder import RunFolder, slug, write_json
+from safepursuit.runs.folder import RunFolder, write_json
 
 
 @dataclass(frozen=True)
@@ -24,20 +22,7 @@ class Evaluate:
     """The run folder."""
     episodes: int = 1000
     """Number of episodes."""
-    evader: str | None = None
-    """Opponent (default: the suite's, or else the one of the training)."""
-    suite: str = "standard"
-    """Scenarios; `safepursuit list suites` names them."""
-    rules: Rules = "as-trained"
-    """The game the suite is made from: the training's own, or the default one, in which `compare` judges."""
-    obstacles: int | None = None
-    """Number of discs (default: the suite's, or else as in the training)."""
-    seed: int = 0
-    """Chooses the scenarios; the same seed gives every policy the same ones."""
-    shield: Deployment = "as-trained"
-    """What stands between the network and the wheels."""
-    checkpoint: Literal["latest", "best"] = "latest"
-    """Which checkpoint to judge."""
+    played: Annotated[Played, tyro.conf.arg(name="")] = field(default_factory=Played)
     json: Path | None = None
     """Write the figures to this file as well."""
     record: Path | None = None
@@ -50,25 +35,10 @@ class Evaluate:
         for file in (self.json, self.record):
             if file is not None and not file.absolute().parent.is_dir():
                 raise UsageError(f"folder {file.absolute().parent} does not exist.")
-        trainer = BarrierNetTrainer.load(run, self.checkpoint)
-        with console.status(f"playing {self.episodes:,} episodes …"):
-            judged = evaluate(
-                trainer.policy,
-                trainer.config,
-                episodes=self.episodes,
-                suite=self.suite,
-                evader=self.evader,
-                obstacles=self.obstacles,
-                seed=self.seed,
-                deployment=self.shield,
-                rules=self.rules,
-            )
+        trainer, judged = self.played.play(run, self.episodes, console)
         result = judged.result
-        name = slug(
-            f"{self.suite}-{result['evader']}-{result['obstacles']}-{self.shield}-seed{self.seed}-{self.episodes}"
-            + ("" if self.rules == "as-trained" else "-default-rules")
-        )
-        files = [run.evaluations / f"{name}-{trainer.state.steps}.json", *([self.json] if self.json else [])]
+        name = self.played.file_name(judged, str(self.episodes), trainer.state.steps)
+        files = [run.evaluations / f"{name}.json", *([self.json] if self.json else [])]
         for file in files:
             write_json(file, result)
         if self.record:

@@ -1,22 +1,23 @@
 """`render`."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated
 
+import tyro
 from rich.console import Console
 
+from safepursuit.cli.played import Played
 from safepursuit.cli.usage import Run, UsageError
-from safepursuit.evaluate import evaluate
+from safepursuit.evaluate import Evaluation
 from safepursuit.evaluate.deployment import Deployment
-from safepursuit.evaluate.evaluation import Rules
 from safepursuit.evaluate.failures import worst
-from safepursuit.ppo import BarrierNetTrainer, TrainConfig
+from safepursuit.ppo import TrainConfig
 from safepursuit.report.animation import movie
 from safepursuit.report.animation.film import film, grid
 from safepursuit.report.animation.take import takes
-from safepursuit.runs.folder import RunFolder, slug
+from safepursuit.runs.folder import RunFolder
 
 _POOL = 1000
 """Episodes among which --worst looks: the ones that `evaluate` judges by default."""
@@ -39,20 +40,7 @@ class Render:
     """Play 1,000 episodes and show the worst: collisions, then time-outs, then the slowest captures."""
     scenario: int | None = None
     """Show this one of the suite's scenarios, counted from 0."""
-    evader: str | None = None
-    """Opponent (default: the suite's, or else the one of the training)."""
-    suite: str = "standard"
-    """Scenarios; `safepursuit list suites` names them."""
-    rules: Rules = "as-trained"
-    """The game the suite is made from: the training's own, or the default one, in which `compare` judges."""
-    obstacles: int | None = None
-    """Number of discs (default: the suite's, or else as in the training)."""
-    seed: int = 0
-    """Chooses the scenarios; the same seed gives every policy the same ones."""
-    shield: Deployment = "as-trained"
-    """What stands between the network and the wheels."""
-    checkpoint: Literal["latest", "best"] = "latest"
-    """Which checkpoint plays."""
+    played: Annotated[Played, tyro.conf.arg(name="")] = field(default_factory=Played)
     fps: int = 20
     """Pictures a second, up to 50."""
     speed: float = 2.0
@@ -76,26 +64,14 @@ class Render:
             )
         if self.out is not None:
             movie.check(self.out)
-        trainer = BarrierNetTrainer.load(run, self.checkpoint)
-        config = trainer.config
         pool = max(_POOL, count) if self.worst else count if self.scenario is None else self.scenario + 1
-        with console.status(f"playing {pool:,} episodes …"):
-            judged = evaluate(
-                trainer.policy,
-                config,
-                episodes=pool,
-                suite=self.suite,
-                evader=self.evader,
-                obstacles=self.obstacles,
-                seed=self.seed,
-                deployment=self.shield,
-                rules=self.rules,
-            )
+        trainer, judged = self.played.play(run, pool, console)
+        config, deployment = trainer.config, self.played.shield
         recording, verdict, result = judged.recording, judged.verdict, judged.result
         chosen = worst(recording, verdict, count) if self.worst else range(pool - count, pool)
-        shown = takes(recording, verdict, list(map(int, chosen)), config.shield, braking_gain(config, self.shield))
-        file = self.out or self._default(run, f"{result['evader']}-{result['obstacles']}", count, trainer.state.steps)
-        layer = "" if self.shield == "as-trained" else f" (shield {self.shield})"
+        shown = takes(recording, verdict, list(map(int, chosen)), config.shield, braking_gain(config, deployment))
+        file = self.out or self._default(run, judged, count, trainer.state.steps)
+        layer = "" if deployment == "as-trained" else f" (shield {deployment})"
         title = f"{config.method}{layer} against {result['evader']}, {result['obstacles']} obstacles"
         title += f", worst of {pool:,}" if self.worst else ""
         with console.status("drawing …"):
@@ -118,14 +94,13 @@ class Render:
             raise UsageError(f"--grid takes lines x columns, 1x1 to {_MOST}x{_MOST}, such as 3x3, not {self.grid!r}.")
         return int(sides[1]), int(sides[2])
 
-    def _default(self, run: RunFolder, against: str, count: int, steps: int) -> Path:
+    def _default(self, run: RunFolder, judged: Evaluation, count: int, steps: int) -> Path:
         folder = run.path / "animations"
         folder.mkdir(exist_ok=True)
         what = f"{'worst-' if self.worst else ''}{self.grid or count}"
         if self.scenario is not None:
             what = f"scenario-{self.scenario}"
-        rules = "" if self.rules == "as-trained" else "-default-rules"
-        return folder / slug(f"{self.suite}-{against}-{self.shield}{rules}-seed{self.seed}-{what}-{steps}.gif")
+        return folder / f"{self.played.file_name(judged, what, steps)}.gif"
 
 
 def braking_gain(config: TrainConfig, deployment: Deployment) -> float | None:

@@ -1,0 +1,57 @@
+"""What `evaluate` and `render` play: the flags they share, and the evaluation that follows from them."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from rich.console import Console
+
+from safepursuit.evaluate import Evaluation, evaluate
+from safepursuit.evaluate.deployment import Deployment
+from safepursuit.evaluate.evaluation import Rules
+from safepursuit.ppo import BarrierNetTrainer
+from safepursuit.runs.folder import RunFolder, slug
+
+
+@dataclass(frozen=True)
+class Played:
+    """A policy, its scenarios and its opponent."""
+
+    evader: str | None = None
+    """Opponent, or mixture of them (default: the suite's, or else the one of the training)."""
+    suite: str = "standard"
+    """Scenarios; `safepursuit list suites` names them."""
+    rules: Rules = "as-trained"
+    """The game the suite is made from: the training's own, or the default one, in which `compare` judges."""
+    obstacles: int | None = None
+    """Number of discs (default: the suite's, or else as in the training)."""
+    seed: int = 0
+    """Chooses the scenarios; the same seed gives every policy the same ones."""
+    shield: Deployment = "as-trained"
+    """What stands between the network and the wheels."""
+    checkpoint: Literal["latest", "best"] = "latest"
+    """Which checkpoint plays."""
+
+    def play(self, run: RunFolder, episodes: int, console: Console) -> tuple[BarrierNetTrainer, Evaluation]:
+        """The run's trainer, and its policy judged in so many episodes. Raises what both raise."""
+        trainer = BarrierNetTrainer.load(run, self.checkpoint)
+        with console.status(f"playing {episodes:,} episodes …"):
+            judged = evaluate(
+                trainer.policy,
+                trainer.config,
+                episodes=episodes,
+                suite=self.suite,
+                evader=self.evader,
+                obstacles=self.obstacles,
+                seed=self.seed,
+                deployment=self.shield,
+                rules=self.rules,
+            )
+        return trainer, judged
+
+    def file_name(self, judged: Evaluation, what: str, steps: int) -> str:
+        """A name, without suffix, for what became of it; `steps` of the training."""
+        result = judged.result
+        words = [self.suite, result["evader"], result["obstacles"], self.shield, f"seed{self.seed}", what, steps]
+        if self.rules != "as-trained":
+            words.insert(4, f"{self.rules}-rules")
+        return slug("-".join(map(str, words)))
