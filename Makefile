@@ -73,4 +73,4 @@ readme: demo  ## Run the demo and write its table and picture into README.md
 	$(BIN)/python tools/readme.py $(RUN) $(RUN)/evaluations/demo.json
 
 clean:  ## Remove what can be made again
-	rm -rf $(VENV) .venv-peers .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-peers .jax_cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

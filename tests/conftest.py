@@ -1,12 +1,46 @@
-"""Shapes are enforced while tests run: every annotated function of the package checks its arrays."""
+"""Shapes are enforced while tests run, and what is compiled once is kept for all processes and for the next run."""
 
+import hashlib
+import os
+import platform
+import re
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import jax
 import pytest
 from jaxtyping import install_import_hook
 
 install_import_hook("safepursuit", "beartype.beartype")
+
+COMPILED = Path(__file__).parents[1] / ".jax_cache"
+"""Compiled programs, named by a hash of program, versions and flags: never stale. `make clean` removes them."""
+LARGEST = 1_000_000_000
+"""Size [bytes] beyond which a new collection is begun."""
+
+
+def processor() -> str:
+    """Machine code is made for one processor, which JAX's hash does not contain: each has a folder of its own."""
+    info = Path("/proc/cpuinfo")
+    text = info.read_text(encoding="utf-8") if info.exists() else platform.processor()
+    abilities = re.search(r"^(flags|Features)\s*:.*$", text, re.MULTILINE)
+    known = platform.machine() + (abilities.group() if abilities else text)
+    return hashlib.sha256(known.encode()).hexdigest()[:12]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let JAX keep what it compiles; by the environment, too, for the processes that tests start."""
+    is_worker = hasattr(config, "workerinput")
+    if not is_worker and sum(file.stat().st_size for file in COMPILED.rglob("*")) > LARGEST:
+        shutil.rmtree(COMPILED)
+    for name, value in {
+        "jax_compilation_cache_dir": str(COMPILED / processor()),
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }.items():
+        os.environ[name.upper()] = str(value)
+        jax.config.update(name, value)
 
 
 @pytest.fixture(scope="module")

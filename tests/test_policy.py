@@ -95,8 +95,14 @@ def test_every_head_keeps_the_contract(responses, method):
 
 @pytest.mark.parametrize("method", HEADS)
 def test_a_game_alone_and_in_a_batch(states, responses, method):
-    policy = build(method)
-    alone = respond(policy, jax.tree.map(lambda leaf: leaf[..., 5], states), jax.random.key(0))
+    compared = ("value", "nominal", "auxiliary", "lost", "deployed")
+
+    @eqx.filter_jit
+    def answer(policy, state):  # only these, which is half as much to compile
+        found = respond(policy, state, jax.random.key(0))
+        return {name: found[name] for name in compared}
+
+    alone = answer(build(method), jax.tree.map(lambda leaf: leaf[..., 5], states))
     for name in ("value", "nominal", "auxiliary", "lost"):
         np.testing.assert_allclose(alone[name], responses[method][name][..., 5], atol=1e-5)
     np.testing.assert_allclose(alone["deployed"].control, responses[method]["deployed"].control[:, 5], atol=1e-5)
@@ -135,9 +141,9 @@ def test_barriernet_deploys_its_projected_mean(responses):
 
 def test_the_projected_mean_passes_the_sampling_filter_unchanged(states, responses):
     """Samples are executed with γ = 1, the widest safe set, which holds every mean projected with smaller gains."""
-    head, where = build("barriernet").head, situation(states, ROBOT, SHIELD)
     mean = responses["barriernet"]["distribution"].mean.control
-    again = jax.jit(lambda nominal, where: head.project(nominal, where))(mean, where)
+    project = eqx.filter_jit(lambda head, nominal, states: head.project(nominal, situation(states, ROBOT, SHIELD)))
+    again = project(build("barriernet").head, mean, states)
     np.testing.assert_allclose(again.control, mean, atol=2e-6)
 
 
@@ -161,8 +167,11 @@ def test_gains_stay_between_their_bounds_whatever_the_weights(states, scale):
 
 
 def test_gains_may_be_fixed(states):
-    found = respond(build("barriernet", learned_gains=False), states, jax.random.key(0))
-    np.testing.assert_allclose(np.asarray(found["distribution"].gains), SHIELD.gain)
+    @eqx.filter_jit
+    def gains(policy):
+        return respond(policy, states, jax.random.key(0))["distribution"].gains
+
+    np.testing.assert_allclose(gains(build("barriernet", learned_gains=False)), SHIELD.gain)
 
 
 def test_gains_differ_between_boundaries_and_situations(responses):
@@ -193,11 +202,15 @@ def test_the_order_of_the_discs_does_not_matter(states, responses, method):
         assert float(jnp.abs(before[0] - before[1]).max()) > 1e-3
 
 
+PLACES = 6
+"""For discs, where there are more than in `states`: a number that is compiled once for each method."""
+
+
 @pytest.mark.parametrize("method", DIFFERENT)
 def test_padding_does_not_matter(states, responses, method):
     def padded(leaf, axis):
         shape = list(leaf.shape)
-        shape[axis] = 6
+        shape[axis] = PLACES - shape[axis]
         filling = jnp.zeros(shape, bool) if leaf.dtype == bool else jax.random.uniform(jax.random.key(7), shape)
         return jnp.concatenate([leaf, filling.astype(leaf.dtype)], axis=axis)
 
@@ -209,12 +222,12 @@ def test_padding_does_not_matter(states, responses, method):
 @pytest.mark.parametrize("method", DIFFERENT)
 def test_more_discs_than_ever_before(method):
     """A policy knows no number of discs."""
-    arena = replace(TINY.game.arena, half_extents=(5.0, 5.0), obstacles=6)
+    arena = replace(TINY.game.arena, half_extents=(5.0, 5.0), obstacles=PLACES)
     state = rules.initial(jax.random.key(1), replace(TINY.game, arena=arena), GAMES)
     found = respond(build(method), state, jax.random.key(0))
     assert np.isfinite(np.asarray(found["executed"].control)).all()
     if method == "barriernet":
-        assert found["distribution"].gains.shape == (10, GAMES)
+        assert found["distribution"].gains.shape == (PLACES + 4, GAMES)
         assert np.asarray(found["executed"].feasible).all()
 
 
@@ -222,11 +235,14 @@ def test_the_safety_layer_holds_the_critical_case():
     """Full speed at a wall 5 cm ahead: plain PPO would, BarrierNet and CBF-Beta do not."""
     scene = Scene(jnp.array([3.0, 3.0]), jnp.zeros((2, 1)), jnp.ones(1), jnp.zeros(1, bool))
     pose, opponent = jnp.array([3.0 - 0.2, 0.0, 0.0]), jnp.array([-2.0, 0.0, 0.0])
-    where = Situation.survey(SHIELD, ROBOT, pose, opponent, scene)
     asked = jnp.array([1.0, 0.0])
-    project = eqx.filter_jit(lambda head: head.project(asked, where))
+
+    @eqx.filter_jit
+    def project(head, pose, scene):
+        return head.project(asked, Situation.survey(SHIELD, ROBOT, pose, opponent, scene))
+
     for method in ("ppo", "cbf-beta", "barriernet"):
-        done = project(build(method).head)
+        done = project(build(method).head, pose, scene)
         # h = 0.05 − (0.1 of offset) < 0: no way ahead at all; the robot may turn.
         assert float(done.control[0]) == (1.0 if method == "ppo" else 0.0)
         assert bool(done.intervened) == (method != "ppo")
