@@ -32,14 +32,19 @@ def local(tmp_path_factory):
     return out
 
 
-def join(cluster, tries=4):
-    """One more node of one core; Ray gives a node 30 s to start, which a busy machine may not manage."""
-    for left in reversed(range(tries)):
-        try:
-            return cluster.add_node(num_cpus=1, object_store_memory=STORE)
-        except Exception as error:
-            if not left or "timed out during startup" not in str(error):
-                raise
+def patiently(start, tries=5):
+    """Ray gives a node 30 s to start, which a busy machine may not manage."""
+    try:
+        return start()
+    except Exception as error:
+        if tries == 1 or "timed out during startup" not in str(error):
+            raise
+        return patiently(start, tries - 1)
+
+
+def join(cluster):
+    """One more node of one core."""
+    patiently(lambda: cluster.add_node(num_cpus=1, object_store_memory=STORE))
 
 
 @pytest.fixture
@@ -48,9 +53,8 @@ def cluster():
     ray = pytest.importorskip("ray", reason="install the extra safepursuit[cluster]")
     from ray.cluster_utils import Cluster
 
-    made = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": STORE, "include_dashboard": False}
-    )
+    head = {"num_cpus": 0, "object_store_memory": STORE, "include_dashboard": False}
+    made = patiently(lambda: Cluster(initialize_head=True, head_node_args=head))
     for _ in range(2):
         join(made)
     yield made

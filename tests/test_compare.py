@@ -491,8 +491,7 @@ def test_a_comparison_that_is_killed_goes_on_and_ends_in_the_same_numbers(whole,
     words = ["--methods", "ppo", "--seeds", str(CONFIG.seed), "--config", str(config), "--pursuers", "pure-pursuit"]
     words += ["--evaders", "random", "--episodes", "3", "--workers", "2", "--out", str(out)]
     command = [sys.executable, "-m", "safepursuit", "compare", *words]
-    environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache")}
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         eventually(lambda: any(out.glob("cells/**/*.json")) or process.poll() is not None)
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
@@ -503,7 +502,7 @@ def test_a_comparison_that_is_killed_goes_on_and_ends_in_the_same_numbers(whole,
     eventually(lambda: not any(alive(child) for child in children), 10)
     kept = figures(out)
     assert 1 <= len(kept) < 2
-    again = subprocess.run(command, capture_output=True, text=True, env=environment)
+    again = subprocess.run(command, capture_output=True, text=True)
     assert (again.returncode, again.stderr) == (0, "")
     assert "to do: " in again.stdout
     assert figures(out) == figures(whole.out)
