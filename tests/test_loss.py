@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import equinox as eqx
 import jax
@@ -44,6 +45,9 @@ def observations(count, seed=3):
     return Observation(jnp.asarray(ego), jnp.asarray(discs), jnp.ones((1, count), bool))
 
 
+survey = jax.jit(partial(Situation.survey, SHIELD, ROBOT))
+
+
 def situations(x, heading):
     """At (x, 0) in an arena of 6 m × 6 m: the wall ahead, at x = 3, is the only thing that can matter."""
     x, heading = np.broadcast_arrays(np.asarray(x, float), heading)
@@ -52,7 +56,7 @@ def situations(x, heading):
     scene = Scene(
         jnp.full((2, count), 3.0), jnp.full((2, 1, count), -2.0), jnp.full((1, count), 0.3), jnp.ones((1, count), bool)
     )
-    return Situation.survey(SHIELD, ROBOT, pose, -pose, scene)
+    return survey(pose, -pose, scene)
 
 
 AHEAD = np.array([0.25, -0.35, 0.5, -0.6])
