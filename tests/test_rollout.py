@@ -13,7 +13,8 @@ from safepursuit.policy import HEADS, build_policy
 from safepursuit.ppo.gae import gae
 from safepursuit.ppo.health import rollout_metrics
 from safepursuit.ppo.lagrangian import Multiplier
-from safepursuit.ppo.rollout import evader_control, fresh_starts, join_games, play
+from safepursuit.ppo.opponent import evader_control
+from safepursuit.ppo.rollout import fresh_starts, join_games, play
 from safepursuit.ppo.update import as_batch
 from tiny import GAMES, HORIZON, STEPS, TINY, aimed
 
@@ -184,9 +185,8 @@ def test_an_unshielded_evader_does_as_its_script_says():
     state = fresh_players(TINY).state
     # Nose to the wall: the script of `random` knows no walls, the shield does.
     wall = state._replace(evader=jnp.broadcast_to(jnp.array([[2.84], [0.0], [0.0]]), (3, GAMES)))
-    act = jax.jit(evader_control, static_argnames="config")
-    free = act(jax.random.key(0), wall, replace(TINY, evader_shielded=False))
-    held = act(jax.random.key(0), wall, TINY)
+    act = jax.jit(evader_control, static_argnums=(0, 3, 4))
+    free, held = (act(TINY.lineup, jax.random.key(0), wall, TINY.game, shield) for shield in (None, TINY.shield))
     assert (np.asarray(free[0]) > 0.02).any()
     assert (np.asarray(held[0]) < 1e-3).all()
     np.testing.assert_allclose(free[1], held[1], atol=0.5)
