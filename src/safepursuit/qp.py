@@ -189,11 +189,11 @@ def _interval(lines: _Lines, row: _Lines, seen, leeway) -> tuple[Array, Array]:
     return low, high
 
 
-def _incremental(target, lines: _Lines) -> tuple[Array, Array]:
+def _incremental(target, lines: _Lines, block: int = _BLOCK) -> tuple[Array, Array]:
     """One pass over the rows: the projected point, and whether any row moved it.
 
     Loops, not an unrolled sequence: XLA on CPU fuses an unrolled one into its consumers and computes it many times.
-    Each loop serves `_BLOCK` rows and looks only at the lines up to its own. It is passed over where no problem of the
+    Each loop serves `block` rows and looks only at the lines up to its own. It is passed over where no problem of the
     batch violates any of its rows: such rows would move nothing, so that a caller who puts the likely rows first pays
     only for them. x and y are carried apart: an array whose leading axis has length two does not fill a vector unit.
     """
@@ -204,8 +204,8 @@ def _incremental(target, lines: _Lines) -> tuple[Array, Array]:
     lenient = lines._replace(offset=lines.offset + 2 * eps * jnp.abs(lines.offset))
     x, y, moved = target[0], target[1], jnp.zeros_like(target[0], dtype=bool)
 
-    for start in range(0, rows, _BLOCK):
-        stop = min(start + _BLOCK, rows)
+    for start in range(0, rows, block):
+        stop = min(start + block, rows)
         index = jnp.arange(stop).reshape((stop,) + (1,) * (lines.offset.ndim - 1))
         so_far = _Lines(*(part[:stop] for part in lenient))
 
@@ -221,8 +221,8 @@ def _incremental(target, lines: _Lines) -> tuple[Array, Array]:
             y = jnp.where(moves, row.offset * row.ny + t * row.nx, y)
             return x, y, moved | moves
 
-        block = _Lines(*(part[start:stop] for part in lines))
-        beyond = _excess(block, (x, y)) - _MET * _rounding(block, (x, y))
+        served = _Lines(*(part[start:stop] for part in lines))
+        beyond = _excess(served, (x, y)) - _MET * _rounding(served, (x, y))
         serve = partial(jax.lax.fori_loop, start, stop, add_row)
         x, y, moved = jax.lax.cond(jnp.max(beyond) > 0, serve, lambda carry: carry, (x, y, moved))
     return jnp.stack([x, y]), moved
@@ -247,7 +247,9 @@ def _least_violation(target, lines: _Lines, point, moved, empty):
         turn, low, high, point, moved = state
         middle = 0.5 * (low + high)
         relaxed = lines._replace(offset=jnp.where(lines.real, lines.offset + middle, 0))
-        candidate, moves = _incremental(target, relaxed)
+        candidate, moves = _incremental(
+            target, relaxed, block=len(relaxed.offset)
+        )  # seldom run: one loop compiles faster
         rounding = _rounding(lines, candidate) + _rounding(relaxed, candidate)
         fits = jnp.all(_excess(relaxed, candidate) <= _SLACK * rounding, axis=0)
         accept = fits & empty

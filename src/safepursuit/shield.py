@@ -273,7 +273,7 @@ def distance(shield: Shield, robot: Unicycle, shielded: Shielded) -> Scalar:
     return ((nominal[0] - projected[0]) ** 2 + turn_weight * (nominal[1] - projected[1]) ** 2) / robot.max_speed**2
 
 
-def _ascending(value: Rows, *others: Rows) -> list[Array]:
+def _ascending(value: Rows, *others: Rows) -> tuple[Array, ...]:
     """All sorted by `value` along the rows, equal ones in their order, and last the index each row had."""
     rows = value.shape[0]
     index = jnp.arange(rows).reshape((rows,) + (1,) * (value.ndim - 1))
@@ -290,7 +290,7 @@ def _ascending(value: Rows, *others: Rows) -> list[Array]:
             result = jnp.where(place[row] == index, values[row], result)
         return result
 
-    return [sort(values) for values in (value, *others, jnp.broadcast_to(index, value.shape))]
+    return tuple(sort(values) for values in (value, *others, jnp.broadcast_to(index, value.shape)))
 
 
 def _padded(shield: Shield, robot: Unicycle, margins: int) -> Unicycle:

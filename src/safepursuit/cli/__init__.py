@@ -12,7 +12,9 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import jax
 import tyro
+from platformdirs import user_cache_path
 from rich.console import Console
 from rich.table import Table
 
@@ -47,6 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         command = _parse(words)
         if command is not None:
+            _keep_compiled_programs()
             command.run(console)
     except UsageError as error:
         return _fail(error, 2)
@@ -58,6 +61,13 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _fail("interrupted.", 1)
     return 0
+
+
+def _keep_compiled_programs() -> None:
+    """Compiled programs stay in the user's cache (or in JAX_COMPILATION_CACHE_DIR): the next command starts sooner."""
+    if jax.config.values["jax_compilation_cache_dir"] is None:
+        jax.config.update("jax_compilation_cache_dir", str(user_cache_path("safepursuit") / "programs"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 def _fail(message: object, status: int) -> int:

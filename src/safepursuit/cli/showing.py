@@ -14,9 +14,6 @@ from safepursuit.evaluate import Evaluation
 from safepursuit.evaluate.deployment import Deployment
 from safepursuit.evaluate.failures import worst
 from safepursuit.ppo import TrainConfig
-from safepursuit.report.animation import movie
-from safepursuit.report.animation.film import film, grid
-from safepursuit.report.animation.take import takes
 from safepursuit.runs.folder import RunFolder
 
 _POOL = 1000
@@ -51,6 +48,10 @@ class Render:
     """Show the traceback of an error."""
 
     def run(self, console: Console) -> None:
+        from safepursuit.report.animation import movie  # late, so that other commands start sooner
+        from safepursuit.report.animation.film import film, grid
+        from safepursuit.report.animation.take import takes
+
         shape = self._shape()
         count = shape[0] * shape[1] if shape else 1 if self.episodes is None else self.episodes
         run = RunFolder.open(self.run_folder)

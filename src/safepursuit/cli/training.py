@@ -18,7 +18,7 @@ from safepursuit.cli.usage import Run, UsageError, parsed_seeds
 from safepursuit.evaluate import evaluate
 from safepursuit.players import evader_weights
 from safepursuit.ppo import BarrierNetTrainer, SeedGroup, TrainConfig
-from safepursuit.report.figures import learning_curves, trajectories
+from safepursuit.ppo.trainer import load_config
 from safepursuit.runs import configuration
 from safepursuit.runs.console import TrainingDisplay
 from safepursuit.runs.folder import SEED_PREFIX, RunFolder, slug, write_text
@@ -53,9 +53,11 @@ class Train:
         stamp = f"{datetime.now():%Y%m%d-%H%M%S}"
         opponent = config.evader if len(evader_weights(config.evader)) == 1 else "mixture"
         path = self.run_dir or Path("runs") / slug(f"{config.method}-{opponent}-{stamp}")
+        use_all_cores(config.shares)
         if seeds:
             RunFolder.check_free(path)
-            use_all_cores()
+        elif config.devices is None:
+            config = shared_by_all_cores(config)
         # Trainers first: they refuse an impossible game before anything is written.
         trainers = [BarrierNetTrainer(replace(config, seed=seed)) for seed in seeds or [config.seed]]
         for trainer in trainers:
@@ -84,8 +86,7 @@ class Resume:
 
     def run(self, console: Console) -> None:
         runs = RunFolder.of_seeds(self.run_folder) or [RunFolder.open(self.run_folder)]
-        if len(runs) > 1:
-            use_all_cores()
+        use_all_cores(max(load_config(run).shares for run in runs))
         trainers = [BarrierNetTrainer.load(run, timesteps=self.timesteps) for run in runs]
         steps = trainers[0].state.steps
         if trainers[0].finished:
@@ -99,10 +100,20 @@ class Resume:
         _train(trainers, self.run_folder, console)
 
 
-def use_all_cores() -> None:
-    """Let JAX treat every CPU core as a device, so that seeds train side by side; must come before its first use."""
+def use_all_cores(at_least: int = 1) -> None:
+    """Let JAX treat every CPU core as a device (and make so many at least, to go on with a run of a machine with more);
+    must come before its first use."""
     with contextlib.suppress(RuntimeError):  # in use already: it stays as it is
-        jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
+        jax.config.update("jax_num_cpu_devices", max(os.cpu_count() or 1, at_least))
+
+
+def shared_by_all_cores(config: TrainConfig) -> TrainConfig:
+    """The configuration with its games spread over as many cores of a CPU as can share them evenly."""
+    if jax.default_backend() == "cpu":
+        for devices in range(jax.local_device_count(), 1, -1):
+            with contextlib.suppress(ValueError):
+                return replace(config, devices=devices)
+    return config
 
 
 def _train(trainers: list[BarrierNetTrainer], path: Path, console: Console) -> None:
@@ -133,6 +144,8 @@ def _train(trainers: list[BarrierNetTrainer], path: Path, console: Console) -> N
 
 def draw(trainer: BarrierNetTrainer, console: Console) -> None:
     """The figures of a run: learning curves, and a page of held-out episodes."""
+    from safepursuit.report.figures import learning_curves, trajectories  # late, so that training starts sooner
+
     run, config = trainer.run, trainer.config
     assert run is not None
     title = f"{config.method} against {config.evader}, {config.game.arena.obstacles} obstacles, seed {config.seed}"

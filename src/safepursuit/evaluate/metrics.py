@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.stats import binomtest
 
 from safepursuit.evaluate.episodes import Recording
 from safepursuit.evaluate.referee import Verdict, judge
@@ -89,5 +88,7 @@ def by_evader(recording: Recording, judged: Verdict, evaders: Sequence[str]) -> 
 
 def rate(count: int, total: int, method: str) -> dict[str, float]:
     """A rate with its 95 % interval, "wilson" or "exact" (Clopper–Pearson)."""
+    from scipy.stats import binomtest  # late: scipy.stats takes half a second, which no training should wait for
+
     interval = binomtest(count, total).proportion_ci(CONFIDENCE, method)
     return {"rate": count / total, "low": float(interval.low), "high": float(interval.high)}

@@ -19,7 +19,7 @@ from typing import ClassVar, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Bool, Float, Key
 
 from safepursuit import robot as motion
 from safepursuit import shield as safety
@@ -46,19 +46,29 @@ class ProjectedGaussian(NamedTuple):
     """γ of every boundary, or one number for all."""
 
 
-def learned_gains(terms: Float[Array, "5 rows *batch"], barriers: Barriers, minimum: float) -> Rows:
+def learned_gains(
+    for_discs: Float[Array, "5 *batch"],
+    for_walls: Float[Array, "5 *batch"],
+    is_wall: Bool[Array, "rows *batch"],
+    barriers: Barriers,
+    minimum: float,
+) -> Rows:
     """γ ∈ [γ_min, 1] for every boundary; the situation weighs what its barrier says.
 
         γ = γ_min + (1 − γ_min) σ(c₀ + Σₖ cₖ zₖ),      z = (1/(1 + h), min(h, 1), c_β, s_β)
 
-    The `terms` c come from the network, one set for all discs and one for all walls, so that the gains follow the
+    The terms c come from the network, one set for all discs and one for all walls, so that the gains follow the
     boundaries when those are reordered, and any number of them will do.
     """
-    constant, near, far, ahead, aside = terms
     value = jnp.maximum(barriers.value, 0)
-    logit = constant + near / (1 + value) + far * jnp.minimum(value, 1)
-    logit = logit + ahead * barriers.facing + aside * barriers.side
-    return minimum + (1 - minimum) * jax.nn.sigmoid(logit)
+    near_value, far_value = 1 / (1 + value), jnp.minimum(value, 1)
+
+    def logit(terms):
+        constant, near, far, ahead, aside = terms
+        return constant + near * near_value + far * far_value + ahead * barriers.facing + aside * barriers.side
+
+    # Both sums, then a choice of one: to choose among the terms first would take five choices.
+    return minimum + (1 - minimum) * jax.nn.sigmoid(jnp.where(is_wall, logit(for_walls), logit(for_discs)))
 
 
 class BarrierNetHead(Head):
@@ -101,8 +111,8 @@ class BarrierNetHead(Head):
             return self.shield.gain
         around = situation.around
         is_wall = around.boundary >= around.boundary.shape[0] - 4
-        for_discs, for_walls = outputs[2 : 2 + _GAIN_TERMS, None], outputs[2 + _GAIN_TERMS :, None]
-        return learned_gains(jnp.where(is_wall, for_walls, for_discs), around.barriers, self.min_gain)
+        for_discs, for_walls = outputs[2 : 2 + _GAIN_TERMS], outputs[2 + _GAIN_TERMS :]
+        return learned_gains(for_discs, for_walls, is_wall, around.barriers, self.min_gain)
 
     def distribution(self, features: Float[Array, "features *batch"], situation: Situation) -> ProjectedGaussian:
         outputs = dense(self.layer, features)

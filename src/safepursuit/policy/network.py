@@ -8,9 +8,9 @@ from jaxtyping import Array, Float, Key
 from safepursuit.game import DISC_FEATURES, EGO_FEATURES, Observation
 
 
-def dense(layer: eqx.nn.Linear, x: Float[Array, "inputs *shape"]) -> Float[Array, "outputs *shape"]:
-    """The layer applied to the leading axis, whatever batch follows it."""
-    y = jnp.tensordot(layer.weight, x, axes=1)
+def dense(layer: eqx.nn.Linear, x: Float[Array, "inputs *shape"], skip: int = 0) -> Float[Array, "outputs *shape"]:
+    """The layer applied to the leading axis, whatever batch follows it; without its first `skip` inputs if so asked."""
+    y = jnp.tensordot(layer.weight[:, skip:], x, axes=1)
     return y if layer.bias is None else y + layer.bias.reshape((-1,) + (1,) * (x.ndim - 1))
 
 
@@ -43,7 +43,12 @@ class Trunk(eqx.Module):
 
     def __call__(self, observation: Observation) -> Float[Array, "features *batch"]:
         each = jnp.tanh(dense(self.disc, observation.discs))
-        x = jnp.concatenate([observation.ego, jnp.sum(jnp.where(observation.present, each, 0), axis=1)])
-        for layer in self.layers:
+        discs = jnp.sum(jnp.where(observation.present, each, 0), axis=1)
+        # The first layer in two parts: the ego features need no gradient, and are not copied to stand beside the discs.
+        first, *others = self.layers
+        x = jnp.tanh(
+            dense(first, discs, EGO_FEATURES) + jnp.tensordot(first.weight[:, :EGO_FEATURES], observation.ego, axes=1)
+        )
+        for layer in others:
             x = jnp.tanh(dense(layer, x))
         return x

@@ -30,11 +30,10 @@ class Normaliser(eqx.Module):
         ego = (observation.ego - self.mean.reshape(shape)) * scale.reshape(shape)
         return observation._replace(ego=jnp.clip(ego, -_LIMIT, _LIMIT))
 
-    def updated(self, ego: Float[Array, "features *batch"]) -> "Normaliser":
-        """With these samples merged in (Chan, Golub & LeVeque 1983)."""
-        samples = ego.reshape(ego.shape[0], -1)
-        size = jnp.asarray(samples.shape[1], self.count.dtype)
-        mean, variance = jnp.mean(samples, axis=1), jnp.var(samples, axis=1)
+    def updated(
+        self, mean: Float[Array, "features"], variance: Float[Array, "features"], size: Float[Array, ""]
+    ) -> "Normaliser":
+        """With so many more samples of this mean and variance merged in (Chan, Golub & LeVeque 1983)."""
         total = self.count + size
         shift = mean - self.mean
         merged = (self.variance * self.count + variance * size + shift**2 * self.count * size / total) / total

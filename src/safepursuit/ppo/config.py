@@ -70,8 +70,11 @@ class TrainConfig:
     """Games played side by side."""
     rollout_length: int = 64
     """Steps each game advances between two updates."""
+    devices: int | None = None
+    """Devices that share the games, on a CPU one a core. Where none is given the command line takes all cores of a CPU
+    and a program takes one."""
     seed: int = 0
-    """Everything random follows from this."""
+    """Everything random follows from this, given the number of devices."""
     checkpoint_every: int = 10
     """Iterations between checkpoints; the last iteration always leaves one."""
     end_on_collision: bool = True
@@ -86,12 +89,17 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.method not in HEADS:
             raise ValueError(f"unknown method {self.method!r}; known are {', '.join(HEADS)}.")
-        for name in ("timesteps", "num_envs", "rollout_length", "checkpoint_every"):
+        for name in ("timesteps", "num_envs", "rollout_length", "checkpoint_every", "shares"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}.")
+        if self.num_envs % self.shares:
+            raise ValueError(
+                f"{self.num_envs} games cannot be shared evenly by {self.shares} devices: make num_envs a multiple."
+            )
         if idle := set(evader_weights(self.evader)) - set(self.lineup):
             raise ValueError(
-                f"of {self.num_envs} games none is left for {', '.join(sorted(idle))}: raise num_envs or its weight."
+                f"of {self.num_envs // self.shares} games none is left for {', '.join(sorted(idle))}: raise num_envs "
+                "or its weight."
             )
         if self.rollout_length % self.ppo.minibatches:
             raise ValueError(
@@ -116,8 +124,13 @@ class TrainConfig:
 
     @property
     def lineup(self) -> tuple[str, ...]:
-        """The evader of each game."""
-        return evaders_of(self.evader, self.num_envs)
+        """The evader of each game, the same on each device."""
+        return evaders_of(self.evader, self.num_envs // self.shares) * self.shares
+
+    @property
+    def shares(self) -> int:
+        """Over how many devices the games are spread."""
+        return 1 if self.devices is None else self.devices
 
     @property
     def steps_per_iteration(self) -> int:

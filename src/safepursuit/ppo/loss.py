@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 from safepursuit.game import Observation
 from safepursuit.policy import Policy, Situation
 from safepursuit.ppo.config import PPOConfig
+from safepursuit.ppo.devices import mean_over_devices
 from safepursuit.shapes import Scalar
 
 
@@ -39,17 +40,21 @@ class LossTerms(NamedTuple):
     clip_fraction: Float[Array, ""]
 
 
-def ppo_loss(policy: Policy, batch: Batch, config: PPOConfig) -> tuple[Float[Array, ""], LossTerms]:
+def ppo_loss(
+    policy: Policy, batch: Batch, config: PPOConfig, axis: str | None = None
+) -> tuple[Float[Array, ""], LossTerms]:
     """The loss to minimise, and its parts.
 
     −E[min(ρÂ, clip(ρ, 1 ± ε)Â)] + c_v ½E[(V − target)²] − c_e E[entropy] + E[auxiliary], with advantages standardised
-    over the batch; the cost critic of a constrained policy learns like the critic. The distribution is rebuilt by the
-    same head that sampled, so that for BarrierNet the gradient passes through the quadratic program.
+    over the batch (with `axis`, over those of all devices along it; the loss stays this device's); the cost critic of a
+    constrained policy learns like the critic. The distribution is rebuilt by the same head that sampled, so that for
+    BarrierNet the gradient passes through the quadratic program.
     """
     distribution = policy.head.distribution(policy.features(batch.observation), batch.situation)
     log_ratio = policy.head.log_prob(distribution, batch.action) - batch.log_prob
     ratio = jnp.exp(log_ratio)
-    advantage = (batch.advantage - jnp.mean(batch.advantage)) / (jnp.std(batch.advantage) + 1e-8)
+    centred = batch.advantage - mean_over_devices(jnp.mean(batch.advantage), axis)
+    advantage = centred / (jnp.sqrt(mean_over_devices(jnp.mean(centred**2), axis)) + 1e-8)
     clipped = jnp.clip(ratio, 1 - config.clip, 1 + config.clip)
     policy_loss = -jnp.mean(jnp.minimum(ratio * advantage, clipped * advantage))
     value_loss = 0.5 * jnp.mean((policy.value(batch.observation) - batch.target) ** 2)

@@ -32,7 +32,7 @@ class Rollout(NamedTuple):
     log_prob: Float[Array, "time games"]
     value: Float[Array, "time games"]
     next_value: Float[Array, "time games"]
-    """Of the true next observation, also at an episode's end."""
+    """Of the true next observation, also at a time-out; 0 after a termination, where nothing follows."""
     reward: Float[Array, "time games"]
     cost: Float[Array, "time games"]
     """1 where the pursuer collided by its own motion, else 0."""
@@ -62,7 +62,9 @@ class Rollout(NamedTuple):
 def join_games(key: Key[Array, ""], config: TrainConfig) -> Players:
     """The games as a training finds them: each at a random age, so that their time-outs do not fall together."""
     start_key, age_key = jax.random.split(key)
-    states = rules.initial(start_key, config.game, config.num_envs)
+    # As many are drawn as for a rollout, so that one program does for both; the first of them are the same.
+    drawn = rules.initial(start_key, config.game, max(config.num_envs, _pool(config)))
+    states = jax.tree.map(lambda leaf: leaf[..., : config.num_envs], drawn)
     age = jax.random.randint(age_key, (config.num_envs,), 0, config.game.horizon)
     nothing = jnp.zeros(config.num_envs)
     return Players(states._replace(step=age), nothing, nothing, jnp.zeros(config.num_envs, jnp.int32))
@@ -70,7 +72,13 @@ def join_games(key: Key[Array, ""], config: TrainConfig) -> Players:
 
 def fresh_starts(key: Key[Array, ""], config: TrainConfig) -> GameState:
     """The starts a rollout may need, drawn at once: random numbers for a layout are too dear to draw at every step."""
-    return rules.initial(key, config.game, max(64, config.num_envs * config.rollout_length // 32))
+    return rules.initial(key, config.game, _pool(config))
+
+
+def _pool(config: TrainConfig) -> int:
+    """How many starts are drawn at a time: a multiple of the devices."""
+    number = max(64, config.num_envs * config.rollout_length // 32)
+    return number + -number % config.shares
 
 
 @partial(jax.jit, static_argnames="config")
@@ -82,19 +90,18 @@ def play(policy: Policy, players: Players, starts: GameState, key: Key[Array, ""
     pool = starts.step.shape[-1]
     game, evaders = config.rules, config.lineup
     evader_shield = config.shield if config.evader_shielded else None
+    unknown = jnp.zeros(0)
 
     def advance(carry, step_key):
-        players, used = carry
+        players, used, observation = carry
         action_key, evader_key = jax.random.split(step_key)
         state = players.state
-        observation = rules.observe(state, game)
         where = situation(state, game.robot, config.shield)
         distribution = policy.head.distribution(policy.features(observation), where)
         action = policy.head.sample(action_key, distribution)
         done = policy.head.execute(distribution, action, where)
         fled = evader_control(evaders, evader_key, state, game, evader_shield)
         outcome = rules.transition(state, done.control, fled, game)
-        following_observation = rules.observe(outcome.state, game)
         reward = rules.reward(state, outcome, game)
         cost = rules.collided(outcome.pursuer_contact).astype(reward.dtype)
         over = outcome.terminated | outcome.truncated
@@ -106,12 +113,12 @@ def play(policy: Policy, players: Players, starts: GameState, key: Key[Array, ""
             situation=where,
             action=action,
             log_prob=policy.head.log_prob(distribution, action),
-            value=policy.value(observation),
-            next_value=policy.value(following_observation),
+            value=unknown,  # the critics look at all steps together, below
+            next_value=unknown,
             reward=reward,
             cost=cost,
-            cost_value=policy.cost_value(observation),
-            next_cost_value=policy.cost_value(following_observation),
+            cost_value=None,
+            next_cost_value=None,
             terminated=outcome.terminated,
             truncated=outcome.truncated,
             captured=outcome.captured,
@@ -130,8 +137,47 @@ def play(policy: Policy, players: Players, starts: GameState, key: Key[Array, ""
         index = (used + jnp.cumsum(over) - 1) % pool
         following = jax.tree.map(lambda new, old: jnp.where(over, new[..., index], old), starts, outcome.state)
         sums = (jnp.where(over, 0, value) for value in (total, total_cost, steps))
-        return (Players(following, *sums), used + jnp.sum(over)), record
+        # Time-outs are rare; at all other steps the next value is that of the next step's observation.
+        at_time_out = jax.lax.cond(
+            jnp.any(outcome.truncated),
+            lambda: _values(policy, rules.observe(outcome.state, game)),
+            lambda: jax.tree.map(lambda one: jnp.zeros(one.shape, one.dtype), values),
+        )
+        carry = (Players(following, *sums), used + jnp.sum(over), rules.observe(following, game))
+        return carry, (record, at_time_out)
 
+    observation = rules.observe(players.state, game)
+    values = jax.eval_shape(_values, policy, observation)
     keys = jax.random.split(key, config.rollout_length)
-    (players, _), rollout = jax.lax.scan(advance, (players, jnp.asarray(0)), keys)
-    return players, rollout
+    (players, _, observation), (rollout, at_time_out) = jax.lax.scan(
+        advance, (players, jnp.asarray(0), observation), keys
+    )
+    return players, _judged(policy, rollout, observation, at_time_out)
+
+
+class _Values(NamedTuple):
+    """What the critics of a policy say; the second only of a constrained one."""
+
+    value: Float[Array, "*batch"]
+    cost_value: Float[Array, "*batch"] | None
+
+
+def _values(policy: Policy, observation: Observation) -> _Values:
+    return _Values(policy.value(observation), policy.cost_value(observation))
+
+
+def _judged(policy: Policy, rollout: Rollout, last: Observation, at_time_out: _Values) -> Rollout:
+    """The rollout with its values: one pass over all its steps, which is quicker than a small one at each.
+
+    `last` is the observation that a further step would start from.
+    """
+    every = jax.tree.map(lambda steps, one: jnp.concatenate([steps, one[None]]), rollout.observation, last)
+    every = _values(policy, jax.tree.map(lambda steps: jnp.moveaxis(steps, 0, -2), every))
+
+    def following(value, timed_out):
+        return jnp.where(rollout.terminated, 0, jnp.where(rollout.truncated, timed_out, value[1:]))
+
+    now, then = jax.tree.map(lambda value: value[:-1], every), jax.tree.map(following, every, at_time_out)
+    return rollout._replace(
+        value=now.value, next_value=then.value, cost_value=now.cost_value, next_cost_value=then.cost_value
+    )

@@ -22,7 +22,7 @@ from jaxtyping import Array, Key
 from safepursuit.ppo.config import TrainConfig
 from safepursuit.ppo.health import rollout_metrics, safety_layer_time, update_metrics
 from safepursuit.ppo.rollout import fresh_starts, play
-from safepursuit.ppo.trainer import BarrierNetTrainer, Observer, check_finite
+from safepursuit.ppo.trainer import BarrierNetTrainer, Observer, all_finite, check_finite
 from safepursuit.ppo.update import update
 
 _LEARNED = ("policy", "optimiser", "multiplier", "players", "key")
@@ -40,6 +40,10 @@ class SeedGroup:
         if not trainers:
             raise ValueError("a group of seeds needs at least one seed.")
         first = trainers[0]
+        if first.config.shares > 1:
+            raise ValueError(
+                "a group of seeds deals its seeds out to the devices: leave the configuration's devices unset."
+            )
         for other in trainers[1:]:
             if {**vars(other.config), "seed": 0} != {**vars(first.config), "seed": 0}:
                 raise ValueError("trainings of one group may differ in their seeds only.")
@@ -126,8 +130,12 @@ def _iteration(arguments: tuple, config: TrainConfig) -> tuple[dict[str, Any], A
         state["policy"], state["optimiser"], rollout, state["multiplier"], update_key, rate, config.ppo
     )
     learned = dict(zip(_LEARNED, (policy, optimiser, multiplier, players, state["key"]), strict=True))
-    finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves((policy, report))]))
-    known = (rollout_metrics(rollout, config.game.robot.dt, config.lineup), report, multiplier, finite)
+    known = (
+        rollout_metrics(rollout, config.game.robot.dt, config.lineup),
+        report,
+        multiplier,
+        all_finite((policy, report)),
+    )
     return learned, rollout.action[-1], known
 
 

@@ -5,6 +5,8 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
+from threading import Thread
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -14,10 +16,12 @@ from jaxtyping import Array, Key
 
 from safepursuit.policy import Policy, build_policy
 from safepursuit.ppo import lagrangian
+from safepursuit.ppo.ahead import compile_ahead
 from safepursuit.ppo.config import TrainConfig
 from safepursuit.ppo.health import rollout_metrics, safety_layer_time, update_metrics
 from safepursuit.ppo.lagrangian import Multiplier
 from safepursuit.ppo.rollout import Players, Rollout, fresh_starts, join_games, play
+from safepursuit.ppo.sharded import mesh_of, on_first, place, sharded_play, sharded_update, spread_shapes
 from safepursuit.ppo.update import UpdateReport, learning_rate, optimiser, trainable, update
 from safepursuit.runs import checkpoint, configuration
 from safepursuit.runs.folder import RunFolder, write_json
@@ -65,11 +69,13 @@ class BarrierNetTrainer:
 
     def __init__(self, config: TrainConfig, run: RunFolder | None = None) -> None:
         """Raises ValueError where the configuration asks for something impossible."""
+        mesh_of(config)
         self.config = config
         self.run = run
-        self.state = _initial_state(config)
+        self.state = _placed(_initial_state(config), config)
         self.history: list[dict[str, float]] = []
         self._fresh = True
+        self._ahead: Thread | None = None
 
     @classmethod
     def load(
@@ -83,13 +89,14 @@ class BarrierNetTrainer:
         if timesteps is not None:
             config = replace(config, timesteps=timesteps)
         trainer = cls(config, run)
-        trainer.state = checkpoint.restore(run, trainer.state, which)
+        trainer.state = _placed(checkpoint.restore(run, trainer.state, which), config)
         trainer.history = [row for row in read_metrics(run) if row["iteration"] <= trainer.state.iteration]
         return trainer
 
     @property
     def policy(self) -> Policy:
-        return self.state.policy
+        """As it is now, on the first of the training's devices."""
+        return self.state.policy if self.config.shares == 1 else on_first(self.state.policy)
 
     @property
     def finished(self) -> bool:
@@ -99,7 +106,8 @@ class BarrierNetTrainer:
         """Let every game play on for `rollout_length` steps with the current policy."""
         key, start_key, play_key = jax.random.split(self.state.key, 3)
         starts = fresh_starts(start_key, self.config)
-        players, rollout = play(self.policy, self.state.players, starts, play_key, self.config)
+        advance = sharded_play(self.config) if self.config.shares > 1 else partial(play, config=self.config)
+        players, rollout = advance(self.state.policy, self.state.players, starts, play_key)
         self.state = self.state._replace(
             players=players, key=key, steps=self.state.steps + self.config.steps_per_iteration
         )
@@ -109,8 +117,9 @@ class BarrierNetTrainer:
         """Learn from a rollout."""
         key, update_key = jax.random.split(self.state.key)
         rate = jnp.asarray(self.learning_rate, jnp.float32)
-        policy, optimiser_state, multiplier, report = update(
-            self.policy, self.state.optimiser, rollout, self.state.multiplier, update_key, rate, self.config.ppo
+        learn = sharded_update(self.config) if self.config.shares > 1 else partial(update, config=self.config.ppo)
+        policy, optimiser_state, multiplier, report = learn(
+            self.state.policy, self.state.optimiser, rollout, self.state.multiplier, update_key, rate
         )
         self.state = self.state._replace(
             policy=policy,
@@ -130,6 +139,8 @@ class BarrierNetTrainer:
         `config.checkpoint_every` iterations and at the end, whichever way it comes. Returns the training summary.
         Raises NotFiniteError, with the last checkpoint intact, where a parameter or loss is no longer finite.
         """
+        if self._fresh and not self.finished:
+            self._compile_ahead()
         with contextlib.closing(self.open_log()) as log:
             saved = self.state.iteration
             while not self.finished and not should_stop():
@@ -193,14 +204,38 @@ class BarrierNetTrainer:
         start = time.perf_counter()
         rate = self.learning_rate
         rollout = self.collect_rollout()
+        if self._ahead is not None:
+            self._ahead.join()
+            self._ahead = None
         report = self.update(rollout)
         found = rollout_metrics(rollout, self.config.game.robot.dt, self.config.lineup)
+        found, report, multiplier, finite = jax.device_get(
+            (found, report, self.state.multiplier, all_finite(self.state.policy))
+        )
         values = {name: float(value) for name, value in found.items()}
-        learned = update_metrics(report, self.state.multiplier, rate)
-        check_finite(learned, self.policy)
+        learned = update_metrics(report, multiplier, rate)
+        if not finite or not all(map(math.isfinite, learned.values())):
+            check_finite(learned, self.policy)
         elapsed = time.perf_counter() - start
-        values["qp/time_us"] = safety_layer_time(self.policy, rollout.action[-1], self.state.players, self.config)
+        action, players = on_first((rollout.action, self.state.players))
+        values["qp/time_us"] = safety_layer_time(self.policy, action[-1], players, self.config)
         return self.account(values, learned, elapsed, self.config.steps_per_iteration / elapsed)
+
+    def _compile_ahead(self) -> None:
+        """Start compiling what comes after the first rollout."""
+        config, state = self.config, self.state
+        starts = jax.eval_shape(lambda: state.players.state)
+        rollout = jax.eval_shape(partial(play, config=config), state.policy, state.players, starts, state.key)[1]
+        if config.shares > 1:
+            rollout = spread_shapes(rollout, config)
+        rate = jnp.asarray(0.0, jnp.float32)
+        arguments = (state.policy, state.optimiser, rollout, state.multiplier, state.key, rate)
+        if config.shares > 1:
+            learn = partial(sharded_update(config).lower, *arguments)
+        else:
+            learn = partial(update.lower, *arguments, config=config.ppo)
+        dt, lineup = config.game.robot.dt, config.lineup
+        self._ahead = compile_ahead(learn, partial(rollout_metrics.lower, rollout, dt, lineup))
 
     def account(
         self, values: dict[str, float], learned: dict[str, float], elapsed: float, speed: float
@@ -239,7 +274,8 @@ def load_config(run: RunFolder) -> TrainConfig:
 
 def _initial_state(config: TrainConfig) -> TrainingState:
     policy_key, start_key, key = jax.random.split(jax.random.key(config.seed), 3)
-    policy = build_policy(policy_key, config.method, config.policy, config.game.robot, config.shield)
+    # In one program: op by op, each layer's shapes are compiled by themselves.
+    policy = eqx.filter_jit(build_policy)(policy_key, config.method, config.policy, config.game.robot, config.shield)
     return TrainingState(
         policy=policy,
         optimiser=optimiser(config.ppo).init(eqx.filter(policy, trainable(policy))),
@@ -253,6 +289,16 @@ def _initial_state(config: TrainConfig) -> TrainingState:
         captures=0.0,
         best=-1.0,
     )
+
+
+def _placed(state: TrainingState, config: TrainConfig) -> TrainingState:
+    return state if config.shares == 1 else place(state, config)
+
+
+@jax.jit
+def all_finite(tree: Any) -> Array:
+    """Whether every number of every array is finite."""
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))
 
 
 def check_finite(metrics: Mapping[str, float], policy: Policy) -> None:

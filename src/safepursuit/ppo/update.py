@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Key
 
 from safepursuit.policy import Policy
 from safepursuit.ppo.config import PPOConfig
+from safepursuit.ppo.devices import devices, mean_over_devices, moments
 from safepursuit.ppo.gae import gae
 from safepursuit.ppo.lagrangian import Multiplier, adjusted, combined
 from safepursuit.ppo.loss import Batch, LossTerms, ppo_loss
@@ -30,7 +31,7 @@ class UpdateReport(NamedTuple):
 
 def optimiser(config: PPOConfig) -> optax.GradientTransformation:
     """Adam on gradients clipped by their global norm; the learning rate multiplies its output (see `learning_rate`)."""
-    return optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.scale_by_adam(eps=1e-5))
+    return optax.flatten(optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.scale_by_adam(eps=1e-5)))
 
 
 def learning_rate(config: PPOConfig, progress: float) -> float:
@@ -83,7 +84,7 @@ def minibatches(key: Key[Array, ""], batch: Batch, count: int) -> Batch:
     return jax.tree.map(deal, batch)
 
 
-@partial(jax.jit, static_argnames="config")
+@partial(jax.jit, static_argnames=("config", "axis"))
 def update(
     policy: Policy,
     optimiser_state: Any,
@@ -92,21 +93,24 @@ def update(
     key: Key[Array, ""],
     rate: Float[Array, ""],
     config: PPOConfig,
+    axis: str | None = None,
 ) -> tuple[Policy, Any, Multiplier | None, UpdateReport]:
     """One rollout's worth of learning; stops early once the KL divergence exceeds `config.target_kl`.
 
-    The multiplier, None for a policy that is not constrained, moves last, by the cost of the episodes that ended.
+    The multiplier, None for a policy that is not constrained, moves last, by the cost of the episodes that ended. Under
+    `shard_map`, with the games spread along its `axis`, all devices learn the same from the games of all.
     """
     batch = as_batch(rollout, config, multiplier)
     transform = optimiser(config)
     learned, fixed = eqx.partition(policy, trainable(policy))
 
     def loss(learned, sample):
-        return ppo_loss(eqx.combine(learned, fixed), sample, config)
+        return ppo_loss(eqx.combine(learned, fixed), sample, config, axis)
 
     def descend(carry, sample):
         learned, optimiser_state = carry
         (_, terms), gradient = jax.value_and_grad(loss, has_aux=True)(learned, sample)
+        terms, gradient = mean_over_devices((terms, gradient), axis)
         norm = optax.tree.norm(gradient)
         step, optimiser_state = transform.update(gradient, optimiser_state)
         learned = jax.tree.map(lambda value, change: value - rate * change, learned, step)
@@ -142,16 +146,18 @@ def update(
     keys = jax.random.split(key, config.epochs)
     ((learned, optimiser_state), _, sums, taken), _ = jax.lax.scan(epoch, start, keys)
     terms, norm = jax.tree.map(lambda total: total / taken, sums)
-    residual = jnp.var(batch.target - rollout.value)
-    spread = jnp.var(batch.target)
+    (_, residual), (_, spread) = moments(batch.target - rollout.value, axis), moments(batch.target, axis)
     report = UpdateReport(terms, norm, 1 - residual / jnp.maximum(spread, 1e-8), taken)
     policy = eqx.combine(learned, fixed)
     if policy.normalise:
         ego = jnp.moveaxis(rollout.observation.ego, 0, -1)
-        policy = eqx.tree_at(lambda one: one.normaliser, policy, policy.normaliser.updated(ego))
+        samples = jnp.asarray(ego[0].size * devices(axis), policy.normaliser.count.dtype)
+        normaliser = policy.normaliser.updated(*moments(ego, axis, keep=1), samples)
+        policy = eqx.tree_at(lambda one: one.normaliser, policy, normaliser)
     if multiplier is not None:
-        episodes = jnp.sum(rollout.terminated | rollout.truncated)
-        multiplier = adjusted(multiplier, jnp.sum(rollout.final_cost) / episodes, config)
+        over = (rollout.terminated | rollout.truncated).astype(batch.log_prob.dtype)
+        cost, episodes = mean_over_devices((jnp.mean(rollout.final_cost), jnp.mean(over)), axis)
+        multiplier = adjusted(multiplier, cost / episodes, config)
     return policy, optimiser_state, multiplier, report
 
 

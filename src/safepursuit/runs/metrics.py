@@ -5,8 +5,6 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from tensorboardX import SummaryWriter
-
 from safepursuit.runs.folder import RunFolder, write_text
 
 Metrics = Mapping[str, float]
@@ -27,6 +25,8 @@ class MetricsLog:
         kept = [row for row in read_metrics(run) if row["iteration"] <= after_iteration]
         if run.metrics.exists():
             _cut(run.metrics, len(kept))
+        from tensorboardX import SummaryWriter  # late: it brings PyTorch along where that is installed
+
         purge = int(kept[-1]["steps"]) + 1 if kept else None
         self._board = SummaryWriter(str(run.tensorboard), purge_step=purge, write_to_disk=True)
 
