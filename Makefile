@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help setup demo test lint types contract unit test-heavy test-cluster bench-training bench-methods bench-players bench-peers results golden readme clean
+.PHONY: help setup demo test lint types contract unit test-heavy test-cluster bench-training bench-revisions bench-roofline bench-methods bench-players bench-peers results golden readme clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -46,6 +46,12 @@ test-cluster: setup  ## Comparisons on a Ray cluster of several nodes, one of wh
 
 bench-training: setup  ## Training speed with and without the safety layer → docs/benchmarks/training_speed.md
 	$(BIN)/python benchmarks/training_speed.py
+
+bench-revisions: setup  ## What the changes to training speed brought → docs/benchmarks/revisions.md
+	$(BIN)/python benchmarks/revisions.py "before=1731c49" "boundaries ordered by counting=c8901b7" "critic in one pass, gains as sums, flat optimiser=d03f2b2" "games spread over all cores=d03f2b2:all"
+
+bench-roofline: setup  ## Work and peak of a training step → docs/benchmarks/roofline.md
+	$(BIN)/python benchmarks/roofline.py
 
 bench-methods: setup  ## Every safety architecture under one protocol, and BarrierNet's ablation → docs/benchmarks/methods.md
 	$(BIN)/python benchmarks/methods.py
