@@ -18,6 +18,7 @@ from safepursuit.cli.usage import Run, UsageError, parsed_seeds
 from safepursuit.evaluate import evaluate
 from safepursuit.players import evader_weights
 from safepursuit.ppo import BarrierNetTrainer, SeedGroup, TrainConfig
+from safepursuit.ppo.sharded import mesh_of
 from safepursuit.ppo.trainer import load_config
 from safepursuit.runs import configuration
 from safepursuit.runs.console import TrainingDisplay
@@ -58,7 +59,8 @@ class Train:
             RunFolder.check_free(path)
         elif config.devices is None:
             config = shared_by_all_cores(config)
-        # Trainers first: they refuse an impossible game before anything is written.
+        # First what refuses an impossible game, or devices that are not there, before anything is written.
+        mesh_of(config)
         trainers = [BarrierNetTrainer(replace(config, seed=seed)) for seed in seeds or [config.seed]]
         for trainer in trainers:
             folder = path / f"{SEED_PREFIX}{trainer.config.seed}" if seeds else path

@@ -21,7 +21,7 @@ from safepursuit.ppo.config import TrainConfig
 from safepursuit.ppo.health import rollout_metrics, safety_layer_time, update_metrics
 from safepursuit.ppo.lagrangian import Multiplier
 from safepursuit.ppo.rollout import Players, Rollout, fresh_starts, join_games, play
-from safepursuit.ppo.sharded import mesh_of, on_first, place, sharded_play, sharded_update, spread_shapes
+from safepursuit.ppo.sharded import on_first, place, sharded_play, sharded_update, spread_shapes
 from safepursuit.ppo.update import UpdateReport, learning_rate, optimiser, trainable, update
 from safepursuit.runs import checkpoint, configuration
 from safepursuit.runs.folder import RunFolder, write_json
@@ -68,8 +68,10 @@ class BarrierNetTrainer:
     """
 
     def __init__(self, config: TrainConfig, run: RunFolder | None = None) -> None:
-        """Raises ValueError where the configuration asks for something impossible."""
-        mesh_of(config)
+        """Raises ValueError where the configuration asks for something impossible.
+
+        Fewer devices than the configuration asks for are missed only where it is trained.
+        """
         self.config = config
         self.run = run
         self.state = _placed(_initial_state(config), config)
@@ -292,7 +294,7 @@ def _initial_state(config: TrainConfig) -> TrainingState:
 
 
 def _placed(state: TrainingState, config: TrainConfig) -> TrainingState:
-    return state if config.shares == 1 else place(state, config)
+    return state if config.shares == 1 or jax.local_device_count() < config.shares else place(state, config)
 
 
 @jax.jit
