@@ -209,6 +209,11 @@ def initial(key: Key[Array, ""], game: Game, count: int) -> GameState:
     return states
 
 
+def initial_shapes(game: Game, count: int) -> GameState:
+    """The shapes of what `initial` gives, without drawing anything."""
+    return jax.eval_shape(partial(_draw, game=game, count=count), jax.random.key(0))[0]
+
+
 def _no_room(game: Game) -> str:
     arena = game.arena
     width, height = (2 * extent for extent in arena.half_extents)

@@ -17,7 +17,7 @@ from rich.console import Console
 from safepursuit.cli.usage import Run, UsageError, parsed_seeds
 from safepursuit.evaluate import evaluate
 from safepursuit.players import evader_weights
-from safepursuit.ppo import BarrierNetTrainer, SeedGroup, TrainConfig
+from safepursuit.ppo import BarrierNetTrainer, SeedGroup, TrainConfig, ahead
 from safepursuit.ppo.sharded import mesh_of
 from safepursuit.ppo.trainer import load_config
 from safepursuit.runs import configuration
@@ -61,6 +61,8 @@ class Train:
             config = shared_by_all_cores(config)
         # First what refuses an impossible game, or devices that are not there, before anything is written.
         mesh_of(config)
+        if not seeds:
+            ahead.start(config)
         trainers = [BarrierNetTrainer(replace(config, seed=seed)) for seed in seeds or [config.seed]]
         for trainer in trainers:
             folder = path / f"{SEED_PREFIX}{trainer.config.seed}" if seeds else path

@@ -1,30 +1,79 @@
-"""Compiling ahead: while the first rollout's program is compiled, the programs that come after it are, too.
+"""Compiling ahead: what a training will need, in threads of their own, while it draws its first state.
 
-They reach the thread that needs them through JAX's persistent compilation cache. Without one nothing is done.
+The programs reach the training through JAX's persistent compilation cache; without one nothing is done.
 """
 
 from collections.abc import Callable
+from functools import partial
 from threading import Thread
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+
+from safepursuit.game import initial_shapes
+from safepursuit.ppo.config import TrainConfig
+from safepursuit.ppo.health import rollout_metrics
+from safepursuit.ppo.rollout import Players, play, pool_size
+from safepursuit.ppo.sharded import places, sharded_play, sharded_update
+from safepursuit.ppo.update import fresh_learner, update
+
+_threads: list[Thread] = []
 
 
-def compile_ahead(*programs: Callable[[], Any]) -> Thread | None:
-    """Compile what each of `programs` lowers, in turn, in a thread of their own; None where it would be lost.
-
-    A failure is left to whoever runs the program in earnest.
-    """
+def start(config: TrainConfig) -> None:
+    """Start compiling the programs of a training. Raises ValueError where its devices are not there."""
     if not jax.config.values["jax_compilation_cache_dir"]:
-        return None
+        return
+    policy, moments, multiplier, players, starts, rollout = _shapes(config)
+    key, rate = jax.eval_shape(lambda: jax.random.key(0)), jax.eval_shape(lambda: jnp.asarray(0.0, jnp.float32))
+    play_arguments = (policy, players, starts, key)
+    update_arguments = (policy, moments, rollout, multiplier, key, rate)
+    if config.shares > 1:
+        playing = partial(sharded_play(config).lower, *play_arguments)
+        learning = partial(sharded_update(config).lower, *update_arguments)
+    else:
+        playing = partial(play.lower, *play_arguments, config=config)
+        learning = partial(update.lower, *update_arguments, config=config.ppo)
+    counting = partial(rollout_metrics.lower, rollout, config.game.robot.dt, config.lineup)
+    for programs in ((playing,), (learning, counting)):
+        thread = Thread(target=_compile, args=programs, name="compile ahead", daemon=True)
+        thread.start()
+        _threads.append(thread)
 
-    def work() -> None:
-        for lower in programs:
-            try:
-                lower().compile()
-            except Exception:
-                return
 
-    thread = Thread(target=work, name="compile ahead", daemon=True)
-    thread.start()
-    return thread
+def wait() -> None:
+    """Until all is compiled that was started."""
+    while _threads:
+        _threads.pop().join()
+
+
+def _shapes(config: TrainConfig) -> tuple[Any, ...]:
+    """Of policy, optimiser state, multiplier, players, starts and rollout, with the places they will have."""
+    learner = jax.eval_shape(partial(fresh_learner, config=config), jax.eval_shape(lambda: jax.random.key(0)))
+    starts = initial_shapes(config.game, pool_size(config))
+    games = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((*leaf.shape[:-1], config.num_envs), leaf.dtype), starts)
+    count = jax.ShapeDtypeStruct((config.num_envs,), jnp.int32)
+    total = jax.ShapeDtypeStruct((config.num_envs,), jnp.result_type(float))
+    players: Any = Players(games, total, total, count)  # type: ignore[arg-type]
+    rollout = jax.eval_shape(partial(play, config=config), learner[0], players, starts, jax.random.key(0))[1]
+    if config.shares > 1:
+        learner = _at(learner, places(learner, config, spread=False))
+        players = _at(players, places(players, config, spread=True))
+        rollout = _at(rollout, places(rollout, config, spread=True))
+    return *learner, players, starts, rollout
+
+
+def _at(shapes: Any, places: Any) -> Any:
+    return jax.tree.map(
+        lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), shapes, places
+    )
+
+
+def _compile(*programs: Callable[[], Any]) -> None:
+    """One after the other; a failure is left to whoever runs the program in earnest."""
+    for lower in programs:
+        try:
+            lower().compile()
+        except Exception:
+            return

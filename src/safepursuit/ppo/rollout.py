@@ -63,7 +63,7 @@ def join_games(key: Key[Array, ""], config: TrainConfig) -> Players:
     """The games as a training finds them: each at a random age, so that their time-outs do not fall together."""
     start_key, age_key = jax.random.split(key)
     # As many are drawn as for a rollout, so that one program does for both; the first of them are the same.
-    drawn = rules.initial(start_key, config.game, max(config.num_envs, _pool(config)))
+    drawn = rules.initial(start_key, config.game, max(config.num_envs, pool_size(config)))
     states = jax.tree.map(lambda leaf: leaf[..., : config.num_envs], drawn)
     age = jax.random.randint(age_key, (config.num_envs,), 0, config.game.horizon)
     nothing = jnp.zeros(config.num_envs)
@@ -72,10 +72,10 @@ def join_games(key: Key[Array, ""], config: TrainConfig) -> Players:
 
 def fresh_starts(key: Key[Array, ""], config: TrainConfig) -> GameState:
     """The starts a rollout may need, drawn at once: random numbers for a layout are too dear to draw at every step."""
-    return rules.initial(key, config.game, _pool(config))
+    return rules.initial(key, config.game, pool_size(config))
 
 
-def _pool(config: TrainConfig) -> int:
+def pool_size(config: TrainConfig) -> int:
     """How many starts are drawn at a time: a multiple of the devices."""
     number = max(64, config.num_envs * config.rollout_length // 32)
     return number + -number % config.shares

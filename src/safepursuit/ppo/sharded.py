@@ -4,7 +4,6 @@ Rollouts need no word between devices. In an update every device passes its game
 and what all found is averaged before the step, so that they hold the same parameters at all times.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -37,7 +36,7 @@ def mesh_of(config: TrainConfig) -> Mesh:
 
 
 @cache
-def sharded_play(config: TrainConfig) -> Callable[[Policy, Players, GameState, Key[Array, ""]], tuple]:
+def sharded_play(config: TrainConfig) -> Any:
     """`play` but for the configuration: the games and starts it takes and the rollout it makes are spread."""
     mesh = mesh_of(config)
     share = replace(config, num_envs=config.num_envs // config.shares, devices=None)
@@ -50,7 +49,7 @@ def sharded_play(config: TrainConfig) -> Callable[[Policy, Players, GameState, K
     def on_all(policy: Policy, players: Players, starts: GameState, key: Key[Array, ""]):
         keys = jax.random.split(key, config.shares)
         results = jax.eval_shape(play, policy, players, starts, key, config)  # for the number of their axes
-        out_specs = _spread(results[0]), _spread(results[1])._replace(std=_SAME)
+        out_specs = _spread(results[0]), _spread(results[1])
         in_specs = (_SAME, _spread(players), _spread(starts), PartitionSpec(_GAMES))
         spread = jax.shard_map(on_one, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
         return spread(policy, players, starts, keys)
@@ -68,34 +67,18 @@ def sharded_update(config: TrainConfig) -> Any:
 
     @jax.jit
     def on_all(policy, optimiser_state, rollout, multiplier, key, rate):
-        specs = (_SAME, _SAME, _spread(rollout)._replace(std=_SAME), _SAME, _SAME, _SAME)
+        specs = (_SAME, _SAME, _spread(rollout), _SAME, _SAME, _SAME)
         spread = jax.shard_map(on_one, mesh=mesh, in_specs=specs, out_specs=_SAME, check_vma=False)
         return spread(policy, optimiser_state, rollout, multiplier, key, rate)
 
     return on_all
 
 
-def place(state: Any, config: TrainConfig) -> Any:
-    """A training state's arrays where the functions above leave them, so that these are compiled for one place only."""
+def places(tree: Any, config: TrainConfig, *, spread: bool) -> Any:
+    """Where the functions above leave the arrays of a tree that is spread, or the same on every device."""
     mesh = mesh_of(config)
-    everywhere = NamedSharding(mesh, _SAME)
-    players = jax.tree.map(lambda spec: NamedSharding(mesh, spec), _spread(state.players))
-    return state._replace(
-        policy=jax.device_put(state.policy, everywhere),
-        optimiser=jax.device_put(state.optimiser, everywhere),
-        multiplier=jax.device_put(state.multiplier, everywhere),
-        players=jax.device_put(state.players, players),
-    )
-
-
-def spread_shapes(rollout: Rollout, config: TrainConfig) -> Rollout:
-    """The shapes of a rollout, with the places where `sharded_play` puts it."""
-    mesh, specs = mesh_of(config), _spread(rollout)._replace(std=_SAME)
-
-    def placed(leaf, spec):
-        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=NamedSharding(mesh, spec))
-
-    return jax.tree.map(placed, rollout, specs)
+    specs = _spread(tree) if spread else jax.tree.map(lambda _: _SAME, tree)
+    return jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs)
 
 
 def on_first(tree: Any) -> Any:
@@ -104,5 +87,6 @@ def on_first(tree: Any) -> Any:
 
 
 def _spread(tree: Any) -> Any:
-    """Along the last axis, that of the games."""
-    return jax.tree.map(lambda leaf: PartitionSpec(*[None] * (leaf.ndim - 1), _GAMES), tree)
+    """Along the last axis, that of the games; but for a rollout's mean over them."""
+    specs: Any = jax.tree.map(lambda leaf: PartitionSpec(*[None] * (leaf.ndim - 1), _GAMES), tree)
+    return specs._replace(std=_SAME) if isinstance(tree, Rollout) else specs

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
-from threading import Thread
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -14,15 +13,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from safepursuit.policy import Policy, build_policy
-from safepursuit.ppo import lagrangian
-from safepursuit.ppo.ahead import compile_ahead
+from safepursuit.policy import Policy
+from safepursuit.ppo import ahead
 from safepursuit.ppo.config import TrainConfig
 from safepursuit.ppo.health import rollout_metrics, safety_layer_time, update_metrics
 from safepursuit.ppo.lagrangian import Multiplier
 from safepursuit.ppo.rollout import Players, Rollout, fresh_starts, join_games, play
-from safepursuit.ppo.sharded import on_first, place, sharded_play, sharded_update, spread_shapes
-from safepursuit.ppo.update import UpdateReport, learning_rate, optimiser, trainable, update
+from safepursuit.ppo.sharded import on_first, places, sharded_play, sharded_update
+from safepursuit.ppo.update import UpdateReport, fresh_learner, learning_rate, update
 from safepursuit.runs import checkpoint, configuration
 from safepursuit.runs.folder import RunFolder, write_json
 from safepursuit.runs.metrics import MetricsLog, read_metrics
@@ -77,7 +75,6 @@ class BarrierNetTrainer:
         self.state = _placed(_initial_state(config), config)
         self.history: list[dict[str, float]] = []
         self._fresh = True
-        self._ahead: Thread | None = None
 
     @classmethod
     def load(
@@ -141,8 +138,6 @@ class BarrierNetTrainer:
         `config.checkpoint_every` iterations and at the end, whichever way it comes. Returns the training summary.
         Raises NotFiniteError, with the last checkpoint intact, where a parameter or loss is no longer finite.
         """
-        if self._fresh and not self.finished:
-            self._compile_ahead()
         with contextlib.closing(self.open_log()) as log:
             saved = self.state.iteration
             while not self.finished and not should_stop():
@@ -205,10 +200,8 @@ class BarrierNetTrainer:
     def _iterate(self) -> dict[str, float]:
         start = time.perf_counter()
         rate = self.learning_rate
+        ahead.wait()
         rollout = self.collect_rollout()
-        if self._ahead is not None:
-            self._ahead.join()
-            self._ahead = None
         report = self.update(rollout)
         found = rollout_metrics(rollout, self.config.game.robot.dt, self.config.lineup)
         found, report, multiplier, finite = jax.device_get(
@@ -222,22 +215,6 @@ class BarrierNetTrainer:
         action, players = on_first((rollout.action, self.state.players))
         values["qp/time_us"] = safety_layer_time(self.policy, action[-1], players, self.config)
         return self.account(values, learned, elapsed, self.config.steps_per_iteration / elapsed)
-
-    def _compile_ahead(self) -> None:
-        """Start compiling what comes after the first rollout."""
-        config, state = self.config, self.state
-        starts = jax.eval_shape(lambda: state.players.state)
-        rollout = jax.eval_shape(partial(play, config=config), state.policy, state.players, starts, state.key)[1]
-        if config.shares > 1:
-            rollout = spread_shapes(rollout, config)
-        rate = jnp.asarray(0.0, jnp.float32)
-        arguments = (state.policy, state.optimiser, rollout, state.multiplier, state.key, rate)
-        if config.shares > 1:
-            learn = partial(sharded_update(config).lower, *arguments)
-        else:
-            learn = partial(update.lower, *arguments, config=config.ppo)
-        dt, lineup = config.game.robot.dt, config.lineup
-        self._ahead = compile_ahead(learn, partial(rollout_metrics.lower, rollout, dt, lineup))
 
     def account(
         self, values: dict[str, float], learned: dict[str, float], elapsed: float, speed: float
@@ -277,11 +254,11 @@ def load_config(run: RunFolder) -> TrainConfig:
 def _initial_state(config: TrainConfig) -> TrainingState:
     policy_key, start_key, key = jax.random.split(jax.random.key(config.seed), 3)
     # In one program: op by op, each layer's shapes are compiled by themselves.
-    policy = eqx.filter_jit(build_policy)(policy_key, config.method, config.policy, config.game.robot, config.shield)
+    policy, moments, multiplier = eqx.filter_jit(fresh_learner)(policy_key, config)
     return TrainingState(
         policy=policy,
-        optimiser=optimiser(config.ppo).init(eqx.filter(policy, trainable(policy))),
-        multiplier=lagrangian.initial(config.ppo) if policy.head.constrained else None,
+        optimiser=moments,
+        multiplier=multiplier,
         players=join_games(start_key, config),
         key=key,
         iteration=0,
@@ -294,7 +271,13 @@ def _initial_state(config: TrainConfig) -> TrainingState:
 
 
 def _placed(state: TrainingState, config: TrainConfig) -> TrainingState:
-    return state if config.shares == 1 or jax.local_device_count() < config.shares else place(state, config)
+    """The state's arrays where the training leaves them, so that its programs are compiled for one place only."""
+    if config.shares == 1 or jax.local_device_count() < config.shares:
+        return state
+    same = (state.policy, state.optimiser, state.multiplier)
+    policy, moments, multiplier = jax.device_put(same, places(same, config, spread=False))
+    players = jax.device_put(state.players, places(state.players, config, spread=True))
+    return state._replace(policy=policy, optimiser=moments, multiplier=multiplier, players=players)
 
 
 @jax.jit

@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Key
 
-from safepursuit.policy import Policy
-from safepursuit.ppo.config import PPOConfig
+from safepursuit.policy import Policy, build_policy
+from safepursuit.ppo.config import PPOConfig, TrainConfig
 from safepursuit.ppo.devices import devices, mean_over_devices, moments
 from safepursuit.ppo.gae import gae
-from safepursuit.ppo.lagrangian import Multiplier, adjusted, combined
+from safepursuit.ppo.lagrangian import Multiplier, adjusted, combined, initial
 from safepursuit.ppo.loss import Batch, LossTerms, ppo_loss
 from safepursuit.ppo.rollout import Rollout
 
@@ -32,6 +32,13 @@ class UpdateReport(NamedTuple):
 def optimiser(config: PPOConfig) -> optax.GradientTransformation:
     """Adam on gradients clipped by their global norm; the learning rate multiplies its output (see `learning_rate`)."""
     return optax.flatten(optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.scale_by_adam(eps=1e-5)))
+
+
+def fresh_learner(key: Key[Array, ""], config: TrainConfig) -> tuple[Policy, Any, Multiplier | None]:
+    """Policy, optimiser state and multiplier at the start of a training."""
+    policy = build_policy(key, config.method, config.policy, config.game.robot, config.shield)
+    moments = optimiser(config.ppo).init(eqx.filter(policy, trainable(policy)))
+    return policy, moments, initial(config.ppo) if policy.head.constrained else None
 
 
 def learning_rate(config: PPOConfig, progress: float) -> float:

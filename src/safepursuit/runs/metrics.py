@@ -2,8 +2,10 @@
 
 import csv
 import math
+import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from safepursuit.runs.folder import RunFolder, write_text
 
@@ -25,10 +27,8 @@ class MetricsLog:
         kept = [row for row in read_metrics(run) if row["iteration"] <= after_iteration]
         if run.metrics.exists():
             _cut(run.metrics, len(kept))
-        from tensorboardX import SummaryWriter  # late: it brings PyTorch along where that is installed
-
         purge = int(kept[-1]["steps"]) + 1 if kept else None
-        self._board = SummaryWriter(str(run.tensorboard), purge_step=purge, write_to_disk=True)
+        self._board = _summary_writer()(str(run.tensorboard), purge_step=purge, write_to_disk=True)
 
     def write(self, metrics: Metrics) -> None:
         """One iteration's metrics; `iteration` and `steps` must be among them."""
@@ -62,6 +62,20 @@ def read_metrics(run: RunFolder) -> list[dict[str, float]]:
             for row in reader
             if len(row) == width and all(value not in (None, "") for value in row.values())
         ]
+
+
+def _summary_writer() -> Any:
+    """tensorboardX's writer, imported without PyTorch: it would bring it along for tensors, which we have none of, and
+    every training would wait two seconds for it."""
+    absent = "torch" not in sys.modules
+    if absent:
+        sys.modules["torch"] = None  # type: ignore[assignment]
+    try:
+        from tensorboardX import SummaryWriter
+    finally:
+        if absent:
+            del sys.modules["torch"]
+    return SummaryWriter
 
 
 def _cut(file: Path, rows: int) -> None:
