@@ -1,0 +1,98 @@
+"""The whole safety layer, barriers, program and speed governor, for PyTorch."""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import torch
+
+from safepursuit import shield as safety
+from safepursuit.adapters.torch import bridge
+from safepursuit.adapters.torch.projection import flatten
+from safepursuit.robot import Unicycle
+from safepursuit.scene import Scene
+from safepursuit.shield import Shield
+
+
+class Shielded(NamedTuple):
+    """The part of `safepursuit.shield.Shielded` that a learner reads. Only `control` carries derivatives."""
+
+    control: torch.Tensor
+    """The safe control [m/s, rad/s], (*batch, 2)."""
+    intervened: torch.Tensor
+    """A barrier row or the governor changed the control, (*batch)."""
+    correction: torch.Tensor
+    """‖control − nominal‖ in half-widths of the actuator box, (*batch)."""
+    feasible: torch.Tensor
+    """The program had a solution, (*batch)."""
+    clearance: torch.Tensor
+    """Distance [m] of the body from the nearest boundary before the step, (*batch)."""
+
+
+def filter(
+    nominal: torch.Tensor,
+    pose: torch.Tensor,
+    discs: torch.Tensor,
+    gains: torch.Tensor | None = None,
+    *,
+    half_extents: tuple[float, float],
+    robot: Unicycle,
+    shield: Shield,
+) -> Shielded:
+    """Make a control safe: `safepursuit.shield.filter`, which see, on tensors.
+
+    `nominal` (*batch, 2) [m/s, rad/s]; `pose` (*batch, 3) x, y, heading [m, m, rad]; `discs` (*batch, discs, 3) x, y,
+    radius [m], world frame, rows that are not finite being padding; walls stand at ±`half_extents` [m]. `gains` γ in
+    [0, 1] are (*batch, discs + 4), the walls' last in the order +x, −x, +y, −y; without them `shield.gain` serves.
+
+    The control keeps the body clear for the whole next step from every pose that is clear now, for any nominal control
+    and gains (theory.md §2.3). Differentiable once, with respect to `nominal`, `pose`, `discs` and `gains`. Raises
+    ValueError for shapes that do not fit, and as `bridge.call`.
+    """
+    fits = nominal.shape[-1:] == (2,) and pose.shape[-1:] == (3,) and discs.ndim >= 2 and discs.shape[-1] == 3
+    if not fits or (gains is not None and gains.shape[-1:] != (discs.shape[-2] + 4,)):
+        shapes = ", ".join(str(tuple(part.shape)) for part in (nominal, pose, discs, gains) if part is not None)
+        raise ValueError(
+            "the shield takes nominal (…, 2), pose (…, 3), discs (…, discs, 3) and, if any, gains (…, discs + 4), not "
+            f"{shapes}."
+        )
+    parts = [(nominal, 1), (pose, 1), (discs, 2)] + ([] if gains is None else [(gains, 1)])
+    batch = torch.broadcast_shapes(*(tensor.shape[: tensor.ndim - own] for tensor, own in parts))
+    function = _filter(robot, shield, half_extents)
+    outputs = bridge.call(function, *(flatten(tensor, batch, own) for tensor, own in parts))
+    return Shielded(*(output.reshape((*batch, *output.shape[1:])) for output in outputs))
+
+
+class ShieldLayer(torch.nn.Module):
+    """`filter` as the last layer of a network: `layer(nominal, pose, discs, gains)` gives the safe control."""
+
+    def __init__(self, *, half_extents: Sequence[float], robot: Unicycle, shield: Shield) -> None:
+        """Walls at ±`half_extents` [m]. Raises ValueError where the robot breaks an assumption of the theorems."""
+        super().__init__()
+        safety.check(shield, robot, capture_radius=float("inf"))
+        self.half_extents = (float(half_extents[0]), float(half_extents[1]))
+        self.robot, self.shield = robot, shield
+
+    def forward(
+        self, nominal: torch.Tensor, pose: torch.Tensor, discs: torch.Tensor, gains: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        return filter(
+            nominal, pose, discs, gains, half_extents=self.half_extents, robot=self.robot, shield=self.shield
+        ).control
+
+    def extra_repr(self) -> str:
+        return f"half_extents={self.half_extents}, robot={self.robot}, shield={self.shield}"
+
+
+@cache
+def _filter(robot: Unicycle, shield: Shield, half_extents: tuple[float, float]) -> bridge.Function:
+    def function(nominal, pose, discs, gains=None):
+        present = jnp.all(jnp.isfinite(discs), axis=1)
+        discs = jnp.where(present[:, None], discs, 0)
+        walls = jnp.asarray(half_extents, pose.dtype).reshape(2, *(1,) * (pose.ndim - 1))
+        scene = Scene(jnp.broadcast_to(walls, pose[:2].shape), discs[:, :2].swapaxes(0, 1), discs[:, 2], present)
+        done = safety.filter(nominal, pose, scene, robot=robot, shield=shield, gains=gains)
+        return done.control, (done.intervened, done.correction, done.feasible, done.clearance)
+
+    return function
