@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help setup demo test lint types contract unit test-heavy test-cluster bench-training bench-revisions bench-roofline bench-methods bench-players bench-peers results golden readme clean
+.PHONY: help setup demo test lint types contract unit test-heavy test-cluster bench-training bench-revisions bench-roofline bench-methods bench-players bench-peers bench-imitation results golden readme clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -61,11 +61,17 @@ bench-players: setup  ## Every scripted pursuer against every scripted evader �
 	$(BIN)/safepursuit compare --pursuers all --obstacles 4 --episodes 500 --out comparisons/players-4
 	$(BIN)/python benchmarks/scripted_players.py 0=comparisons/players-0 4=comparisons/players-4
 
-bench-peers:  ## Compare the projection with other QP solvers, in .venv-peers → docs/benchmarks/projection_peers.md
+.venv-peers/ready: pyproject.toml constraints.txt benchmarks/requirements-peers.txt benchmarks/requirements-peers-no-deps.txt
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --requirement benchmarks/requirements-peers.txt --editable .
 	.venv-peers/bin/pip install --quiet --disable-pip-version-check --no-deps --requirement benchmarks/requirements-peers-no-deps.txt
+	@touch $@
+
+bench-peers: .venv-peers/ready  ## Compare the projection with other QP solvers, in .venv-peers → docs/benchmarks/projection_peers.md
 	.venv-peers/bin/python benchmarks/projection_peers.py
+
+bench-imitation: .venv-peers/ready  ## BarrierNet's first example with our PyTorch layer and with qpth → docs/benchmarks/imitation.md
+	.venv-peers/bin/python benchmarks/imitation.py
 
 results: setup  ## Train and compare: one pursuer against all evaders, and all methods → docs/results.md (hours; goes on where it stopped)
 	$(BIN)/safepursuit compare --methods barriernet --seeds 0..2 --config configs/mixture.yaml --pursuers lead-intercept,voronoi,constant-bearing --episodes 1000 --out comparisons/mixture

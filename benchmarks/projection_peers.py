@@ -13,12 +13,9 @@ if hasattr(os, "sched_setaffinity"):
 
 import argparse
 import json
-import platform
-import subprocess
 import sys
 import time
 import warnings
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +23,7 @@ import jax
 import numpy as np
 import torch
 
+from pages import machine, machine_text, microseconds, share, table
 from peers import SOLVERS, Call, Solver
 from problems import ROWS, Problems, as_velocity, as_velocity_jacobian, draw, exact, exact_jacobian, padded, part
 
@@ -41,6 +39,12 @@ BATCHES = {1: 32, 64: 4, 1024: 1}
 """Batch sizes, and how many different batches a timed run solves."""
 LEAST = 0.02
 """A timed run repeats its batches until it has lasted this long [s]."""
+
+
+PACKAGES = (
+    *("safepursuit", "jax", "jaxlib", "numpy", "scipy", "torch", "qpth", "cvxpy", "cvxpylayers", "diffcp", "qpax"),
+    *("proxsuite", "osqp"),
+)
 
 
 def judge(solver: Solver, problems: Problems, truth: np.ndarray) -> dict[str, float]:
@@ -104,48 +108,6 @@ def _once(calls: list[Call], loops: int) -> float:
     return time.perf_counter() - start
 
 
-def machine() -> dict[str, Any]:
-    """What the numbers depend on."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    git = {"cwd": ROOT, "capture_output": True, "text": True}
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], **git).stdout.strip()
-    changed = subprocess.run(["git", "status", "--porcelain", "src"], **git).stdout.strip()
-    return {
-        "processor": (names[0] if names else "") or platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "platform": platform.platform(),
-        "python": platform.python_version(),
-        "threads": {"cores used": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else "all"}
-        | {"torch": torch.get_num_threads(), "ProxQP": 1, "OSQP": 1, "OMP_NUM_THREADS": os.environ["OMP_NUM_THREADS"]},
-        "load_average": round(os.getloadavg()[0], 2),
-        "commit": (commit or "unknown") + (" with changes" if changed else ""),
-        "versions": {
-            name: version(name)
-            for name in (
-                *("safepursuit", "jax", "jaxlib", "numpy", "scipy", "torch", "qpth", "cvxpy", "cvxpylayers", "diffcp"),
-                *("qpax", "proxsuite", "osqp"),
-            )
-        },
-    }
-
-
-def table(rows: list[list[str]]) -> str:
-    """Markdown, the first row being the head."""
-    head, *body = rows
-    lines = [head, ["---"] * 2 + ["---:"] * (len(head) - 2), *body]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _microseconds(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def _share(value: float) -> str:
-    return "0" if value == 0 else f"{100 * value:.1f} %"
-
-
 def page(results: list[dict[str, Any]], about: dict[str, Any], active: list[int], kinks: int, repeats: int) -> str:
     """The page that stands in the documentation."""
     times = [f"{kind}_{size}" for kind in ("forward", "forward_backward") for size in BATCHES]
@@ -154,16 +116,14 @@ def page(results: list[dict[str, Any]], about: dict[str, Any], active: list[int]
     single = [["solver", "settings", "wrong > 1e-2", "wrong > 1e-6", "with the empty row: > 1e-2", "> 1e-6"]]
     for result in results:
         names = [result["solver"], result["settings"]]
-        clock = [_microseconds(result["time_us"][t]) for t in times]
+        clock = [microseconds(result["time_us"][t]) for t in times]
         answer = result["answers"]
-        shares = [_share(answer["wrong_1e-2"]), _share(answer["wrong_1e-6"]), f"{answer['largest_error']:.1e}"]
-        gradient = [_share(result["gradient"]["gradient_wrong_1e-2"]), f"{result['gradient']['gradient_error']:.1e}"]
+        shares = [share(answer["wrong_1e-2"]), share(answer["wrong_1e-6"]), f"{answer['largest_error']:.1e}"]
+        gradient = [share(result["gradient"]["gradient_wrong_1e-2"]), f"{result['gradient']['gradient_error']:.1e}"]
         speed.append([*names, *clock, *shares, *gradient])
         if "padded" in result:
-            extra = [_share(result["padded"]["alone_wrong_1e-2"]), _share(result["padded"]["alone_wrong_1e-6"])]
-            single.append([*names, _share(answer["alone_wrong_1e-2"]), _share(answer["alone_wrong_1e-6"]), *extra])
-    versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
-    threads = ", ".join(f"{name} {number}" for name, number in about["threads"].items())
+            extra = [share(result["padded"]["alone_wrong_1e-2"]), share(result["padded"]["alone_wrong_1e-6"])]
+            single.append([*names, share(answer["alone_wrong_1e-2"]), share(answer["alone_wrong_1e-6"]), *extra])
     return f"""# The projection beside general QP solvers
 
 Written by `make bench-peers` (`benchmarks/projection_peers.py`); do not edit by hand.
@@ -198,11 +158,7 @@ answers depend on what else is in the batch.)
 
 ## Machine
 
-{about["processor"]}, {about["cores"]} cores, load {about["load_average"]} before the start; {about["platform"]}, Python
-{about["python"]}. Threads: {threads}; everything
-else, XLA included, shares that core.
-
-Versions: {versions}; commit {about["commit"]}.
+{machine_text(about)}
 """
 
 
@@ -212,7 +168,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT, help="folder of the results")
     options = parser.parse_args()
     warnings.filterwarnings("ignore")  # the peers' own
-    about = machine()
+    about = machine(threads={"ProxQP": 1, "OSQP": 1}, packages=PACKAGES)
     problems = draw(COUNT)
     truth = exact(problems)
     jacobian, smooth = exact_jacobian(problems)
