@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help setup demo test lint types contract unit test-heavy test-cluster bench-training bench-revisions bench-roofline bench-methods bench-players bench-peers bench-imitation results golden readme clean
+.PHONY: help setup demo test lint types contract docs docs-serve unit test-heavy test-cluster bench-training bench-revisions bench-roofline bench-methods bench-players bench-peers bench-imitation results golden readme clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -22,7 +22,7 @@ demo: setup  ## Train BarrierNet against the random evader and judge it on 1,000
 	$(BIN)/safepursuit train --method barriernet --evader random --obstacles 2 --timesteps 2_000_000 --seed 42 --run-dir $(RUN)
 	$(BIN)/safepursuit evaluate $(RUN) --episodes 1000 --json $(RUN)/evaluations/demo.json
 
-test: lint types contract unit  ## Lint, types, import contract and tests: what CI runs
+test: lint types contract docs unit  ## Lint, types, import contract, documentation and tests: what CI runs
 
 lint: setup
 	$(BIN)/ruff format --check .
@@ -33,6 +33,12 @@ types: setup
 
 contract: setup
 	$(BIN)/lint-imports
+
+docs: setup  ## Build the documentation site → build/site/index.html; warnings are errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
+docs-serve: setup  ## The site at http://127.0.0.1:8000, built anew when a document changes
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 unit: setup
 	$(BIN)/pytest -n 2 --dist loadfile

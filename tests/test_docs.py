@@ -3,6 +3,7 @@
 import importlib
 import re
 import shlex
+import tomllib
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -39,6 +40,9 @@ def commands():
     return [(document, words) for document, words in lines if words]
 
 
+EXAMPLES = ["README.md", *(f"docs/{name}.md" for name in ("quick-start", "game", "guarantee", "benchmark"))]
+"""Documents whose examples run as they stand, one after the other."""
+
 COMMAND_LINES = [pytest.param(words, id=f"{document.name}: {shlex.join(words)}") for document, words in commands()]
 
 
@@ -47,9 +51,15 @@ def targets():
     return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 
 
+@cache
+def extras():
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        return set(tomllib.load(file)["project"]["optional-dependencies"])
+
+
 def test_the_documents_are_there():
     names = {document.relative_to(ROOT).as_posix() for document in DOCUMENTS}
-    assert names >= {"README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/theory.md"}
+    assert names >= {"ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/theory.md", *EXAMPLES}
     shown = [words for _, words in commands()]
     assert len(shown) >= 10
     assert ["make", "demo"] in shown
@@ -76,23 +86,39 @@ def test_every_command_that_is_shown_can_be_typed(words, capsys, tmp_path, monke
             usage = capsys.readouterr().out
             for flag in [word.split("=")[0] for word in rest if word.startswith("--")]:
                 assert re.search(rf"{flag}[ ,]", usage), flag
+    elif program == "pip":
+        assert rest[0] == "install"
+        assert set(re.findall(r"[a-z]+", rest[1].partition("[")[2])) <= extras()
     elif program == "python":
         assert (ROOT / rest[0]).is_file()
     else:
         assert words in (["source", ".venv/bin/activate"],), f"nobody knows whether {words} works"
 
 
-def test_the_examples_in_readme_run(capsys, monkeypatch, tmp_path):
-    """One after the other, as they stand."""
-    monkeypatch.chdir(tmp_path)
-    examples = blocks(ROOT / "README.md", "python")
-    assert len(examples) >= 2
+def run_examples(document):
+    """All examples of a document, as they stand."""
+    examples = blocks(ROOT / document, "python")
+    assert examples
     for number, example in enumerate(examples):
-        exec(compile(example, f"README.md, python block {number + 1}", "exec"), {"__name__": "example"})
+        exec(compile(example, f"{document}, python block {number + 1}", "exec"), {"__name__": "example"})
+
+
+@pytest.mark.parametrize("document", EXAMPLES)
+def test_the_examples_run(document, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    run_examples(document)
     printed = capsys.readouterr().out
-    assert "True" in printed  # the safety layer intervened
-    assert len(printed.splitlines()) >= 2
+    assert printed
+    if document == "README.md":
+        assert "True" in printed  # the safety layer intervened
+        assert len(printed.splitlines()) >= 2
     assert list(tmp_path.iterdir()) == []  # without a run folder nothing is written
+
+
+def test_the_examples_of_the_adapters_run(capsys):
+    pytest.importorskip("torch")
+    run_examples("docs/interoperability.md")
+    assert "torch.Size([64, 3, 2])" in capsys.readouterr().out
 
 
 def test_the_example_head_needs_its_file_and_one_line(monkeypatch, tmp_path):
@@ -133,3 +159,11 @@ def test_every_target_that_make_help_promises_exists():
     (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
     assert set(phony.split()) == targets()
     assert (ROOT / ".ci" / "run").read_text(encoding="utf-8").rstrip().endswith("make test")
+    assert re.search(r"^test:.* docs( |$)", makefile, re.MULTILINE)  # the site is built, and a warning is an error
+
+
+def test_the_site_has_every_document():
+    """What is not in mkdocs.yml would be missing from the site's navigation (the build itself checks the links)."""
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").split("\nnav:\n")[1]
+    listed = set(re.findall(r"[\w/-]+\.md", navigation))
+    assert {document.relative_to(ROOT / "docs").as_posix() for document in (ROOT / "docs").rglob("*.md")} <= listed

@@ -22,7 +22,7 @@ class Scene(NamedTuple):
     """A rectangular arena about the origin with round obstacles, padded to a fixed number."""
 
     half_extents: Float[Array, "2"] | Float[Array, "2 *batch"]
-    """The walls stand at x = ±half_extents[0], y = ±half_extents[1] [m]."""
+    """[m]: the walls stand at x = ±half_extents[0] and y = ±half_extents[1]."""
     centre: Float[Array, "2 discs *batch"]
     """[m]"""
     radius: Float[Array, "discs *batch"]
