@@ -5,13 +5,13 @@ turned into one between pages, and a path that is shown as the link's text into 
 the repository but not on the site is an error, as is a link that leads nowhere.
 """
 
+import logging
 import os
 import posixpath
 import re
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
@@ -26,6 +26,7 @@ OUTSIDE = {
     "LICENSE": "LICENSE.txt",
 }
 """Files outside docs/, by their place in the repository, and their place on the site."""
+_LOG = logging.getLogger(f"mkdocs.hooks.{__name__}")
 _LINK = re.compile(r"(?P<text>\[[^\[\]]*)\]\((?P<target>[^)\s#:]+)(?P<anchor>#[^)\s]*)?\)")
 _FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
@@ -44,7 +45,10 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         text, target, anchor = link["text"], link["target"], link["anchor"] or ""
         place = _on_site(posixpath.normpath(posixpath.join(posixpath.dirname(source), target)))
         if place is None:
-            raise PluginError(f"{source} links to {target}, which is not on the site; add it to OUTSIDE in {__file__}.")
+            there = (ROOT / source).parent.joinpath(target).exists()
+            remedy = "is not on the site: add it to OUTSIDE" if there else "does not exist"
+            _LOG.warning(f"{source} links to {target}, which {remedy}.")
+            return link.group()
         if text == f"[{target}":
             text = f"[{posixpath.splitext(posixpath.basename(target))[0].lower().replace('_', ' ')}"
         return f"{text}]({os.path.relpath(place, posixpath.dirname(page.file.src_uri) or '.')}{anchor})"
