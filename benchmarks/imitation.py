@@ -160,7 +160,8 @@ def learn(solver: str, setting: str, seed: int, data: dict[str, Any], epochs: in
 
 
 def clock_layers(rounds: int) -> dict[str, dict[str, float]]:
-    """Median µs a problem of both layers on the projections of `problems.draw`, taking turns in every round."""
+    """Median µs of processor time a problem of both layers on the projections of `problems.draw`, taking turns in
+    every round."""
     problems = draw_projections(max(TIMED))
     runs: dict[tuple[str, str], tuple[Callable[[], Any], int, int]] = {}
     precisions = [("safepursuit", torch.float32), *((name, torch.float64) for name in SOLVERS)]
@@ -185,16 +186,16 @@ def clock_layers(rounds: int) -> dict[str, dict[str, float]]:
             label = f"{name}, {str(precision).removeprefix('torch.')}"
             for kind, call in (("F", forward), ("F+B", backward)):
                 call()  # compiles
-                start = time.perf_counter()
+                start = time.process_time()
                 call()
-                runs[label, f"{kind} {size}"] = call, size, max(1, round(0.02 / (time.perf_counter() - start)))
+                runs[label, f"{kind} {size}"] = call, size, max(1, round(0.02 / (time.process_time() - start)))
     samples: dict[tuple[str, str], list[float]] = {key: [] for key in runs}
     for _ in range(rounds):
         for key, (call, size, loops) in runs.items():
-            start = time.perf_counter()
+            start = time.process_time()
             for _ in range(loops):
                 call()
-            samples[key].append(1e6 * (time.perf_counter() - start) / (loops * size))
+            samples[key].append(1e6 * (time.process_time() - start) / (loops * size))
     medians: dict[str, dict[str, float]] = {}
     for (label, what), values in samples.items():
         medians.setdefault(label, {})[what] = float(np.median(values))
@@ -267,16 +268,18 @@ data, initial weights and order for both. Mean over the seeds, in brackets their
 
 {parts[3]}
 
-The published setting has one row, and there both solve every problem. As soon as rows of different length meet (the
-disc's is about a hundred times as long as a limit's), or a row is empty, qpth returns early iterates without saying so,
-and the network learns to make up for them.
+With one row, as published, both solve every problem of the training. In closed loop, qpth misses a few moments at which
+the row is far from active for everybody: its answers are then tens of rad/s, for all journeys at once, since they are
+solved in one batch, and without limits one such answer ends a journey. With several rows it also errs in training, the
+more the more their lengths differ (the disc's is about a hundred times as long as a limit's), and most of all beside an
+empty row. It returns an early iterate then, without saying so, and the network learns to make up for it where it can.
 
 ## What a call costs
 
 The {max(TIMED)} projections with {ROWS} rows of [the other comparison](projection_peers.md), through `QPFunction`: F
-the solution, F+B with the gradient for p, G and h; **µs a problem** in batches of {", ".join(map(str, TIMED))}, medians
-of {about["rounds"]} rounds in which the layers take turns. A call of ours crosses from PyTorch to JAX and back, which
-costs a fixed time whatever the batch.
+the solution, F+B with the gradient for p, G and h; **µs a problem**, processor time, in batches of
+{", ".join(map(str, TIMED))}; medians of {about["rounds"]} rounds in which the layers take turns. A call of ours crosses
+from PyTorch to JAX and back, which costs a fixed time whatever the batch.
 
 {speed}
 
