@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help setup demo test lint types contract docs docs-serve unit test-heavy test-cluster bench-training bench-revisions bench-roofline bench-methods bench-players bench-peers bench-imitation results golden readme clean
+.PHONY: help setup demo test lint types contract docs docs-serve unit test-heavy test-cluster bench bench-revisions bench-roofline bench-methods bench-players bench-peers bench-imitation results golden readme clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -50,8 +50,8 @@ test-cluster: setup  ## Comparisons on a Ray cluster of several nodes, one of wh
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,cluster]'
 	$(BIN)/pytest -m cluster
 
-bench-training: setup  ## Training speed with and without the safety layer → docs/benchmarks/training_speed.md
-	$(BIN)/python benchmarks/training_speed.py
+bench: setup  ## How fast everything is on this machine → docs/benchmarks/speed.md
+	$(BIN)/safepursuit benchmark --json docs/benchmarks/speed.json --page docs/benchmarks/speed.md
 
 bench-revisions: setup  ## What the changes to training speed brought → docs/benchmarks/revisions.md
 	$(BIN)/python benchmarks/revisions.py "before=1731c49" "boundaries ordered by counting=c8901b7" "critic in one pass, gains as sums, flat optimiser=d03f2b2" "games spread over all cores=d03f2b2:all"
@@ -73,8 +73,9 @@ bench-players: setup  ## Every scripted pursuer against every scripted evader �
 	.venv-peers/bin/pip install --quiet --disable-pip-version-check --no-deps --requirement benchmarks/requirements-peers-no-deps.txt
 	@touch $@
 
-bench-peers: .venv-peers/ready  ## Compare the projection with other QP solvers, in .venv-peers → docs/benchmarks/projection_peers.md
+bench-peers: .venv-peers/ready  ## Compare projection and game with other solvers and games, in .venv-peers → docs/benchmarks/projection_peers.md, game_peers.md
 	.venv-peers/bin/python benchmarks/projection_peers.py
+	.venv-peers/bin/python benchmarks/game_peers.py
 
 bench-imitation: .venv-peers/ready  ## BarrierNet's first example with our PyTorch layer and with qpth → docs/benchmarks/imitation.md
 	.venv-peers/bin/python benchmarks/imitation.py

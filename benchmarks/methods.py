@@ -201,12 +201,10 @@ def collect(cell: Cell) -> dict[str, Any]:
     return found
 
 
-def report(timesteps: int) -> str:
-    """The tables as Markdown; the figures as JSON beside them. Speeds are those of `make bench-training`."""
-    speed = json.loads((OUT / "training_speed.json").read_text(encoding="utf-8"))
-    cells = {(cell.variant, cell.evader, cell.obstacles): collect(cell) for cell in CELLS}
+def collected(timesteps: int) -> dict[str, Any]:
+    """The figures of all cells, as they are stored."""
     facts = provenance()
-    result = {
+    return {
         "timesteps": timesteps,
         "episodes_per_seed": EPISODES,
         "seeds": list(SEEDS),
@@ -214,10 +212,20 @@ def report(timesteps: int) -> str:
         "packages": facts["packages"],
         "machine": platform.machine(),
         "cores": os.cpu_count(),
-        "cells": list(cells.values()),
-        "steps_per_second": {name: row["steps_per_second"] for name, row in speed["methods"].items()},
+        "cells": [collect(cell) for cell in CELLS],
     }
-    write_json(OUT / "methods.json", result)
+
+
+def speeds() -> dict[str, float]:
+    """Environment steps a second of each variant, as `make bench` has measured them last."""
+    found = json.loads((OUT / "speed.json").read_text(encoding="utf-8"))["training"]["methods"]
+    return {one.name: found.get(one.name, found[one.method])["steps_per_second"]["median"] for one in METHODS}
+
+
+def report(result: dict[str, Any]) -> str:
+    """The tables as Markdown."""
+    timesteps, speed = result["timesteps"], result["steps_per_second"]
+    cells = dict(zip(((cell.variant, cell.evader, cell.obstacles) for cell in CELLS), result["cells"], strict=True))
     lines = [
         "# Safety architectures side by side",
         "",
@@ -229,13 +237,12 @@ def report(timesteps: int) -> str:
         "collision of the pursuer's own, as the referee sees it, with the exact 95 % upper bound. *Intervention*: "
         "share of steps in which a barrier or the governor changed the control; *correction* in half-widths of the "
         "actuator box; *lost* is the share of steps at which the mean has lost gradient to the projection. *Steps/s* "
-        "of training against the random evader with 2 obstacles, from [training_speed.md](training_speed.md). "
+        "of training against the random evader with 2 obstacles, from [speed.md](speed.md). "
         "Three seeds show what is large; they establish no small difference.",
     ]
     for evader, obstacles in METHOD_SETTINGS:
         lines += ["", f"## Against `{evader}`, {obstacles} obstacles", "", *_head("method", "steps/s")]
-        speeds = result["steps_per_second"]
-        lines += [_row(cells[variant, evader, obstacles], speeds[variant.name]) for variant in METHODS]
+        lines += [_row(cells[variant, evader, obstacles], speed[variant.name]) for variant in METHODS]
     lines += [
         "",
         f"## Trained with × deployed with, against `{MATRIX[0]}`, {MATRIX[1]} obstacles",
@@ -302,14 +309,23 @@ def main() -> None:
     parser.add_argument("--timesteps", type=int, default=TrainConfig().timesteps, help="budget of each training")
     parser.add_argument("--cell", type=int, help="run only this cell")
     parser.add_argument("--core", type=int, help="on this core")
+    parser.add_argument(
+        "--page", action="store_true", help="only write the page anew, from methods.json and speed.json"
+    )
     chosen = parser.parse_args()
     if chosen.core is not None:
         os.sched_setaffinity(0, {chosen.core})
     if chosen.cell is not None:
         run_cell(CELLS[chosen.cell], chosen.timesteps)
         return
-    run_all(chosen.timesteps)
-    text = report(chosen.timesteps)
+    if chosen.page:
+        result = json.loads((OUT / "methods.json").read_text(encoding="utf-8"))
+    else:
+        run_all(chosen.timesteps)
+        result = collected(chosen.timesteps)
+    result["steps_per_second"] = speeds()
+    write_json(OUT / "methods.json", result)
+    text = report(result)
     (OUT / "methods.md").write_text(text, encoding="utf-8")
     print(text)
 

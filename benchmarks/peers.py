@@ -11,7 +11,7 @@ of the nominal is handed back.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from typing import Any
 
@@ -28,6 +28,7 @@ from cvxpylayers.torch import CvxpyLayer
 from qpth.qp import QPFunction
 
 from problems import Problems
+from safepursuit.benchmark import projection
 from safepursuit.qp import Halfplanes, project
 
 Call = Callable[[], np.ndarray]
@@ -40,6 +41,22 @@ class Solver:
     name: str
     settings: str
     prepare: Callable[[Problems, np.ndarray], tuple[Call, Call]]
+    most: int = 16384
+    """Largest batch that is timed; for a solver that takes one problem after the other, a larger one says nothing."""
+
+
+def _in_shield(*solves: Callable[..., Any]) -> Callable[[Problems, np.ndarray], tuple[Call, Call]]:
+    """`projection.in_context` with each of these in place of the projection: times, but no answers."""
+
+    def prepare(problems: Problems, cotangent: np.ndarray) -> tuple[Call, Call]:
+        rows = problems.A.shape[1]
+        given = jax.tree.map(
+            lambda leaf: jnp.asarray(leaf, jnp.float32 if leaf.dtype == np.float64 else leaf.dtype), problems.given
+        )
+        one, two = (jax.jit(partial(projection.in_context, solve, rows)) for solve in solves)
+        return lambda: np.asarray(one(given)), lambda: np.asarray(two(given))
+
+    return prepare
 
 
 def _safepursuit(dtype: Any) -> Callable[[Problems, np.ndarray], tuple[Call, Call]]:
@@ -198,16 +215,22 @@ def _osqp(**options: float) -> Callable[[Problems, np.ndarray], tuple[Call, Call
     return prepare
 
 
+TIMED_ONLY = [
+    Solver("safepursuit", "float32, in the shield", _in_shield(projection.forward, projection.both)),
+    Solver("(the shield without it)", "float32", _in_shield(projection.nothing, projection.nothing)),
+]
+"""Poses and scenes go in, all that comes out is summed up: the projection as it is used, and what is around it."""
+
 SOLVERS = [
     Solver("safepursuit", "float64", _safepursuit(jnp.float64)),
     Solver("safepursuit", "float32", _safepursuit(jnp.float32)),
     Solver(f"qpth {version('qpth')}", "defaults", _torch_layer(_qpth())),
     Solver(f"qpth {version('qpth')}", "30 iterations", _torch_layer(_qpth(maxIter=30, notImprovedLim=5))),
-    Solver(f"cvxpylayers {version('cvxpylayers')}", "defaults", _torch_layer(_cvxpylayers())),
-    Solver(f"cvxpylayers {version('cvxpylayers')}", "eps 1e-9", _torch_layer(_cvxpylayers(eps=1e-9))),
+    Solver(f"cvxpylayers {version('cvxpylayers')}", "defaults", _torch_layer(_cvxpylayers()), 1024),
+    Solver(f"cvxpylayers {version('cvxpylayers')}", "eps 1e-9", _torch_layer(_cvxpylayers(eps=1e-9)), 1024),
     Solver(f"qpax {version('qpax')}", "defaults", _qpax()),
     Solver(f"qpax {version('qpax')}", "tolerance and κ 1e-9", _qpax(solver_tol=1e-9, target_kappa=1e-9)),
-    Solver(f"ProxQP {version('proxsuite')}", "eps 1e-9", _proxqp),
-    Solver(f"OSQP {version('osqp')}", "defaults", _osqp()),
-    Solver(f"OSQP {version('osqp')}", "eps 1e-9", _osqp(eps_abs=1e-9, eps_rel=1e-9, max_iter=100_000)),
+    Solver(f"ProxQP {version('proxsuite')}", "eps 1e-9", _proxqp, 1024),
+    Solver(f"OSQP {version('osqp')}", "defaults", _osqp(), 1024),
+    Solver(f"OSQP {version('osqp')}", "eps 1e-9", _osqp(eps_abs=1e-9, eps_rel=1e-9, max_iter=100_000), 1024),
 ]

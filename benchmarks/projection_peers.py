@@ -16,6 +16,7 @@ import json
 import sys
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ import numpy as np
 import torch
 
 from pages import machine, machine_text, microseconds, share, table
-from peers import SOLVERS, Call, Solver
+from peers import SOLVERS, TIMED_ONLY, Call, Solver
 from problems import ROWS, Problems, as_velocity, as_velocity_jacobian, draw, exact, exact_jacobian, padded, part
 
 jax.config.update("jax_enable_x64", True)
@@ -35,11 +36,12 @@ OUT = ROOT / "docs" / "benchmarks"
 
 COUNT = 1024
 """Problems whose answers are judged."""
-BATCHES = {1: 32, 64: 4, 1024: 1}
+BATCHES = {1: 32, 64: 4, 1024: 1, 16384: 1}
 """Batch sizes, and how many different batches a timed run solves."""
+JUDGED_ALONE = 10
+"""Rows of the problems that are also solved one at a time, and with an empty row."""
 LEAST = 0.02
 """A timed run repeats its batches until it has lasted this long [s]."""
-
 
 PACKAGES = (
     *("safepursuit", "jax", "jaxlib", "numpy", "scipy", "torch", "qpth", "cvxpy", "cvxpylayers", "diffcp", "qpax"),
@@ -47,19 +49,21 @@ PACKAGES = (
 )
 
 
-def judge(solver: Solver, problems: Problems, truth: np.ndarray) -> dict[str, float]:
-    """Shares of wrong answers and the largest error [m/s], in one batch and one problem at a time."""
+def judge(solver: Solver, problems: Problems, truth: np.ndarray, alone: bool) -> dict[str, float]:
+    """Shares of wrong answers and the largest error [m/s], in one batch and, if asked for, one problem at a time."""
     together = solver.prepare(problems, np.ones_like(problems.nominal))[0]()
-    single = part(problems, 0, 256)
-    alone = [solver.prepare(part(single, i, i + 1), np.ones((1, 2)))[0]()[0] for i in range(len(single.nominal))]
-    errors, errors_alone = _errors(together - truth), _errors(np.stack(alone) - truth[: len(alone)])
-    return {
+    errors = _errors(together - truth)
+    found = {
         "wrong_1e-2": float(np.mean(errors > 1e-2)),
         "wrong_1e-6": float(np.mean(errors > 1e-6)),
         "largest_error": float(np.max(errors)),
-        "alone_wrong_1e-2": float(np.mean(errors_alone > 1e-2)),
-        "alone_wrong_1e-6": float(np.mean(errors_alone > 1e-6)),
     }
+    if alone:
+        single = part(problems, 0, 256)
+        answers = [solver.prepare(part(single, i, i + 1), np.ones((1, 2)))[0]()[0] for i in range(len(single.nominal))]
+        errors = _errors(np.stack(answers) - truth[: len(answers)])
+        found |= {f"alone_wrong_{limit}": float(np.mean(errors > float(limit))) for limit in ("1e-2", "1e-6")}
+    return found
 
 
 def _errors(differences: np.ndarray) -> np.ndarray:
@@ -80,6 +84,8 @@ def measure(solvers: list[tuple[str, Solver, Problems]], repeats: int) -> dict[s
     runs: list[tuple[str, str, list[Call], int, int]] = []
     for label, solver, problems in solvers:
         for size, batches in BATCHES.items():
+            if size > solver.most:
+                continue
             pieces = [part(problems, i * size, (i + 1) * size) for i in range(batches)]
             calls = [solver.prepare(piece, np.ones_like(piece.nominal)) for piece in pieces]
             for kind in (0, 1):
@@ -108,39 +114,42 @@ def _once(calls: list[Call], loops: int) -> float:
     return time.perf_counter() - start
 
 
-def page(results: list[dict[str, Any]], about: dict[str, Any], active: list[int], kinks: int, repeats: int) -> str:
-    """The page that stands in the documentation."""
-    times = [f"{kind}_{size}" for kind in ("forward", "forward_backward") for size in BATCHES]
-    head = ["solver", "settings", *(f"{'F' if 'back' not in t else 'F+B'} {t.rsplit('_', 1)[1]}" for t in times)]
-    speed = [[*head, "wrong > 1e-2", "wrong > 1e-6", "largest error", "gradient > 1e-2", "largest"]]
+def page(
+    found: dict[int, list[dict[str, Any]]], about: dict[str, Any], held: dict[int, list[int]], repeats: int
+) -> str:
+    """The page that stands in the documentation; `held` counts solutions with 0, 1 and 2 active rows, and kinks."""
     single = [["solver", "settings", "wrong > 1e-2", "wrong > 1e-6", "with the empty row: > 1e-2", "> 1e-6"]]
-    for result in results:
-        names = [result["solver"], result["settings"]]
-        clock = [microseconds(result["time_us"][t]) for t in times]
-        answer = result["answers"]
-        shares = [share(answer["wrong_1e-2"]), share(answer["wrong_1e-6"]), f"{answer['largest_error']:.1e}"]
-        gradient = [share(result["gradient"]["gradient_wrong_1e-2"]), f"{result['gradient']['gradient_error']:.1e}"]
-        speed.append([*names, *clock, *shares, *gradient])
+    for result in found[JUDGED_ALONE]:
         if "padded" in result:
-            extra = [share(result["padded"]["alone_wrong_1e-2"]), share(result["padded"]["alone_wrong_1e-6"])]
-            single.append([*names, share(answer["alone_wrong_1e-2"]), share(answer["alone_wrong_1e-6"]), *extra])
+            both = (result["answers"], result["padded"])
+            shares = [share(one[name]) for one in both for name in ("alone_wrong_1e-2", "alone_wrong_1e-6")]
+            single.append([result["solver"], result["settings"], *shares])
+    sections = "\n\n".join(
+        f"## {rows} rows\n\n{held[rows][0]} solutions have no active row, {held[rows][1]} one, {held[rows][2]} two; "
+        f"{held[rows][3]} problems are at a kink.\n\n{_speed_table(found[rows])}"
+        for rows in found
+    )
     return f"""# The projection beside general QP solvers
 
 Written by `make bench-peers` (`benchmarks/projection_peers.py`); do not edit by hand.
 
-{COUNT} projections in two variables with {ROWS} rows, six of them barriers near the robot and four the actuator box
-(`benchmarks/problems.py`); {active[0]} solutions have no active row, {active[1]} one, {active[2]} two. Every solver is
-given the same problems, in double precision unless the settings say otherwise.
+The programs of the shield for robots at close quarters among four walls and six discs (`safepursuit.benchmark`): the
+actuator box and the nearest one, three or ten boundaries, two rows each. Every solver is given the same problems, in
+double precision unless the settings say otherwise.
 
 F is the solution alone, F+B the solution and the gradient with respect to the nominal control, A and b, in **µs a
-problem** on one core, for batches of {", ".join(map(str, BATCHES))}: medians of {repeats} rounds in one process, in
-each of which every solver takes its turn. *Wrong* is the share of the {COUNT} answers, solved in one batch, whose
-larger component differs from the exact solution (enumeration of all candidates) by more than 1e-2 or 1e-6 m/s; the turn
-rate counts as the speed of a point 0.1 m ahead. *Gradient* compares du/dū in the same units with finite differences of
-the exact solution: the share of the problems with an entry off by more than 1e-2, and the largest error, {kinks}
-problems at a kink left out. Near a kink an approximate solver may rightly take the other side.
+problem** on one core, for batches of {", ".join(f"{size:,}" for size in BATCHES)}: medians of {repeats} rounds in one
+process, in each of which every solver takes its turn. *In the shield*, poses and scenes go in: one program surveys
+them, builds the rows, projects, and sums up all that comes out; the next line is that program without the projection.
+Solvers that take one problem after the other are timed up to a batch of 1,024.
 
-{table(speed)}
+*Wrong* is the share of the first {COUNT:,} answers, solved in one batch, whose larger component differs from the exact
+solution (enumeration of all candidates) by more than 1e-2 or 1e-6 m/s; the turn counts as the speed of the virtual
+control point. *Gradient* compares du/dū in the same units with finite differences of the exact solution: the share of
+the problems with an entry off by more than 1e-2, and the largest error, problems at a kink left out. Near a kink an
+approximate solver may rightly take the other side.
+
+{sections}
 
 "+ empty row" adds the row 0·u ≤ 10⁶, which excludes nothing; padding a batch to a fixed number of rows is the usual
 reason for such a row. Once its slack in qpth equals the bound, that slack's step is 0, the step length −s/0, and every
@@ -151,8 +160,8 @@ gradient on purpose (`target_kappa`), by default strongly.
 
 ## One problem at a time
 
-The first 256 problems in batches of one, as a robot would ask. (qpth decides for a whole batch when to stop, so its
-answers depend on what else is in the batch.)
+The first 256 problems with {JUDGED_ALONE} rows in batches of one, as a robot would ask. (qpth decides for a whole batch
+when to stop, so its answers depend on what else is in the batch.)
 
 {table(single)}
 
@@ -162,6 +171,57 @@ answers depend on what else is in the batch.)
 """
 
 
+def _speed_table(results: list[dict[str, Any]]) -> str:
+    times = [f"{kind}_{size}" for kind in ("forward", "forward_backward") for size in BATCHES]
+    head = ["solver", "settings", *(f"{'F+B' if 'back' in one else 'F'} {one.rsplit('_', 1)[1]}" for one in times)]
+    lines = [[*head, "wrong > 1e-2", "wrong > 1e-6", "largest error", "gradient > 1e-2", "largest"]]
+    for result in results:
+        clock = [microseconds(result["time_us"][one]) if one in result["time_us"] else "" for one in times]
+        judged = [""] * 5
+        if "answers" in result:
+            answer, gradient = result["answers"], result["gradient"]
+            judged = [share(answer["wrong_1e-2"]), share(answer["wrong_1e-6"]), f"{answer['largest_error']:.1e}"]
+            judged += [share(gradient["gradient_wrong_1e-2"]), f"{gradient['gradient_error']:.1e}"]
+        lines.append([result["solver"], result["settings"], *clock, *judged])
+    return table(lines)
+
+
+def compare(rows: int, repeats: int) -> tuple[list[dict[str, Any]], list[int]]:
+    """Times and errors of all solvers on programs with so many rows, and how the solutions are held."""
+    every = draw(max(BATCHES), rows)
+    problems = part(every, 0, COUNT)
+    truth = exact(problems)
+    jacobian, smooth = exact_jacobian(problems)
+    rank = np.linalg.matrix_rank(as_velocity_jacobian(jacobian)[smooth], tol=1e-3)
+    held = [*(int(np.sum(rank == 2 - active)) for active in range(3)), int(np.sum(~smooth))]
+
+    lines = [(solver, every, problems) for solver in SOLVERS]
+    if rows == JUDGED_ALONE:
+        extra = [solver for solver in SOLVERS if solver.name.startswith(("safepursuit", "qpth"))]
+        lines += [(replace(one, name=f"{one.name} + empty row"), padded(every), padded(problems)) for one in extra]
+    timed = [(f"{one.name} ({one.settings})", one, given) for one, given, _ in lines]
+    timed += [(f"{one.name} ({one.settings})", one, every) for one in TIMED_ONLY]
+    times = measure(timed, repeats)
+    results = [
+        {"solver": one.name, "settings": one.settings, "time_us": times[f"{one.name} ({one.settings})"]}
+        for one in TIMED_ONLY
+    ]
+    for solver, _, given in lines:
+        label = f"{solver.name} ({solver.settings})"
+        print(f"judging {label}, {rows} rows", file=sys.stderr)
+        result: dict[str, Any] = {
+            "solver": solver.name,
+            "settings": solver.settings,
+            "time_us": times[label],
+            "answers": judge(solver, given, truth, alone=rows == JUDGED_ALONE),
+            "gradient": judge_gradient(solver, given, jacobian, smooth),
+        }
+        if rows == JUDGED_ALONE and given is problems:
+            result["padded"] = judge(solver, padded(problems), truth, alone=True)
+        results.append(result)
+    return results, held
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=7, help="rounds of timing")
@@ -169,34 +229,13 @@ def main() -> None:
     options = parser.parse_args()
     warnings.filterwarnings("ignore")  # the peers' own
     about = machine(threads={"ProxQP": 1, "OSQP": 1}, packages=PACKAGES)
-    problems = draw(COUNT)
-    truth = exact(problems)
-    jacobian, smooth = exact_jacobian(problems)
-    rank = np.linalg.matrix_rank(as_velocity_jacobian(jacobian)[smooth], tol=1e-3)
-    active = [int(np.sum(rank == 2 - rows)) for rows in range(3)]
-
-    lines = [(f"{solver.name} ({solver.settings})", solver, problems) for solver in SOLVERS]
-    extra = [solver for solver in SOLVERS if solver.name.startswith(("safepursuit", "qpth"))]
-    lines += [(f"{one.name} ({one.settings}) + empty row", one, padded(problems)) for one in extra]
-    times = measure(lines, options.repeats)
-    results = []
-    for label, solver, given in lines:
-        plain = given is problems
-        print(f"judging {label}", file=sys.stderr)
-        result: dict[str, Any] = {
-            "solver": solver.name + ("" if plain else " + empty row"),
-            "settings": solver.settings,
-            "time_us": times[label],
-            "answers": judge(solver, given, truth),
-            "gradient": judge_gradient(solver, given, jacobian, smooth),
-        }
-        if plain:
-            result["padded"] = judge(solver, padded(problems), truth)
-        results.append(result)
-    text = page(results, about, active, int(np.sum(~smooth)), options.repeats)
+    found, held = {}, {}
+    for rows in ROWS:
+        found[rows], held[rows] = compare(rows, options.repeats)
+    text = page(found, about, held, options.repeats)
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "projection_peers.md").write_text(text, encoding="utf-8")
-    record = {"machine": about, "active_rows": active, "at_a_kink": int(np.sum(~smooth)), "results": results}
+    record = {"machine": about, "held": held, "results": found}
     (options.out / "projection_peers.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     print(text)
 

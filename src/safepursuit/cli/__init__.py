@@ -1,4 +1,4 @@
-"""The command line: `safepursuit train | resume | evaluate | render | list | doctor`.
+"""The command line: `safepursuit train | resume | evaluate | compare | render | benchmark | list | doctor`.
 
 Exit status 0 on success, 2 for a usage error, 1 otherwise; errors are one sentence on stderr, without a traceback
 unless --debug is given.
@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from safepursuit import __version__
+from safepursuit.cli.benchmarking import Benchmark
 from safepursuit.cli.comparing import Compare
 from safepursuit.cli.information import Doctor, List
 from safepursuit.cli.judging import Evaluate
@@ -36,6 +37,7 @@ COMMANDS: dict[str, type[Any]] = {
     "evaluate": Evaluate,
     "compare": Compare,
     "render": Render,
+    "benchmark": Benchmark,
     "list": List,
     "doctor": Doctor,
 }

@@ -1,0 +1,116 @@
+"""Time to competence: seconds from the start of a process to a policy that catches the random evader.
+
+A whole `safepursuit train` is started and timed until its last checkpoint is written, imports and compilation included.
+Whether the policy is competent is judged afterwards, outside the clock, on held-out scenarios by the referee.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from safepursuit.benchmark.clock import Pace, spread
+from safepursuit.benchmark.tables import Table, ranged
+from safepursuit.evaluate import evaluate
+from safepursuit.ppo import BarrierNetTrainer
+from safepursuit.runs.folder import RunFolder
+
+TIMESTEPS, SEEDS, EPISODES = 200_000, (0, 1, 2), 1000
+
+SETTINGS = "--num-envs 64 --ppo.minibatches 4 --ppo.discount 0.99 --ppo.trace 0.95"
+"""Those of configs/quick.yaml: few games and many updates, which the random evader needs no more than."""
+
+COMPETENT = 0.99
+"""Least capture rate, with no collision at all."""
+
+_POLL = 0.005
+
+
+class Trained(NamedTuple):
+    seconds: float
+    """Until the last checkpoint and the summary were written."""
+    whole: float
+    """Until the process ended, after it had drawn its figures."""
+    memory: int
+    """Peak resident set [bytes]."""
+
+
+def measure(pace: Pace) -> dict[str, Any]:
+    """Trainings one after the other: each seed with an empty compilation cache, and once more with what it left."""
+    seeds, timesteps = (SEEDS[:1], 32_768) if pace.quick else (SEEDS, TIMESTEPS)
+    runs = []
+    with tempfile.TemporaryDirectory(prefix="safepursuit-") as folder:
+        for seed in seeds:
+            cache = Path(folder) / f"cache-{seed}"
+            for state in ("cold", "warm"):
+                path = Path(folder) / f"{state}-{seed}"
+                trained = train(path, cache, timesteps, seed)
+                runs.append({"cache": state, "seed": seed} | trained._asdict() | judge(path))
+    return {"timesteps": timesteps, "episodes": EPISODES, "runs": runs}
+
+
+def train(path: Path, cache: Path, timesteps: int, seed: int) -> Trained:
+    """Train in a process of its own. Raises RuntimeError where that fails."""
+    words = [sys.executable, "-m", "safepursuit", "train", "--method", "barriernet", "--evader", "random"]
+    words += SETTINGS.split()
+    words += ["--timesteps", str(timesteps), "--seed", str(seed), "--run-dir", str(path)]
+    environment = os.environ | {
+        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",  # as for the cache in its usual place
+    }
+    summary = RunFolder(path).summary
+    start, seconds = time.perf_counter(), None
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
+        run = subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=said)
+        while True:
+            pid, status, usage = os.wait4(run.pid, os.WNOHANG)
+            now = time.perf_counter() - start
+            if seconds is None and summary.exists():
+                seconds = now
+            if pid:
+                break
+            time.sleep(_POLL)
+        run.returncode = os.waitstatus_to_exitcode(status)  # it was waited for behind its back
+        if run.returncode or seconds is None:
+            said.seek(0)
+            raise RuntimeError(f"the training that was to be timed failed: {said.read().strip()}")
+    return Trained(seconds, now, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+
+
+def judge(path: Path) -> dict[str, Any]:
+    """The trained policy's figures on held-out scenarios against the random evader."""
+    trainer = BarrierNetTrainer.load(RunFolder.open(path))
+    result = evaluate(trainer.policy, trainer.config, episodes=EPISODES, evader="random").result
+    capture, collisions = result["capture"]["rate"], result["collision"]["count"]
+    return {"capture": capture, "collisions": collisions, "competent": capture >= COMPETENT and collisions == 0}
+
+
+def tables(found: dict[str, Any]) -> list[Table]:
+    lines = []
+    for state in ("cold", "warm"):
+        runs = [run for run in found["runs"] if run["cache"] == state]
+        competent = sum(run["competent"] for run in runs)
+        lines.append(
+            (
+                state,
+                ranged(spread([run["seconds"] for run in runs])),
+                ranged(spread([run["whole"] for run in runs])),
+                f"{min(run['capture'] for run in runs):.1%}",
+                f"{sum(run['collisions'] for run in runs)}",
+                f"{competent} of {len(runs)}",
+                f"{max(run['memory'] for run in runs) / 2**20:,.0f}",
+            )
+        )
+    text = (
+        f"Seconds from the start of `safepursuit train --timesteps {found['timesteps']} {SETTINGS}` in a process "
+        "of its own, imports and compilation included, until the trained policy lay on the disk, and until the process "
+        "had also drawn its figures and ended; medians over the seeds. *Cold* is an empty compilation cache, *warm* what "
+        "that training left in it (`JAX_COMPILATION_CACHE_DIR`). Competent: in "
+        f"{found['episodes']:,} held-out episodes, judged outside the clock, at least {COMPETENT:.0%} capture of the "
+        "random evader and no collision of its own."
+    )
+    head = ("cache", "policy after, s", "process, s", "lowest capture", "collisions", "competent", "peak memory, MB")
+    return [Table("Time to competence", head, lines, text)]

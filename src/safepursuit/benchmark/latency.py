@@ -1,0 +1,78 @@
+"""Latency of one deterministic action: from the state of one game in NumPy to the safe control in NumPy."""
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+
+from safepursuit.benchmark import situations
+from safepursuit.benchmark.clock import Pace
+from safepursuit.benchmark.tables import Table
+from safepursuit.evaluate.deployment import act
+from safepursuit.game import GameState
+from safepursuit.policy import Pilot
+from safepursuit.ppo import BarrierNetTrainer, TrainConfig
+
+CALLS, QUICK_CALLS, STATES = 100_000, 2_000, 256
+_WARM_UP = 500
+
+Act = Callable[[GameState], np.ndarray]
+
+
+def measure(pace: Pace) -> dict[str, Any]:
+    """Microseconds a call: median, 99th percentile, maximum."""
+    config = TrainConfig()
+    policy = BarrierNetTrainer(config).policy
+    states = close_states(config)
+    ways: dict[str, Act] = {
+        "Pilot": Pilot(policy, config.game, config.shield),
+        "jitted evaluate.deployment.act": _plain(policy, config),
+    }
+    calls = QUICK_CALLS if pace.quick else CALLS
+    return {
+        "calls": calls,
+        "discs": config.game.arena.obstacles,
+        "ways": {name: percentiles(way, states, calls) for name, way in ways.items()},
+    }
+
+
+def percentiles(way: Act, states: Sequence[GameState], calls: int) -> dict[str, float]:
+    """Of so many calls, the states in turn."""
+    taken = np.empty(calls)
+    for i in range(-_WARM_UP, calls):  # what the warm-up leaves at the end is written over
+        state = states[i % len(states)]
+        start = time.perf_counter_ns()
+        way(state)
+        taken[i] = time.perf_counter_ns() - start
+    p50, p99 = (float(value) for value in np.quantile(taken, [0.5, 0.99]))
+    return {"p50_us": 1e-3 * p50, "p99_us": 1e-3 * p99, "max_us": 1e-3 * float(taken.max())}
+
+
+def close_states(config: TrainConfig) -> list[GameState]:
+    """Games with both robots near a boundary, each by itself, in NumPy."""
+    many = situations.states(jax.random.key(0), config.game, config.game.arena.obstacles, STATES)
+    arrays = jax.tree.map(np.asarray, many)
+    return [jax.tree.map(lambda leaf, i=i: np.ascontiguousarray(leaf[..., i]), arrays) for i in range(STATES)]
+
+
+def tables(found: dict[str, Any]) -> list[Table]:
+    lines = [
+        (f"`{name}`", *(f"{row[one]:,.0f}" for one in ("p50_us", "p99_us", "max_us")))
+        for name, row in found["ways"].items()
+    ]
+    text = (
+        f"Microseconds from the state of one game with {found['discs']} discs to the control, network and safety layer "
+        f"included, both in NumPy: {found['calls']:,} single calls from Python, robots at close quarters. `Pilot` is "
+        "the policy compiled ahead, behind one packed array; the other line calls the function that evaluations use."
+    )
+    return [Table("Latency of one action", ("call", "median", "p99", "longest"), lines, text)]
+
+
+def _plain(policy: Any, config: TrainConfig) -> Act:
+    chosen = partial(act, game=config.game, shield=config.shield, deployment="as-trained")
+    compiled = jax.jit(lambda policy, key, state: chosen(policy, key, state).done.control)
+    key = jax.random.key(0)
+    return lambda state: np.asarray(compiled(policy, key, state))

@@ -1,0 +1,59 @@
+"""The parts of the benchmark, and the page they make."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from safepursuit.benchmark import competence, growth, latency, playing, projection, training
+from safepursuit.benchmark.clock import QUICK, THOROUGH, Pace
+from safepursuit.benchmark.machine import about, described
+from safepursuit.benchmark.tables import Table, markdown
+
+
+class Part(NamedTuple):
+    summary: str
+    measure: Callable[[Pace], dict[str, Any]]
+    """What it found, as plain numbers."""
+    tables: Callable[[dict[str, Any]], list[Table]]
+    """The same for people."""
+
+
+PARTS = {
+    "projection": Part("the quadratic program, alone and in the safety layer", projection.measure, projection.tables),
+    "game": Part("steps a second with random controls", playing.measure, playing.tables),
+    "training": Part("every method, where its time goes, several seeds", training.measure, training.tables),
+    "competence": Part("seconds to a policy that catches the evader", competence.measure, competence.tables),
+    "latency": Part("one deterministic action from Python", latency.measure, latency.tables),
+    "growth": Part("cost and memory with games and with discs", growth.measure, growth.tables),
+}
+
+
+def run(parts: Sequence[str], quick: bool, announce: Callable[[str], Any] = lambda name: None) -> dict[str, Any]:
+    """Measure these parts one after the other; `announce` hears the name of each before it begins.
+
+    Raises ValueError for a part that is not known.
+    """
+    for name in parts:
+        if name not in PARTS:
+            raise ValueError(f"unknown part {name!r} of the benchmark; known are {', '.join(PARTS)}.")
+    pace = QUICK if quick else THOROUGH
+    found: dict[str, Any] = {"about": about() | {"rounds": pace.rounds, "quick": quick}}
+    for name in parts:
+        announce(name)
+        found[name] = PARTS[name].measure(pace)
+    return found
+
+
+def tables(found: dict[str, Any]) -> list[Table]:
+    """All tables of a benchmark's result."""
+    return [table for name, part in PARTS.items() if name in found for table in part.tables(found[name])]
+
+
+def page(found: dict[str, Any], command: str) -> str:
+    """The page that stands in the documentation."""
+    facts = found["about"]
+    head = (
+        f"# Speed\n\nWritten by `{command}`; do not edit by hand.\n\n{described(facts)} Figures are medians, with "
+        f"quartiles in brackets, of {facts['rounds']} rounds in one process unless a table says otherwise; in each "
+        "round all that a table compares takes its turn. Compilation comes before the clock. float32 throughout."
+    )
+    return "\n\n".join([head, *(markdown(table) for table in tables(found))]) + "\n"

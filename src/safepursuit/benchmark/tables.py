@@ -1,0 +1,42 @@
+"""What a part of the benchmark found, as tables for the terminal and for a page."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+
+class Table(NamedTuple):
+    title: str
+    head: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+    text: str = ""
+    """What was measured and how: a paragraph above the table."""
+    left: int = 1
+    """Leading columns of words; the rest are numbers."""
+
+
+def markdown(table: Table, level: int = 2) -> str:
+    """Heading, paragraph and table."""
+    rule = ["---" if column < table.left else "---:" for column in range(len(table.head))]
+    lines = ["| " + " | ".join(row) + " |" for row in (table.head, *table.rows)]
+    lines.insert(1, "|" + "|".join(rule) + "|")
+    return "\n\n".join(part for part in (f"{'#' * level} {table.title}", table.text, "\n".join(lines)) if part)
+
+
+def number(value: float) -> str:
+    """Three significant digits, thousands set apart."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def ranged(spread: Mapping[str, float] | Sequence[float]) -> str:
+    """Median, and in brackets the quartiles."""
+    median, low, high = spread.values() if isinstance(spread, Mapping) else spread
+    return f"{number(median)} ({number(low)}–{number(high)})"
+
+
+def share(value: float) -> str:
+    return f"{value:.0%}"
+
+
+def grouped(rows: Sequence[Mapping[str, Any]], *names: str) -> dict[tuple[Any, ...], Mapping[str, Any]]:
+    """The rows by the values of these columns."""
+    return {tuple(row[name] for name in names): row for row in rows}

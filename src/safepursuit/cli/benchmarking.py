@@ -1,0 +1,61 @@
+"""`benchmark`."""
+
+import re
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table as Drawn
+
+from safepursuit.cli.training import use_all_cores
+from safepursuit.cli.usage import UsageError, listed
+from safepursuit.runs.folder import write_json, write_text
+
+if TYPE_CHECKING:
+    from safepursuit.benchmark.tables import Table
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Measure how fast everything is on this machine: projection, game, training, latency, growth."""
+
+    only: str = "all"
+    """Parts to measure, such as game,training, out of projection, game, training, competence, latency, growth."""
+    quick: bool = False
+    """A few sizes and rounds only, to see that all is well."""
+    json: Path | None = None
+    """Write all figures, with quartiles, to this file."""
+    page: Path | None = None
+    """Write the tables to this Markdown file."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+    def run(self, console: Console) -> None:
+        from safepursuit.benchmark import suite  # late, so that other commands start sooner
+
+        for file in (self.json, self.page):
+            if file is not None and not file.absolute().parent.is_dir():
+                raise UsageError(f"folder {file.absolute().parent} does not exist.")
+        use_all_cores()  # as `train --seeds` does
+        with console.status("measuring …") as status:
+            names = listed(self.only, suite.PARTS)
+            found = suite.run(names, self.quick, lambda name: status.update(f"measuring {name} …"))
+        if self.json:
+            write_json(self.json, found)
+        if self.page:
+            write_text(self.page, suite.page(found, shlex.join(["safepursuit", *sys.argv[1:]])))
+        for table in suite.tables(found):
+            console.print(_drawn(table))
+
+
+def _drawn(table: "Table") -> Drawn:
+    """Without the quartiles, which no terminal has room for."""
+    drawn = Drawn(title=table.title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
+    for index, name in enumerate(table.head):
+        drawn.add_column(name, justify="left" if index < table.left else "right")
+    for row in table.rows:
+        drawn.add_row(*(re.sub(r" \([^)]*\)$", "", cell) for cell in row))
+    return drawn
