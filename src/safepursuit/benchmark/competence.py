@@ -107,8 +107,8 @@ def tables(found: dict[str, Any]) -> list[Table]:
     text = (
         f"Seconds from the start of `safepursuit train --timesteps {found['timesteps']} {SETTINGS}` in a process "
         "of its own, imports and compilation included, until the trained policy lay on the disk, and until the process "
-        "had also drawn its figures and ended; medians over the seeds. *Cold* is an empty compilation cache, *warm* what "
-        "that training left in it (`JAX_COMPILATION_CACHE_DIR`). Competent: in "
+        "had also drawn its figures and ended; medians over the seeds. *Cold* is an empty compilation cache, *warm* "
+        "what that training left in it (`JAX_COMPILATION_CACHE_DIR`). Competent: in "
         f"{found['episodes']:,} held-out episodes, judged outside the clock, at least {COMPETENT:.0%} capture of the "
         "random evader and no collision of its own."
     )
