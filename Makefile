@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help setup demo test lint types contract docs docs-serve unit test-heavy test-cluster bench bench-revisions bench-roofline bench-methods bench-players bench-peers bench-imitation results golden readme clean
+.PHONY: help setup demo test lint types contract docs docs-serve unit test-heavy test-cluster bench bench-revisions bench-roofline bench-methods bench-players bench-peers bench-imitation bench-sb3 results golden readme clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -79,6 +79,9 @@ bench-peers: .venv-peers/ready  ## Compare projection and game with other solver
 
 bench-imitation: .venv-peers/ready  ## BarrierNet's first example with our PyTorch layer and with qpth → docs/benchmarks/imitation.md
 	.venv-peers/bin/python benchmarks/imitation.py
+
+bench-sb3: setup  ## Stable-Baselines3 on the vector environment, with and without the shield → docs/benchmarks/stable_baselines3.md
+	$(BIN)/python benchmarks/stable_baselines.py
 
 results: setup  ## Train and compare: one pursuer against all evaders, and all methods → docs/results.md (hours; goes on where it stopped)
 	$(BIN)/safepursuit compare --methods barriernet --seeds 0..2 --config configs/mixture.yaml --pursuers lead-intercept,voronoi,constant-bearing --episodes 1000 --out comparisons/mixture

@@ -24,6 +24,15 @@ TINY = TrainConfig(
 )
 """Short episodes at close quarters: every rollout sees captures, time-outs and restarts."""
 
+CLOSE = {
+    "half_extents": (2.5, 2.0),
+    "radius_range": (0.3, 0.5),
+    "start_distance": (0.51, 0.7),
+    "evader_speed_ratio": 0.3,
+    "horizon": 40,
+}
+"""Keywords of environments: captures, time-outs and collisions within seconds."""
+
 
 def outspoken(policy, scale=1.0, seed=9):
     """The same policy with random weights in the last layer of its actor: a fresh one all but says nothing."""

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from safepursuit.adapters.gymnasium import PursuitEvasionEnv as PursuitEvasionEnv
     from safepursuit.ppo import BarrierNetTrainer, PPOConfig, TrainConfig
 
 __version__ = "0.1.0"
@@ -11,7 +12,12 @@ __all__ = ["BarrierNetTrainer", "PPOConfig", "TrainConfig", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    """Load the learner only when it is asked for, so that the safety core can be used by itself at no cost."""
+    """Load learner and environment only when they are asked for, so that the safety core can be used by itself at no
+    cost."""
+    if name == "PursuitEvasionEnv":
+        from safepursuit.adapters.gymnasium import PursuitEvasionEnv
+
+        return PursuitEvasionEnv
     if name in __all__:
         import safepursuit.ppo
 

@@ -48,7 +48,8 @@ _ARC_PIECES = 8
 
 @dataclass(frozen=True)
 class Reward:
-    """The pursuer's reward, summed from these parts; the evader's is the negative."""
+    """The pursuer's reward, summed from these parts. The evader's is the negative, but that each robot pays for its own
+    collisions alone."""
 
     capture: float = 10.0
     """At capture."""
@@ -57,7 +58,7 @@ class Reward:
     time: float = 0.0
     """Subtracted at each step."""
     collision: float = 0.1
-    """Subtracted at each step with a collision of the pursuer's own."""
+    """Subtracted at each step with a collision of the robot's own."""
 
 
 @dataclass(frozen=True)
@@ -264,14 +265,16 @@ def collided(contact: Contact) -> Flag:
     return contact.wall | contact.obstacle | contact.robot
 
 
-def reward(before: GameState, outcome: Transition, game: Game) -> Scalar:
-    """The pursuer's reward for one step (see `Reward`)."""
+def reward(before: GameState, outcome: Transition, game: Game, role: Role = "pursuer") -> Scalar:
+    """The reward of the robot in this role for one step (see `Reward`)."""
     weights = game.reward
     after = outcome.state
     progress = length(before.evader[:2] - before.pursuer[:2]) - length(after.evader[:2] - after.pursuer[:2])
-    hit = collided(outcome.pursuer_contact).astype(progress.dtype)
     caught = outcome.captured.astype(progress.dtype)
-    return weights.capture * caught + weights.approach * progress - weights.time - weights.collision * hit
+    gain = weights.capture * caught + weights.approach * progress - weights.time
+    contact = outcome.pursuer_contact if role == "pursuer" else outcome.evader_contact
+    own = gain if role == "pursuer" else -gain
+    return own - weights.collision * collided(contact).astype(progress.dtype)
 
 
 def observe(state: GameState, game: Game, role: Role = "pursuer") -> Observation:

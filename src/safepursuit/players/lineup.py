@@ -12,8 +12,9 @@ from safepursuit.robot import Unicycle
 from safepursuit.shapes import Control, Keys
 
 
-def parse(text: str, known: dict[str, Player]) -> dict[str, float]:
+def parse(text: str, known: dict[str, Player], role: str = "evader") -> dict[str, float]:
     """Names and weights of “flee”, or of a mixture such as “flee:2,orbit,hide:0.5”; a weight left out is 1.
+    `role` is what they are called in messages.
 
     Raises ValueError for an unknown name, a name given twice, or a weight that is not a positive number.
     """
@@ -21,15 +22,15 @@ def parse(text: str, known: dict[str, Player]) -> dict[str, float]:
     for part in text.split(","):
         name, colon, number = (word.strip() for word in part.partition(":"))
         if name not in known:
-            raise ValueError(f"unknown evader {name!r}; known are {', '.join(known)}.")
+            raise ValueError(f"unknown {role} {name!r}; known are {', '.join(known)}.")
         if name in weights:
-            raise ValueError(f"evader {name!r} is named twice in {text!r}: add up its weights.")
+            raise ValueError(f"{role} {name!r} is named twice in {text!r}: add up its weights.")
         try:
             weights[name] = float(number) if colon else 1.0
         except ValueError:
             weights[name] = math.nan
         if not 0 < weights[name] < math.inf:
-            raise ValueError(f"the weight of evader {name!r} must be a positive number, not {number!r}.")
+            raise ValueError(f"the weight of {role} {name!r} must be a positive number, not {number!r}.")
     return weights
 
 

@@ -1,0 +1,147 @@
+"""A quick picture of one game, for `render`, on screen or as an array.
+
+The films of `report.animation` are drawn from whole recorded episodes, with matplotlib, and live in a room that
+adapters do not enter. A game in progress, played by hand perhaps, has no recording, and needs each frame in time.
+"""
+
+import math
+import os
+from functools import lru_cache
+from typing import Any, SupportsFloat
+
+import numpy as np
+
+from safepursuit.game import Game, GameState, Role
+
+PURSUER, EVADER, BARRIER, DISC = (31, 95, 168), (209, 115, 26), (194, 24, 91), (185, 190, 197)
+"""The colours of the reports."""
+INK, PAPER, CAPTURE = (60, 64, 67), (255, 255, 255), (46, 125, 50)
+
+_COLOURS: dict[Role, tuple[int, int, int]] = {"evader": EVADER, "pursuer": PURSUER}
+"""Back to front."""
+
+_SIDE, _HEADER, _MARGIN = 600, 30, 8
+"""Pixels: the longer side of the arena, the line of text above it, the wall around it."""
+
+_FINE = 2
+"""Everything is drawn this much larger and scaled down, so that edges are smooth."""
+
+_LEAST = 5
+"""Radius [pixels] that a robot has at least."""
+
+_AHEAD = 1.0
+"""Seconds for which a control is drawn ahead."""
+
+
+@lru_cache(maxsize=1)
+def _pygame() -> Any:
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+    try:
+        import pygame
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError("rendering needs the extra [gym]: pip install 'safepursuit[gym]'.") from error
+    pygame.font.init()
+    return pygame
+
+
+class Canvas:
+    """Draws the states of one game, one after the other; on screen with `human`."""
+
+    def __init__(self, game: Game, role: Role = "pursuer", human: bool = False) -> None:
+        self._game, self._role, self._pygame = game, role, _pygame()
+        half_x, half_y = game.arena.half_extents
+        self._scale = _FINE * _SIDE / (2 * max(half_x, half_y))
+        self._half = (half_x, half_y)
+        width, height = (round(2 * half * self._scale / _FINE) + 2 * _MARGIN for half in self._half)
+        self.size = (width, height + _HEADER)
+        self._surface = self._pygame.Surface([_FINE * side for side in self.size])
+        self._font = self._pygame.font.Font(None, 20 * _FINE)
+        self._trails: tuple[list[tuple[float, float]], list[tuple[float, float]]] = ([], [])
+        self._step = 0
+        self._window: Any = None
+        if human:
+            self._pygame.display.init()
+            self._pygame.display.set_caption("safepursuit")
+            self._window = self._pygame.display.set_mode(self.size)
+            self._clock = self._pygame.time.Clock()
+
+    def draw(self, state: GameState, text: str = "", nominal: np.ndarray | None = None) -> np.ndarray | None:
+        """One game's state, no batch; returns (height, width, 3) uint8, or None where it is shown on screen.
+
+        `text` is written above, beside time and distance. `nominal` [m/s, rad/s] is what the safety layer of the robot
+        in this role was asked for in the last step, where it did something else.
+        """
+        step = int(state.step)
+        if step < self._step or step == 0:
+            self._trails = ([], [])
+        self._step = step
+        self._surface.fill(DISC)
+        self._arena(state)
+        self._robots(state, nominal)
+        self._write(state, text, nominal is not None)
+        picture = self._pygame.transform.smoothscale(self._surface, self.size)
+        if self._window is None:
+            return np.ascontiguousarray(self._pygame.surfarray.array3d(picture).swapaxes(0, 1))
+        self._window.blit(picture, (0, 0))
+        self._pygame.event.pump()
+        self._pygame.display.flip()
+        self._clock.tick(1 / self._game.robot.dt)
+        return None
+
+    def close(self) -> None:
+        """Close the window, if there is one."""
+        if self._window is not None:
+            self._pygame.display.quit()
+            self._window = None
+
+    def _at(self, x: SupportsFloat, y: SupportsFloat) -> tuple[float, float]:
+        """World [m] → pixels."""
+        left, top = _FINE * _MARGIN, _FINE * (_MARGIN + _HEADER)
+        return left + (self._half[0] + float(x)) * self._scale, top + (self._half[1] - float(y)) * self._scale
+
+    def _arena(self, state: GameState) -> None:
+        draw, half_x, half_y = self._pygame.draw, *self._half
+        draw.rect(
+            self._surface, PAPER, (*self._at(-half_x, half_y), 2 * half_x * self._scale, 2 * half_y * self._scale)
+        )
+        for x, y, radius, present in zip(*state.scene.centre, state.scene.radius, state.scene.present, strict=True):
+            if present:
+                draw.circle(self._surface, DISC, self._at(x, y), float(radius) * self._scale)
+
+    def _robots(self, state: GameState, nominal: np.ndarray | None) -> None:
+        draw, robot = self._pygame.draw, self._game.robot
+        for (role, colour), trail in zip(_COLOURS.items(), self._trails, strict=True):
+            trail.append(self._at(*getattr(state, role)[:2]))
+            if len(trail) > 1:
+                pale = [round(0.5 * one + 127) for one in colour]
+                draw.lines(self._surface, pale, False, trail, 2 * _FINE)
+        draw.circle(self._surface, CAPTURE, self._at(*state.evader[:2]), self._game.capture_radius * self._scale, _FINE)
+        if nominal is not None:
+            self._way(getattr(state, self._role), nominal, INK, 2)
+        self._way(getattr(state, self._role), getattr(state, f"{self._role}_control"), _COLOURS[self._role], 3)
+        size = max(robot.radius * self._scale, _LEAST * _FINE)
+        for role, colour in _COLOURS.items():
+            pose = getattr(state, role)
+            centre, heading = self._at(*pose[:2]), float(pose[2])
+            held = nominal is not None and role == self._role
+            draw.circle(self._surface, BARRIER if held else PAPER, centre, size + (2 if held else 1) * _FINE)
+            draw.circle(self._surface, colour, centre, size)
+            nose = (centre[0] + size * math.cos(heading), centre[1] - size * math.sin(heading))
+            draw.line(self._surface, PAPER, centre, nose, 2 * _FINE)
+
+    def _way(self, pose: np.ndarray, control: np.ndarray, colour: tuple[int, int, int], width: int) -> None:
+        """Where the robot would be over the next second if this control were held."""
+        x, y, heading = (float(one) for one in pose)
+        speed, turn_rate, dt = float(control[0]), float(control[1]), self._game.robot.dt
+        points = [self._at(x, y)]
+        for _ in range(max(1, round(_AHEAD / dt))):
+            x, y = x + speed * dt * math.cos(heading), y + speed * dt * math.sin(heading)
+            heading += turn_rate * dt
+            points.append(self._at(x, y))
+        self._pygame.draw.lines(self._surface, colour, False, points, width * _FINE)
+
+    def _write(self, state: GameState, text: str, held: bool) -> None:
+        gap = math.hypot(*(state.evader - state.pursuer)[:2])
+        words = f"{self._step * self._game.robot.dt:6.2f} s     distance {gap:5.2f} m     {text}"
+        line = self._font.render(words, True, BARRIER if held else INK, DISC)
+        self._surface.blit(line, (_FINE * _MARGIN, _FINE * _MARGIN))

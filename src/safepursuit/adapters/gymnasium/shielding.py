@@ -1,0 +1,103 @@
+"""The safety layer around any agent: what it asks for is made safe before it is played."""
+
+from functools import lru_cache
+from typing import Any
+
+import gymnasium as gym
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gymnasium.vector import VectorEnv, VectorWrapper
+
+from safepursuit import shield as safety
+from safepursuit.adapters.gymnasium.single import PursuitEvasionEnv
+from safepursuit.adapters.gymnasium.vector import PursuitEvasionVectorEnv, with_masks
+from safepursuit.adapters.match import Match, to_action, to_control
+from safepursuit.game import Game, GameState, Role
+from safepursuit.shield import Shield, check
+
+
+class ShieldAction(gym.Wrapper, gym.utils.RecordConstructorArgs):
+    """Puts the shield between an agent and a `PursuitEvasionEnv`.
+
+    The action is taken as the nominal control, `safepursuit.shield.filter` makes it safe from the env's true state, and
+    the safe one is played. Any agent is kept off walls and discs, whatever it asks for (theorems 1 and 2); one that is
+    not a finite number becomes braking. Adds to `info`: `nominal`, `control` (2,) [m/s, rad/s], what was asked for and
+    what was played; `intervened`, `feasible` (bool); `correction` (their difference in half-widths of the actuator
+    box). Wrappers that change actions belong around it, not inside.
+    """
+
+    def __init__(self, env: gym.Env, shield: Shield | None = None) -> None:
+        """`shield` are the safety layer's parameters, `Shield()` by default. Raises TypeError for another environment,
+        ValueError for parameters that break the theorems' assumptions or for actions that a wrapper has changed."""
+        gym.utils.RecordConstructorArgs.__init__(self, shield=shield)
+        gym.Wrapper.__init__(self, env)
+        if not isinstance(env.unwrapped, PursuitEvasionEnv):
+            raise TypeError(f"ShieldAction goes around a PursuitEvasionEnv, not {env.unwrapped}.")
+        self._inner = env.unwrapped
+        self._protect = _protector(self._inner.match, shield, env.action_space == self._inner.action_space)
+
+    def step(self, action: np.ndarray) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        safe, report = self._protect(np.asarray(action)[None], self._inner.states)
+        found = {name: value[0] if value[0].ndim else value[0].item() for name, value in report.items()}
+        self._inner.nominal = found["nominal"] if found["intervened"] else None
+        observation, reward, terminated, truncated, info = self.env.step(safe[0])
+        return observation, reward, terminated, truncated, info | found
+
+
+class VectorShieldAction(VectorWrapper):
+    """`ShieldAction` around a `PursuitEvasionVectorEnv`; infos have the games first, and are part of `final_info`."""
+
+    def __init__(self, env: VectorEnv, shield: Shield | None = None) -> None:
+        """Raises as `ShieldAction` does."""
+        super().__init__(env)
+        if not isinstance(env.unwrapped, PursuitEvasionVectorEnv):
+            raise TypeError(f"VectorShieldAction goes around a PursuitEvasionVectorEnv, not {env.unwrapped}.")
+        self._inner = env.unwrapped
+        self._protect = _protector(self._inner.match, shield, env.action_space == self._inner.action_space)
+
+    def step(self, actions: np.ndarray) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        safe, report = self._protect(np.asarray(actions), self._inner.states)
+        observations, rewards, terminated, truncated, infos = self.env.step(safe)
+        infos |= with_masks(report, np.ones(self.num_envs, bool))
+        if "final_info" in infos:
+            infos["final_info"] |= with_masks(
+                {name: value.copy() for name, value in report.items()}, terminated | truncated
+            )
+        return observations, rewards, terminated, truncated, infos
+
+
+def _protector(match: Match, shield: Shield | None, untouched: bool) -> Any:
+    """Nominal actions (games, 2) and states → safe actions, and what to report, (games, …) each."""
+    shield = Shield() if shield is None else shield
+    check(shield, match.robot, match.game.capture_radius)
+    if not untouched:
+        raise ValueError("a wrapper inside has changed the actions: put the shield directly around the environment.")
+
+    program = _program(match.game, match.role, match.normalised, shield)
+
+    def protect(actions: np.ndarray, states: GameState) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        with np.errstate(over="ignore"):  # beyond float32 is infinite, and braking
+            asked = actions.astype(np.float32)
+        safe, controls, flags, correction = (np.array(one) for one in program(asked, states))
+        nominal, control = controls
+        report = {"nominal": nominal, "control": control, "correction": correction}
+        return safe, report | dict(zip(("intervened", "feasible"), flags, strict=True))
+
+    return protect
+
+
+@lru_cache(maxsize=64)
+def _program(game: Game, role: Role, normalised: bool, shield: Shield) -> Any:
+    robot = game.robot if role == "pursuer" else game.evader
+
+    def protect(actions, states: GameState):
+        poses = (states.pursuer, states.evader)
+        own, other = poses if role == "pursuer" else poses[::-1]
+        nominal = to_control(actions, robot, normalised)
+        done = safety.filter(nominal, own, states.scene, robot=robot, shield=shield, opponent=other)
+        safe = to_action(done.control, robot, normalised)
+        controls, flags = jnp.stack([done.nominal.T, done.control.T]), jnp.stack([done.intervened, done.feasible])
+        return safe, controls, flags, done.correction
+
+    return jax.jit(protect)

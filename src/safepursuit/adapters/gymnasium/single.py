@@ -1,0 +1,157 @@
+"""One game as a Gymnasium environment."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gymnasium.error import ResetNeeded
+
+from safepursuit.adapters.canvas import Canvas
+from safepursuit.adapters.games import Games
+from safepursuit.adapters.match import report
+from safepursuit.adapters.setting import match, normalised, render_mode_of, rules
+from safepursuit.adapters.spaces import action_space, observation_space
+from safepursuit.game import Game, GameState
+
+RENDER_MODES = ["human", "rgb_array"]
+
+
+class PursuitEvasionEnv(gym.Env):
+    """A pursuer and an evader, two unicycles in a walled arena with round obstacles; one of them is the learner.
+
+    **Action** (2,) float32: forward speed and turn rate, left turns positive. `actions="normalised"` (the default, as
+    learners such as Stable-Baselines3 want it): in half-widths of the actuator box about its centre, within [−1, 1], so
+    that a speed of −1 is standing still; `actions="physical"`: in [0, v̄] m/s × [−ω̄, ω̄] rad/s. Cut off at the limits.
+
+    **Observation** (16 + 6·K,) float32, in the learner's own frame, within [−1, 1] (speeds up to `evader_speed_ratio`
+    if the evader is faster); K is the largest number of discs, at least 1.
+
+        0, 1    opponent's bearing (cos, sin)                       8, 9    own last speed, turn rate
+        2, 3    its distance D in arena diagonals, and 1/(1 + D)    10, 11  opponent's last speed, turn rate
+        4, 5    its heading against the own one (cos, sin)          12, 13  arena's centre (forward, left)
+        6, 7    its velocity (forward, left)                        14, 15  arena's axes (cos, sin of the own heading)
+        16+6k … disc k: direction (cos, sin), distance, nearness 1/(1 + gap), radius, and 1; six zeros if there is none
+
+    Speeds are in units of the pursuer's limit. `game.Observation` says more.
+
+    **Reward** of the pursuer: 10 at capture, 0.3 for each metre of approach, −0.1 for each step with a collision of its
+    own (`game.Reward`). Of the evader: the negative, but that each robot pays for its own collisions alone.
+
+    **End**: `terminated` at capture (with `collision_terminates`, at the pursuer's first collision, too), `truncated`
+    after `horizon` steps; never both. Walls and discs are solid: who runs into one stops there, and it is recorded.
+
+    **Info** of a step: `cost` (1.0 where the learner collided by its own motion, else 0.0), `captured`,
+    `collision_wall`, `collision_obstacle`, `collision_robot` (the learner's own), `separation` (least distance of the
+    centres during the step [m]), `clearance` (of the learner's body from walls and discs at its end [m]). Of a reset:
+    `opponent`, its name. `reset(options={"state": …})` starts from a `GameState` instead of a random one.
+
+    `render_mode` "rgb_array" returns frames (height, width, 3); "human" shows them in a window.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": RENDER_MODES, "render_fps": 20}  # noqa: RUF012, as gym.Env declares it
+
+    def __init__(
+        self,
+        role: str = "pursuer",
+        opponent: str | Path | None = None,
+        *,
+        actions: str = "normalised",
+        opponent_shielded: bool = True,
+        render_mode: str | None = None,
+        game: Game | None = None,
+        **changes: Any,
+    ) -> None:
+        """The learner's role, and who plays the other one: a scripted player's name, a mixture such as
+        "flee:2,orbit,hide" (each episode draws one, with these weights), or the folder of a trained run, whose policy
+        drives as it was trained, without noise. By default "random" or "lead-intercept".
+
+        `opponent_shielded` keeps a scripted opponent off walls and discs. Any field of `game.Game`, of its arena and
+        of its robot can be set by its name: `obstacles`, `min_obstacles`, `evader_speed_ratio`, `horizon`, … Raises
+        TypeError for an unknown one, ValueError for an unknown opponent or an impossible game, and whatever opening a
+        run raises.
+        """
+        self.game = rules(game, changes)
+        self.match, found = match(
+            role, opponent, self.game, opponent_shielded=opponent_shielded, normalised=normalised(actions)
+        )
+        total = sum(found.weights.values())
+        self._names = list(found.weights)
+        self._shares = [weight / total for weight in found.weights.values()]
+        self._games = Games(self.match, 1, found.policy)
+        self._over = True
+        self.observation_space = observation_space(self.game)
+        self.action_space = action_space(self.match.robot, self.match.normalised)
+        self.metadata = self.metadata | {"render_fps": round(1 / self.game.robot.dt)}
+        self.render_mode = render_mode_of(render_mode, RENDER_MODES)
+        self._canvas: Canvas | None = None
+        self._hits = 0
+        self.nominal: np.ndarray | None = None
+        """What a safety layer was asked for in the last step [m/s, rad/s], if it did something else; for pictures."""
+
+    @property
+    def state(self) -> GameState:
+        """The state of the game as NumPy arrays, no batch. Raises ResetNeeded before the first reset."""
+        return jax.tree.map(lambda leaf: np.asarray(leaf)[..., 0], self.states)
+
+    @property
+    def states(self) -> GameState:
+        """The same with a trailing axis of length 1, as `PursuitEvasionVectorEnv.states` has it."""
+        if self._games.state is None:
+            raise ResetNeeded("there is no game yet: call reset() first.")
+        return self._games.state
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Start an episode; the same seed gives the same episodes, bit for bit."""
+        super().reset(seed=seed)
+        fresh = seed is not None or self._games.state is None
+        stream = int(self.np_random.integers(2**31)) if fresh else None
+        name = self._names[0]
+        if len(self._names) > 1:
+            name = str(self.np_random.choice(self._names, p=self._shares))
+            self._games.play(replace(self.match, opponents=(name,)))
+        given = (options or {}).get("state")
+        states = None if given is None else jax.tree.map(lambda leaf: jnp.asarray(leaf)[..., None], given)
+        observation = self._games.deal(stream, states)[0]
+        self._over, self._hits, self.nominal = False, 0, None
+        self._show()
+        return observation, {"opponent": name}
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """Play one step. Raises ValueError for an action of another shape or one that is not finite, ResetNeeded
+        where there is no game or it is over."""
+        if self._over:
+            raise ResetNeeded("there is no game, or it is over: call reset() first.")
+        outcome = self._games.advance(np.asarray(action, np.float32)[None])
+        rows = (np.asarray(part)[:, 0].tolist() for part in (outcome.numbers, outcome.flags))
+        reward, terminated, truncated, info = report(*rows)
+        self._over = terminated or truncated
+        self._hits += round(info["cost"])
+        self._show()
+        return np.array(outcome.observation)[0], reward, terminated, truncated, info
+
+    def render(self) -> np.ndarray | None:
+        """The frame of `render_mode` "rgb_array"; None on screen, where every step shows itself."""
+        if self.render_mode is None:
+            gym.logger.warn('render() does nothing: choose a render_mode, such as "rgb_array", when making the env.')
+            return None
+        return self._picture() if self.render_mode == "rgb_array" else None
+
+    def close(self) -> None:
+        if self._canvas is not None:
+            self._canvas.close()
+            self._canvas = None
+
+    def _show(self) -> None:
+        if self.render_mode == "human":
+            self._picture()
+
+    def _picture(self) -> np.ndarray | None:
+        if self._canvas is None:
+            self._canvas = Canvas(self.game, self.match.role, human=self.render_mode == "human")
+        return self._canvas.draw(self.state, f"own collisions {self._hits}", self.nominal)

@@ -1,0 +1,137 @@
+"""Many games as one Gymnasium vector environment: a step of all of them is one compiled program."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from gymnasium.error import ResetNeeded
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from safepursuit.adapters.canvas import Canvas
+from safepursuit.adapters.games import Games
+from safepursuit.adapters.match import report
+from safepursuit.adapters.setting import match, normalised, render_mode_of, rules
+from safepursuit.adapters.spaces import action_space, observation_space
+from safepursuit.game import Game, GameState
+
+RENDER_MODES = ["rgb_array"]
+
+
+class PursuitEvasionVectorEnv(VectorEnv):
+    """`num_envs` games side by side; actions, observations, rewards and infos as in `PursuitEvasionEnv`, games first.
+
+    A game that ends starts anew in the same step (`AutoresetMode.SAME_STEP`): its observation is the new start's, and
+    `infos["final_obs"]` (an object array, None where no game ended) has the true last one, `infos["final_info"]` the
+    infos of the last step once more. Unlike in `SyncVectorEnv`, the other infos always describe the step that was
+    played, also where a game ended in it: a cost belongs to its step, like the reward. Every key has its mask `_key`.
+
+    The starts are drawn in blocks beforehand and used once. The same seed and actions give the same bits for the same
+    `num_envs`. `reset(options={"state": …})` starts from a `GameState` with the games on the trailing axis.
+    """
+
+    metadata: dict[str, Any] = {  # noqa: RUF012, as gymnasium.VectorEnv declares it
+        "autoreset_mode": AutoresetMode.SAME_STEP,
+        "render_modes": RENDER_MODES,
+        "render_fps": 20,
+    }
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        role: str = "pursuer",
+        opponent: str | Path | None = None,
+        *,
+        actions: str = "normalised",
+        opponent_shielded: bool = True,
+        render_mode: str | None = None,
+        game: Game | None = None,
+        **changes: Any,
+    ) -> None:
+        """As `PursuitEvasionEnv`; a mixture of opponents shares the games, each its own throughout (`opponents`)."""
+        if num_envs < 1:
+            raise ValueError(f"num_envs must be at least 1, not {num_envs}.")
+        self.num_envs = num_envs
+        self.game = rules(game, changes)
+        self.match, found = match(
+            role,
+            opponent,
+            self.game,
+            opponent_shielded=opponent_shielded,
+            normalised=normalised(actions),
+            games=num_envs,
+        )
+        self.opponents = self.match.opponents if len(self.match.opponents) > 1 else self.match.opponents * num_envs
+        """The opponent of each game."""
+        self._games = Games(self.match, num_envs, found.policy, restarts=True)
+        self.single_observation_space = observation_space(self.game)
+        self.single_action_space = action_space(self.match.robot, self.match.normalised)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self.metadata = self.metadata | {"render_fps": round(1 / self.game.robot.dt)}
+        self.render_mode = render_mode_of(render_mode, RENDER_MODES)
+        self._canvases: tuple[Canvas, ...] = ()
+
+    @property
+    def states(self) -> GameState:
+        """From which the games go on, games on the trailing axis. Raises ResetNeeded before the first reset."""
+        if self._games.state is None:
+            raise ResetNeeded("there are no games yet: call reset() first.")
+        return self._games.state
+
+    @property
+    def arrived(self) -> GameState:
+        """To which the last step led: `states`, but for games that ended in it. Raises ResetNeeded before a step."""
+        if self._games.arrived is None:
+            raise ResetNeeded("no step has been played yet.")
+        return self._games.arrived
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Start all games anew. Raises ValueError for given states that are not as many, or not of this game."""
+        super().reset(seed=seed)
+        fresh = seed is not None or self._games.state is None
+        stream = int(self.np_random.integers(2**31)) if fresh else None
+        return self._games.deal(stream, (options or {}).get("state")), {}
+
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Play one step of every game. Raises ValueError for actions of another shape or that are not finite,
+        ResetNeeded before the first reset."""
+        if self._games.state is None:
+            raise ResetNeeded("there are no games yet: call reset() first.")
+        outcome = self._games.advance(actions)
+        reward, terminated, truncated, infos = report(np.array(outcome.numbers), np.array(outcome.flags))
+        over = terminated | truncated
+        everywhere = np.ones(self.num_envs, bool)
+        final_info = with_masks(infos, over) if over.any() else None
+        infos = with_masks(infos, everywhere)
+        if final_info is not None:
+            self._games.restarted(int(over.sum()))
+            infos |= with_masks({"final_obs": _final(np.asarray(outcome.final), over), "final_info": final_info}, over)
+        return np.array(outcome.observation), reward.astype(np.float64), terminated, truncated, infos
+
+    def render(self) -> tuple[Any, ...] | None:
+        """A frame of every game."""
+        if self.render_mode is None:
+            return None
+        if not self._canvases:
+            self._canvases = tuple(Canvas(self.game, self.match.role) for _ in range(self.num_envs))
+        states = jax.tree.map(np.asarray, self.states)
+        each = (jax.tree.map(lambda leaf, i=i: leaf[..., i], states) for i in range(self.num_envs))
+        frames = [canvas.draw(state) for canvas, state in zip(self._canvases, each, strict=True)]
+        return tuple(frame for frame in frames if frame is not None)
+
+
+def with_masks(infos: dict[str, Any], mask: np.ndarray) -> dict[str, Any]:
+    """The infos, each with its mask under "_key", as Gymnasium's vector environments have them."""
+    return infos | {f"_{name}": mask.copy() for name in infos}
+
+
+def _final(observations: np.ndarray, over: np.ndarray) -> np.ndarray:
+    """(games,) object: the last observation of each game that ended, else None."""
+    found = np.full(len(over), None, object)
+    for index in np.flatnonzero(over):
+        found[index] = observations[index].copy()
+    return found

@@ -1,0 +1,157 @@
+"""The game as a PettingZoo parallel environment: both robots are agents.
+
+    from safepursuit.adapters.pettingzoo import PursuitEvasionParallelEnv
+
+    env = PursuitEvasionParallelEnv(obstacles=4)
+    observations, infos = env.reset(seed=0)
+    actions = {agent: env.action_space(agent).sample() for agent in env.agents}
+    observations, rewards, terminations, truncations, infos = env.step(actions)
+
+Needs the extra [gym].
+"""
+
+from functools import partial
+from typing import Any
+
+try:
+    from pettingzoo import ParallelEnv
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "the PettingZoo environment needs the extra [gym]: pip install 'safepursuit[gym]'."
+    ) from error
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gymnasium.error import ResetNeeded
+from gymnasium.spaces import Box
+from gymnasium.utils.seeding import np_random
+
+from safepursuit import game as rules
+from safepursuit.adapters import setting
+from safepursuit.adapters.canvas import Canvas
+from safepursuit.adapters.games import Starts
+from safepursuit.adapters.match import flatten, judge, report, to_control
+from safepursuit.adapters.spaces import action_space, observation_space
+from safepursuit.game import Game, GameState, Role
+
+ROLES: tuple[Role, ...] = ("pursuer", "evader")
+RENDER_MODES = ["human", "rgb_array"]
+
+
+class PursuitEvasionParallelEnv(ParallelEnv):
+    """Agents "pursuer" and "evader"; both act at once, and an episode ends for both at once.
+
+    Actions, observations, rewards and infos of each are those that `adapters.gymnasium.PursuitEvasionEnv` has with it
+    as the learner. The two rewards sum to zero, but that each robot pays for its own collisions alone.
+    """
+
+    metadata: dict[str, Any] = {  # noqa: RUF012, as ParallelEnv declares it
+        "name": "safepursuit_v0",
+        "render_modes": RENDER_MODES,
+        "render_fps": 20,
+        "is_parallelizable": True,
+    }
+
+    def __init__(
+        self,
+        *,
+        actions: str = "normalised",
+        render_mode: str | None = None,
+        game: Game | None = None,
+        **changes: Any,
+    ) -> None:
+        """Keywords as for `PursuitEvasionEnv`; nobody is scripted, so there is no role and no opponent."""
+        self.game = setting.rules(game, changes)
+        self._normalised = setting.normalised(actions)
+        self.render_mode = setting.render_mode_of(render_mode, RENDER_MODES)
+        self.metadata = self.metadata | {"render_fps": round(1 / self.game.robot.dt)}
+        self.possible_agents: list[str] = list(ROLES)
+        self.agents: list[str] = []
+        self.observation_spaces: dict[str, Box] = {role: observation_space(self.game) for role in ROLES}
+        limits = dict(zip(ROLES, (self.game.robot, self.game.evader), strict=True))
+        self.action_spaces: dict[str, Box] = {role: action_space(limits[role], self._normalised) for role in ROLES}
+        self._starts: Starts | None = None
+        self._states: GameState | None = None
+        self._canvas: Canvas | None = None
+
+    def observation_space(self, agent: str) -> Box:
+        return self.observation_spaces[agent]
+
+    def action_space(self, agent: str) -> Box:
+        return self.action_spaces[agent]
+
+    def reset(
+        self, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, dict[str, Any]]]:
+        """Start an episode; the same seed gives the same starts, bit for bit. There are no options."""
+        if self._starts is None or seed is not None:
+            generator, _ = np_random(seed)
+            self._starts = Starts(self.game, 1, int(generator.integers(2**31)))
+        self._states = self._starts.take(1)
+        self.agents = list(ROLES)
+        self._show()
+        seen = np.asarray(_observe(self._states, self.game))
+        return {role: seen[place].copy() for place, role in enumerate(ROLES)}, {role: {} for role in ROLES}
+
+    def step(self, actions: dict[str, np.ndarray]) -> tuple[dict, dict, dict, dict, dict]:
+        """Both play one step. Raises ValueError for actions that are missing, of another shape or not finite,
+        ResetNeeded where there is no game or it is over."""
+        if self._states is None or not self.agents:
+            raise ResetNeeded("there is no game, or it is over: call reset() first.")
+        if missing := [role for role in ROLES if role not in actions]:
+            raise ValueError(f"there is no action for the {' and the '.join(missing)}: both robots act at once.")
+        both = np.stack([np.asarray(actions[role], np.float32) for role in ROLES])
+        if both.shape != (2, 2) or not np.isfinite(both).all():
+            raise ValueError("an action must be two finite numbers: speed and turn rate.")
+        self._states, seen, *rows = _advance(self._states, both, self.game, self._normalised)
+        seen, numbers, flags = (np.asarray(one) for one in (seen, *rows))
+        parts = [report(*(part[place].tolist() for part in (numbers, flags))) for place in range(2)]
+        rewards, terminations, truncations, infos = (
+            dict(zip(ROLES, column, strict=True)) for column in zip(*parts, strict=True)
+        )
+        if any(terminations.values()) or any(truncations.values()):
+            self.agents = []
+        self._show()
+        observations = {role: seen[place].copy() for place, role in enumerate(ROLES)}
+        return observations, rewards, terminations, truncations, infos
+
+    def state(self) -> np.ndarray:
+        """Both observations, one after the other. Raises ResetNeeded before the first reset."""
+        if self._states is None:
+            raise ResetNeeded("there is no game yet: call reset() first.")
+        return np.array(_observe(self._states, self.game)).reshape(-1)
+
+    def render(self) -> np.ndarray | None:
+        """The frame of `render_mode` "rgb_array"; None on screen, where every step shows itself."""
+        return self._picture() if self.render_mode == "rgb_array" else None
+
+    def close(self) -> None:
+        if self._canvas is not None:
+            self._canvas.close()
+            self._canvas = None
+
+    def _show(self) -> None:
+        if self.render_mode == "human":
+            self._picture()
+
+    def _picture(self) -> np.ndarray | None:
+        if self._canvas is None:
+            self._canvas = Canvas(self.game, human=self.render_mode == "human")
+        return self._canvas.draw(jax.tree.map(lambda leaf: np.asarray(leaf)[..., 0], self._states))
+
+
+@partial(jax.jit, static_argnames="game")
+def _observe(states: GameState, game: Game) -> jax.Array:
+    """(2, features): what each of the two sees in the one game."""
+    return jnp.stack([flatten(states, game, role)[0] for role in ROLES])
+
+
+@partial(jax.jit, static_argnames=("game", "normalised"))
+def _advance(states: GameState, actions, game: Game, normalised: bool):
+    """The next states, what each robot sees there, and the rows of `judge` for each."""
+    limits = (game.robot, game.evader)
+    pursuer, evader = (to_control(actions[place][None], limits[place], normalised) for place in range(2))
+    outcome = rules.transition(states, pursuer, evader, game)
+    numbers, flags = zip(*(judge(states, outcome, game, role) for role in ROLES), strict=True)
+    return outcome.state, _observe(outcome.state, game), jnp.stack(numbers)[..., 0], jnp.stack(flags)[..., 0]

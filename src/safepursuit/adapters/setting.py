@@ -1,0 +1,69 @@
+"""What an environment is made of, from the keywords that Gymnasium and PettingZoo hand on."""
+
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from safepursuit.adapters.match import Match
+from safepursuit.adapters.opponent import Opponent, find
+from safepursuit.game import Game, Role
+from safepursuit.runs.configuration import nearest
+from safepursuit.shield import Shield, check
+
+_PARTS = ("arena", "robot")
+"""Parts of `Game` whose fields are named like its own."""
+
+
+def rules(game: Game | None, changes: dict[str, Any]) -> Game:
+    """The game (by default `Game()`) with some fields changed: its own, its arena's or its robot's, by their names.
+
+    Raises TypeError for a name that is none of them (naming the nearest), ValueError for an impossible game.
+    """
+    game = Game() if game is None else game
+    owners = {field.name: part for part in _PARTS for field in fields(getattr(game, part))}
+    owners |= {field.name: "" for field in fields(game)}
+    parts: dict[str, dict[str, Any]] = {name: {} for name in ("", *_PARTS)}
+    for name, value in changes.items():
+        if name not in owners:
+            hint = nearest(name, list(owners)) or f"; known are {', '.join(owners)}"
+            raise TypeError(f"unknown keyword {name!r}{hint}")
+        parts[owners[name]][name] = tuple(value) if isinstance(value, list) else value
+    inner = {part: replace(getattr(game, part), **parts[part]) for part in _PARTS if parts[part]}
+    return replace(game, **inner | parts[""])
+
+
+def match(
+    role: str,
+    opponent: str | Path | None,
+    game: Game,
+    *,
+    opponent_shielded: bool,
+    normalised: bool,
+    games: int = 1,
+) -> tuple[Match, Opponent]:
+    """A match of these settings, and its opponent. Raises ValueError for an unknown role, opponent or impossible game,
+    and whatever opening a run raises."""
+    others: dict[str, tuple[Role, Role]] = {"pursuer": ("pursuer", "evader"), "evader": ("evader", "pursuer")}
+    if role not in others:
+        raise ValueError(f"the role must be 'pursuer' or 'evader', not {role!r}.")
+    own, other = others[role]
+    found = find(opponent, other, game)
+    shield = found.shield or Shield()
+    if opponent_shielded:
+        check(shield, game.evader if other == "evader" else game.robot, game.capture_radius)
+    names = found.lineup(games)
+    return Match(game, own, names, shield, opponent_shielded, normalised), found
+
+
+def normalised(actions: str) -> bool:
+    """Whether actions are normalised. Raises ValueError for a word that is neither of the two."""
+    if actions not in ("normalised", "physical"):
+        raise ValueError(f"actions must be 'normalised' or 'physical', not {actions!r}.")
+    return actions == "normalised"
+
+
+def render_mode_of(mode: str | None, known: list[str]) -> str | None:
+    """The render mode. Raises ValueError for an unknown one."""
+    if mode is not None and mode not in known:
+        raise ValueError(f"unknown render_mode {mode!r}; known are {', '.join(known)}.")
+    return mode
