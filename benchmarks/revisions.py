@@ -19,7 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "docs" / "benchmarks"
-METHODS, ROUNDS, ITERATIONS, WARM_UP = ("barriernet", "ppo"), 3, 12, 2
+METHODS, ROUNDS, ITERATIONS, WARM_UP = ("barriernet", "ppo"), int(os.environ.get("ROUNDS", "3")), 12, 2
 
 
 def measure(devices: int) -> dict[str, float]:

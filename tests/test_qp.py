@@ -460,6 +460,16 @@ def test_each_problem_of_a_batch_is_solved_as_if_alone():
             np.testing.assert_allclose(lane[..., i], single, rtol=1e-12, atol=1e-13)
 
 
+def test_a_problem_that_is_no_number_leaves_the_others_of_its_batch_alone():
+    nominal, A, b, weights = random_problems(np.random.default_rng(3), ROWS, 200)
+    healthy = solve(nominal, A, b, weights).u
+    for spoilt in range(0, 200, 7):
+        broken = A.copy()
+        broken[:, 0, spoilt] = np.nan
+        others = np.delete(solve(nominal, broken, b, weights).u, spoilt, axis=1)
+        np.testing.assert_array_equal(others, np.delete(healthy, spoilt, axis=1))
+
+
 def test_weights_are_shared_by_a_batch():
     nominal, A, b, _ = random_problems(np.random.default_rng(10), ROWS, 200)
     weights = np.array([0.3, 2.0])

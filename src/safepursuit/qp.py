@@ -224,7 +224,9 @@ def _incremental(target, lines: _Lines, block: int = _BLOCK) -> tuple[Array, Arr
         served = _Lines(*(part[start:stop] for part in lines))
         beyond = _excess(served, (x, y)) - _MET * _rounding(served, (x, y))
         serve = partial(jax.lax.fori_loop, start, stop, add_row)
-        x, y, moved = jax.lax.cond(jnp.max(beyond) > 0, serve, lambda carry: carry, (x, y, moved))
+        # A problem that is no number must not keep the others from their rows: XLA's maximum forgets what is beside it.
+        violated = jnp.max(jnp.where(beyond > 0, beyond, 0)) > 0
+        x, y, moved = jax.lax.cond(violated, serve, lambda carry: carry, (x, y, moved))
     return jnp.stack([x, y]), moved
 
 

@@ -116,15 +116,28 @@ def check(shield: Shield, robot: Unicycle, capture_radius: float) -> None:
         barrier.check_robot_gain(robot, shield.robot_gain, shield.min_separation, capture_radius)
 
 
-def survey(shield: Shield, robot: Unicycle, pose: Pose, scene: Scene, opponent: Pose | None = None) -> Surroundings:
-    """Look around from a pose; everything the safety layer does there follows from the result."""
+def survey(
+    shield: Shield,
+    robot: Unicycle,
+    pose: Pose,
+    scene: Scene,
+    opponent: Pose | None = None,
+    *,
+    nearest_first: bool = True,
+) -> Surroundings:
+    """Look around from a pose; everything the safety layer does there follows from the result.
+
+    The order of the barriers saves the projection work and changes nothing else: with `nearest_first` False they stay
+    in that of `scene.boundaries`.
+    """
     ahead = direction(pose[2])
     around = boundaries(scene, pose[:2] + shield.offset * ahead)
     body = _padded(shield, robot, 2)
     discs = barrier.vcp_standoff(body, shield.offset, jnp.where(scene.present, scene.radius, 0))
     walls = jnp.full_like(around.distance[-4:], barrier.vcp_wall_standoff(body, shield.offset))
     value = around.distance - jnp.concatenate([discs, walls])
-    *nearest_first, order = _ascending(value, *_in_heading_frame(ahead, around.normal))
+    arranged = _ascending if nearest_first else _as_they_come
+    *barriers, order = arranged(value, *_in_heading_frame(ahead, around.normal))
 
     from_centre = boundaries(scene, pose[:2])
     slack = from_centre.distance - _padded(shield, robot, 1).radius
@@ -135,7 +148,7 @@ def survey(shield: Shield, robot: Unicycle, pose: Pose, scene: Scene, opponent: 
         away = pose[:2] - opponent[:2]
         other = Barriers(length(away) - shield.min_separation, *_in_heading_frame(ahead, unit(away)))
     return Surroundings(
-        barriers=Barriers(*nearest_first),
+        barriers=Barriers(*barriers),
         boundary=order,
         speed_limit=jnp.where(jnp.all(jnp.isfinite(pose), axis=0), speed, jnp.nan),
         clearance=jnp.min(from_centre.distance, axis=0) - robot.radius,
@@ -271,6 +284,12 @@ def distance(shield: Shield, robot: Unicycle, shielded: Shielded) -> Scalar:
     projected = jax.lax.stop_gradient(motion.to_swing(robot, shielded.control))
     turn_weight = (shield.offset / robot.dt) ** 2
     return ((nominal[0] - projected[0]) ** 2 + turn_weight * (nominal[1] - projected[1]) ** 2) / robot.max_speed**2
+
+
+def _as_they_come(*values: Rows) -> tuple[Array, ...]:
+    """All as they are, and last the index of each row."""
+    index = jnp.arange(len(values[0])).reshape((-1,) + (1,) * (values[0].ndim - 1))
+    return *values, jnp.broadcast_to(index, values[0].shape)
 
 
 def _ascending(value: Rows, *others: Rows) -> tuple[Array, ...]:

@@ -21,6 +21,7 @@ from rich.table import Table
 from safepursuit import __version__
 from safepursuit.cli.benchmarking import Benchmark
 from safepursuit.cli.comparing import Compare
+from safepursuit.cli.exporting import CheckExport, Export
 from safepursuit.cli.information import Doctor, List
 from safepursuit.cli.judging import Evaluate
 from safepursuit.cli.showing import Render
@@ -38,6 +39,8 @@ COMMANDS: dict[str, type[Any]] = {
     "compare": Compare,
     "render": Render,
     "benchmark": Benchmark,
+    "export": Export,
+    "check-export": CheckExport,
     "list": List,
     "doctor": Doctor,
 }

@@ -1,0 +1,128 @@
+"""What the file computes: the deployed pursuer as one function of what a robot can measure.
+
+All but the watchdog is the package's own: observation, normaliser, network, head and safety layer are those that were
+trained. Every number is in double precision, as NumPy and robots' middleware hold them.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from safepursuit.game import Game, GameState, observe
+from safepursuit.policy import Policy
+from safepursuit.policy.head import Situation
+from safepursuit.robot import Unicycle
+from safepursuit.scene import Scene
+from safepursuit.shapes import Control, Flag, Pose
+from safepursuit.shield import Shield, Shielded, Surroundings, survey
+
+BELIEVED = 1e6
+"""Inputs whose sizes [m, rad and their rates] add up to more are no measurements."""
+
+AWAY = 1e7
+"""Coordinates [m] of padding, beyond everything that is believed."""
+
+NOTHING, WALLS, OTHER_ROBOT, LIMITS, GOVERNOR, WATCHDOG = -1, 100, 110, 120, 130, 140
+
+CONSTRAINTS: dict[int, str] = {
+    NOTHING: "nothing: the control is what the network asks for",
+    0: "the disc in row 0 of the input, and so on up to 99",
+    WALLS: "the wall at +x",
+    WALLS + 1: "the wall at -x",
+    WALLS + 2: "the wall at +y",
+    WALLS + 3: "the wall at -y",
+    OTHER_ROBOT: "the other robot",
+    LIMITS: "the limit v >= 0",
+    LIMITS + 1: "the limit v <= max_speed",
+    LIMITS + 2: "the limit omega >= -max_turn_rate",
+    LIMITS + 3: "the limit omega <= max_turn_rate",
+    GOVERNOR: "the speed governor",
+    WATCHDOG: "the watchdog: the inputs are not to be trusted, the robot stands still",
+}
+"""What the output `active` says."""
+
+
+class Measured(NamedTuple):
+    """The inputs. World frame; walls at x = ±half_extents[0], y = ±half_extents[1]."""
+
+    pose: Pose
+    control: Control
+    """The own speed and turn rate now."""
+    opponent_pose: Pose
+    opponent_control: Control
+    discs: Float[Array, "3 discs *batch"]
+    """x, y, radius [m]; one whose radius is NaN or not positive is padding."""
+    half_extents: Float[Array, "2 *batch"]
+    """[m]"""
+
+
+class Command(NamedTuple):
+    """The outputs."""
+
+    safe_control: Control
+    """For the next `dt` seconds; within the actuator limits, whatever was measured."""
+    nominal_control: Control
+    """What the network asks for; 0 where the inputs are not to be trusted."""
+    active: Int[Array, "*batch"]
+    """What holds the control, see `CONSTRAINTS`: one of them, where there are two."""
+    feasible: Flag
+    """The inputs are to be trusted, and the program had a solution."""
+
+
+def drive(policy: Policy, game: Game, shield: Shield, measured: Measured) -> Command:
+    """The deployed policy's control for the next step; standing still where the inputs are not to be trusted.
+
+    The same as `deployed`, in fewer steps: the boundaries stay in their order, and for the safety layer padding is a
+    disc too far away to matter, so that it need not tell one from the other, as the network does.
+    """
+    present, radius = measured.discs[2] > 0, measured.discs[2]
+    x, y, size = jnp.where(present, measured.discs, jnp.asarray([AWAY, AWAY, 0.0])[:, None])
+    scene = Scene(measured.half_extents, jnp.stack([x, y]), size, jnp.ones(len(size), bool))
+    around = survey(shield, game.robot, measured.pose, scene, measured.opponent_pose, nearest_first=False)
+    seen = scene._replace(centre=measured.discs[:2], radius=radius, present=present)
+    return _command(policy, game, measured, seen, around)
+
+
+def deployed(policy: Policy, game: Game, shield: Shield, measured: Measured) -> Command:
+    """What the package itself would do, on a batch as well."""
+    radius = measured.discs[2]
+    scene = Scene(measured.half_extents, measured.discs[:2], radius, radius > 0)
+    return _command(
+        policy, game, measured, scene, survey(shield, game.robot, measured.pose, scene, measured.opponent_pose)
+    )
+
+
+def _command(policy: Policy, game: Game, measured: Measured, scene: Scene, around: Surroundings) -> Command:
+    pose, control, opponent, opponent_control, *_ = measured
+    observation = observe(GameState(pose, opponent, control, opponent_control, scene, jnp.asarray(0)), game)
+    where = Situation(pose, opponent, scene, around)
+    done = policy.head.deploy(policy.head.distribution(policy.features(observation), where), where)
+    trusted = _size(measured, scene.present) <= BELIEVED
+    return Command(
+        safe_control=jnp.where(trusted, done.control, 0),
+        nominal_control=jnp.where(trusted, done.nominal, 0),
+        active=jnp.where(trusted, _active(done, scene.radius.shape[0], game.robot), WATCHDOG),
+        feasible=trusted & done.feasible,
+    )
+
+
+def _size(measured: Measured, present: Bool[Array, "discs *batch"]) -> Float[Array, "*batch"]:
+    """The sizes of all inputs added up, without padding; not a finite number if one of them is none."""
+    *robots, discs, half_extents = measured
+    numbers = jnp.concatenate([*robots, half_extents])
+    return jnp.sum(jnp.abs(numbers), axis=0) + jnp.sum(jnp.abs(jnp.where(present, discs, 0)), axis=(0, 1))
+
+
+def _active(done: Shielded, discs: int, robot: Unicycle) -> Int[Array, "*batch"]:
+    """The governor, which acts last, before all others; of those the one with the lowest number."""
+    nominal, rank = done.nominal, done.nominal.ndim - 1
+    low, high = (
+        jnp.asarray(ends, nominal.dtype).reshape((2,) + (1,) * rank)
+        for ends in ((0, -robot.max_turn_rate), (robot.max_speed, robot.max_turn_rate))
+    )
+    boundaries = [*range(discs), *range(WALLS, WALLS + 4), OTHER_ROBOT][: len(done.active)]
+    numbers = jnp.asarray([*boundaries, LIMITS, LIMITS + 2, LIMITS + 1, LIMITS + 3]).reshape((-1,) + (1,) * rank)
+    holds = jnp.concatenate([done.active, nominal < low, nominal > high])
+    first = jnp.min(jnp.where(holds, numbers, WATCHDOG), axis=0)
+    return jnp.where(done.governed, GOVERNOR, jnp.where(first < WATCHDOG, first, NOTHING))

@@ -1,0 +1,144 @@
+"""What a file says about itself: metadata for programs, and a model card for people."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from safepursuit import __version__
+from safepursuit.adapters.onnx.controller import BELIEVED, CONSTRAINTS
+from safepursuit.policy import HEADS, Policy
+from safepursuit.ppo import TrainConfig
+from safepursuit.runs import configuration
+from safepursuit.runs.folder import RunFolder
+
+FORMAT = "safepursuit-pursuer"
+FORMAT_VERSION = "1"
+
+UNITS = {
+    "pose": "x [m], y [m], heading [rad, counter-clockwise from +x], world frame",
+    "control": "the own speed v [m/s] and turn rate omega [rad/s, positive to the left] now",
+    "opponent_pose": "as pose",
+    "opponent_control": "as control",
+    "discs": "x, y, radius [m]; a row whose radius is NaN or not positive is padding",
+    "half_extents": "the walls stand at x = +-half_extents[0], y = +-half_extents[1] [m]",
+    "safe_control": "v [m/s] and omega [rad/s] for the next dt seconds",
+    "nominal_control": "what the network asks for [m/s, rad/s]",
+    "active": "which constraint holds the control, see constraints",
+    "feasible": "the inputs could be trusted and the safety layer's program had a solution",
+}
+
+
+def training_of(run: RunFolder, steps: int, checkpoint: str) -> dict[str, Any]:
+    """Where a policy comes from, and how it was judged, as its run folder tells it."""
+    evaluations = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(run.evaluations.glob("*.json"))]
+    provenance = run.path / "provenance.json"
+    return {
+        "run": run.path.name,
+        "checkpoint": checkpoint,
+        "steps": steps,
+        "evaluations": evaluations,
+        "provenance": json.loads(provenance.read_text(encoding="utf-8")) if provenance.is_file() else {},
+    }
+
+
+def describe(policy: Policy, config: TrainConfig, discs: int, training: Mapping[str, Any]) -> dict[str, str]:
+    """The metadata: texts, or JSON."""
+    robot = config.game.robot
+    known: dict[str, Any] = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "safepursuit_version": __version__,
+        "method": config.method,
+        "discs": discs,
+        "dt": robot.dt,
+        "integrator": robot.integrator,
+        "limits": {"max_speed": robot.max_speed, "max_turn_rate": robot.max_turn_rate, "radius": robot.radius},
+        "units": UNITS,
+        "constraints": {str(number): text for number, text in CONSTRAINTS.items()},
+        "config": configuration.dump(config),
+        "config_sha256": fingerprint(config),
+        "policy_sha256": digest(policy),
+        "training": dict(training),
+        "model_card": model_card(config, discs, training),
+    }
+    return {key: one if isinstance(one, str) else json.dumps(one, ensure_ascii=False) for key, one in known.items()}
+
+
+def fingerprint(config: TrainConfig) -> str:
+    """SHA-256 of the configuration."""
+    return hashlib.sha256(configuration.dump(config).encode()).hexdigest()
+
+
+def digest(policy: Policy) -> str:
+    """SHA-256 of the policy's parameters."""
+    leaves = jax.tree.leaves(eqx.filter(policy, eqx.is_array))
+    return hashlib.sha256(b"".join(np.asarray(leaf, np.float64).tobytes() for leaf in leaves)).hexdigest()
+
+
+def model_card(config: TrainConfig, discs: int, training: Mapping[str, Any]) -> str:
+    """In Markdown."""
+    robot = config.game.robot
+    about = " ".join((HEADS[config.method].__doc__ or "").split("\n\n")[0].split())
+    numbers = "\n".join(f"| `{name}` | {text} |" for name, text in UNITS.items())
+    steps = f", {training['steps']:,} steps" if "steps" in training else ""
+    return f"""# Pursuer `{config.method}`
+
+{about}
+
+Trained with safepursuit {__version__} against the evader `{config.evader}` among {config.game.arena.obstacles} discs,
+seed {config.seed}{steps}, for a round robot of radius {robot.radius:g} m. To be called every {robot.dt:g} s.
+
+| input or output | meaning |
+| --- | --- |
+{numbers}
+
+Numbers are in double precision, the samples come first, and each has {discs} rows for discs.
+
+## What it promises
+
+The control lies in [0, {robot.max_speed:g}] m/s and ±{robot.max_turn_rate:g} rad/s, whatever is measured. If an input
+is not a finite number, or their sizes add up to more than {BELIEVED:g}, it stands still and `feasible` is false.
+{_promise(config)}
+
+## What it does not know
+
+Discs beyond its rows, obstacles that move or are not round, errors of the pose, a robot that does not do as it is told.
+{_other_robot(config)}
+
+## How it was judged
+
+{_judgements(training)}
+"""
+
+
+def _judgements(training: Mapping[str, Any]) -> str:
+    rows = [
+        f"| {one['suite']} | {one['evader']} | {one['obstacles']} | {one['shield']} | {one['episodes']:,} "
+        f"| {one['capture']['rate']:.1%} | {one['collision']['count']} |"
+        for one in training.get("evaluations", ())
+    ]
+    head = ["| suite | evader | discs | safety layer | episodes | captured | own collisions |", "|" + " --- |" * 7]
+    return "\n".join(head + rows) if rows else "Not yet: `safepursuit evaluate` does it."
+
+
+def _promise(config: TrainConfig) -> str:
+    if config.method in ("ppo", "ppo-lagrangian"):
+        return "There is **no safety layer**: this method learns to avoid collisions, and nothing prevents them."
+    return (
+        "From any pose whose body touches nothing, a robot that moves as told for one step touches no wall and no disc "
+        "at any time during the step (theorem 1; theorem 2 keeps the program feasible). Standing still is always an "
+        "answer."
+    )
+
+
+def _other_robot(config: TrainConfig) -> str:
+    if config.shield.robot_barrier:
+        return (
+            f"It keeps its own approach to the other robot beyond {config.shield.min_separation:g} m, not the other's."
+        )
+    return "The other robot is no obstacle to it: capture comes before contact."

@@ -1,0 +1,117 @@
+"""From a policy to an ONNX model that holds it with its safety layer, and to the file."""
+
+import os
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import onnx
+from onnx import helper
+
+from safepursuit.adapters.onnx import projection
+from safepursuit.adapters.onnx.arrays import Array, Shape, Tensor, expanded, joined
+from safepursuit.adapters.onnx.controller import Command, Measured, drive
+from safepursuit.adapters.onnx.describing import describe
+from safepursuit.adapters.onnx.graph import Graph
+from safepursuit.adapters.onnx.lowering import lower
+from safepursuit.policy import Policy
+from safepursuit.ppo import TrainConfig
+from safepursuit.qp import Halfplanes
+
+_DOUBLE = np.dtype(np.float64)
+
+_MOST_DISCS = 99
+
+
+def _closed_form(nominal: Any, A: Any, b: Any, weights: Any) -> tuple:
+    return projection.project(nominal, Halfplanes(A, b), weights)
+
+
+INSTEAD: dict[str, Callable] = {"_project": _closed_form, "hypot": lambda x, y: jnp.sqrt(x**2 + y**2)}
+"""Functions that the graph does otherwise: the loops of `qp._project`, and NumPy's care about the square's overflow."""
+
+
+def export(
+    policy: Policy, config: TrainConfig, *, discs: int | None = None, training: Mapping[str, Any] | None = None
+) -> onnx.ModelProto:
+    """The deployed, deterministic policy as an ONNX model for any number of samples (the first axis).
+
+    It takes `discs` discs (default: as many as the training's layouts have, at least one), padded with NaN. `training`
+    says where the policy comes from (see `training_of`). Raises ValueError for a policy whose parameters are not finite
+    or a number of discs that makes no sense.
+    """
+    discs = max(1, config.game.arena.obstacles) if discs is None else discs
+    if not 1 <= discs <= _MOST_DISCS:
+        raise ValueError(f"a file takes 1 to {_MOST_DISCS} discs, not {discs}.")
+    if not all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(eqx.filter(policy, eqx.is_inexact_array))):
+        raise ValueError("the policy's parameters are not all finite numbers; there is nothing to export.")
+    shapes: dict[str, Shape] = {
+        "pose": (3,),
+        "control": (2,),
+        "opponent_pose": (3,),
+        "opponent_control": (2,),
+        "discs": (3, discs),
+        "half_extents": (2,),
+    }
+    graph = Graph("pose")
+    with jax.enable_x64(True):
+        sample = Measured(**{name: jnp.zeros(shape) for name, shape in shapes.items()})
+        program = jax.make_jaxpr(partial(drive, double(policy), config.game, config.shield))(sample)
+        results = lower(graph, program, _samples_last(graph, shapes), INSTEAD)
+    outputs = {
+        _samples_first(graph, array): _information(name, array.dtype, array.shape)
+        for name, array in zip(Command._fields, results, strict=True)
+    }
+    inputs = [_information(name, _DOUBLE, shape[::-1]) for name, shape in shapes.items()]
+    return graph.model(inputs, outputs, "pursuer", describe(policy, config, discs, training or {}))
+
+
+def write(model: onnx.ModelProto, file: Path) -> None:
+    """Write the model in one step. Raises FileExistsError where the file is there already: nothing is overwritten."""
+    if file.exists():
+        raise FileExistsError(f"{file} already exists; name another file, or remove it first.")
+    partial_file = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    partial_file.write_bytes(model.SerializeToString())
+    os.replace(partial_file, file)
+
+
+def double(policy: Policy) -> Policy:
+    """The policy with all its numbers in double precision, which JAX must allow."""
+    return jax.tree.map(lambda leaf: leaf.astype(jnp.float64) if eqx.is_inexact_array(leaf) else leaf, policy)
+
+
+def _information(name: str, dtype: np.dtype, shape: Shape) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(dtype), ["N", *shape])
+
+
+def _samples_last(graph: Graph, shapes: Mapping[str, Shape]) -> list[Array]:
+    """The inputs, which have the samples first, as a program of one sample sees them.
+
+    Numbers that stand alone are brought together and taken apart at once: a transposition of each would be carried
+    through the whole graph by onnxruntime's optimiser; a product with the identity stays where it is. It makes all
+    numbers of a sample NaN if one of them is not finite, but such a sample is not to be trusted anyway.
+    """
+    vectors = [name for name, shape in shapes.items() if len(shape) == 1]
+    total = sum(shapes[name][0] for name in vectors)
+    (together,) = graph.add("Concat", *vectors, axis=1)
+    (turned,) = graph.add("Gemm", graph.constant(np.eye(total)), together, transB=1)
+    numbers = iter(graph.add("Split", turned, outputs=total, axis=0, num_outputs=total))
+    arrays: list[Array] = []
+    for name, shape in shapes.items():
+        if name in vectors:
+            arrays.append(joined([Tensor(next(numbers), (1,), (1,), _DOUBLE) for _ in range(shape[0])], 0))
+        else:
+            arrays.append(Tensor(graph.add("Transpose", name, perm=[2, 1, 0])[0], shape, shape, _DOUBLE))
+    return arrays
+
+
+def _samples_first(graph: Graph, array: Array) -> str:
+    tensor = expanded(graph, array)
+    if not tensor.shape:
+        return tensor.name
+    return graph.add("Gemm", tensor.name, graph.constant(np.eye(tensor.shape[0])), transA=1)[0]

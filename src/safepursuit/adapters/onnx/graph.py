@@ -1,0 +1,109 @@
+"""ONNX nodes in the order of their making. What is asked for twice is made once; what nobody needs is left out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+OPSET = 20
+"""Version of the standard operators; onnxruntime has known it since 1.17."""
+IR_VERSION = 9
+
+
+@dataclass(frozen=True)
+class Node:
+    op: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any]
+
+
+class Graph:
+    """A graph under construction. Values are known by their names."""
+
+    def __init__(self, batch_of: str) -> None:
+        self._nodes: list[Node] = []
+        self._maker: dict[str, Node] = {}
+        self._made: dict[tuple, Node] = {}
+        self._constants: dict[str, np.ndarray] = {}
+        self._names: dict[tuple, str] = {}
+        self.held: dict[str, tuple[int, ...]] = {}
+        """Axes of values but for the last, the batch, as far as they are known."""
+        (self.batch_size,) = self.add("Shape", batch_of, start=0, end=1)
+        """The number of samples, a vector of length one: the length of the first axis of an input."""
+
+    def constant(self, value: np.ndarray) -> str:
+        """The name of a constant."""
+        key = (value.dtype.str, value.shape, value.tobytes())
+        name = self._names.setdefault(key, f"constant{len(self._names)}")
+        self._constants[name] = value
+        return name
+
+    def indices(self, *values: int) -> str:
+        """The name of a constant vector of indices."""
+        return self.constant(np.asarray(values, np.int64))
+
+    def add(self, op: str, *inputs: str, outputs: int = 1, **attributes: Any) -> tuple[str, ...]:
+        """The names of what this node gives."""
+        key = (op, inputs, outputs, repr(sorted(attributes.items())))
+        if key not in self._made:
+            names = tuple(f"value{len(self._maker) + number}" for number in range(outputs))
+            self._made[key] = Node(op, inputs, names, attributes)
+            self._nodes.append(self._made[key])
+            self._maker |= dict.fromkeys(names, self._made[key])
+        return self._made[key].outputs
+
+    def made_by(self, name: str, op: str) -> tuple[str, ...]:
+        """The inputs of the node that gives this value, if it is of this kind; none otherwise."""
+        node = self._maker.get(name)
+        return node.inputs if node is not None and node.op == op else ()
+
+    def number(self, name: str) -> float | int | None:
+        """The number that this value is everywhere, if it is a constant and all alike."""
+        value = self._constants.get(name)
+        return value.flat[0].item() if value is not None and value.size and np.all(value == value.flat[0]) else None
+
+    def first_of(self, name: str) -> str:
+        """The number that this constant is everywhere, as a constant without axes."""
+        return self.constant(self._constants[name].reshape(-1)[:1].reshape(()))
+
+    def entry(self, piece: str) -> str | None:
+        """A piece of the first axis of a value, without that axis; None if it is nothing of the kind."""
+        node = self._maker.get(piece)
+        if node is None or node.op != "Split" or node.attributes["axis"] != 0:
+            return None
+        index = self.constant(np.asarray(node.outputs.index(piece), np.int64))
+        return self.add("Gather", node.inputs[0], index, axis=0)[0]
+
+    def pieces(self, *names: str) -> tuple[str, int] | None:
+        """The value that falls into exactly these pieces, one entry each, and along which axis."""
+        node = self._maker.get(names[0])
+        if node is None or node.op != "Split" or node.outputs != names:
+            return None
+        return node.inputs[0], node.attributes["axis"]
+
+    def model(
+        self,
+        inputs: Sequence[onnx.ValueInfoProto],
+        outputs: Mapping[str, onnx.ValueInfoProto],
+        name: str,
+        metadata: Mapping[str, str],
+    ) -> onnx.ModelProto:
+        """The finished model; `outputs` says which value becomes which output."""
+        called = {value: information.name for value, information in outputs.items()}
+        needed, kept = set(outputs), []
+        for node in reversed(self._nodes):
+            if needed & set(node.outputs):
+                needed |= set(node.inputs)
+                ins, outs = ([called.get(one, one) for one in some] for some in (node.inputs, node.outputs))
+                kept.append(helper.make_node(node.op, ins, outs, **node.attributes))
+        constants = [numpy_helper.from_array(value, one) for one, value in self._constants.items() if one in needed]
+        graph = helper.make_graph(kept[::-1], name, list(inputs), list(outputs.values()), constants)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+        model.producer_name = "safepursuit"
+        helper.set_model_props(model, dict(metadata))
+        onnx.checker.check_model(model, full_check=True)
+        return model

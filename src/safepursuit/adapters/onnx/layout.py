@@ -1,0 +1,167 @@
+"""How each operation of JAX that only moves numbers is done by ONNX."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from safepursuit.adapters.onnx.arrays import Array, Joined, Shape, Tensor, at_rank, expanded, joined, whole
+from safepursuit.adapters.onnx.graph import Graph
+
+
+def _unsqueeze(graph: Graph, array: Array, shape: Shape, where: Sequence[int]) -> Array:
+    """In a larger shape: axis i becomes axis where[i], the others are new and all alike."""
+    if isinstance(array, np.ndarray):
+        lengths = [1] * len(shape)
+        for old, new in enumerate(where):
+            lengths[new] = array.shape[old]
+        return np.broadcast_to(array.reshape(lengths), shape)
+    if isinstance(array, Joined) and list(where) == list(range(len(shape) - len(where), len(shape))):
+        new = where[array.axis]
+        shapes = [(*shape[:new], part.shape[array.axis], *shape[new + 1 :]) for part in array.parts]
+        return joined([_unsqueeze(graph, *pair, where) for pair in zip(array.parts, shapes, strict=True)], new)
+    tensor = whole(graph, array)
+    # Only new axes to the right of an axis that is held in full have to be inserted.
+    full = [new for old, new in enumerate(where) if tensor.length(old) > 1]
+    first = full[0] if full else len(shape)
+    added = [axis for axis in range(first, len(shape)) if axis not in where]
+    if not added:
+        return replace(tensor, shape=tuple(shape))
+    leading = next(index for index, length in enumerate(tensor.held) if length > 1)
+    (name,) = graph.add("Unsqueeze", tensor.name, graph.indices(*(leading + axis - first for axis in added)))
+    held = (tensor.length(where.index(axis)) if axis in where else 1 for axis in range(first, len(shape)))
+    return Tensor(name, (*tensor.held[:leading], *held), tuple(shape), tensor.dtype)
+
+
+def _broadcast(graph: Graph, out: Any, array: Array, *, broadcast_dimensions: Sequence[int], **_: Any) -> Array:
+    return _unsqueeze(graph, array, out.shape, broadcast_dimensions)
+
+
+def _concatenate(graph: Graph, out: Any, *parts: Array, dimension: int) -> Array:
+    return joined(parts, dimension)
+
+
+def _stack(graph: Graph, out: Any, *parts: Array, axis: int) -> Array:
+    one = (*out.shape[:axis], 1, *out.shape[axis + 1 :])
+    where = [at for at in range(len(one)) if at != axis]
+    return joined([_unsqueeze(graph, part, one, where) for part in parts], axis)
+
+
+def _slice(graph: Graph, out: Any, array: Array, *, start_indices: Shape, limit_indices: Shape, strides: Any) -> Array:
+    if strides is not None and set(strides) != {1}:
+        raise NotImplementedError("there is no rule for slices with strides.")
+    for axis, (start, stop) in enumerate(zip(start_indices, limit_indices, strict=True)):
+        array = _cut(graph, array, axis, start, stop)
+    return array
+
+
+def _cut(graph: Graph, array: Array, axis: int, start: int, stop: int) -> Array:
+    if (start, stop) == (0, array.shape[axis]):
+        return array
+    if isinstance(array, np.ndarray):
+        return array[(slice(None),) * axis + (slice(start, stop),)]
+    if isinstance(array, Joined) and array.axis == axis:
+        pieces, first = [], 0
+        for part in array.parts:
+            low, high = max(start - first, 0), min(stop - first, part.shape[axis])
+            pieces += [_cut(graph, part, axis, low, high)] if low < high else []
+            first += part.shape[axis]
+        return joined(pieces, axis)
+    tensor = whole(graph, array)
+    shape = (*tensor.shape[:axis], stop - start, *tensor.shape[axis + 1 :])
+    if tensor.length(axis) == 1:
+        return replace(tensor, shape=shape)
+    at, length = tensor.axis(axis), tensor.shape[axis]
+    held = (*tensor.held[:at], stop - start, *tensor.held[at + 1 :])
+    if stop - start == 1:  # the others are likely to be asked for, too
+        names = graph.add("Split", tensor.name, outputs=length, axis=at, num_outputs=length)
+        graph.held |= dict.fromkeys(names, held)
+        graph.held[tensor.name] = tensor.held
+        return Tensor(names[start], held, shape, tensor.dtype)
+    (name,) = graph.add("Slice", tensor.name, *(graph.indices(one) for one in (start, stop, at)))
+    return Tensor(name, held, shape, tensor.dtype)
+
+
+def _squeeze(graph: Graph, out: Any, array: Array, *, dimensions: Sequence[int]) -> Array:
+    if isinstance(array, np.ndarray):
+        return array.squeeze(tuple(dimensions))
+    if isinstance(array, Joined) and array.axis not in dimensions:
+        parts = [_squeeze(graph, out, part, dimensions=dimensions) for part in array.parts]
+        return joined(parts, array.axis - sum(axis < array.axis for axis in dimensions))
+    tensor = whole(graph, array)
+    shape = tuple(length for axis, length in enumerate(tensor.shape) if axis not in dimensions)
+    # To the left of all axes that are held in full, axes of length 1 do not matter.
+    full = [axis for axis in range(len(tensor.shape)) if tensor.length(axis) > 1]
+    removed = [tensor.axis(axis) for axis in dimensions if full and axis > full[0]]
+    if not removed:
+        return replace(tensor, shape=shape)
+    axes = graph.indices(*removed)
+    added = graph.made_by(tensor.name, "Unsqueeze")
+    name = added[0] if added and added[1] == axes else graph.add("Squeeze", tensor.name, axes)[0]
+    return Tensor(name, tuple(np.delete(tensor.held, removed).tolist()), shape, tensor.dtype)
+
+
+def _reshape(graph: Graph, out: Any, array: Array, **_: Any) -> Array:
+    if isinstance(array, np.ndarray):
+        return array.reshape(out.shape)
+    old, new = ([axis for axis, length in enumerate(shape) if length != 1] for shape in (array.shape, out.shape))
+    if [array.shape[axis] for axis in old] == [out.shape[axis] for axis in new]:  # only axes of length 1 come or go
+        short = [axis for axis in range(len(array.shape)) if axis not in old]
+        array = _squeeze(graph, out, array, dimensions=short) if short else array
+        return _unsqueeze(graph, array, out.shape, new)
+    tensor = whole(graph, array)
+    if len(tensor.shape) == 2 and len(out.shape) == 1 and tensor.length(1) == 1:  # each entry several times
+        column = replace(tensor, shape=(tensor.shape[0], 1))
+        rows = whole(graph, _squeeze(graph, out, column, dimensions=[1]))
+        index = graph.indices(*np.repeat(np.arange(tensor.shape[0]), tensor.shape[1]).tolist())
+        (name,) = graph.add("Gather", rows.name, index, axis=rows.axis(0))
+        return Tensor(name, (*rows.held[:-1], *out.shape), out.shape, tensor.dtype)
+    (name,) = graph.add("Reshape", expanded(graph, tensor).name, graph.indices(*out.shape, -1))
+    return Tensor(name, out.shape, out.shape, tensor.dtype)
+
+
+def _transpose(graph: Graph, out: Any, array: Array, *, permutation: Sequence[int]) -> Array:
+    if isinstance(array, np.ndarray):
+        return array.transpose(permutation)
+    tensor = at_rank(graph, whole(graph, array), len(array.shape))
+    (name,) = graph.add("Transpose", tensor.name, perm=[*permutation, len(permutation)])
+    return Tensor(name, tuple(tensor.held[axis] for axis in permutation), out.shape, tensor.dtype)
+
+
+def _sort(graph: Graph, out: Any, *operands: Array, dimension: int, num_keys: int, **_: Any) -> list[Array]:
+    """Ascending by the first operand. Ties stay in their order, as TopK promises."""
+    keys, *others = operands
+    if num_keys != 1:
+        raise NotImplementedError("there is no rule for sorting by several keys.")
+    if isinstance(keys, np.ndarray) and np.array_equal(np.argsort(keys, kind="stable"), np.arange(keys.size)):
+        return list(operands)
+    tensor, length = expanded(graph, keys), graph.indices(out.shape[dimension])
+    values, order = graph.add("TopK", tensor.name, length, outputs=2, axis=dimension, largest=0)
+    pieces = [graph.add("GatherElements", expanded(graph, one).name, order, axis=dimension)[0] for one in others]
+    return [
+        Tensor(name, out.shape, out.shape, one.dtype) for name, one in zip((values, *pieces), operands, strict=True)
+    ]
+
+
+def _entry(graph: Graph, out: Any, array: Array, index: Array, **_: Any) -> Array:
+    """One entry of a vector."""
+    if len(array.shape) != 1 or out.shape != (1,):
+        raise NotImplementedError("there is no rule for anything but single entries at computed places.")
+    where = at_rank(graph, whole(graph, index), 1)
+    (name,) = graph.add("GatherElements", expanded(graph, array).name, where.name, axis=0)
+    return Tensor(name, (1,), (1,), array.dtype)
+
+
+LAYOUT: dict[str, Callable[..., Array | list[Array]]] = {
+    "broadcast_in_dim": _broadcast,
+    "concatenate": _concatenate,
+    "dynamic_slice": _entry,
+    "reshape": _reshape,
+    "slice": _slice,
+    "sort": _sort,
+    "squeeze": _squeeze,
+    "stack": _stack,
+    "transpose": _transpose,
+}
+"""Operations that move numbers about."""

@@ -1,0 +1,159 @@
+"""How each operation of JAX that computes is done by ONNX, with operators that onnxruntime has in both precisions."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from onnx import helper
+
+from safepursuit.adapters.onnx.arrays import Array, Shape, Tensor, at_rank, expanded, shortest, whole
+from safepursuit.adapters.onnx.graph import Graph
+from safepursuit.adapters.onnx.shortcuts import shortcut
+
+ELEMENTWISE = {
+    **{one: one.capitalize() for one in ("abs", "add", "asin", "div", "floor", "max", "min", "mul", "neg", "sqrt")},
+    **{one: one.capitalize() for one in ("and", "cos", "exp", "log", "not", "or", "pow", "sin", "sub", "tanh")},
+    "eq": "Equal",
+    "ge": "GreaterOrEqual",
+    "gt": "Greater",
+    "le": "LessOrEqual",
+    "logistic": "Sigmoid",
+    "lt": "Less",
+}
+"""Operations that are one operator, entry by entry."""
+
+_NEUTRAL = {"Add": 0, "Div": 1, "Mul": 1, "Sub": 0}
+
+
+def elementwise(graph: Graph, op: str, operands: Sequence[Array], shape: Shape, dtype: Any) -> Array:
+    """One node that works entry by entry; axes along which all operands are alike stay short."""
+    for one, other in (operands, operands[::-1]) if op in ("Add", "Mul") else (operands,) if op in _NEUTRAL else ():
+        if isinstance(other, np.ndarray) and np.all(other == _NEUTRAL[op]) and one.shape == tuple(shape):
+            return one
+    short = [shortest(one) if isinstance(one, np.ndarray) else whole(graph, one) for one in operands]
+    held = np.broadcast_shapes(*(one.shape if isinstance(one, np.ndarray) else one.held for one in short))
+    # For equal shapes onnxruntime is quicker than for numbers: a constant is as long as what it meets.
+    names = [
+        graph.constant(np.broadcast_to(one, held)[..., None]) if isinstance(one, np.ndarray) else one.name
+        for one in short
+    ]
+    name = shortcut(graph, op, names) or graph.add(op, *names)[0]
+    graph.held[name] = held
+    return Tensor(name, held, tuple(shape), np.dtype(dtype))
+
+
+def _cast(graph: Graph, out: Any, array: Array, *, new_dtype: Any, **_: Any) -> Array:
+    if array.dtype == new_dtype:
+        return array
+    tensor = whole(graph, array)
+    (name,) = graph.add("Cast", tensor.name, to=helper.np_dtype_to_tensor_dtype(np.dtype(new_dtype)))
+    return replace(tensor, name=name, dtype=np.dtype(new_dtype))
+
+
+def _select(graph: Graph, out: Any, which: Array, no: Array, yes: Array) -> Array:
+    if isinstance(which, np.ndarray) and (which.all() or not which.any()):
+        return yes if which.all() else no
+    return elementwise(graph, "Where", (which, yes, no), out.shape, out.dtype)
+
+
+def _reduction(op: str) -> Callable[..., Array]:
+    def rule(graph: Graph, out: Any, array: Array, *, axes: Sequence[int], **_: Any) -> Array:
+        # Alike entries count once in a maximum, but each in a sum.
+        tensor = expanded(graph, array) if op == "ReduceSum" else whole(graph, array)
+        tensor = at_rank(graph, tensor, max(len(tensor.held), len(tensor.shape)))
+        removed = [tensor.axis(axis) for axis in axes]
+        # Leading axes may stay: what is made of numbers is put together without giving them back an axis.
+        keep = all(tensor.length(axis) == 1 for axis in range(max(axes)) if axis not in axes)
+        names = (tensor.name, graph.indices(*removed))
+        name = shortcut(graph, op, names, keepdims=int(keep)) or graph.add(op, *names, keepdims=int(keep))[0]
+        lengths = enumerate(tensor.held)
+        held = tuple(1 if axis in removed else length for axis, length in lengths if keep or axis not in removed)
+        return Tensor(name, held, out.shape, tensor.dtype)
+
+    return rule
+
+
+def _dot(graph: Graph, out: Any, left: Array, right: Array, *, dimension_numbers: Any, **_: Any) -> Array:
+    """Constant weights (outputs, inputs) times a sample (inputs, …)."""
+    ((of_left,), (of_right,)), batch = dimension_numbers
+    if not isinstance(left, np.ndarray) or left.ndim != 2 or of_right != 0 or batch != ((), ()):
+        raise NotImplementedError("there is no rule for products other than constant weights times a sample.")
+    weights, sample = graph.constant(left if of_left == 1 else left.T), expanded(graph, right).name
+    if len(out.shape) == 1:
+        (name,) = graph.add("MatMul", weights, sample)
+    else:
+        (columns,) = graph.add("Reshape", sample, graph.indices(right.shape[0], -1))
+        (product,) = graph.add("MatMul", weights, columns)
+        (name,) = graph.add("Reshape", product, graph.indices(*out.shape, -1))
+    return Tensor(name, out.shape, out.shape, np.dtype(out.dtype))
+
+
+def _argmin(graph: Graph, out: Any, array: Array, *, axes: Sequence[int], index_dtype: Any) -> Array:
+    tensor = expanded(graph, array)
+    if len(tensor.shape) != 1:
+        raise NotImplementedError("there is no rule for the least entry of more than a vector.")
+    (name,) = graph.add("ArgMin", tensor.name, axis=0, keepdims=1)
+    return _cast(graph, out, Tensor(name, (1,), (), np.dtype(np.int64)), new_dtype=index_dtype)
+
+
+def _is_finite(graph: Graph, out: Any, array: Array) -> Array:
+    size = elementwise(graph, "Abs", (array,), out.shape, array.dtype)
+    return elementwise(graph, "Less", (size, np.asarray(np.inf, array.dtype)), out.shape, bool)
+
+
+def _not_equal(graph: Graph, out: Any, one: Array, other: Array) -> Array:
+    return elementwise(graph, "Not", (elementwise(graph, "Equal", (one, other), out.shape, bool),), out.shape, bool)
+
+
+def _integer_pow(graph: Graph, out: Any, array: Array, *, y: int = 2) -> Array:
+    if y == 2:
+        return elementwise(graph, "Mul", (array, array), out.shape, out.dtype)
+    return elementwise(graph, "Pow", (array, np.asarray(y, array.dtype)), out.shape, out.dtype)
+
+
+RULES: dict[str, Callable[..., Array]] = {
+    "argmin": _argmin,
+    "convert_element_type": _cast,
+    "dot_general": _dot,
+    "integer_pow": _integer_pow,
+    "is_finite": _is_finite,
+    "ne": _not_equal,
+    "reduce_and": _reduction("ReduceMin"),
+    "reduce_max": _reduction("ReduceMax"),
+    "reduce_min": _reduction("ReduceMin"),
+    "reduce_or": _reduction("ReduceMax"),
+    "reduce_sum": _reduction("ReduceSum"),
+    "select_n": _select,
+    "square": _integer_pow,
+}
+"""Operations that take more than their name says."""
+
+
+def _asin(x: Any) -> Any:
+    """onnxruntime knows the arc sine in single precision only: a Newton step on sin y = x makes it double."""
+    near = jnp.arcsin(x.astype(jnp.float32)).astype(x.dtype)
+    return near + (x - jnp.sin(near)) / jnp.cos(near)
+
+
+def _log1p(x: Any) -> Any:
+    """log u · x/(u − 1) with u = 1 + x as rounded, which cancels the rounding (Kahan)."""
+    u = 1 + x
+    return jnp.where(u == 1, x, jnp.log(u) * x / jnp.where(u == 1, 1, u - 1))
+
+
+def _expm1(x: Any) -> Any:
+    """2t/(1 − t) with t = tanh(x/2)."""
+    t = jnp.tanh(x / 2)
+    return 2 * t / (1 - t)
+
+
+COMPOSED: dict[tuple[str, type], Callable] = {
+    ("asin", np.float64): _asin,
+    ("log1p", np.float32): _log1p,
+    ("log1p", np.float64): _log1p,
+    ("expm1", np.float32): _expm1,
+    ("expm1", np.float64): _expm1,
+}
+"""Operations that ONNX (or, in this precision, onnxruntime) does not have, in terms of others."""

@@ -1,0 +1,80 @@
+"""States to put a file to the test with: common ones, and every kind that might trouble it."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from safepursuit.game import Game
+
+
+class States(NamedTuple):
+    """As the file takes them: float64, samples first."""
+
+    inputs: dict[str, np.ndarray]
+    kind: np.ndarray
+    """Names from `KINDS`."""
+
+
+KINDS = ("open", "near", "contact", "overlapping", "crowded", "empty", "extreme")
+"""Anywhere; within centimetres of a disc or a wall; touching one to within rounding; inside one, or beyond a wall,
+where no motion is safe; all discs close around; no discs; numbers that are huge, tiny or none."""
+
+
+def draw(game: Game, discs: int, count: int, seed: int) -> States:
+    """So many states of all kinds by turns, the same for the same seed."""
+    random = np.random.default_rng(seed)
+    kind = np.arange(count) % len(KINDS)
+    half = np.asarray(game.arena.half_extents)
+    robot, widest = game.robot, game.arena.radius_range[1]
+
+    def uniform(low: float, high: float, *shape: int) -> np.ndarray:
+        return random.uniform(low, high, (count, *shape))
+
+    radius = uniform(0.1, 1.2 * widest, discs)
+    centre = uniform(-1, 1, discs, 2) * half
+    pose = np.concatenate([uniform(-1, 1, 2) * (half - robot.radius), uniform(-np.pi, np.pi, 1)], axis=1)
+    opponent = np.concatenate([uniform(-1, 1, 2) * (half - robot.radius), uniform(-np.pi, np.pi, 1)], axis=1)
+    controls = [np.stack([uniform(0, robot.max_speed), uniform(-1, 1) * robot.max_turn_rate], axis=1) for _ in range(2)]
+
+    # A disc or a wall is moved to where its surface has this clearance from the body.
+    clearance = np.select(
+        [kind == 1, kind == 2, kind == 3],
+        [uniform(0, 0.05), random.choice([0, 1e-12, -1e-12], count), -uniform(0, 0.5)],
+        2,
+    )
+    bearing = uniform(-np.pi, np.pi)
+    away = (radius[:, 0] + robot.radius + clearance)[:, None] * np.stack([np.cos(bearing), np.sin(bearing)], axis=1)
+    at_disc = np.isin(kind, (1, 2, 3)) & (random.random(count) < 0.6)
+    centre[:, 0] = np.where(at_disc[:, None], pose[:, :2] + away, centre[:, 0])
+    at_wall = np.isin(kind, (1, 2, 3)) & ~at_disc
+    side, axis = random.choice([-1, 1], count), random.integers(0, 2, count)
+    there = side * (half[axis] - robot.radius - clearance)
+    pose[np.arange(count), axis] = np.where(at_wall, there, pose[np.arange(count), axis])
+
+    spoke = uniform(-np.pi, np.pi, discs)
+    reach = radius + robot.radius + uniform(0, 0.2, discs)
+    around = pose[:, None, :2] + reach[..., None] * np.stack([np.cos(spoke), np.sin(spoke)], axis=-1)
+    centre = np.where((kind == 4)[:, None, None], around, centre)
+    absent = (kind == 5)[:, None] | ((kind != 4)[:, None] & (random.random((count, discs)) < 0.3))
+    absent[:, 0] &= ~at_disc
+    table = np.concatenate([centre, radius[..., None]], axis=-1)
+    table[absent] = np.where(random.random(absent.sum()) < 0.5, np.nan, 0)[:, None]
+
+    inputs = {
+        "pose": pose,
+        "control": controls[0],
+        "opponent_pose": opponent,
+        "opponent_control": controls[1],
+        "discs": table,
+        "half_extents": np.broadcast_to(half, (count, 2)).copy(),
+    }
+    _spoil(inputs, np.flatnonzero(kind == 6), random)
+    return States(inputs, np.asarray(KINDS)[kind])
+
+
+def _spoil(inputs: dict[str, np.ndarray], rows: np.ndarray, random: np.random.Generator) -> None:
+    """Put one strange number into each of these samples."""
+    strange = [np.nan, np.inf, -np.inf, 1e300, -1e300, 1e30, 1e7, -1e7, 1e5, -1e5, 1e3, 1e-300, -1e-30, -0.0]
+    for row in rows:
+        array = inputs[random.choice(list(inputs))][row]
+        array[tuple(random.integers(0, length) for length in array.shape)] = random.choice(strange)

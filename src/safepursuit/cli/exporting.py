@@ -1,0 +1,117 @@
+"""`export` and `check-export`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any, Literal
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from safepursuit.cli.usage import Run, UsageError
+from safepursuit.ppo import BarrierNetTrainer
+from safepursuit.runs.folder import RunFolder, write_json
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write a run's deployed policy, network and safety layer, as one ONNX file."""
+
+    run_folder: Run
+    """The run folder."""
+    out: Path
+    """The file to write, .onnx."""
+    discs: int | None = None
+    """How many discs the file takes (default: as many as in the training)."""
+    checkpoint: Literal["latest", "best"] = "latest"
+    """Which checkpoint is exported."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+    def run(self, console: Console) -> None:
+        adapter = _adapter()
+        run = RunFolder.open(self.run_folder)
+        if self.out.exists():
+            raise UsageError(f"{self.out} already exists; name another file, or remove it first.")
+        if not self.out.absolute().parent.is_dir():
+            raise UsageError(f"folder {self.out.absolute().parent} does not exist.")
+        trainer = BarrierNetTrainer.load(run, self.checkpoint)
+        training = adapter.training_of(run, trainer.state.steps, self.checkpoint)
+        model = adapter.export(trainer.policy, trainer.config, discs=self.discs, training=training)
+        adapter.write(model, self.out)
+        console.print(
+            f"{self.out} ({len(model.graph.node)} nodes, {self.out.stat().st_size / 1e3:.0f} kB); compare it with the "
+            f"run: safepursuit check-export {self.out} {run.path}",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+@dataclass(frozen=True)
+class CheckExport:
+    """Compare an exported file with its run on 10,000 states of all kinds, and time it."""
+
+    file: Annotated[Path, tyro.conf.Positional]
+    """The exported file."""
+    run_folder: Run
+    """The run folder it was made of."""
+    checkpoint: Literal["latest", "best"] = "latest"
+    """Which checkpoint it was made of."""
+    seed: int = 0
+    """Chooses the states."""
+    json: Path | None = None
+    """Write the figures to this file as well."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+    def run(self, console: Console) -> None:
+        adapter = _adapter()
+        run = RunFolder.open(self.run_folder)
+        if self.json is not None and not self.json.absolute().parent.is_dir():
+            raise UsageError(f"folder {self.json.absolute().parent} does not exist.")
+        trainer = BarrierNetTrainer.load(run, self.checkpoint)
+        with console.status("comparing …"):
+            comparison = adapter.compare(self.file, trainer.policy, trainer.config, seed=self.seed)
+            times = adapter.latency(self.file)
+        if self.json:
+            write_json(self.json, comparison.result | {"latency": times})
+        console.print(_table(comparison.result))
+        console.print(
+            f"single call on one thread: median {times['p50_us']:.0f} µs, 99 % below {times['p99_us']:.0f} µs, longest "
+            f"{times['max_us']:.0f} µs of {times['calls']:,}",
+            highlight=False,
+        )
+        if not comparison.passed:
+            raise RuntimeError(f"{self.file} differs from its run by more than {comparison.result['tolerance']:g}.")
+
+
+def _adapter() -> ModuleType:
+    """The adapter, which needs its extra."""
+    try:
+        from safepursuit.adapters import onnx
+    except ModuleNotFoundError as missing:
+        raise RuntimeError(str(missing)) from None
+    return onnx
+
+
+def _table(result: dict[str, Any]) -> Table:
+    table = Table(
+        title=f"{result['file']} ({result['method']}) against JAX on {result['states']:,} states",
+        title_justify="left",
+        title_style="bold",
+        caption=f"double: the same arithmetic, tolerance {result['tolerance']:g}; single: as trained",
+        caption_justify="left",
+    )
+    table.add_column("output")
+    for precision in ("double", "single"):
+        table.add_column(f"largest difference, {precision}", justify="right")
+        table.add_column("states beyond", justify="right")
+    for name, found in result["outputs"].items():
+        cells = []
+        for precision in ("double", "single"):
+            largest, beyond = found[precision]["largest"], found[precision]["beyond_tolerance"]
+            is_flag = name in ("active", "feasible")
+            cells += ["" if is_flag else f"{largest:.1e}", f"{beyond:,}"]
+        table.add_row(name, *cells)
+    return table

@@ -1,0 +1,448 @@
+"""The exported file: its compiler against JAX, its projection against `qp`, and the whole against the package, against
+the definition of the safe speed, and against anything that may come in."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import helper
+
+from safepursuit import qp
+from safepursuit.adapters.onnx import compare, describing, export, latency, projection, session, write
+from safepursuit.adapters.onnx.arrays import Tensor, expanded
+from safepursuit.adapters.onnx.controller import CONSTRAINTS, WATCHDOG
+from safepursuit.adapters.onnx.exporting import double
+from safepursuit.adapters.onnx.graph import Graph
+from safepursuit.adapters.onnx.lowering import lower
+from safepursuit.adapters.onnx.states import KINDS, draw
+from safepursuit.cli import main
+from safepursuit.game import Game
+from safepursuit.policy import HEADS, PolicyConfig
+from safepursuit.ppo import BarrierNetTrainer
+from safepursuit.qp import Halfplanes
+from safepursuit.robot import Unicycle
+from safepursuit.scene import Arena
+from tiny import TINY, outspoken
+
+ROOT = Path(__file__).parents[1]
+METHODS = [*HEADS, "cbf-beta box", "barriernet arc", "barriernet fixed gains", "barriernet robot barrier"]
+UNSAFE = {"ppo", "ppo-lagrangian"}
+
+
+def configured(name):
+    """A tiny configuration of a method, in an arena with room for everything."""
+    method, *variant = name.split(" ", 1)
+    kind = "".join(variant)
+    game = Game(
+        Arena(half_extents=(6.0, 4.0), obstacles=3), robot=Unicycle(integrator="arc" if kind == "arc" else "euler")
+    )
+    policy = PolicyConfig(
+        hidden=(8,),
+        disc_width=4,
+        learned_gains=kind != "fixed gains",
+        safe_set="box" if kind == "box" else "polygon",
+    )
+    shield = replace(TINY.shield, robot_barrier=kind == "robot barrier", robot_gain=1.0)
+    return replace(TINY, method=method, game=game, policy=policy, shield=shield)
+
+
+@cache
+def outspoken_policy(name):
+    return outspoken(BarrierNetTrainer(configured(name)).policy)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """The file of a method, made once."""
+    folder = tmp_path_factory.mktemp("exported")
+
+    @cache
+    def make(name):
+        file = folder / f"{name}.onnx"
+        write(export(outspoken_policy(name), configured(name)), file)
+        return file
+
+    return make
+
+
+def run(file, inputs):
+    opened = session(file)
+    names = [output.name for output in opened.get_outputs()]
+    return dict(zip(names, opened.run(None, inputs), strict=True))
+
+
+# The compiler.
+
+
+def compiled(function, *samples):
+    """What the graph of a function of one sample gives for a batch; the samples come last."""
+    dtype = samples[0].dtype
+    with jax.enable_x64(True):
+        program = jax.make_jaxpr(function)(*(jnp.asarray(sample[..., 0]) for sample in samples))
+        names = [f"x{number}" for number in range(len(samples))]
+        graph = Graph("size")
+        shapes = [sample.shape[:-1] for sample in samples]
+        inputs = [
+            Tensor(name, shape, shape, sample.dtype) for name, shape, sample in zip(names, shapes, samples, strict=True)
+        ]
+        outputs = [expanded(graph, array) for array in lower(graph, program, inputs)]
+    information = [helper.make_tensor_value_info("size", onnx.TensorProto.DOUBLE, ["N"])] + [
+        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(dtype), [*shape, "N"])
+        for name, shape in zip(names, shapes, strict=True)
+    ]
+    results = {
+        output.name: helper.make_tensor_value_info(
+            f"y{number}", helper.np_dtype_to_tensor_dtype(output.dtype), [*output.shape, "N"]
+        )
+        for number, output in enumerate(outputs)
+    }
+    model = graph.model(information, results, "test", {})
+    opened = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    feed = dict(zip(names, samples, strict=True)) | {"size": np.zeros(samples[0].shape[-1])}
+    used = {one.name for one in opened.get_inputs()}
+    return opened.run(None, {name: value for name, value in feed.items() if name in used})
+
+
+TABLE = np.asarray([[0.0, 1.0, 2.0], [3.0, 3.0, 3.0]])
+OPERATIONS = {
+    "arithmetic": lambda x, y: x + 2 * y - x / (1 + y**2) + x**3 + jnp.abs(-y) ** 0.5,
+    "functions": lambda x, y: jnp.sin(x) + jnp.cos(y) + jnp.tanh(x) + jnp.exp(-(y**2)) + jax.nn.sigmoid(x),
+    "arc sine": lambda x, y: jnp.arcsin(jnp.clip(x, -0.99, 0.99)),
+    "soft plus": lambda x, y: jax.nn.softplus(20 * x),
+    "exponential less one": lambda x, y: jnp.expm1(1e-6 * x),
+    "logarithm of one more": lambda x, y: jnp.log1p(1e-9 * jnp.abs(x)),
+    "comparisons": lambda x, y: jnp.stack(
+        [x < y, x <= y, x > y, x >= y, x == y, x != y, ~(x < y), (x < 0) & (y < 0) | (x > 1)]
+    ),
+    "choice": lambda x, y: jnp.where(x > 0, y, -1.0),
+    "clipping": lambda x, y: jnp.clip(x, -0.3, 0.7) + jnp.minimum(jnp.maximum(x, y), 0.5),
+    "numbers": lambda x, y: (x[0, 1] + y[1, 2]) * x,
+    "rows": lambda x, y: x[0] * y[1] + x[1, 0],
+    "pieces": lambda x, y: jnp.concatenate([x[:, 1:], y[:, :1]], axis=1)[:, ::1],
+    "stacks": lambda x, y: jnp.stack([x, y, jnp.ones_like(x)], axis=1)[:, 1],
+    "stack and take apart": lambda x, y: jnp.stack([x[0], y[0]])[1] + jnp.stack([x[0], y[1]], axis=1)[:, 0],
+    "constants in between": lambda x, y: jnp.concatenate([x, jnp.asarray(TABLE), y]),
+    "pairs": lambda x, y: x[0][:, None] * y[1] - x[1][:, None] * y[0][:, None].T,
+    "least and greatest": lambda x, y: jnp.min(x, axis=1) - jnp.max(y, axis=1) + jnp.max(x),
+    "sums": lambda x, y: jnp.sum(x, axis=0)[None] + jnp.sum(jnp.broadcast_to(y[:, :1], (2, 3)), axis=1)[:, None],
+    "all and any": lambda x, y: jnp.stack([jnp.all(x > -1, axis=0), jnp.any(y > 1, axis=0)]),
+    "all finite": lambda x, y: jnp.all(jnp.isfinite(x / (y > 0)), axis=0),
+    "finite": lambda x, y: jnp.isfinite(x / (y > 0)),
+    "transposed": lambda x, y: x.T @ jnp.eye(2) if False else x.T + 1,
+    "reshaped": lambda x, y: x.reshape(6) + y.reshape(3, 2).reshape(6),
+    "repeated": lambda x, y: jnp.broadcast_to(x[:, 0][:, None], (2, 4)).reshape(8),
+    "weights": lambda x, y: (
+        jnp.tensordot(jnp.asarray(TABLE), x.T, axes=1) + jnp.tensordot(jnp.asarray(TABLE).T, x, axes=1)[:2, :2]
+    ),
+    "weights of a vector": lambda x, y: jnp.tensordot(jnp.asarray(TABLE), y[0], axes=1),
+    "sorted": lambda x, y: jnp.stack(jax.lax.sort((x[0], y[0], jnp.arange(3.0)), dimension=0)),
+    "chosen": lambda x, y: jax.lax.dynamic_slice(y[0], (jax.lax.argmin(x[0], 0, jnp.int32),), (1,)),
+    "length": lambda x, y: jnp.sqrt(jnp.where(x[0] ** 2 + x[1] ** 2 > 0, x[0] ** 2 + x[1] ** 2, 1)),
+    "calls": lambda x, y: jax.jit(lambda a: a + 1)(jax.lax.stop_gradient(x)),
+    "types": lambda x, y: (x > 0).astype(jnp.int32) + x.astype(jnp.int32),
+}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")
+def test_a_graph_computes_what_jax_computes(name):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, 2, 3, 5))
+    x[:, 0, 0] = y[0, 0, 0] = 0
+    (found,) = compiled(OPERATIONS[name], x, y)
+    with jax.enable_x64(True):
+        expected = jax.vmap(OPERATIONS[name], in_axes=-1, out_axes=-1)(x, y)
+    assert found.shape == expected.shape
+    assert found.dtype == expected.dtype
+    np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-15)
+
+
+def test_lengths_and_directions_take_one_node_and_are_zero_at_zero():
+    from safepursuit.geometry import length, unit
+
+    vectors = np.array([[3.0, 0.0, 1e-8, -5.0], [4.0, 0.0, 0.0, 12.0]])
+    np.testing.assert_allclose(compiled(length, vectors)[0], [5, 0, 1e-8, 13])
+    np.testing.assert_allclose(compiled(unit, vectors)[0], [[0.6, 0, 1, -5 / 13], [0.8, 0, 0, 12 / 13]])
+
+
+def test_what_there_is_no_rule_for_is_refused():
+    for function in (lambda x: jnp.cumsum(x), lambda x: jnp.fft.fft(x), lambda x: x[::2]):
+        with pytest.raises(NotImplementedError, match="no rule"):
+            compiled(function, np.ones((4, 2)))
+
+
+# The projection.
+
+PROJECT = jax.jit(qp.project)
+CLOSED = jax.jit(jax.vmap(projection.project, in_axes=-1, out_axes=-1))
+
+
+def problems(rng, count, rows=12):
+    """Polygons about the origin: b ≥ 0; some rows padding, repeated, parallel, or through the origin."""
+    A = rng.normal(size=(rows, 2, count)) * np.exp(rng.uniform(-2, 1, (rows, 1, count)))
+    b = np.abs(rng.normal(size=(rows, count))) * np.hypot(A[:, 0], A[:, 1])
+    A[1], b[1] = A[0], b[0] * rng.uniform(0.5, 1.5, count)
+    A[2], b[2] = -A[3], b[3]
+    A[4], b[4] = 3 * A[5], 3 * b[5]
+    A[6] *= rng.random(count) < 0.5
+    b[7:9] *= rng.random((2, count)) < 0.5
+    return 3 * rng.normal(size=(2, count)), A, b, np.exp(rng.uniform(-1, 1, (2, count)))
+
+
+@pytest.mark.usefixtures("float64")
+def test_the_closed_form_is_the_projection():
+    nominal, A, b, weights = problems(np.random.default_rng(1), 20_000)
+    exact = PROJECT(nominal, Halfplanes(A, b), weights)
+    found = CLOSED(nominal, Halfplanes(A, b), weights)
+    assert float(jnp.max(exact.violation)) == 0
+    np.testing.assert_allclose(found.u, exact.u, atol=2e-7)
+    np.testing.assert_array_equal(found.violation, 0)
+    # It names every row that holds the point, and more only where rows coincide or meet.
+    held = np.asarray(exact.multipliers) > 1e-6
+    touched = np.abs(np.einsum("rcn,cn->rn", A, np.asarray(found.u)) - b) <= 1e-6 * (1 + np.abs(b))
+    assert not (np.asarray(found.active) & ~touched).any()
+    assert (np.asarray(found.active) | ~held).any(axis=0).all()
+    assert ((np.asarray(found.active) & held).any(axis=0) | ~held.any(axis=0)).mean() > 0.99
+
+
+@pytest.mark.usefixtures("float64")
+def test_the_closed_form_brakes_where_nothing_satisfies_all_rows():
+    A = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]])[..., None]
+    found = CLOSED(np.array([[0.3], [0.2]]), Halfplanes(A, np.array([[-1.0], [-1.0], [1.0]])), np.ones((2, 1)))
+    np.testing.assert_array_equal(found.u, 0)
+    assert np.isinf(found.violation)
+
+
+# The file.
+
+
+@pytest.mark.parametrize("name", ["barriernet", "cbf-beta", "ppo"])
+def test_a_file_says_what_the_package_says(exported, name):
+    passed, result = compare(exported(name), outspoken_policy(name), configured(name), count=700)
+    assert passed, result
+    assert result["outputs"]["safe_control"]["double"]["largest"] < 1e-9
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_says_what_the_package_says_on_ten_thousand_states(exported, name, capsys):
+    passed, result = compare(exported(name), outspoken_policy(name), configured(name))
+    with capsys.disabled():
+        shown = {
+            output: f"double {one['double']['largest']:.1e}, single {one['single']['largest']:.1e} "
+            f"({one['single']['beyond_tolerance']} beyond)"
+            for output, one in result["outputs"].items()
+        }
+        print(f"\n{name}: {shown}")
+    assert passed, result
+    assert result["outputs"]["safe_control"]["double"]["largest"] < 1e-9
+    assert result["outputs"]["active"]["double"]["beyond_tolerance"] < 0.01 * result["states"]
+    # Single precision is its own, and leaves no more than kinks.
+    assert result["outputs"]["safe_control"]["single"]["beyond_tolerance"] < 0.02 * result["states"]
+
+
+def test_the_states_are_of_all_kinds():
+    inputs, kind = draw(Game(), 2, 700, 0)
+    assert set(kind) == set(KINDS)
+    clearance = np.hypot(*(inputs["discs"][:, 0, :2] - inputs["pose"][:, :2]).T) - inputs["discs"][:, 0, 2] - 0.15
+    assert (np.abs(clearance[kind == "contact"]) < 1e-9).sum() > 20
+    assert (clearance[kind == "overlapping"] < -1e-3).sum() > 20
+    assert np.all(~(inputs["discs"][kind == "empty"][..., 2] > 0))
+    assert np.all(inputs["discs"][kind == "crowded"][..., 2] > 0)
+    assert not all(np.all(np.isfinite(inputs[name][kind == "extreme"])) for name in ("pose", "control"))
+    again, _ = draw(Game(), 2, 700, 0)
+    assert all(np.array_equal(inputs[name], again[name], equal_nan=True) for name in inputs)
+
+
+def safe_speed(robot, pose, discs, half_extents):
+    """Theorem 1 by its definition for the Euler step: the largest speed that keeps the body clear for one step."""
+    ahead = np.array([np.cos(pose[2]), np.sin(pose[2])])
+    surfaces = [(half_extents[0] - pose[0], -ahead[0]), (half_extents[0] + pose[0], ahead[0])]
+    surfaces += [(half_extents[1] - pose[1], -ahead[1]), (half_extents[1] + pose[1], ahead[1])]
+    for x, y, radius in discs:
+        if radius > 0:
+            away = pose[:2] - (x, y)
+            distance = np.hypot(*away)
+            surfaces.append((distance - radius, away @ ahead / distance if distance > 0 else 0.0))
+    bounds = [max(distance - robot.radius, 0) / (robot.dt * -towards) for distance, towards in surfaces if towards < 0]
+    return min([robot.max_speed, *bounds])
+
+
+@pytest.mark.parametrize("name", ["barriernet", "cbf-beta", "ppo"])
+def test_nothing_that_comes_in_leads_beyond_the_limits_or_the_clamp(exported, name):
+    config = configured(name)
+    robot = config.game.robot
+    inputs, _ = draw(config.game, 3, 3500, 1)
+    found = run(exported(name), inputs)
+    v, turn_rate = found["safe_control"].T
+    assert np.all((v >= 0) & (v <= robot.max_speed) & (np.abs(turn_rate) <= robot.max_turn_rate))
+    doubted = found["active"] == WATCHDOG
+    assert 100 < doubted.sum() < 500
+    assert np.all(found["safe_control"][doubted] == 0)
+    assert not found["feasible"][doubted].any()
+    assert found["feasible"][~doubted].all()
+    flat = np.concatenate([inputs[one].reshape(3500, -1) for one in inputs if one != "discs"], axis=1)
+    assert np.all(doubted[~np.isfinite(flat).all(axis=1)])
+    if name not in UNSAFE:
+        for i in np.flatnonzero(~doubted):
+            bound = safe_speed(robot, inputs["pose"][i], inputs["discs"][i], inputs["half_extents"][i])
+            assert v[i] <= bound + 1e-12, i
+
+
+ANYTHING = st.floats(width=64, allow_nan=True, allow_infinity=True)
+
+
+@given(st.lists(ANYTHING, min_size=21, max_size=21))
+@settings(deadline=None, max_examples=200)
+def test_any_numbers_at_all_give_a_control_within_the_limits(exported, numbers):
+    config = configured("barriernet")
+    parts = np.split(np.asarray(numbers), np.cumsum([3, 2, 3, 2, 9]))
+    inputs = dict(
+        zip(("pose", "control", "opponent_pose", "opponent_control", "discs", "half_extents"), parts, strict=True)
+    )
+    inputs["discs"] = inputs["discs"].reshape(3, 3)
+    found = run(exported("barriernet"), {one: values[None] for one, values in inputs.items()})
+    (v, turn_rate), feasible = found["safe_control"][0], found["feasible"][0]
+    assert 0 <= v <= config.game.robot.max_speed
+    assert abs(turn_rate) <= config.game.robot.max_turn_rate
+    assert feasible or (v == 0 and turn_rate == 0)
+
+
+def test_a_sample_alone_gets_the_same_answer_as_in_a_batch(exported):
+    inputs, kind = draw(configured("barriernet").game, 3, 70, 2)
+    together = run(exported("barriernet"), inputs)
+    for i in range(70):
+        alone = run(exported("barriernet"), {name: values[i : i + 1] for name, values in inputs.items()})
+        for name, values in alone.items():
+            np.testing.assert_allclose(values[0], together[name][i], atol=1e-12, err_msg=f"{name}, {kind[i]}")
+
+
+def test_the_file_says_what_it_is(exported):
+    config = configured("barriernet")
+    about = session(exported("barriernet")).get_modelmeta().custom_metadata_map
+    assert about["format"] == describing.FORMAT
+    assert float(about["dt"]) == config.game.robot.dt
+    assert json.loads(about["limits"])["max_turn_rate"] == config.game.robot.max_turn_rate
+    assert json.loads(about["constraints"])[str(WATCHDOG)] == CONSTRAINTS[WATCHDOG]
+    opened = session(exported("barriernet"))
+    named = {one.name for one in [*opened.get_inputs(), *opened.get_outputs()]}
+    assert named == set(json.loads(about["units"])) - set()
+    assert "theorem 1" in about["model_card"]
+    assert "no safety layer" in session(exported("ppo")).get_modelmeta().custom_metadata_map["model_card"]
+    assert about["config_sha256"] != describing.fingerprint(configured("ppo"))
+
+
+def test_latency_is_of_single_calls(exported):
+    times = latency(exported("ppo"), calls=50)
+    assert times["batch"] == times["threads"] == 1
+    assert 1 < times["p50_us"] <= times["p99_us"] <= times["max_us"]
+
+
+def test_what_cannot_be_exported_is_refused(tmp_path, exported):
+    policy, config = outspoken_policy("ppo"), configured("ppo")
+    with pytest.raises(ValueError, match="finite"):
+        export(outspoken(policy, scale=np.nan), config)
+    with pytest.raises(ValueError, match="99 discs"):
+        export(policy, config, discs=100)
+    with pytest.raises(FileExistsError, match="already exists"):
+        write(onnx.load(exported("ppo")), exported("ppo"))
+    (tmp_path / "text.onnx").write_text("no")
+    with pytest.raises(ValueError, match="onnxruntime can run"):
+        session(tmp_path / "text.onnx")
+    with pytest.raises(ValueError, match="does not exist"):
+        session(tmp_path / "nothing.onnx")
+    foreign = onnx.load(exported("ppo"))
+    del foreign.metadata_props[:]
+    onnx.save(foreign, tmp_path / "foreign.onnx")
+    with pytest.raises(ValueError, match="no exported pursuer"):
+        session(tmp_path / "foreign.onnx")
+    with pytest.raises(ValueError, match="export it again"):
+        compare(exported("ppo"), outspoken(policy, seed=1), config)
+
+
+def test_a_file_that_computes_something_else_does_not_pass(tmp_path, exported):
+    """The last layer's bias, moved a little."""
+    model = onnx.load(exported("ppo"))
+    bias = np.asarray(double(outspoken_policy("ppo")).head.layer.bias)
+    changed = [one for one in model.graph.initializer if one.name in _biases(model, bias.size)]
+    assert changed
+    for one in changed:
+        one.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(one) + 1e-3, one.name))
+    onnx.save(model, tmp_path / "changed.onnx")
+    passed, result = compare(tmp_path / "changed.onnx", outspoken_policy("ppo"), configured("ppo"), count=70)
+    assert not passed
+    assert result["outputs"]["nominal_control"]["double"]["largest"] > 1e-4
+
+
+def _biases(model, size):
+    """Constants that the last scaling of the nominal control uses."""
+    uses = {name: node for node in model.graph.node for name in node.input}
+    return [
+        one.name
+        for one in model.graph.initializer
+        if onnx.numpy_helper.to_array(one).size == 1 and uses[one.name].op_type in ("Mul", "Add")
+    ]
+
+
+# The commands and the example.
+
+
+@pytest.fixture(scope="module")
+def a_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "tiny"
+    trainer = BarrierNetTrainer(TINY)
+    from safepursuit.runs import configuration
+    from safepursuit.runs.folder import RunFolder
+
+    trainer = BarrierNetTrainer(TINY, RunFolder.create(folder, configuration.dump(TINY), ["test"]))
+    trainer.save()
+    return folder
+
+
+def test_the_commands(a_run, tmp_path, capsys):
+    file, figures = tmp_path / "pursuer.onnx", tmp_path / "figures.json"
+    assert main(["export", str(a_run), "--out", str(file)]) == 0
+    assert "check-export" in capsys.readouterr().out
+    assert main(["check-export", str(file), str(a_run), "--json", str(figures)]) == 0
+    assert "single call on one thread" in capsys.readouterr().out
+    result = json.loads(figures.read_text(encoding="utf-8"))
+    assert result["passed"]
+    assert result["states"] == 10_000
+    assert result["latency"]["calls"] == 10_000
+    assert main(["export", str(a_run), "--out", str(file)]) == 2
+    assert "already exists" in capsys.readouterr().err
+    assert main(["export", str(a_run), "--out", str(tmp_path / "no" / "where.onnx")]) == 2
+    assert main(["check-export", str(tmp_path / "none.onnx"), str(a_run)]) == 2
+    assert "does not exist" in capsys.readouterr().err
+
+
+def test_without_the_extra_the_commands_say_what_to_install(a_run, tmp_path, capsys, monkeypatch):
+    for module in [one for one in sys.modules if one.startswith("safepursuit.adapters.onnx")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    monkeypatch.delattr("safepursuit.adapters.onnx", raising=False)
+    assert main(["export", str(a_run), "--out", str(tmp_path / "pursuer.onnx")]) == 1
+    assert "pip install 'safepursuit[export]'" in capsys.readouterr().err
+
+
+def test_the_example_needs_numpy_and_onnxruntime_alone(exported):
+    example = ROOT / "examples" / "onnx_numpy.py"
+    assert len(example.read_text(encoding="utf-8").splitlines()) <= 60
+    blocked = "import sys, runpy; sys.modules.update(jax=None, safepursuit=None, onnx=None); sys.argv = sys.argv[1:]; "
+    command = [sys.executable, "-c", f"{blocked}runpy.run_path({str(example)!r})", "", str(exported("barriernet"))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "closest to the disc" in done.stdout
+    clearance = float(done.stdout.split("closest to the disc: ")[1].split()[0])
+    assert clearance >= 0
