@@ -24,6 +24,9 @@ OUTSIDE = {
     "benchmarks/README.md": "benchmark-scripts.md",
     "CITATION.cff": "CITATION.cff",
     "LICENSE": "LICENSE.txt",
+    "examples/joystick.py": "examples/joystick.py.txt",
+    "examples/onnx_numpy.py": "examples/onnx_numpy.py.txt",
+    "examples/stable_baselines.py": "examples/stable_baselines.py.txt",
 }
 """Files outside docs/, by their place in the repository, and their place on the site."""
 _LOG = logging.getLogger(f"mkdocs.hooks.{__name__}")
