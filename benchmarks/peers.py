@@ -49,9 +49,10 @@ def _in_shield(*solves: Callable[..., Any]) -> Callable[[Problems, np.ndarray], 
     """`projection.in_context` with each of these in place of the projection: times, but no answers."""
 
     def prepare(problems: Problems, cotangent: np.ndarray) -> tuple[Call, Call]:
-        rows = problems.A.shape[1]
+        count, rows, _ = problems.A.shape
         given = jax.tree.map(
-            lambda leaf: jnp.asarray(leaf, jnp.float32 if leaf.dtype == np.float64 else leaf.dtype), problems.given
+            lambda leaf: jnp.asarray(leaf, jnp.float32 if leaf.dtype == np.float64 else leaf.dtype),
+            projection.inputs(count),
         )
         one, two = (jax.jit(partial(projection.in_context, solve, rows)) for solve in solves)
         return lambda: np.asarray(one(given)), lambda: np.asarray(two(given))

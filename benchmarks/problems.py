@@ -1,28 +1,25 @@
-"""The projections every solver is given, as the shield builds them, and their exact solutions by enumeration.
+"""The projections every solver is given, and their exact solutions by enumeration.
 
-The solutions are plain NumPy in double precision, one candidate after the other; they share nothing with the solvers
-that are judged by them.
+Plain NumPy in double precision, one candidate after the other; it shares nothing with the solvers it judges.
 """
 
 from itertools import combinations
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
-from safepursuit.benchmark import projection
+ROWS = 10
+"""Six barrier rows (four walls and two discs) and the four sides of the actuator box."""
 
-ROWS = (6, 10, 24)
-"""The actuator box, and the nearest one, three and ten of the boundaries (four walls and six discs), two rows each."""
+_OFFSET = 0.1
+"""Lever arm of the turn rate [m]: (v, 0.1·ω) is the velocity of a point 0.1 m ahead of the robot."""
 
-SPEED_OF_TURN = projection.SHIELD.offset / projection.ROBOT.dt
-"""Lever arm of w = sin(ωΔ) [m/s]: (v, 2w) is the velocity of the virtual control point."""
-
+_SPEED, _TURN_RATE = 1.0, 2.84
 _STEP = 1e-6
 
 
 class Problems(NamedTuple):
-    """argmin ½(u − ū)ᵀ diag(w) (u − ū) subject to A u ≤ b, with u = (v, w), w = sin(ωΔ); the batch comes first."""
+    """argmin ½(u − ū)ᵀ diag(w) (u − ū) subject to A u ≤ b, with u = (v, ω) in m/s and rad/s; the batch comes first."""
 
     nominal: np.ndarray
     """ū, (count, 2)"""
@@ -32,20 +29,23 @@ class Problems(NamedTuple):
     """(count, rows)"""
     weights: np.ndarray
     """w, (2,)"""
-    given: projection.Inputs
-    """What the shield builds them from; the batch comes last."""
 
 
-def draw(count: int, rows: int) -> Problems:
-    """The first rows of the shield's programs for robots at close quarters; u = 0 is always feasible."""
-    given = projection.inputs(count)
-    nominal, program = projection.problems(given, rows)
+def draw(count: int, seed: int = 0) -> Problems:
+    """Robots among six close boundaries: n·(velocity of the point ahead) ≥ −h, h up to 1, and the actuator box.
+
+    The metric is the displacement of that point. u = 0 is always feasible.
+    """
+    random = np.random.default_rng(seed)
+    angle = random.uniform(-np.pi, np.pi, (count, ROWS - 4))
+    barriers = np.stack([-np.cos(angle), -_OFFSET * np.sin(angle)], axis=-1)
+    box = np.broadcast_to([[-1.0, 0.0], [1.0, 0.0], [0.0, -1.0], [0.0, 1.0]], (count, 4, 2))
+    limits = np.broadcast_to([0.0, _SPEED, _TURN_RATE, _TURN_RATE], (count, 4))
     return Problems(
-        nominal=np.ascontiguousarray(nominal.T),
-        A=np.ascontiguousarray(np.moveaxis(program.A, -1, 0)),
-        b=np.ascontiguousarray(program.b.T),
-        weights=np.asarray(projection.metric(), float),
-        given=given,
+        nominal=np.stack([random.uniform(-0.25, 1.25, count), random.uniform(-4, 4, count)], axis=-1),
+        A=np.concatenate([barriers, box], axis=1),
+        b=np.concatenate([random.uniform(0, 1, (count, ROWS - 4)), limits], axis=1),
+        weights=np.array([1.0, _OFFSET**2]),
     )
 
 
@@ -60,12 +60,7 @@ def padded(problems: Problems) -> Problems:
 
 def part(problems: Problems, start: int, stop: int) -> Problems:
     """Some of the problems."""
-    return problems._replace(
-        nominal=problems.nominal[start:stop],
-        A=problems.A[start:stop],
-        b=problems.b[start:stop],
-        given=jax.tree.map(lambda leaf: leaf[..., start:stop], problems.given),
-    )
+    return problems._replace(nominal=problems.nominal[start:stop], A=problems.A[start:stop], b=problems.b[start:stop])
 
 
 def exact(problems: Problems) -> np.ndarray:
@@ -105,11 +100,11 @@ def exact_jacobian(problems: Problems) -> tuple[np.ndarray, np.ndarray]:
 
 
 def as_velocity(vectors: np.ndarray) -> np.ndarray:
-    """(v, w) as the velocity of the virtual control point [m/s], so that both components weigh alike."""
-    return vectors * [1.0, SPEED_OF_TURN]
+    """(v, ω) as the velocity of the point ahead [m/s], so that both components weigh alike."""
+    return vectors * [1.0, _OFFSET]
 
 
 def as_velocity_jacobian(jacobians: np.ndarray) -> np.ndarray:
     """du/dū in the same coordinates."""
-    scale = np.array([1.0, SPEED_OF_TURN])
+    scale = np.array([1.0, _OFFSET])
     return jacobians * scale[:, None] / scale

@@ -26,7 +26,8 @@ import torch
 
 from pages import machine, machine_text, microseconds, share, table
 from peers import SOLVERS, TIMED_ONLY, Call, Solver
-from problems import ROWS, Problems, as_velocity, as_velocity_jacobian, draw, exact, exact_jacobian, padded, part
+from problems import Problems, as_velocity, as_velocity_jacobian, exact, exact_jacobian, padded, part
+from shield_programs import ROWS, draw
 
 jax.config.update("jax_enable_x64", True)
 torch.set_num_threads(1)
@@ -144,10 +145,10 @@ them, builds the rows, projects, and sums up all that comes out; the next line i
 Solvers that take one problem after the other are timed up to a batch of 1,024.
 
 *Wrong* is the share of the first {COUNT:,} answers, solved in one batch, whose larger component differs from the exact
-solution (enumeration of all candidates) by more than 1e-2 or 1e-6 m/s; the turn counts as the speed of the virtual
-control point. *Gradient* compares du/dū in the same units with finite differences of the exact solution: the share of
-the problems with an entry off by more than 1e-2, and the largest error, problems at a kink left out. Near a kink an
-approximate solver may rightly take the other side.
+solution (enumeration of all candidates) by more than 1e-2 or 1e-6 m/s; the turn rate counts as the speed of the virtual
+control point, 0.1 m ahead. *Gradient* compares du/dū in the same units with finite differences of the exact solution:
+the share of the problems with an entry off by more than 1e-2, and the largest error, problems at a kink left out. Near
+a kink an approximate solver may rightly take the other side.
 
 {sections}
 

@@ -20,6 +20,7 @@ from typing import Any
 import gymnasium
 import jax
 import numpy as np
+import torch
 from scipy.stats import binomtest
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
@@ -162,8 +163,8 @@ def page(result: dict[str, Any]) -> str:
         "# Stable-Baselines3 on the vector environment",
         "",
         f"Written by `make bench-sb3`: Stable-Baselines3 {result['stable_baselines3']}, "
-        f"Gymnasium {result['gymnasium']}, JAX {result['jax']}, PyTorch {result['torch']}; {result['cores']} cores "
-        f"({result['machine']}).",
+        f"Gymnasium {result['gymnasium']}, JAX {result['jax']}, PyTorch {result['torch']} on one "
+        f"thread; {result['cores']} cores ({result['machine']}).",
         "",
         "## Learning, and the shield around what was learned",
         "",
@@ -220,6 +221,7 @@ def page(result: dict[str, Any]) -> str:
 def main() -> None:
     file = OUT / "stable_baselines3.json"
     old = json.loads(file.read_text(encoding="utf-8")) if sys.argv[1:] == ["speeds"] else {}
+    torch.set_num_threads(1)  # these networks are too small to be shared out
     result = {
         "machine": f"{platform.machine()}, {jax.devices()[0].platform}",
         "cores": os.cpu_count(),

@@ -7,6 +7,7 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 import pytest
+import torch
 from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.vec_env import VecMonitor
 
@@ -50,6 +51,7 @@ def test_the_demo_runs_without_a_screen():
 
 def test_stable_baselines_trains_and_is_protected(monkeypatch):
     bench = example("stable_baselines", monkeypatch)
+    torch.set_num_threads(1)
     learner = bench.train(2 * 64 * GAMES, GAMES, policy_kwargs={"net_arch": [8]})
     assert learner.num_timesteps == 2 * 64 * GAMES
     found = bench.judge(learner, GAMES, shielded=True)

@@ -22,7 +22,6 @@ from safepursuit import qp
 from safepursuit.adapters.onnx import compare, describing, export, latency, projection, session, write
 from safepursuit.adapters.onnx.arrays import Tensor, expanded
 from safepursuit.adapters.onnx.controller import CONSTRAINTS, WATCHDOG
-from safepursuit.adapters.onnx.exporting import double
 from safepursuit.adapters.onnx.graph import Graph
 from safepursuit.adapters.onnx.lowering import lower
 from safepursuit.adapters.onnx.states import KINDS, draw
@@ -101,12 +100,15 @@ def compiled(function, *samples):
         helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(dtype), [*shape, "N"])
         for name, shape in zip(names, shapes, strict=True)
     ]
-    results = {
-        output.name: helper.make_tensor_value_info(
-            f"y{number}", helper.np_dtype_to_tensor_dtype(output.dtype), [*output.shape, "N"]
+    results = [
+        (
+            output.name,
+            helper.make_tensor_value_info(
+                f"y{number}", helper.np_dtype_to_tensor_dtype(output.dtype), [*output.shape, "N"]
+            ),
         )
         for number, output in enumerate(outputs)
-    }
+    ]
     model = graph.model(information, results, "test", {})
     opened = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     feed = dict(zip(names, samples, strict=True)) | {"size": np.zeros(samples[0].shape[-1])}
@@ -324,8 +326,9 @@ def test_a_sample_alone_gets_the_same_answer_as_in_a_batch(exported):
     together = run(exported("barriernet"), inputs)
     for i in range(70):
         alone = run(exported("barriernet"), {name: values[i : i + 1] for name, values in inputs.items()})
-        for name, values in alone.items():
-            np.testing.assert_allclose(values[0], together[name][i], atol=1e-12, err_msg=f"{name}, {kind[i]}")
+        # Not `active`: where two constraints hold the control alike, rounding says which is named.
+        for name in ("safe_control", "nominal_control", "feasible"):
+            np.testing.assert_allclose(alone[name][0], together[name][i], atol=1e-12, err_msg=f"{name}, {kind[i]}")
 
 
 def test_the_file_says_what_it_is(exported):
@@ -372,27 +375,15 @@ def test_what_cannot_be_exported_is_refused(tmp_path, exported):
 
 
 def test_a_file_that_computes_something_else_does_not_pass(tmp_path, exported):
-    """The last layer's bias, moved a little."""
+    """The last layer's weights, moved a little."""
     model = onnx.load(exported("ppo"))
-    bias = np.asarray(double(outspoken_policy("ppo")).head.layer.bias)
-    changed = [one for one in model.graph.initializer if one.name in _biases(model, bias.size)]
-    assert changed
-    for one in changed:
-        one.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(one) + 1e-3, one.name))
+    shape = outspoken_policy("ppo").head.layer.weight.shape
+    (weights,) = [one for one in model.graph.initializer if tuple(one.dims) == shape]
+    weights.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(weights) + 1e-3, weights.name))
     onnx.save(model, tmp_path / "changed.onnx")
     passed, result = compare(tmp_path / "changed.onnx", outspoken_policy("ppo"), configured("ppo"), count=70)
     assert not passed
     assert result["outputs"]["nominal_control"]["double"]["largest"] > 1e-4
-
-
-def _biases(model, size):
-    """Constants that the last scaling of the nominal control uses."""
-    uses = {name: node for node in model.graph.node for name in node.input}
-    return [
-        one.name
-        for one in model.graph.initializer
-        if onnx.numpy_helper.to_array(one).size == 1 and uses[one.name].op_type in ("Mul", "Add")
-    ]
 
 
 # The commands and the example.

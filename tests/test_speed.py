@@ -81,8 +81,8 @@ def play():
     discs = jnp.swapaxes(place[2:], 0, 1)
     scene = Scene(jnp.full((2, GAMES), 10.0), discs, jnp.full((2, GAMES), 0.5), jnp.ones((2, GAMES), bool))
     rest = jnp.zeros((2, GAMES))
-    states = GameState(pursuer, evader, rest, rest, scene, jnp.arange(GAMES, dtype=jnp.int32) % 600)
-    return partial(random_play(Game(), states, STEPS, observed=False), states, jax.random.key(1))
+    starts = GameState(pursuer, evader, rest, rest, scene, jnp.zeros(GAMES, jnp.int32))
+    return partial(random_play(Game(), starts, STEPS, observed=False), starts, jax.random.key(1))
 
 
 def train():

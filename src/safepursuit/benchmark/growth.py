@@ -11,7 +11,7 @@ import numpy as np
 from safepursuit import shield as safety
 from safepursuit.benchmark import situations
 from safepursuit.benchmark.clock import Pace, alternate, spread
-from safepursuit.benchmark.playing import random_play
+from safepursuit.benchmark.playing import first, random_play
 from safepursuit.benchmark.tables import Table, ranged
 from safepursuit.game import Game
 from safepursuit.ppo import BarrierNetTrainer, TrainConfig
@@ -113,7 +113,7 @@ def _programs(count: int, discs: int, whats: Sequence[str] = WHAT) -> dict[str, 
 
 def _game(count: int, discs: int) -> Program:
     states = situations.states(jax.random.key(0), Game(), discs, count)
-    given = states, jax.random.key(1)
+    given = first(states, count), jax.random.key(1)
     return _program(random_play(Game(), states, STEPS, observed=True).lower(*given), given, STEPS)
 
 

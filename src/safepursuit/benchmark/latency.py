@@ -39,10 +39,12 @@ def measure(pace: Pace) -> dict[str, Any]:
     }
 
 
-def percentiles(way: Act, states: Sequence[GameState], calls: int) -> dict[str, float]:
+def percentiles(way: Callable[[Any], Any], states: Sequence[Any], calls: int) -> dict[str, float]:
     """Of so many calls, the states in turn."""
+    for i in range(_WARM_UP):
+        way(states[i % len(states)])
     taken = np.empty(calls)
-    for i in range(-_WARM_UP, calls):  # what the warm-up leaves at the end is written over
+    for i in range(calls):
         state = states[i % len(states)]
         start = time.perf_counter_ns()
         way(state)

@@ -54,13 +54,12 @@ def close_poses(key: Key[Array, ""], scene: Scene, radius: float) -> Pose:
 
 
 def states(key: Key[Array, ""], game: Game, discs: int, count: int) -> GameState:
-    """`count` games with both robots near a boundary, of random ages."""
-    scene_key, pursuer_key, evader_key, age_key = jax.random.split(key, 4)
+    """`count` games that begin with both robots near a boundary."""
+    scene_key, pursuer_key, evader_key = jax.random.split(key, 3)
     scene = layouts(scene_key, discs, count)
     pursuer, evader = (close_poses(one, scene, game.robot.radius) for one in (pursuer_key, evader_key))
     rest = jnp.zeros((2, count))
-    age = jax.random.randint(age_key, (count,), 0, game.horizon)
-    return GameState(pursuer, evader, rest, rest, scene, age)
+    return GameState(pursuer, evader, rest, rest, scene, jnp.zeros(count, jnp.int32))
 
 
 def random_controls(key: Key[Array, ""], game: Game, count: int) -> Control:

@@ -63,10 +63,10 @@ def export(
         sample = Measured(**{name: jnp.zeros(shape) for name, shape in shapes.items()})
         program = jax.make_jaxpr(partial(drive, double(policy), config.game, config.shield))(sample)
         results = lower(graph, program, _samples_last(graph, shapes), INSTEAD)
-    outputs = {
-        _samples_first(graph, array): _information(name, array.dtype, array.shape)
+    outputs = [
+        (_samples_first(graph, array), _information(name, array.dtype, array.shape))
         for name, array in zip(Command._fields, results, strict=True)
-    }
+    ]
     inputs = [_information(name, _DOUBLE, shape[::-1]) for name, shape in shapes.items()]
     return graph.model(inputs, outputs, "pursuer", describe(policy, config, discs, training or {}))
 

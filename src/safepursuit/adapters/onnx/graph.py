@@ -88,20 +88,19 @@ class Graph:
     def model(
         self,
         inputs: Sequence[onnx.ValueInfoProto],
-        outputs: Mapping[str, onnx.ValueInfoProto],
+        outputs: Sequence[tuple[str, onnx.ValueInfoProto]],
         name: str,
         metadata: Mapping[str, str],
     ) -> onnx.ModelProto:
-        """The finished model; `outputs` says which value becomes which output."""
-        called = {value: information.name for value, information in outputs.items()}
-        needed, kept = set(outputs), []
+        """The finished model; `outputs` are pairs of a value and what is said of it as an output."""
+        results = [helper.make_node("Identity", [value], [information.name]) for value, information in outputs]
+        needed, kept = {value for value, _ in outputs}, []
         for node in reversed(self._nodes):
             if needed & set(node.outputs):
                 needed |= set(node.inputs)
-                ins, outs = ([called.get(one, one) for one in some] for some in (node.inputs, node.outputs))
-                kept.append(helper.make_node(node.op, ins, outs, **node.attributes))
+                kept.append(helper.make_node(node.op, node.inputs, node.outputs, **node.attributes))
         constants = [numpy_helper.from_array(value, one) for one, value in self._constants.items() if one in needed]
-        graph = helper.make_graph(kept[::-1], name, list(inputs), list(outputs.values()), constants)
+        graph = helper.make_graph([*kept[::-1], *results], name, list(inputs), [one for _, one in outputs], constants)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
         model.producer_name = "safepursuit"
         helper.set_model_props(model, dict(metadata))

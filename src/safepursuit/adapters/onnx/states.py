@@ -27,7 +27,7 @@ def draw(game: Game, discs: int, count: int, seed: int) -> States:
     half = np.asarray(game.arena.half_extents)
     robot, widest = game.robot, game.arena.radius_range[1]
 
-    def uniform(low: float, high: float, *shape: int) -> np.ndarray:
+    def uniform(low: float | int, high: float | int, *shape: int) -> np.ndarray:
         return random.uniform(low, high, (count, *shape))
 
     radius = uniform(0.1, 1.2 * widest, discs)

@@ -1,0 +1,171 @@
+"""Measuring: what is measured is what it says it is, and the command writes down what was found."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from safepursuit.benchmark import clock, growth, latency, playing, projection, situations, suite
+from safepursuit.benchmark.clock import Pace
+from safepursuit.benchmark.tables import Table, markdown
+from safepursuit.cli import main
+from safepursuit.game import Game
+from tiny import TINY
+
+COUNT = 50
+GAMES = 64
+
+
+def test_all_take_turns_there_and_back():
+    order = []
+    calls = {name: lambda name=name: order.append(name) or jnp.zeros(()) for name in "abc"}
+    found = clock.alternate(calls, Pace(rounds=4, least=0.0, quick=True))
+    assert {name: len(times) for name, times in found.items()} == dict.fromkeys("abc", 4)
+    assert "".join(order) == "aabbcc" + "cba" + "abc" + "cba" + "abc"
+
+
+def test_a_short_call_is_repeated_until_it_has_lasted():
+    calls = []
+    clock.alternate({"short": lambda: calls.append(0) or jnp.zeros(())}, Pace(rounds=1, least=0.01, quick=True))
+    assert len(calls) > 10
+
+
+def test_median_and_quartiles():
+    assert clock.spread([4.0, 1.0, 2.0, 3.0, 5.0], scale=10.0) == (30, 20, 40)
+
+
+@pytest.mark.parametrize("power", [0.5, 1.0, 2.0])
+def test_the_exponent_of_a_power(power):
+    sizes = [8.0, 16.0, 32.0, 64.0]
+    assert growth.exponent(sizes, [3 * size**power for size in sizes]) == pytest.approx(power)
+
+
+@pytest.mark.parametrize("discs", [0, 1, 6, 64])
+def test_layouts_have_so_many_discs_and_room_between_them(discs):
+    scene = jax.tree.map(np.asarray, situations.layouts(jax.random.key(0), discs, COUNT))
+    assert scene.present.sum(axis=0).tolist() == [discs] * COUNT
+    assert scene.radius.shape == (max(1, discs), COUNT)
+    assert np.all(np.abs(scene.centre) + scene.radius < 10)
+    for one, other in zip(*np.triu_indices(discs, 1), strict=True):
+        gap = np.hypot(*(scene.centre[:, one] - scene.centre[:, other])) - scene.radius[one] - scene.radius[other]
+        assert np.all(gap > 0.69)
+
+
+def test_there_is_no_room_for_more_discs():
+    with pytest.raises(ValueError, match="0 to 64"):
+        situations.layouts(jax.random.key(0), 65, COUNT)
+
+
+def test_robots_stand_close_to_a_boundary_and_clear_of_all():
+    radius = 0.15
+    scene = situations.layouts(jax.random.key(0), 6, COUNT)
+    x, y, heading = np.asarray(situations.close_poses(jax.random.key(1), scene, radius))
+    centre = np.asarray(scene.centre)
+    discs = np.hypot(x - centre[0], y - centre[1]) - np.asarray(scene.radius)
+    clearance = np.minimum(discs.min(axis=0), 10 - np.maximum(np.abs(x), np.abs(y))) - radius
+    assert np.all(clearance > 0.0199)
+    assert np.median(clearance) < 0.3
+    assert np.ptp(heading) > 5
+
+
+def test_the_problems_are_those_of_the_nearest_boundaries():
+    """Standing still is always allowed, and the farther boundaries only take away from what the nearest one leaves."""
+    given = projection.inputs(GAMES)
+    solved = {}
+    for count in (6, 24):
+        nominal, rows = projection.problems(given, count)
+        assert rows.A.shape == (count, 2, GAMES)
+        assert np.all(np.asarray(rows.b) >= 0)
+        solved[count] = np.asarray(projection.forward(nominal, rows))
+        assert np.all(np.einsum("rdn,dn->rn", rows.A, solved[count]) <= np.asarray(rows.b) + 1e-5)
+    few, many = (
+        np.sum(np.asarray(projection.metric())[:, None] * (one - nominal) ** 2, axis=0) for one in solved.values()
+    )
+    assert np.all(many >= few - 1e-5)
+    assert np.any(few > 1e-3)
+
+
+def test_a_game_that_ends_goes_on_from_the_pool():
+    pool = situations.states(jax.random.key(0), Game(), 2, GAMES)
+    play = playing.random_play(Game(horizon=5), pool, steps=12, observed=True)
+    begun = pool._replace(step=jnp.arange(GAMES, dtype=jnp.int32) % 5)
+    states, seen = play(begun, jax.random.key(1))
+    assert np.isfinite(float(seen))
+    layouts, now = (np.asarray(one.scene.radius).T.tolist() for one in (pool, states))
+    assert all(layout in layouts for layout in now)
+    assert now != layouts
+    again, _ = play(begun, jax.random.key(2))
+    assert not np.array_equal(states.pursuer, again.pursuer)
+
+
+def test_percentiles_are_those_of_single_calls():
+    calls = []
+    found = latency.percentiles(lambda state: calls.append(state) or np.zeros(2), "abc", 9)
+    assert "".join(calls[-9:]) == "abcabcabc"
+    assert 0 < found["p50_us"] <= found["p99_us"] <= found["max_us"]
+
+
+def test_states_for_the_latency_are_single_games_in_numpy():
+    (first, *rest) = latency.close_states(TINY)
+    assert len(rest) == latency.STATES - 1
+    assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(first))
+    assert first.pursuer.shape == (3,)
+
+
+@pytest.fixture
+def counting(monkeypatch):
+    """A benchmark of one part that only counts."""
+
+    def measure(pace):
+        return {"rounds": pace.rounds}
+
+    def tables(found):
+        return [Table("Counted", ("what", "number"), [("rounds", f"{found['rounds']} (0–9)")], "How often.")]
+
+    monkeypatch.setattr(suite, "PARTS", {"counting": suite.Part("counts", measure, tables)})
+
+
+def test_the_command_writes_down_what_it_found(counting, tmp_path, capsys):
+    files = tmp_path / "speed.json", tmp_path / "speed.md"
+    assert main(["benchmark", "--quick", "--json", str(files[0]), "--page", str(files[1])]) == 0
+    found = json.loads(files[0].read_text(encoding="utf-8"))
+    assert found["counting"] == {"rounds": clock.QUICK.rounds}
+    assert {"processor", "cores", "commit", "packages", "load_average"} <= set(found["about"])
+    page = files[1].read_text(encoding="utf-8")
+    assert page.startswith("# Speed\n\nWritten by `safepursuit")
+    assert "| rounds | 3 (0–9) |" in page
+    shown = capsys.readouterr().out
+    assert "Counted" in shown
+    assert "0–9" not in shown  # no terminal has room for quartiles
+
+
+def test_a_part_nobody_knows_is_a_usage_error(counting, capsys):
+    assert main(["benchmark", "--only", "countng"]) == 2
+    assert "unknown part 'countng' of the benchmark; known are counting" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_missing_is_noticed_before_anything_is_measured(counting, tmp_path, capsys):
+    assert main(["benchmark", "--json", str(tmp_path / "nowhere" / "speed.json")]) == 2
+    assert "does not exist" in capsys.readouterr().err
+
+
+def test_a_table_in_markdown():
+    table = Table("Title", ("name", "number"), [("one", "1"), ("two", "2")], "Text.")
+    assert markdown(table) == "## Title\n\nText.\n\n| name | number |\n|---|---:|\n| one | 1 |\n| two | 2 |"
+
+
+@pytest.mark.heavy
+def test_every_part_measures_something(tmp_path):
+    file = tmp_path / "speed.json"
+    assert main(["benchmark", "--quick", "--json", str(file), "--page", str(tmp_path / "speed.md")]) == 0
+    found = json.loads(file.read_text(encoding="utf-8"))
+    assert set(found) == {"about", *suite.PARTS}
+    for row in found["training"]["shares"].values():
+        whole = sum(value for name, value in row["shares"].items() if "_" in name)
+        assert whole == pytest.approx(row["shares"]["rollout"] + row["shares"]["update"])
+        assert min(value for name, value in row["shares"].items() if not name.endswith("other")) > 0
+    assert all(run["seconds"] < run["whole"] for run in found["competence"]["runs"])
+    for rows in (found["growth"]["games"], found["growth"]["discs"]):
+        assert all(row["us"]["median"] > 0 and row["bytes"] > 0 for row in rows)
