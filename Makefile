@@ -8,7 +8,7 @@ RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 .PHONY: help setup demo test lint types contract docs docs-serve unit test-heavy test-cluster bench bench-revisions bench-roofline bench-methods bench-players bench-peers bench-imitation bench-sb3 results golden readme clean
 
 help:  ## Show what can be made
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "safepursuit needs Python 3.11 or newer, but $(PYTHON) is " + sys.version.split()[0] + "; try make PYTHON=python3.11")'

@@ -48,7 +48,7 @@ COMMAND_LINES = [pytest.param(words, id=f"{document.name}: {shlex.join(words)}")
 
 @cache
 def targets():
-    return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    return set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 
 
 @cache
