@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help setup demo test lint types contract docs docs-serve unit test-heavy test-cluster bench bench-revisions bench-roofline bench-methods bench-players bench-peers bench-imitation bench-sb3 results golden readme clean
+.PHONY: help setup demo test lint types contract docs docs-serve unit test-heavy test-cluster test-export smoke-wheel bench bench-revisions bench-roofline bench-methods bench-players bench-peers bench-imitation bench-sb3 results golden readme clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -45,6 +45,12 @@ unit: setup
 
 test-heavy: setup  ## The long proofs and trainings
 	$(BIN)/pytest -m heavy
+
+test-export: setup  ## Every method's exported file against the package, on 10,000 states each
+	$(BIN)/pytest -m heavy tests/test_onnx.py
+
+smoke-wheel:  ## Build sdist and wheel, and train, judge and export with the wheel in an empty environment
+	$(PYTHON) tools/smoke_wheel.py
 
 test-cluster: setup  ## Comparisons on a Ray cluster of several nodes, one of which dies
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,cluster]'

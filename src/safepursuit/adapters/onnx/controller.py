@@ -98,7 +98,7 @@ def _command(policy: Policy, game: Game, measured: Measured, scene: Scene, aroun
     observation = observe(GameState(pose, opponent, control, opponent_control, scene, jnp.asarray(0)), game)
     where = Situation(pose, opponent, scene, around)
     done = policy.head.deploy(policy.head.distribution(policy.features(observation), where), where)
-    trusted = _size(measured, scene.present) <= BELIEVED
+    trusted = (_size(measured, scene.present) <= BELIEVED) & (jnp.sum(jnp.abs(done.control), axis=0) < jnp.inf)
     return Command(
         safe_control=jnp.where(trusted, done.control, 0),
         nominal_control=jnp.where(trusted, done.nominal, 0),

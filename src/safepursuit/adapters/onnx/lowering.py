@@ -29,8 +29,8 @@ def lower(
 ) -> list[Array]:
     """Add a program's nodes to the graph and return its outputs.
 
-    Where the program calls a function that `instead` names, the other function stands in for it. Raises
-    NotImplementedError for an operation without a rule.
+    Where the program calls a function that `instead` names, the other function stands in for it; for an operation of
+    one result it is called with the arrays themselves. Raises NotImplementedError for an operation without a rule.
     """
     known: dict[Any, Array] = dict(zip(program.jaxpr.constvars, map(np.asarray, program.consts), strict=True))
     known |= zip(program.jaxpr.invars, inputs, strict=True)
@@ -53,6 +53,8 @@ def _equation(graph: Graph, equation: Any, operands: list[Array], instead: Mappi
     if all(isinstance(one, np.ndarray) for one in operands):
         results = equation.primitive.bind(*operands, **params)
         return list(map(np.asarray, results if equation.primitive.multiple_results else [results]))
+    if kind in instead:
+        return [instead[kind](*operands)]
     if kind in _NOTHING:
         return operands
     out = equation.outvars[0].aval
