@@ -1,5 +1,6 @@
 """Shapes are enforced while tests run, and what is compiled once is kept for all processes and for the next run."""
 
+import gc
 import hashlib
 import os
 import platform
@@ -18,6 +19,9 @@ COMPILED = Path(__file__).parents[1] / ".jax_cache"
 """Compiled programs, named by a hash of program, versions and flags: never stale. `make clean` removes them."""
 LARGEST = 1_000_000_000
 """Size [bytes] beyond which a new collection is begun."""
+
+MAPPINGS = 20_000
+"""Memory mappings beyond which a process forgets its compiled programs."""
 
 
 def processor() -> str:
@@ -48,3 +52,16 @@ def float64() -> Iterator[None]:
     """Double precision for a module of numerical proofs: `pytestmark = pytest.mark.usefixtures("float64")`."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def room_for_programs() -> Iterator[None]:
+    """Forget compiled programs before they are too many.
+
+    Each takes some of the 65,530 memory mappings that Linux gives a process; at the end of them XLA crashes.
+    """
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and len(maps.read_bytes().splitlines()) > MAPPINGS:
+        jax.clear_caches()
+        gc.collect()
