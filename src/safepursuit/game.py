@@ -19,6 +19,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from safepursuit import robot as motion
@@ -202,9 +203,9 @@ def initial(key: Key[Array, ""], game: Game, count: int) -> GameState:
     Raises ValueError where the rules cannot be met, after `count` (at least 256) attempts.
     """
     states, success = _draw(key, game, count)
-    if not bool(jnp.any(success)):
+    if not np.asarray(success).any():
         states, success = _draw(key, game, max(count, 256))
-        if not bool(jnp.any(success)):
+        if not np.asarray(success).any():
             raise ValueError(_no_room(game))
         states = jax.tree.map(lambda leaf: leaf[..., :count], states)
     return states

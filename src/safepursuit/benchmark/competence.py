@@ -20,7 +20,7 @@ from safepursuit.runs.folder import RunFolder
 
 TIMESTEPS, SEEDS, EPISODES = 200_000, (0, 1, 2), 1000
 
-SETTINGS = "--num-envs 64 --ppo.minibatches 4 --ppo.discount 0.99 --ppo.trace 0.95"
+SETTINGS = "--num-envs 64 --devices 1 --ppo.minibatches 4 --ppo.discount 0.99 --ppo.trace 0.95"
 """Those of configs/quick.yaml: few games and many updates, which the random evader needs no more than."""
 
 COMPETENT = 0.99

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from safepursuit.game import initial_shapes
 from safepursuit.ppo.config import TrainConfig
-from safepursuit.ppo.health import rollout_metrics
+from safepursuit.ppo.health import rollout_metrics, safety_layer
 from safepursuit.ppo.rollout import Players, play, pool_size
 from safepursuit.ppo.sharded import places, sharded_play, sharded_update
 from safepursuit.ppo.update import fresh_learner, update
@@ -36,7 +36,13 @@ def start(config: TrainConfig) -> None:
         playing = partial(play.lower, *play_arguments, config=config)
         learning = partial(update.lower, *update_arguments, config=config.ppo)
     counting = partial(rollout_metrics.lower, rollout, config.game.robot.dt, config.lineup)
-    for programs in ((playing,), (learning, counting)):
+    first = jax.sharding.SingleDeviceSharding(jax.local_devices()[0]) if config.shares > 1 else None
+    nominal = jax.ShapeDtypeStruct((2, config.num_envs), jnp.float32)
+    alone = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=first), (policy, nominal, players.state)
+    )
+    layer = partial(safety_layer.lower, *alone, config)
+    for programs in ((playing,), (learning, counting, layer)):
         thread = Thread(target=_compile, args=programs, name="compile ahead", daemon=True)
         thread.start()
         _threads.append(thread)

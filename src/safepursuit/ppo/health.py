@@ -16,6 +16,7 @@ from safepursuit.ppo.config import TrainConfig
 from safepursuit.ppo.lagrangian import Multiplier
 from safepursuit.ppo.rollout import Players, Rollout
 from safepursuit.ppo.update import UpdateReport
+from safepursuit.shapes import Control
 
 
 @partial(jax.jit, static_argnames="lineup")
@@ -86,11 +87,12 @@ def safety_layer_time(policy: Policy, action: Float[Array, "2 games"], players: 
     times = []
     for _ in range(6):
         start = perf_counter()
-        _safety_layer(policy, nominal, players.state, config).block_until_ready()
+        safety_layer(policy, nominal, players.state, config).block_until_ready()
         times.append(perf_counter() - start)
     return 1e6 * median(times[1:]) / action.shape[-1]
 
 
 @partial(jax.jit, static_argnames="config")
-def _safety_layer(policy: Policy, nominal: Float[Array, "2 games"], state: GameState, config: TrainConfig):
+def safety_layer(policy: Policy, nominal: Float[Array, "2 games"], state: GameState, config: TrainConfig) -> Control:
+    """The safety layer by itself, as samples meet it in training."""
     return policy.head.project(nominal, situation(state, config.game.robot, config.shield)).control

@@ -64,8 +64,13 @@ def join_games(key: Key[Array, ""], config: TrainConfig) -> Players:
     start_key, age_key = jax.random.split(key)
     # As many are drawn as for a rollout, so that one program does for both; the first of them are the same.
     drawn = rules.initial(start_key, config.game, max(config.num_envs, pool_size(config)))
+    return _joined(drawn, age_key, config)
+
+
+@partial(jax.jit, static_argnames="config")
+def _joined(drawn: GameState, key: Key[Array, ""], config: TrainConfig) -> Players:
     states = jax.tree.map(lambda leaf: leaf[..., : config.num_envs], drawn)
-    age = jax.random.randint(age_key, (config.num_envs,), 0, config.game.horizon)
+    age = jax.random.randint(key, (config.num_envs,), 0, config.game.horizon)
     nothing = jnp.zeros(config.num_envs)
     return Players(states._replace(step=age), nothing, nothing, jnp.zeros(config.num_envs, jnp.int32))
 

@@ -253,13 +253,15 @@ def load_config(run: RunFolder) -> TrainConfig:
 
 def _initial_state(config: TrainConfig) -> TrainingState:
     policy_key, start_key, key = jax.random.split(jax.random.key(config.seed), 3)
+    # First what small programs draw: the compiler would let them wait behind the large ones that are made ahead.
+    players = join_games(start_key, config)
     # In one program: op by op, each layer's shapes are compiled by themselves.
     policy, moments, multiplier = eqx.filter_jit(fresh_learner)(policy_key, config)
     return TrainingState(
         policy=policy,
         optimiser=moments,
         multiplier=multiplier,
-        players=join_games(start_key, config),
+        players=players,
         key=key,
         iteration=0,
         steps=0,

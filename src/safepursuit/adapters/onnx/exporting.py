@@ -33,11 +33,11 @@ def _closed_form(nominal: Any, A: Any, b: Any, weights: Any) -> tuple:
 
 
 INSTEAD: dict[str, Callable] = {
-    "_project": _closed_form,
+    "_single": _closed_form,
     "hypot": lambda x, y: jnp.sqrt(x**2 + y**2),
     "is_finite": lambda array: np.ones(array.shape, bool),
 }
-"""What the graph does otherwise: the loops of `qp._project`; NumPy's care about squares that overflow; the package's
+"""What the graph does otherwise: the loops of `qp.project`; NumPy's care about squares that overflow; the package's
 tests of single numbers: the watchdog looks at all inputs before and at the control in the end, and with inputs that it
 believes and finite parameters everything in between is finite."""
 

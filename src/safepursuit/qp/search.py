@@ -1,0 +1,240 @@
+"""The search for the projected point: one pass over the rows (Seidel 1991).
+
+It works on unit lines in the scaled plane z = W^½ u, where the metric is Euclidean. Everything is elementwise over the
+batch; reductions run over the leading axis of rows. There are no derivatives here.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+_BISECTIONS = 80
+"""Enough to exhaust the 53 bits of float64; the search ends earlier, once its interval is down to rounding."""
+
+_MET = 8
+"""A row moves the point only if the point exceeds it by more than this many rounding errors."""
+
+_SLACK = 64
+"""In the end a row counts as met, and as touched, within this many rounding errors."""
+
+
+def search(nominal, A, b, weights) -> tuple[Array, Array, Array, Array]:
+    """The projection of `nominal` and its certificate: (u, active, multipliers, violation) of `qp.Projection`.
+
+    For one problem or a batch on trailing axes; `weights` has the shape of `nominal`.
+    """
+    scale = jnp.sqrt(weights)
+    target, lines, norm = _scaled(nominal, A, b, scale)
+    point, moved, empty = _nearest(target, lines)
+    excess = _excess(lines, point)
+
+    hopeless = _greatest(jnp.where(norm > 0, 0, -b))
+    violation = jnp.maximum(jnp.where(empty, _greatest(excess), 0), hopeless)
+    multipliers = _multipliers(target, lines, point, moved) / jnp.where(norm > 0, norm, 1)
+    attains = (norm > 0) & (excess >= violation - 16 * _SLACK * _rounding(lines, point))
+    active = jnp.where(violation > 0, attains, multipliers > 0)
+    multipliers = jnp.where(violation > 0, 0, multipliers)
+    return jnp.where(moved | empty, point / scale, nominal), active, multipliers, violation
+
+
+def search_feasible(nominal, A, b, weights) -> tuple[Array, Array]:
+    """u and multipliers of `search` where the polygon is not empty; where it is, nothing that could be relied on."""
+    scale = jnp.sqrt(weights)
+    target, lines, norm = _scaled(nominal, A, b, scale)
+    point, moved = _incremental(target, lines)
+    multipliers = _multipliers(target, lines, point, moved) / jnp.where(norm > 0, norm, 1)
+    return jnp.where(moved, point / scale, nominal), multipliers
+
+
+def violates(u, A, b, weights) -> Array:
+    """Whether u lies beyond any of the rows, by more than half of what `search` would let pass in the end.
+
+    Points that are not a number do.
+    """
+    # Brought to lengths between 1 and √2, which takes no root: rows may be tiny or huge.
+    nx, ny = A[:, 0] / jnp.sqrt(weights[0]), A[:, 1] / jnp.sqrt(weights[1])
+    size = jnp.maximum(jnp.abs(nx), jnp.abs(ny))
+    size = jnp.where(size > 0, size, 1)
+    x, y, offset = A[:, 0] / size * u[0], A[:, 1] / size * u[1], b / size
+    rounding = jnp.finfo(offset.dtype).eps * (jnp.abs(x) + jnp.abs(y) + jnp.abs(offset))
+    within = x + y - offset <= _SLACK / 2 * rounding
+    return jnp.min(within.astype(offset.dtype), axis=0) < 1
+
+
+class _Lines(NamedTuple):
+    """nx·x + ny·y ≤ offset with (nx, ny) of length one; padding has `real` False, zero normal and zero offset."""
+
+    nx: Array
+    ny: Array
+    offset: Array
+    real: Array
+
+
+def _scaled(nominal, A, b, scale) -> tuple[Array, _Lines, Array]:
+    """The target, the lines, and the lengths of the rows, all in the scaled plane."""
+    # Materialised: fused into their many consumers, the rows would be computed again in each of them.
+    target, (lines, norm) = jax.lax.optimization_barrier((scale * nominal, _unit_lines(A, b, scale)))
+    return target, lines, norm
+
+
+def _unit_lines(A, b, scale) -> tuple[_Lines, Array]:
+    nx, ny = A[:, 0] / scale[0], A[:, 1] / scale[1]
+    largest = jnp.maximum(jnp.abs(nx), jnp.abs(ny))  # keeps the squares below from over- or underflow
+    real = largest > 0
+    safe = jnp.where(real, largest, 1)
+    norm = jnp.where(real, safe * jnp.sqrt((nx / safe) ** 2 + (ny / safe) ** 2), 0)
+    divisor = jnp.where(real, norm, 1)
+    return _Lines(nx / divisor, ny / divisor, jnp.where(real, b / divisor, 0), real), norm
+
+
+def _greatest(values: Array) -> Array:
+    """The largest of the rows, at least 0. Compare it with 0 instead of asking `any`: that is slow on CPU."""
+    return jnp.max(values, axis=0, initial=0)
+
+
+def _excess(lines: _Lines, point) -> Array:
+    """How far `point` lies beyond each line; negative inside."""
+    return lines.nx * point[0] + lines.ny * point[1] - lines.offset
+
+
+def _rounding(lines: _Lines, point) -> Array:
+    """The size of rounding errors in `_excess`, for each row on its own scale."""
+    return jnp.finfo(lines.offset.dtype).eps * (jnp.abs(point[0]) + jnp.abs(point[1]) + jnp.abs(lines.offset))
+
+
+def _interval(lines: _Lines, row: _Lines, seen, leeway) -> tuple[Array, Array]:
+    """The part low ≤ t ≤ high of the line foot + t·(−ny, nx) of `row` within `leeway` of the lines marked `seen`.
+
+    The foot is that of the origin, not of the target, so that rounding does not grow with a far target. Two lines that
+    are parallel up to rounding do not meet; padding, having no normal, meets nothing.
+    """
+    parallel = 8 * jnp.finfo(row.offset.dtype).eps
+    along = lines.ny * row.nx - lines.nx * row.ny
+    above, below = seen & (along > parallel), seen & (along < -parallel)
+    gap = lines.offset - (lines.nx * row.nx + lines.ny * row.ny) * row.offset
+    crossing = (gap + leeway) / jnp.where(above | below, along, 1)
+    high = jnp.min(jnp.where(above, crossing, jnp.inf), axis=0, initial=jnp.inf)
+    low = jnp.max(jnp.where(below, crossing, -jnp.inf), axis=0, initial=-jnp.inf)
+    return low, high
+
+
+def _incremental(target, lines: _Lines) -> tuple[Array, Array]:
+    """One pass over the rows: the projected point, and whether any row moved it.
+
+    A loop, not an unrolled sequence: XLA on CPU fuses an unrolled one into its consumers and computes it many times. It
+    goes from a row that some problem of the batch violates straight to the next such row; what lies between would move
+    nothing. x and y are carried apart: an array whose leading axis has length two does not fill a vector unit.
+    """
+    rows = lines.offset.shape[0]
+    batch = tuple(range(1, lines.offset.ndim))
+    index = jnp.arange(rows)
+    eps = jnp.finfo(target.dtype).eps
+    # Each line is moved out by its rounding error: where two lines are almost parallel, that error decides where they
+    # meet, and an exact comparison would cut off points that satisfy both.
+    lenient = lines._replace(offset=lines.offset + 2 * eps * jnp.abs(lines.offset))
+
+    def violated_after(i, point):
+        beyond = _excess(lines, point) - _MET * _rounding(lines, point)
+        # A problem that is no number must not keep the others from their rows: XLA's maximum forgets what is beside it.
+        violated = jnp.max(jnp.where(beyond > 0, beyond, 0), axis=batch) > 0
+        return jnp.min(jnp.where(violated & (index > i), index, rows))
+
+    def serve(state):
+        i, x, y, moved = state
+        row = _Lines(*(jax.lax.dynamic_index_in_dim(part, i, keepdims=False) for part in lines))
+        seen = index.reshape((rows,) + (1,) * len(batch)) < i
+        low, high = _interval(lenient, row, seen, 2 * eps * jnp.abs(row.offset))
+        t = jnp.minimum(jnp.maximum(low, row.nx * target[1] - row.ny * target[0]), high)
+        t = jnp.where(jnp.isfinite(t), t, 0)
+        moves = _excess(row, (x, y)) > _MET * _rounding(row, (x, y))
+        x = jnp.where(moves, row.offset * row.nx - t * row.ny, x)
+        y = jnp.where(moves, row.offset * row.ny + t * row.nx, y)
+        return violated_after(i, (x, y)), x, y, moved | moves
+
+    start = violated_after(-1, target), target[0], target[1], jnp.zeros_like(target[0], dtype=bool)
+    _, x, y, moved = jax.lax.while_loop(lambda state: state[0] < rows, serve, start)
+    return jnp.stack([x, y]), moved
+
+
+def _nearest(target, lines: _Lines) -> tuple[Array, Array, Array]:
+    """The projection onto all rows, whether they moved the point, and whether they have no common point.
+
+    Where they have none, it is the projection onto their least relaxation that has one, found by bisection: the loop's
+    first turn relaxes nothing, and where all problems of the batch are content with that it is the only one.
+    """
+    roundings = 4 * jnp.finfo(target.dtype).eps
+    # Relaxed by this much, the target itself qualifies, or else the origin.
+    at_target, at_origin = jnp.max(_excess(lines, target), axis=0, initial=0), jnp.max(-lines.offset, axis=0, initial=0)
+
+    def unfinished(turn, low, high):
+        return (turn == 0) | (high - low > roundings * high)
+
+    def some_unfinished(state):
+        turn, low, high, *_ = state
+        return (turn <= _BISECTIONS) & jnp.any(unfinished(turn, low, high))
+
+    def halve(state):
+        turn, low, high, point, moved, empty = state
+        first = turn == 0
+        relaxation = jnp.where(first, 0, 0.5 * (low + high))
+        relaxed = lines._replace(offset=jnp.where(lines.real, lines.offset + relaxation, 0))
+        candidate, moves = _incremental(target, relaxed)
+        rounding = _rounding(relaxed, candidate) + jnp.where(first, 0, _rounding(lines, candidate))
+        # Maxima of numbers, not any() of flags: reductions over booleans do not vectorise on CPU.
+        fails = _greatest(_excess(relaxed, candidate) - _SLACK * rounding) > 0
+        turns = unfinished(turn, low, high)  # the others rest: nobody's answer depends on how long others take
+        accept = turns & ~fails
+        return (
+            turn + 1,
+            jnp.where(turns & fails, relaxation, low),
+            jnp.where(accept, relaxation, high),
+            jnp.where(accept, candidate, point),
+            jnp.where(accept, moves, moved),
+            jnp.where(first, fails, empty),
+        )
+
+    none = jnp.zeros_like(at_target, dtype=bool)
+    start = jnp.where(at_target <= at_origin, target, 0)
+    state = 0, jnp.zeros_like(at_target), jnp.minimum(at_target, at_origin), start, none, none
+    *_, point, moved, empty = jax.lax.while_loop(some_unfinished, halve, state)
+    return point, moved, empty
+
+
+def _multipliers(target, lines: _Lines, point, moved) -> Array:
+    """Multipliers λ ≥ 0 of at most two unit lines with Σ λ n = target − point, for a projected point.
+
+    Only lines through the point can push. One that is aligned with the push does it alone; otherwise the nearest on
+    either side of it share the work. Every vertex has such a pair, however many lines meet there.
+    """
+    rows = lines.offset.shape[0]
+    index = jnp.arange(rows).reshape((rows,) + (1,) * (lines.offset.ndim - 1))
+    push_x, push_y = target - point
+    along = lines.nx * push_x + lines.ny * push_y
+    across = lines.nx * push_y - lines.ny * push_x
+    touches = moved & lines.real & (_excess(lines, point) >= -_SLACK * _rounding(lines, point))
+    size = jnp.abs(push_x) + jnp.abs(push_y) + jnp.abs(point[0]) + jnp.abs(point[1])
+    noise = _SLACK * jnp.finfo(size.dtype).eps * size
+
+    # Falls from 1 to −1 as the angle to the push grows; unlike the cosine with full resolution at both ends.
+    closeness = along / jnp.where(along != 0, jnp.abs(along) + jnp.abs(across), 1)
+
+    def nearest(candidates):
+        best = jnp.max(jnp.where(candidates, closeness, -jnp.inf), axis=0, initial=-jnp.inf)
+        return index == jnp.min(jnp.where(candidates & (closeness == best), index, rows), axis=0)
+
+    def of(row, value):
+        return jnp.sum(jnp.where(row, value, 0), axis=0)
+
+    alone = nearest(touches & (jnp.abs(across) <= noise) & (along > 0))
+    one, other = nearest(touches & (across > noise)), nearest(touches & (across < -noise))
+    together = jnp.any(one, axis=0) & jnp.any(other, axis=0)
+    (ax, ay), (cx, cy) = ((of(row, lines.nx), of(row, lines.ny)) for row in (one, other))
+    sine, cosine = ax * cy - ay * cx, ax * cx + ay * cy
+    second = of(one, across) / jnp.where(together, sine, 1)
+    first = of(one, along) - second * cosine
+    pair = jnp.where(one, first, jnp.where(other, second, 0))
+    either = jnp.where(one | other, along, 0)
+    shared = jnp.where(together, pair, either)
+    return jnp.maximum(jnp.where(jnp.any(alone, axis=0), jnp.where(alone, along, 0), shared), 0)
