@@ -597,3 +597,30 @@ def test_only_the_point_carries_derivatives():
     value, gradient = jax.jit(jax.value_and_grad(certificate))(*smooth_problems(1, 150))
     assert value > 0
     np.testing.assert_array_equal(gradient, 0)
+
+
+@jax.jit
+def pull_back(problem, cotangent):
+    return jax.vjp(answer, *problem)[1](cotangent)
+
+
+@pytest.mark.parametrize("violated", ["none", "some", "all"])
+@pytest.mark.parametrize("count", [7, 300])
+def test_a_batch_has_the_answers_and_derivatives_of_its_problems(count, violated):
+    """However many of them go into groups: none, a few, all; one group that is not full, or several."""
+    rng = np.random.default_rng(count)
+    nominal, A, b, weights = random_problems(rng, ROWS, count)
+    A, b = (np.roll(one, 4, axis=0) for one in box(A, np.abs(b) + 0.1, 1.0))
+    b[4:] += {"none": 100.0, "some": rng.choice([0.0, 100.0], count, p=[0.1, 0.9]), "all": 0.0}[violated]
+    problem = nominal, A, b, weights
+    beyond = distances(A[4:], b[4:], weights, np.clip(nominal, -1, 1)).max(axis=0) > 0
+    assert {"none": not beyond.any(), "some": beyond.mean() < 0.2, "all": beyond.mean() > 0.5}[violated]
+
+    singles = VMAPPED(nominal, Halfplanes(A, b), weights)
+    for ours, theirs in zip(solve(*problem), singles, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12)
+    jacobians = JACOBIANS["reverse"](*problem)
+    for component in (0, 1):
+        found = pull_back(problem, jnp.zeros((2, count)).at[component].set(1.0))
+        for ours, jacobian in zip(found, jacobians, strict=True):
+            np.testing.assert_allclose(ours, jacobian[component], rtol=0, atol=1e-10)

@@ -142,7 +142,7 @@ def test_devices_that_are_not_there_are_missed_by_a_training_only():
     """A run of a larger machine can be judged on a smaller one."""
     trainer = BarrierNetTrainer(replace(TINY, devices=4))
     assert largest_difference(trainer.policy, BarrierNetTrainer(TINY).policy) == 0
-    with pytest.raises(ValueError, match="asks for 4 devices, but JAX has 1"):
+    with pytest.raises(ValueError, match=r"asks for 4 devices, but JAX has \d"):
         trainer.collect_rollout()
 
 

@@ -19,9 +19,8 @@ DEFAULTS: Mapping[Role, str] = {"pursuer": "lead-intercept", "evader": "random"}
 
 @dataclass(frozen=True, eq=False)
 class Opponent:
-    """The players of one role, by name, with their weights; a trained policy is the only one."""
+    """The players of the other role, by name, with their weights; a trained policy is the only one."""
 
-    role: Role
     weights: Mapping[str, float]
     policy: Policy | None = None
     """The policy of a trained run; None for scripted players."""
@@ -46,7 +45,7 @@ def find(text: str | Path | None, role: Role, game: Game) -> Opponent:
         return _trained(Path(text), role, game)
     known = EVADERS if role == "evader" else PURSUERS
     try:
-        return Opponent(role, parse(text, known, role))
+        return Opponent(parse(text, known, role))
     except ValueError as error:
         folder = " A trained pursuer is named by its run folder." if role == "pursuer" else ""
         raise ValueError(f"{error}{folder}") from None
@@ -60,4 +59,4 @@ def _trained(folder: Path, role: Role, game: Game) -> Opponent:
     trainer = BarrierNetTrainer.load(RunFolder.open(folder))
     if trainer.config.game.robot != game.robot:
         raise ValueError(f"the run {folder} was trained with another robot: {trainer.config.game.robot}.")
-    return Opponent(role, {str(folder): 1.0}, trainer.policy, trainer.config.shield)
+    return Opponent({str(folder): 1.0}, trainer.policy, trainer.config.shield)

@@ -4,8 +4,11 @@
     in context  poses and scenes go in; survey and rows are built, projected and summed up in one program. XLA may fuse
                 all of it, so that what a projection costs shows only as the difference from the same program without it
 
-The rows are those of `shield.problem` for robots at close quarters among six discs: the box, then the nearest
-boundaries, two rows each, as many as asked for. The nominal control is random, also beyond the actuator limits.
+The rows are those of `shield.problem` among six discs: the actuator box, then the nearest boundaries, two rows each, as
+many as asked for. Robots are met in two ways:
+
+    in play            as BarrierNet meets them in its first rollout, with the controls it samples: few touch anything
+    close quarters     a few centimetres from a boundary, with random controls, also beyond the limits: the worst case
 """
 
 from collections.abc import Callable
@@ -14,6 +17,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from safepursuit import robot as motion
@@ -22,15 +26,17 @@ from safepursuit.benchmark import situations
 from safepursuit.benchmark.clock import Pace, alternate, spread
 from safepursuit.benchmark.tables import Table, grouped, ranged
 from safepursuit.game import Game
+from safepursuit.ppo import BarrierNetTrainer, TrainConfig
 from safepursuit.qp import Halfplanes, project
 from safepursuit.robot import Unicycle
-from safepursuit.scene import Scene
+from safepursuit.scene import Arena, Scene
 from safepursuit.shapes import Control, Pose
 from safepursuit.shield import Shield
 
 ROWS, BATCHES = (6, 10, 24), (1, 64, 1024, 16384)
 QUICK_ROWS, QUICK_BATCHES = (10,), (1, 1024)
 KINDS = ("forward", "forward + backward")
+PLACES = ("in play", "close quarters")
 _DISCS = 6
 
 ROBOT, SHIELD = Unicycle(), Shield()
@@ -42,8 +48,26 @@ class Inputs(NamedTuple):
     scene: Scene
 
 
-def inputs(batch: int, discs: int = _DISCS) -> Inputs:
-    """The same robots at close quarters every time."""
+def inputs(batch: int, where: str = "close quarters") -> Inputs:
+    """So many robots, the same ones every time; `where` is one of `PLACES`."""
+    return {"close quarters": _close_quarters, "in play": _in_play}[where](batch)
+
+
+def _in_play(batch: int) -> Inputs:
+    config = TrainConfig(num_envs=256, rollout_length=64, game=Game(arena=Arena(obstacles=_DISCS)))
+    rollout = BarrierNetTrainer(config).collect_rollout()
+    met = Inputs(rollout.action, rollout.situation.pose, rollout.situation.scene)
+    chosen = np.random.default_rng(0).permutation(config.steps_per_iteration)[:batch]
+
+    def choose(leaf):  # (time, …, games) → (…, batch)
+        steps = np.moveaxis(np.asarray(leaf), 0, -2)
+        return jnp.asarray(steps.reshape(*steps.shape[:-2], -1)[..., chosen])
+
+    found = jax.tree.map(choose, met)
+    return found._replace(nominal=motion.from_unit_box(ROBOT, found.nominal))
+
+
+def _close_quarters(batch: int, discs: int = _DISCS) -> Inputs:
     key, control_key = jax.random.split(jax.random.key(0))
     state = situations.states(key, Game(), discs, batch)
     control = 1.5 * situations.random_controls(control_key, Game(), batch) - jnp.array([[0.25], [0.0]])
@@ -86,71 +110,90 @@ def in_context(solve: Callable[..., Any], rows: int, given: Inputs) -> Float[Arr
 def measure(pace: Pace) -> dict[str, Any]:
     """µs a problem, and how many rows hold the solutions."""
     row_counts, batches = (QUICK_ROWS, QUICK_BATCHES) if pace.quick else (ROWS, BATCHES)
-    calls: dict[tuple[str, int, int, str], Callable[[], Any]] = {}
-    held = {}
-    for batch in batches:
-        given = inputs(batch)
-        for rows in row_counts:
-            ready = jax.jit(partial(problems, rows=rows))(given)
-            for kind, solve in zip(KINDS, (forward, both), strict=True):
-                calls[kind, rows, batch, "alone"] = partial(jax.jit(solve), *ready)
-                calls[kind, rows, batch, "in context"] = partial(jax.jit(partial(in_context, solve, rows)), given)
-            calls["", rows, batch, "context"] = partial(jax.jit(partial(in_context, nothing, rows)), given)
-            if batch == max(batches):
-                held[rows] = _held(*ready)
-        for kind, run in zip(KINDS, (_guard, _guard_both), strict=True):
+    calls: dict[tuple[str, str, int, int, str], Callable[[], Any]] = {}
+    held: dict[str, dict[str, list[float]]] = {where: {} for where in PLACES}
+    for where in PLACES:
+        every = inputs(max(batches), where)
+        for batch in batches:
+            given = jax.tree.map(lambda leaf, batch=batch: leaf[..., :batch], every)
+            for rows in row_counts:
+                ready = jax.jit(partial(problems, rows=rows))(given)
+                for kind, solve in zip(KINDS, (forward, both), strict=True):
+                    calls[where, kind, rows, batch, "alone"] = partial(jax.jit(solve), *ready)
+                    calls[where, kind, rows, batch, "in context"] = partial(
+                        jax.jit(partial(in_context, solve, rows)), given
+                    )
+                calls[where, "", rows, batch, "context"] = partial(jax.jit(partial(in_context, nothing, rows)), given)
+                if batch == max(batches):
+                    held[where][str(rows)] = _held(*ready)
             surroundings = jax.jit(partial(safety.survey, SHIELD, ROBOT))(given.pose, given.scene)
-            calls[kind, 0, batch, "guard"] = partial(jax.jit(run), given.nominal, surroundings)
+            for kind, run in zip(KINDS, (_guard, _guard_both), strict=True):
+                calls[where, kind, 0, batch, "guard"] = partial(jax.jit(run), given.nominal, surroundings)
     times = alternate(calls, pace)
-    found = []
-    for kind in KINDS:
-        for rows in row_counts:
+    found, guards = [], []
+    for where in PLACES:
+        for kind in KINDS:
             for batch in batches:
                 micro = 1e6 / batch
-                whole, rest = times[kind, rows, batch, "in context"], times["", rows, batch, "context"]
-                found.append(
-                    {
-                        "kind": kind,
-                        "rows": rows,
-                        "batch": batch,
-                        "alone_us": spread(times[kind, rows, batch, "alone"], micro)._asdict(),
-                        "in_context_us": spread([a - b for a, b in zip(whole, rest, strict=True)], micro)._asdict(),
-                        "context_us": spread(rest, micro)._asdict(),
-                    }
-                )
-    guards = [
-        {"kind": kind, "batch": batch, "us": spread(times[kind, 0, batch, "guard"], 1e6 / batch)._asdict()}
-        for kind in KINDS
-        for batch in batches
-    ]
-    return {"problems": found, "active_rows": {str(rows): counts for rows, counts in held.items()}, "guard": guards}
+                guard = spread(times[where, kind, 0, batch, "guard"], micro)._asdict()
+                guards.append({"where": where, "kind": kind, "batch": batch, "us": guard})
+                for rows in row_counts:
+                    whole, rest = (
+                        times[where, kind, rows, batch, "in context"],
+                        times[where, "", rows, batch, "context"],
+                    )
+                    found.append(
+                        {
+                            "where": where,
+                            "kind": kind,
+                            "rows": rows,
+                            "batch": batch,
+                            "alone_us": spread(times[where, kind, rows, batch, "alone"], micro)._asdict(),
+                            "in_context_us": spread([a - b for a, b in zip(whole, rest, strict=True)], micro)._asdict(),
+                            "context_us": spread(rest, micro)._asdict(),
+                        }
+                    )
+    return {"problems": found, "active_rows": held, "guard": guards}
 
 
 def tables(found: dict[str, Any]) -> list[Table]:
     rows = [
-        (row["kind"], *(f"{row[name]:,}" for name in ("rows", "batch")), *(ranged(row[name]) for name in _COLUMNS))
+        (
+            row["where"],
+            row["kind"],
+            *(f"{row[name]:,}" for name in ("rows", "batch")),
+            *(ranged(row[name]) for name in _COLUMNS),
+        )
         for row in found["problems"]
     ]
     counts = "; ".join(
-        f"{rows} rows: {', '.join(f'{share:.0%}' for share in shares)}" for rows, shares in found["active_rows"].items()
+        f"{where}, {rows} rows: {', '.join(f'{share:.0%}' for share in shares)}"
+        for where, every in found["active_rows"].items()
+        for rows, shares in every.items()
     )
-    guards = grouped(found["guard"], "kind", "batch")
+    guards = grouped(found["guard"], "where", "kind", "batch")
     batches = sorted({row["batch"] for row in found["guard"]})
     return [
         Table(
             "The projection",
-            ("kind", "rows", "batch", "alone", "in context", "context alone"),
+            ("robots", "kind", "rows", "batch", "alone", "in context", "context alone"),
             rows,
             "µs a problem: `qp.project` in float32, its solution, or solution and gradient with respect to nominal "
             "control, A and b. *Alone*, the rows lie ready and the call's dispatch counts. *In context*, one program "
             "surveys the scene from the pose, builds the rows, projects and sums up; its time less that of the same "
-            "program without the projection, round by round. Robots at close quarters among six discs; no, one or two "
-            f"rows hold the solutions of these shares: {counts}.",
+            "program without the projection, round by round. Six discs. *In play*: robots as BarrierNet's first "
+            "rollout meets them, and the controls it samples. *Close quarters*: robots centimetres from a boundary, "
+            "random controls. No, one or two rows, actuator limits among them, hold the solutions of these shares: "
+            f"{counts}.",
         ),
         Table(
             "The safety layer",
-            ("kind", *(f"batch {batch:,}" for batch in batches)),
-            [(kind, *(ranged(guards[kind, batch]["us"]) for batch in batches)) for kind in KINDS],
+            ("robots", "kind", *(f"batch {batch:,}" for batch in batches)),
+            [
+                (where, kind, *(ranged(guards[where, kind, batch]["us"]) for batch in batches))
+                for where in PLACES
+                for kind in KINDS
+            ],
             f"µs a control: `shield.guard` on surroundings that lie ready, all {2 * (_DISCS + 4) + 4} rows, everything "
             "it reports included; backward with respect to nominal control and gains.",
         ),

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
-_SHARE = 16
+_SHARE = 8
 """A group is this fraction of the batch,"""
 
 _LANES = 16
@@ -20,7 +20,7 @@ class Members(NamedTuple):
     marked: Bool[Array, "batch"]
     order: Int[Array, "places"]
     """Their indices, then indices beyond the batch, up to a whole group."""
-    count: Int[Array, ""]
+    number: Int[Array, ""]
 
 
 def members(marked: Bool[Array, "batch"]) -> Members:
@@ -43,7 +43,7 @@ def in_groups(work: Callable[[Array, Any], Any], those: Members, start: Any) -> 
         done, result = state
         return done + group, work(jax.lax.dynamic_slice(those.order, (done,), (group,)), result)
 
-    return jax.lax.while_loop(lambda state: state[0] < those.count, step, (jnp.zeros((), jnp.int32), start))[1]
+    return jax.lax.while_loop(lambda state: state[0] < those.number, step, (jnp.zeros((), jnp.int32), start))[1]
 
 
 def gather(group: Int[Array, "group"], tree: Any) -> Any:
