@@ -45,14 +45,14 @@ class Solver:
     """Largest batch that is timed; for a solver that takes one problem after the other, a larger one says nothing."""
 
 
-def _in_shield(*solves: Callable[..., Any]) -> Callable[[Problems, np.ndarray], tuple[Call, Call]]:
+def _in_shield(where: str, *solves: Callable[..., Any]) -> Callable[[Problems, np.ndarray], tuple[Call, Call]]:
     """`projection.in_context` with each of these in place of the projection: times, but no answers."""
 
     def prepare(problems: Problems, cotangent: np.ndarray) -> tuple[Call, Call]:
         count, rows, _ = problems.A.shape
         given = jax.tree.map(
             lambda leaf: jnp.asarray(leaf, jnp.float32 if leaf.dtype == np.float64 else leaf.dtype),
-            projection.inputs(count),
+            projection.inputs(count, where),
         )
         one, two = (jax.jit(partial(projection.in_context, solve, rows)) for solve in solves)
         return lambda: np.asarray(one(given)), lambda: np.asarray(two(given))
@@ -216,11 +216,13 @@ def _osqp(**options: float) -> Callable[[Problems, np.ndarray], tuple[Call, Call
     return prepare
 
 
-TIMED_ONLY = [
-    Solver("safepursuit", "float32, in the shield", _in_shield(projection.forward, projection.both)),
-    Solver("(the shield without it)", "float32", _in_shield(projection.nothing, projection.nothing)),
-]
-"""Poses and scenes go in, all that comes out is summed up: the projection as it is used, and what is around it."""
+def timed_only(where: str) -> list[Solver]:
+    """Poses and scenes go in, all that comes out is summed up: the projection as it is used, and what is around it."""
+    return [
+        Solver("safepursuit", "float32, in the shield", _in_shield(where, projection.forward, projection.both)),
+        Solver("(the shield without it)", "float32", _in_shield(where, projection.nothing, projection.nothing)),
+    ]
+
 
 SOLVERS = [
     Solver("safepursuit", "float64", _safepursuit(jnp.float64)),

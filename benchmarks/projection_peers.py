@@ -25,9 +25,9 @@ import numpy as np
 import torch
 
 from pages import machine, machine_text, microseconds, share, table
-from peers import SOLVERS, TIMED_ONLY, Call, Solver
+from peers import SOLVERS, Call, Solver, timed_only
 from problems import Problems, as_velocity, as_velocity_jacobian, exact, exact_jacobian, padded, part
-from shield_programs import ROWS, draw
+from shield_programs import PROGRAMS, draw
 
 jax.config.update("jax_enable_x64", True)
 torch.set_num_threads(1)
@@ -39,8 +39,8 @@ COUNT = 1024
 """Problems whose answers are judged."""
 BATCHES = {1: 32, 64: 4, 1024: 1, 16384: 1}
 """Batch sizes, and how many different batches a timed run solves."""
-JUDGED_ALONE = 10
-"""Rows of the problems that are also solved one at a time, and with an empty row."""
+JUDGED_ALONE = (10, "close quarters")
+"""The problems that are also solved one at a time, and with an empty row."""
 LEAST = 0.02
 """A timed run repeats its batches until it has lasted this long [s]."""
 
@@ -116,7 +116,10 @@ def _once(calls: list[Call], loops: int) -> float:
 
 
 def page(
-    found: dict[int, list[dict[str, Any]]], about: dict[str, Any], held: dict[int, list[int]], repeats: int
+    found: dict[tuple[int, str], list[dict[str, Any]]],
+    about: dict[str, Any],
+    held: dict[tuple[int, str], list[int]],
+    repeats: int,
 ) -> str:
     """The page that stands in the documentation; `held` counts solutions with 0, 1 and 2 active rows, and kinks."""
     single = [["solver", "settings", "wrong > 1e-2", "wrong > 1e-6", "with the empty row: > 1e-2", "> 1e-6"]]
@@ -126,17 +129,19 @@ def page(
             shares = [share(one[name]) for one in both for name in ("alone_wrong_1e-2", "alone_wrong_1e-6")]
             single.append([result["solver"], result["settings"], *shares])
     sections = "\n\n".join(
-        f"## {rows} rows\n\n{held[rows][0]} solutions have no active row, {held[rows][1]} one, {held[rows][2]} two; "
-        f"{held[rows][3]} problems are at a kink.\n\n{_speed_table(found[rows])}"
-        for rows in found
+        f"## {rows} rows, {where}\n\n{held[rows, where][0]} of {COUNT:,} solutions have no active row, "
+        f"{held[rows, where][1]} one, {held[rows, where][2]} two; {held[rows, where][3]} problems are at a kink.\n\n"
+        f"{_speed_table(found[rows, where])}"
+        for rows, where in found
     )
     return f"""# The projection beside general QP solvers
 
 Written by `make bench-peers` (`benchmarks/projection_peers.py`); do not edit by hand.
 
-The programs of the shield for robots at close quarters among four walls and six discs (`safepursuit.benchmark`): the
-actuator box and the nearest one, three or ten boundaries, two rows each. Every solver is given the same problems, in
-double precision unless the settings say otherwise.
+The programs of the shield among four walls and six discs (`safepursuit.benchmark`): the actuator box and the nearest
+one, three or ten boundaries, two rows each. *In play* are the robots and controls of BarrierNet's first rollout, *close
+quarters* robots centimetres from a boundary with random controls. Every solver is given the same problems, in double
+precision unless the settings say otherwise.
 
 F is the solution alone, F+B the solution and the gradient with respect to the nominal control, A and b, in **µs a
 problem** on one core, for batches of {", ".join(f"{size:,}" for size in BATCHES)}: medians of {repeats} rounds in one
@@ -161,8 +166,8 @@ gradient on purpose (`target_kappa`), by default strongly.
 
 ## One problem at a time
 
-The first 256 problems with {JUDGED_ALONE} rows in batches of one, as a robot would ask. (qpth decides for a whole batch
-when to stop, so its answers depend on what else is in the batch.)
+The first 256 problems with {JUDGED_ALONE[0]} rows at {JUDGED_ALONE[1]} in batches of one, as a robot would ask. (qpth
+decides for a whole batch when to stop, so its answers depend on what else is in the batch.)
 
 {table(single)}
 
@@ -187,9 +192,9 @@ def _speed_table(results: list[dict[str, Any]]) -> str:
     return table(lines)
 
 
-def compare(rows: int, repeats: int) -> tuple[list[dict[str, Any]], list[int]]:
+def compare(rows: int, where: str, repeats: int) -> tuple[list[dict[str, Any]], list[int]]:
     """Times and errors of all solvers on programs with so many rows, and how the solutions are held."""
-    every = draw(max(BATCHES), rows)
+    every = draw(max(BATCHES), rows, where)
     problems = part(every, 0, COUNT)
     truth = exact(problems)
     jacobian, smooth = exact_jacobian(problems)
@@ -197,27 +202,28 @@ def compare(rows: int, repeats: int) -> tuple[list[dict[str, Any]], list[int]]:
     held = [*(int(np.sum(rank == 2 - active)) for active in range(3)), int(np.sum(~smooth))]
 
     lines = [(solver, every, problems) for solver in SOLVERS]
-    if rows == JUDGED_ALONE:
+    alone = (rows, where) == JUDGED_ALONE
+    if alone:
         extra = [solver for solver in SOLVERS if solver.name.startswith(("safepursuit", "qpth"))]
         lines += [(replace(one, name=f"{one.name} + empty row"), padded(every), padded(problems)) for one in extra]
     timed = [(f"{one.name} ({one.settings})", one, given) for one, given, _ in lines]
-    timed += [(f"{one.name} ({one.settings})", one, every) for one in TIMED_ONLY]
+    timed += [(f"{one.name} ({one.settings})", one, every) for one in timed_only(where)]
     times = measure(timed, repeats)
     results = [
         {"solver": one.name, "settings": one.settings, "time_us": times[f"{one.name} ({one.settings})"]}
-        for one in TIMED_ONLY
+        for one in timed_only(where)
     ]
     for solver, _, given in lines:
         label = f"{solver.name} ({solver.settings})"
-        print(f"judging {label}, {rows} rows", file=sys.stderr)
+        print(f"judging {label}, {rows} rows, {where}", file=sys.stderr)
         result: dict[str, Any] = {
             "solver": solver.name,
             "settings": solver.settings,
             "time_us": times[label],
-            "answers": judge(solver, given, truth, alone=rows == JUDGED_ALONE),
+            "answers": judge(solver, given, truth, alone=alone),
             "gradient": judge_gradient(solver, given, jacobian, smooth),
         }
-        if rows == JUDGED_ALONE and given is problems:
+        if alone and given is problems:
             result["padded"] = judge(solver, padded(problems), truth, alone=True)
         results.append(result)
     return results, held
@@ -231,12 +237,18 @@ def main() -> None:
     warnings.filterwarnings("ignore")  # the peers' own
     about = machine(threads={"ProxQP": 1, "OSQP": 1}, packages=PACKAGES)
     found, held = {}, {}
-    for rows in ROWS:
-        found[rows], held[rows] = compare(rows, options.repeats)
+    for rows, where in PROGRAMS:
+        found[rows, where], held[rows, where] = compare(rows, where, options.repeats)
     text = page(found, about, held, options.repeats)
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "projection_peers.md").write_text(text, encoding="utf-8")
-    record = {"machine": about, "held": held, "results": found}
+    record = {
+        "machine": about,
+        "programs": [
+            {"rows": rows, "where": where, "held": held[rows, where], "results": results}
+            for (rows, where), results in found.items()
+        ],
+    }
     (options.out / "projection_peers.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     print(text)
 

@@ -1,20 +1,27 @@
 """The shield's programs as projections for any solver: what `projection_peers.py` compares on."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from problems import Problems
 from safepursuit.benchmark import projection
 
-ROWS = (6, 10, 24)
-"""The actuator box, and the nearest one, three and ten of the boundaries (four walls and six discs), two rows each."""
+PROGRAMS = ((10, "in play"), (6, "close quarters"), (10, "close quarters"), (24, "close quarters"))
+"""Rows, and where the robots are met. The rows are the actuator box, and the nearest one, three and ten of the
+boundaries (four walls and six discs), two rows each."""
 
 
-def draw(count: int, rows: int) -> Problems:
-    """The first rows of the programs of robots at close quarters, in double precision where JAX computes in it.
+def draw(count: int, rows: int, where: str) -> Problems:
+    """The first rows of the programs of so many robots, in double precision where JAX computes in it.
 
     With sin(ωΔ)/Δ, which is ω but for curvature, in the place of ω. u = 0 is always feasible.
     """
-    nominal, program = projection.problems(projection.inputs(count), rows)
+    given = jax.tree.map(
+        lambda leaf: jnp.asarray(leaf, float if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf.dtype),
+        projection.inputs(count, where),
+    )
+    nominal, program = projection.problems(given, rows)
     unit = np.array([1.0, projection.ROBOT.dt])
     return Problems(
         nominal=np.asarray(nominal).T / unit,

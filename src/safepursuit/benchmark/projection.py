@@ -55,7 +55,8 @@ def inputs(batch: int, where: str = "close quarters") -> Inputs:
 
 def _in_play(batch: int) -> Inputs:
     config = TrainConfig(num_envs=256, rollout_length=64, game=Game(arena=Arena(obstacles=_DISCS)))
-    rollout = BarrierNetTrainer(config).collect_rollout()
+    with jax.enable_x64(False):  # trainings are in single precision
+        rollout = BarrierNetTrainer(config).collect_rollout()
     met = Inputs(rollout.action, rollout.situation.pose, rollout.situation.scene)
     chosen = np.random.default_rng(0).permutation(config.steps_per_iteration)[:batch]
 
