@@ -207,7 +207,10 @@ def _osqp(**options: float) -> Callable[[Problems, np.ndarray], tuple[Call, Call
             return np.array(answers)
 
         def gradient(_: Any, i: int) -> np.ndarray:
-            solver.adjoint_derivative_compute(dx=cotangent[i])
+            try:
+                solver.adjoint_derivative_compute(dx=cotangent[i])
+            except ValueError:  # it gives none where it did not reach its tolerance
+                return np.full(2, np.nan)
             solver.adjoint_derivative_get_mat()
             return -weights * solver.adjoint_derivative_get_vec()[0]
 

@@ -136,7 +136,8 @@ def page(
     )
     return f"""# The projection beside general QP solvers
 
-Written by `make bench-peers` (`benchmarks/projection_peers.py`); do not edit by hand.
+Written by `benchmarks/projection_peers.py` (`make bench-peers`), called with “{" ".join(sys.argv[1:])}”; do not edit by
+hand.
 
 The programs of the shield among four walls and six discs (`safepursuit.benchmark`): the actuator box and the nearest
 one, three or ten boundaries, two rows each. *In play* are the robots and controls of BarrierNet's first rollout, *close
@@ -233,11 +234,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=7, help="rounds of timing")
     parser.add_argument("--out", type=Path, default=OUT, help="folder of the results")
+    parser.add_argument("--quick", action="store_true", help="10 rows in batches of 1,024 alone")
     options = parser.parse_args()
+    programs = [one for one in PROGRAMS if one[0] == 10 or not options.quick]
+    if options.quick:
+        for size in set(BATCHES) - {COUNT}:
+            del BATCHES[size]
     warnings.filterwarnings("ignore")  # the peers' own
     about = machine(threads={"ProxQP": 1, "OSQP": 1}, packages=PACKAGES)
     found, held = {}, {}
-    for rows, where in PROGRAMS:
+    for rows, where in programs:
         found[rows, where], held[rows, where] = compare(rows, where, options.repeats)
     text = page(found, about, held, options.repeats)
     options.out.mkdir(parents=True, exist_ok=True)
