@@ -48,13 +48,17 @@ class Solver:
 def _in_shield(where: str, *solves: Callable[..., Any]) -> Callable[[Problems, np.ndarray], tuple[Call, Call]]:
     """`projection.in_context` with each of these in place of the projection: times, but no answers."""
 
+    @cache  # all batches of one size are the same robots, and share their programs
+    def programs(rows: int) -> list[Callable[..., Any]]:
+        return [jax.jit(partial(projection.in_context, solve, rows)) for solve in solves]
+
     def prepare(problems: Problems, cotangent: np.ndarray) -> tuple[Call, Call]:
         count, rows, _ = problems.A.shape
         given = jax.tree.map(
             lambda leaf: jnp.asarray(leaf, jnp.float32 if leaf.dtype == np.float64 else leaf.dtype),
             projection.inputs(count, where),
         )
-        one, two = (jax.jit(partial(projection.in_context, solve, rows)) for solve in solves)
+        one, two = programs(rows)
         return lambda: np.asarray(one(given)), lambda: np.asarray(two(given))
 
     return prepare

@@ -1,13 +1,15 @@
 """Measuring: what is measured is what it says it is, and the command writes down what was found."""
 
 import json
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import yaml
 
-from safepursuit.benchmark import clock, growth, latency, playing, projection, situations, suite
+from safepursuit.benchmark import clock, competence, growth, latency, playing, projection, situations, suite
 from safepursuit.benchmark.clock import Pace
 from safepursuit.benchmark.tables import Table, markdown
 from safepursuit.cli import main
@@ -169,3 +171,12 @@ def test_every_part_measures_something(tmp_path):
     assert all(run["seconds"] < run["whole"] for run in found["competence"]["runs"])
     for rows in (found["growth"]["games"], found["growth"]["discs"]):
         assert all(row["us"]["median"] > 0 and row["bytes"] > 0 for row in rows)
+
+
+def test_what_is_timed_until_competence_is_the_quick_configuration():
+    settings = yaml.safe_load((Path(__file__).parents[1] / "configs" / "quick.yaml").read_text(encoding="utf-8"))
+    assert settings.pop("timesteps") == competence.TIMESTEPS
+    assert settings.pop("evader") == "random"
+    words = {f"--{name.replace('_', '-')}": value for name, value in settings.items() if name != "ppo"}
+    words |= {f"--ppo.{name}": value for name, value in settings["ppo"].items()}
+    assert competence.SETTINGS.split() == [str(word) for pair in words.items() for word in pair]

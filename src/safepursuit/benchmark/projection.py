@@ -12,7 +12,7 @@ many as asked for. Robots are met in two ways:
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -50,9 +50,11 @@ class Inputs(NamedTuple):
 
 def inputs(batch: int, where: str = "close quarters") -> Inputs:
     """So many robots, the same ones every time; `where` is one of `PLACES`."""
-    return {"close quarters": _close_quarters, "in play": _in_play}[where](batch)
+    draw: dict[str, Callable[[int], Inputs]] = {"close quarters": _close_quarters, "in play": _in_play}
+    return draw[where](batch)
 
 
+@cache
 def _in_play(batch: int) -> Inputs:
     config = TrainConfig(num_envs=256, rollout_length=64, game=Game(arena=Arena(obstacles=_DISCS)))
     with jax.enable_x64(False):  # trainings are in single precision
@@ -68,9 +70,9 @@ def _in_play(batch: int) -> Inputs:
     return found._replace(nominal=motion.from_unit_box(ROBOT, found.nominal))
 
 
-def _close_quarters(batch: int, discs: int = _DISCS) -> Inputs:
+def _close_quarters(batch: int) -> Inputs:
     key, control_key = jax.random.split(jax.random.key(0))
-    state = situations.states(key, Game(), discs, batch)
+    state = situations.states(key, Game(), _DISCS, batch)
     control = 1.5 * situations.random_controls(control_key, Game(), batch) - jnp.array([[0.25], [0.0]])
     return Inputs(control, state.pursuer, state.scene)
 

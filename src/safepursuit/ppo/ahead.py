@@ -36,11 +36,10 @@ def start(config: TrainConfig) -> None:
         playing = partial(play.lower, *play_arguments, config=config)
         learning = partial(update.lower, *update_arguments, config=config.ppo)
     counting = partial(rollout_metrics.lower, rollout, config.game.robot.dt, config.lineup)
-    first = jax.sharding.SingleDeviceSharding(jax.local_devices()[0]) if config.shares > 1 else None
-    nominal = jax.ShapeDtypeStruct((2, config.num_envs), jnp.float32)
-    alone = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=first), (policy, nominal, players.state)
-    )
+    alone = policy, jax.ShapeDtypeStruct((2, config.num_envs), jnp.float32), players.state
+    if config.shares > 1:
+        first = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+        alone = _at(alone, jax.tree.map(lambda _: first, alone))
     layer = partial(safety_layer.lower, *alone, config)
     for programs in ((playing,), (learning, counting, layer)):
         thread = Thread(target=_compile, args=programs, name="compile ahead", daemon=True)

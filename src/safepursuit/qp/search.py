@@ -54,9 +54,7 @@ def violates(u, A, b, weights) -> Array:
     Points that are not a number do.
     """
     # Brought to lengths between 1 and √2, which takes no root: rows may be tiny or huge.
-    nx, ny = A[:, 0] / jnp.sqrt(weights[0]), A[:, 1] / jnp.sqrt(weights[1])
-    size = jnp.maximum(jnp.abs(nx), jnp.abs(ny))
-    size = jnp.where(size > 0, size, 1)
+    *_, size = _normals(A, jnp.sqrt(weights))
     x, y, offset = A[:, 0] / size * u[0], A[:, 1] / size * u[1], b / size
     rounding = jnp.finfo(offset.dtype).eps * (jnp.abs(x) + jnp.abs(y) + jnp.abs(offset))
     within = x + y - offset <= _SLACK / 2 * rounding
@@ -79,12 +77,18 @@ def _scaled(nominal, A, b, scale) -> tuple[Array, _Lines, Array]:
     return target, lines, norm
 
 
-def _unit_lines(A, b, scale) -> tuple[_Lines, Array]:
+def _normals(A, scale) -> tuple[Array, Array, Array, Array]:
+    """nx and ny of every row in the scaled plane, whether it is a real one, and its larger entry (1 for padding)."""
     nx, ny = A[:, 0] / scale[0], A[:, 1] / scale[1]
-    largest = jnp.maximum(jnp.abs(nx), jnp.abs(ny))  # keeps the squares below from over- or underflow
+    largest = jnp.maximum(jnp.abs(nx), jnp.abs(ny))
     real = largest > 0
-    safe = jnp.where(real, largest, 1)
-    norm = jnp.where(real, safe * jnp.sqrt((nx / safe) ** 2 + (ny / safe) ** 2), 0)
+    return nx, ny, real, jnp.where(real, largest, 1)
+
+
+def _unit_lines(A, b, scale) -> tuple[_Lines, Array]:
+    nx, ny, real, size = _normals(A, scale)
+    # Through their larger entry, which keeps the squares from over- or underflow.
+    norm = jnp.where(real, size * jnp.sqrt((nx / size) ** 2 + (ny / size) ** 2), 0)
     divisor = jnp.where(real, norm, 1)
     return _Lines(nx / divisor, ny / divisor, jnp.where(real, b / divisor, 0), real), norm
 
