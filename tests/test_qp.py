@@ -624,3 +624,61 @@ def test_a_batch_has_the_answers_and_derivatives_of_its_problems(count, violated
         found = pull_back(problem, jnp.zeros((2, count)).at[component].set(1.0))
         for ours, jacobian in zip(found, jacobians, strict=True):
             np.testing.assert_allclose(ours, jacobian[component], rtol=0, atol=1e-10)
+
+
+def disc_rows(ingredients):
+    """A box, and from each of five centres and radii a tangent row, kept where `kind` is not 0."""
+    centre, radius, kind = ingredients
+    batch = radius.shape[1:]
+    sides = jnp.asarray([[-1.0, 0.0], [1.0, 0.0], [0.0, -1.0], [0.0, 1.0]]).reshape(4, 2, *(1 for _ in batch))
+    square = Halfplanes(jnp.broadcast_to(sides, (4, 2, *batch)), jnp.ones((4, *batch)))
+    normal = jnp.where(kind != 0, centre / jnp.linalg.norm(centre, axis=0), 0)
+    return square, Halfplanes(jnp.swapaxes(normal, 0, 1), jnp.exp(-radius))
+
+
+@pytest.mark.parametrize("shape", [(300,), (12, 25)])
+def test_rows_made_where_they_matter_are_those_made_for_all(shape):
+    """Answers, and derivatives through the rows, are those of single problems whose rows all exist."""
+    rng = np.random.default_rng(4)
+    nominal, centre = 2 * rng.normal(size=(2, *shape)), rng.normal(size=(2, 5, *shape))
+    ingredients = centre, rng.uniform(0, 3, (5, *shape)), jnp.asarray(rng.integers(0, 3, (5, *shape)))
+    weights = jnp.asarray([1.0, 4.0])
+
+    def onto(nominal, centre, radius):
+        return qp.project_onto(nominal, disc_rows, (centre, radius, ingredients[2]), weights)
+
+    def alone(nominal, centre, radius, kind):
+        return qp.project(nominal, qp.join(*disc_rows((centre, radius, kind))), weights)
+
+    def flat(array):
+        return array.reshape(*array.shape[: array.ndim - len(shape)], -1)
+
+    singles = jax.vmap(alone, in_axes=-1, out_axes=-1)
+    problems = [flat(array) for array in (nominal, *ingredients)]
+    expected, found = jax.jit(singles)(*problems), jax.jit(onto)(nominal, *ingredients[:2])
+    assert 0.2 < np.asarray(expected.active[4:]).any(0).mean() < 0.9
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(flat(np.asarray(ours)), theirs, rtol=0, atol=1e-12)
+
+    cotangent = rng.normal(size=(2, *shape))
+    ours = jax.jit(lambda *given: jax.vjp(lambda *some: onto(*some).u, *given)[1](cotangent))(nominal, *ingredients[:2])
+    theirs = jax.jit(lambda *given: jax.vjp(lambda *some: singles(*some, problems[3]).u, *given)[1](flat(cotangent)))(
+        *problems[:3]
+    )
+    for one, other in zip(ours, theirs, strict=True):
+        assert np.abs(other).max() > 0.1
+        np.testing.assert_allclose(flat(np.asarray(one)), other, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("rows", [(0, 0), (0, 3), (3, 0)])
+def test_either_part_of_the_rows_may_be_empty(rows):
+    nominal, A, b, weights = random_problems(np.random.default_rng(5), 3, 50)
+    first, rest = rows
+
+    def build(ingredients):
+        A, b = ingredients
+        return Halfplanes(A[:first], b[:first]), Halfplanes(A[first : first + rest], b[first : first + rest])
+
+    u = jax.jit(lambda *given: qp.project_onto(given[0], build, given[1:3], given[3]))(nominal, A, b, weights).u
+    expected = solve(nominal, A, b, weights).u if sum(rows) else nominal
+    np.testing.assert_allclose(u, expected, rtol=0, atol=1e-12)

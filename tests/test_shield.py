@@ -308,12 +308,12 @@ def test_governor_alone_is_enough_whatever_the_program_returned(monkeypatch):
     """Safety does not rest on the solver: with one that returns its input, nothing is touched either."""
     asked = []
 
-    def idle(nominal, halfplanes, weights):
-        asked.append(halfplanes)
-        nothing = jnp.zeros_like(halfplanes.b)
+    def idle(nominal, build, ingredients, weights):
+        asked.append(build)
+        nothing = jnp.zeros_like(qp.join(*build(ingredients)).b)
         return qp.Projection(nominal, nothing > 0, nothing, jnp.zeros_like(nominal[0]))
 
-    monkeypatch.setattr(qp, "project", idle)
+    monkeypatch.setattr(qp, "project_onto", idle)
     nominal, pose, scene, gains = draw_states(np.random.default_rng(8), 20_000)
     result = jax.jit(partial(shield.filter, robot=ROBOT["arc"], shield=SHIELD))(nominal, pose, scene, gains=gains)
     assert len(asked) == 1  # traced anew, with the idle solver

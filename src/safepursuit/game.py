@@ -34,7 +34,7 @@ from safepursuit.geometry import (
     wrap_angle,
 )
 from safepursuit.robot import Unicycle
-from safepursuit.scene import Arena, Scene, boundaries, clearance, draw_scene
+from safepursuit.scene import WALLS, Arena, Scene, boundaries, clearance, draw_scene
 from safepursuit.shapes import Control, Count, Flag, Point, Pose, Scalar
 
 Role: TypeAlias = Literal["pursuer", "evader"]
@@ -350,7 +350,7 @@ def _follow_arc(robot: Unicycle, pose: Pose, control: Control, scene: Scene) -> 
         place = way[-1]
         target = pose[:2] + motion.displacement(robot, pose[2], control, robot.dt * piece / _ARC_PIECES)
         around = boundaries(scene, target).distance
-        to_disc, to_wall = jnp.min(around[:-4], axis=0), jnp.min(around[-4:], axis=0)
+        to_disc, to_wall = jnp.min(around[:-WALLS], axis=0), jnp.min(around[-WALLS:], axis=0)
         free = ~(wall | disc)
         enters = free & (jnp.minimum(to_disc, to_wall) < robot.radius)
         moved, _, _ = _advance(robot, place, unit(target - place), length(target - place), scene)

@@ -14,6 +14,9 @@ from safepursuit.shapes import Point, Scalar
 FAR = 1e3
 """Distance [m] reported for padding: larger than any arena, small enough for float32."""
 
+WALLS = 4
+"""They are the last of a scene's boundaries."""
+
 _TRIES = 64
 """Places tried for each disc before a layout is given up."""
 

@@ -9,9 +9,12 @@ program (`problem`) and solving it (`filter`) are two functions, so that a test 
 """
 
 import math
+from abc import abstractmethod
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, TypeAlias
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
@@ -22,7 +25,7 @@ from safepursuit.barrier import Barriers
 from safepursuit.geometry import direction, length, unit
 from safepursuit.qp import Halfplanes
 from safepursuit.robot import Unicycle
-from safepursuit.scene import Scene, boundaries
+from safepursuit.scene import WALLS, Scene, boundaries
 from safepursuit.shapes import Control, Flag, Pose, Rows, Scalar
 
 _BOX_ROWS = 4
@@ -80,6 +83,36 @@ class Surroundings(NamedTuple):
     """With an inter-robot barrier: D − D_min [m], and the normal from the other robot to this one; no rows."""
 
 
+class GainRule(eqx.Module):
+    """Class-K gains from what lies around; its arrays end in the axes of the batch.
+
+    The safety layer follows it only where a boundary is met, which makes its derivative cheap.
+    """
+
+    @abstractmethod
+    def __call__(self, barriers: Barriers, boundary: Int[Array, "rows *batch"]) -> Rows:
+        """γ in [0, 1] of every barrier; `boundary` as in `Surroundings`."""
+
+
+Gains: TypeAlias = Rows | float | GainRule
+
+
+class _OneGain(GainRule):
+    """The same for all."""
+
+    value: float = eqx.field(static=True)
+
+    def __call__(self, barriers: Barriers, boundary: Int[Array, "rows *batch"]) -> Rows:
+        return jnp.full_like(barriers.value, self.value)
+
+
+class _GivenGains(GainRule):
+    values: Rows
+
+    def __call__(self, barriers: Barriers, boundary: Int[Array, "rows *batch"]) -> Rows:
+        return self.values
+
+
 class Shielded(NamedTuple):
     """A control made safe, and what it took."""
 
@@ -134,7 +167,7 @@ def survey(
     around = boundaries(scene, pose[:2] + shield.offset * ahead)
     body = _padded(shield, robot, 2)
     discs = barrier.vcp_standoff(body, shield.offset, jnp.where(scene.present, scene.radius, 0))
-    walls = jnp.full_like(around.distance[-4:], barrier.vcp_wall_standoff(body, shield.offset))
+    walls = jnp.full_like(around.distance[-WALLS:], barrier.vcp_wall_standoff(body, shield.offset))
     value = around.distance - jnp.concatenate([discs, walls])
     arranged = _ascending if nearest_first else _as_they_come
     *barriers, order = arranged(value, *_in_heading_frame(ahead, around.normal))
@@ -156,23 +189,14 @@ def survey(
     )
 
 
-def problem(
-    shield: Shield, robot: Unicycle, surroundings: Surroundings, gains: Rows | float | None = None
-) -> Halfplanes:
+def problem(shield: Shield, robot: Unicycle, surroundings: Surroundings, gains: Gains | None = None) -> Halfplanes:
     """The safe set of (v, w), w = sin(ωΔ), as half-planes: the box, two rows a boundary, nearest first, and the
     inter-robot row if asked for.
 
-    `gains` is γ in [0, 1], one number or one a boundary in the order of `surroundings`; None takes `shield.gain`. u = 0
-    is always inside. The order is that of likely use: the projection passes over what no problem of a batch violates.
+    `gains` is γ in [0, 1], one number, one a boundary in the order of `surroundings`, or a rule that makes these; None
+    takes `shield.gain`. u = 0 is always inside.
     """
-    barriers, other = surroundings.barriers, surroundings.other
-    gain = jnp.broadcast_to(shield.gain if gains is None else gains, barriers.value.shape)
-    parts = [_box(robot, barriers.value[0]), barrier.vcp_rows(robot, shield.offset, barriers, gain)]
-    if other is not None:
-        parts.append(barrier.robot_row(robot, other.facing, other.side, other.value, shield.robot_gain))
-    # Column by column: the projection takes A apart into its columns, and XLA then never builds A.
-    columns = [jnp.concatenate([part.A[:, column] for part in parts]) for column in (0, 1)]
-    return Halfplanes(jnp.stack(columns, axis=1), jnp.concatenate([part.b for part in parts]))
+    return qp.join(*_parts(shield, robot, _ingredients(shield, surroundings, gains)))
 
 
 def filter(
@@ -204,13 +228,18 @@ def guard(
     *,
     robot: Unicycle,
     shield: Shield,
-    gains: Rows | float | None = None,
+    gains: Gains | None = None,
 ) -> Shielded:
-    """`filter` where the surroundings are known already; gains, if one a boundary, in their order."""
+    """`filter` where the surroundings are known already; gains, if one a boundary, in their order, or by a rule."""
     finite = jnp.all(jnp.isfinite(nominal), axis=0)
     nominal = jnp.where(finite, nominal, 0)
     rows = problem(shield, robot, surroundings, gains)
-    solution = qp.project(motion.to_swing(robot, nominal), rows, _metric(shield, robot, nominal.dtype))
+    solution = qp.project_onto(
+        motion.to_swing(robot, nominal),
+        partial(_parts, shield, robot),
+        _ingredients(shield, surroundings, gains),
+        _metric(shield, robot, nominal.dtype),
+    )
     control = motion.limit(robot, motion.from_swing(robot, solution.u))
     control, governed = govern(control, surroundings)
     feasible = solution.violation <= 0
@@ -284,6 +313,33 @@ def distance(shield: Shield, robot: Unicycle, shielded: Shielded) -> Scalar:
     projected = jax.lax.stop_gradient(motion.to_swing(robot, shielded.control))
     turn_weight = (shield.offset / robot.dt) ** 2
     return ((nominal[0] - projected[0]) ** 2 + turn_weight * (nominal[1] - projected[1]) ** 2) / robot.max_speed**2
+
+
+class _Ingredients(NamedTuple):
+    """What the program's rows are made of."""
+
+    barriers: Barriers
+    boundary: Int[Array, "rows *batch"]
+    other: Barriers | None
+    gains: GainRule
+
+
+def _ingredients(shield: Shield, surroundings: Surroundings, gains: Gains | None) -> _Ingredients:
+    barriers, boundary, *_, other = surroundings
+    if gains is None or isinstance(gains, (int, float)):
+        gains = _OneGain(float(shield.gain if gains is None else gains))
+    if not isinstance(gains, GainRule):
+        gains = _GivenGains(jnp.broadcast_to(gains, barriers.value.shape))
+    return _Ingredients(barriers, boundary, other, gains)
+
+
+def _parts(shield: Shield, robot: Unicycle, ingredients: _Ingredients) -> tuple[Halfplanes, Halfplanes]:
+    """The actuator box, which most controls meet at most, and the rest."""
+    barriers, boundary, other, gains = ingredients
+    rest = [barrier.vcp_rows(robot, shield.offset, barriers, gains(barriers, boundary))]
+    if other is not None:
+        rest.append(barrier.robot_row(robot, other.facing, other.side, other.value, shield.robot_gain))
+    return _box(robot, barriers.value[0]), qp.join(*rest)
 
 
 def _as_they_come(*values: Rows) -> tuple[Array, ...]:

@@ -19,7 +19,7 @@ from typing import ClassVar, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Array, Float, Int, Key
 
 from safepursuit import robot as motion
 from safepursuit import shield as safety
@@ -30,8 +30,9 @@ from safepursuit.policy.gaussian import BoundedStd, Gaussian
 from safepursuit.policy.head import Head, Situation
 from safepursuit.policy.network import dense, orthogonal
 from safepursuit.robot import Unicycle
+from safepursuit.scene import WALLS
 from safepursuit.shapes import Control, Flag, Keys, Rows, Scalar
-from safepursuit.shield import Shield, Shielded
+from safepursuit.shield import GainRule, Gains, Shield, Shielded
 
 _GAIN_TERMS = 5
 
@@ -46,13 +47,7 @@ class ProjectedGaussian(NamedTuple):
     """γ of every boundary, or one number for all."""
 
 
-def learned_gains(
-    for_discs: Float[Array, "5 *batch"],
-    for_walls: Float[Array, "5 *batch"],
-    is_wall: Bool[Array, "rows *batch"],
-    barriers: Barriers,
-    minimum: float,
-) -> Rows:
+class LearnedGains(GainRule):
     """γ ∈ [γ_min, 1] for every boundary; the situation weighs what its barrier says.
 
         γ = γ_min + (1 − γ_min) σ(c₀ + Σₖ cₖ zₖ),      z = (1/(1 + h), min(h, 1), c_β, s_β)
@@ -60,15 +55,23 @@ def learned_gains(
     The terms c come from the network, one set for all discs and one for all walls, so that the gains follow the
     boundaries when those are reordered, and any number of them will do.
     """
-    value = jnp.maximum(barriers.value, 0)
-    near_value, far_value = 1 / (1 + value), jnp.minimum(value, 1)
 
-    def logit(terms):
-        constant, near, far, ahead, aside = terms
-        return constant + near * near_value + far * far_value + ahead * barriers.facing + aside * barriers.side
+    for_discs: Float[Array, "5 *batch"]
+    for_walls: Float[Array, "5 *batch"]
+    minimum: float = eqx.field(static=True)
 
-    # Both sums, then a choice of one: to choose among the terms first would take five choices.
-    return minimum + (1 - minimum) * jax.nn.sigmoid(jnp.where(is_wall, logit(for_walls), logit(for_discs)))
+    def __call__(self, barriers: Barriers, boundary: Int[Array, "rows *batch"]) -> Rows:
+        value = jnp.maximum(barriers.value, 0)
+        near_value, far_value = 1 / (1 + value), jnp.minimum(value, 1)
+
+        def logit(terms):
+            constant, near, far, ahead, aside = terms
+            return constant + near * near_value + far * far_value + ahead * barriers.facing + aside * barriers.side
+
+        # Both sums, then a choice of one: to choose among the terms first would take five choices.
+        is_wall = boundary >= boundary.shape[0] - WALLS
+        chosen = jnp.where(is_wall, logit(self.for_walls), logit(self.for_discs))
+        return self.minimum + (1 - self.minimum) * jax.nn.sigmoid(chosen)
 
 
 class BarrierNetHead(Head):
@@ -105,20 +108,18 @@ class BarrierNetHead(Head):
             shield=shield,
         )
 
-    def gains(self, outputs: Float[Array, "outputs *batch"], situation: Situation) -> Rows | float:
-        """γ of every boundary, in the order of the surroundings; one number for all if they are not learned."""
+    def gain_rule(self, outputs: Float[Array, "outputs *batch"]) -> LearnedGains | float:
+        """What γ follows; one number for all boundaries if the gains are not learned."""
         if not self.learns_gains:
             return self.shield.gain
-        around = situation.around
-        is_wall = around.boundary >= around.boundary.shape[0] - 4
-        for_discs, for_walls = outputs[2 : 2 + _GAIN_TERMS], outputs[2 + _GAIN_TERMS :]
-        return learned_gains(for_discs, for_walls, is_wall, around.barriers, self.min_gain)
+        return LearnedGains(outputs[2 : 2 + _GAIN_TERMS], outputs[2 + _GAIN_TERMS :], self.min_gain)
 
     def distribution(self, features: Float[Array, "features *batch"], situation: Situation) -> ProjectedGaussian:
         outputs = dense(self.layer, features)
-        gains = self.gains(outputs, situation)
+        rule, around = self.gain_rule(outputs), situation.around
+        gains = rule(around.barriers, around.boundary) if isinstance(rule, LearnedGains) else rule
         nominal = motion.from_unit_box(self.robot, outputs[:2])
-        mean = self._filter(nominal, situation, gains)
+        mean = self._filter(nominal, situation, rule)
         control = mean.control
         if not self.gradient:  # value of the projection, derivative of the identity
             control = jax.lax.stop_gradient(control - nominal) + nominal
@@ -159,5 +160,5 @@ class BarrierNetHead(Head):
     def lost_gradient(self, distribution: ProjectedGaussian) -> Flag:
         return distribution.mean.on_boundary
 
-    def _filter(self, nominal: Control, situation: Situation, gains: Rows | float) -> Shielded:
+    def _filter(self, nominal: Control, situation: Situation, gains: Gains) -> Shielded:
         return safety.guard(nominal, situation.around, robot=self.robot, shield=self.shield, gains=gains)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
-_SHARE = 8
+_SHARE = 32
 """A group is this fraction of the batch,"""
 
 _LANES = 16

@@ -9,10 +9,14 @@ rounding, for any number of rows, and every problem of a batch carries its own v
 
 In a batch the first rows are searched for all problems at once, and the rest only for the problems that violate one of
 them, brought together. Most problems of a safety layer meet no boundary: behind its actuator limits they cost a glance.
+Where the rows are made from something smaller, `project_onto` also makes and differentiates them only for those few.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,7 +27,7 @@ from safepursuit.qp.groups import gather, in_groups, members, scatter
 from safepursuit.qp.search import search, search_feasible, violates
 
 _FIRST = 4
-"""Rows that are searched for all problems of a batch; for the safety layer, the actuator limits."""
+"""Rows of `project` that are searched for all problems of a batch."""
 
 
 class Halfplanes(NamedTuple):
@@ -68,18 +72,61 @@ def project(
 
     Never raises; finite inputs give finite outputs, as long as the numbers asked for (b/‖A‖, λ) can be represented.
     """
+    return project_onto(nominal, _cut, halfplanes, weights)
+
+
+def project_onto(
+    nominal: Float[Array, "2 *batch"],
+    build: Callable[[Any], tuple[Halfplanes, Halfplanes]],
+    ingredients: Any,
+    weights: Float[Array, "2"] | Float[Array, "2 *batch"],
+) -> Projection:
+    """`project` onto the rows that `build(ingredients)` makes: first those that matter most often, then the rest.
+
+    `ingredients` is any tree of arrays whose trailing axes are those of the batch; `build` must treat every problem of
+    it alike and alone, and take nothing else that is to have a derivative. In a batch, the rest is kept and
+    differentiated only for the problems that violate a row: for all others every derivative with respect to what only
+    the rest is made of is 0, and costs nothing. The rows of the result are in the order first, rest.
+    """
     metric = jnp.asarray(weights, nominal.dtype)
     if metric.ndim < nominal.ndim:
         metric = metric.reshape(metric.shape + (1,) * (nominal.ndim - metric.ndim))
-    if halfplanes.b.shape[0] == 0:
-        nothing = jnp.zeros_like(halfplanes.b)
-        return Projection(nominal, nothing > 0, nothing, jnp.zeros_like(nominal[0]))
     metric = jnp.broadcast_to(metric, nominal.shape)
     if nominal.ndim == 1:
-        return Projection(*_single(nominal, halfplanes.A, halfplanes.b, metric))
+        rows = _whole(build, ingredients)
+        return Projection(*_single(nominal, rows.A, rows.b, metric)) if len(rows.b) else _untouched(nominal, rows)
     batch = nominal.shape[1:]
-    flat = (array.reshape(*array.shape[: array.ndim - len(batch)], -1) for array in (nominal, *halfplanes, metric))
-    return Projection(*(array.reshape(*array.shape[:-1], *batch) for array in _batched(*flat)))
+
+    def flat(array):
+        return array.reshape(*array.shape[: array.ndim - len(batch)], -1)
+
+    solution = _batched(build, *jax.tree.map(flat, (nominal, ingredients, metric)))
+    return Projection(*(array.reshape(*array.shape[:-1], *batch) for array in solution))
+
+
+def _cut(rows: Halfplanes) -> tuple[Halfplanes, Halfplanes]:
+    """The first rows and the rest."""
+    return Halfplanes(rows.A[:_FIRST], rows.b[:_FIRST]), Halfplanes(rows.A[_FIRST:], rows.b[_FIRST:])
+
+
+def join(*parts: Halfplanes) -> Halfplanes:
+    """All rows, one part after the other."""
+    # Column by column: the projection takes A apart into its columns, and XLA then never builds A.
+    columns = [jnp.concatenate([part.A[:, column] for part in parts]) for column in (0, 1)]
+    return Halfplanes(jnp.stack(columns, axis=1), jnp.concatenate([part.b for part in parts]))
+
+
+def _first(build, ingredients):
+    return build(ingredients)[0]
+
+
+def _whole(build, ingredients):
+    return join(*build(ingredients))
+
+
+def _untouched(nominal, rows):
+    nothing = jnp.zeros_like(rows.b)
+    return Projection(nominal, nothing > 0, nothing, jnp.zeros_like(nominal[0]))
 
 
 @jax.custom_jvp
@@ -96,51 +143,61 @@ def _single_jvp(primals, tangents):
     return solution, (tangent(primals, solution, tangents), *no_tangents)
 
 
-@jax.custom_vjp
-def _batched(nominal, A, b, weights):
-    """`project` for a batch on one trailing axis: (u, active, multipliers, violation)."""
-    return _solved(nominal, A, b, weights)[0]
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _batched(build, nominal, ingredients, weights):
+    """`project_onto` for a batch on one trailing axis: (u, active, multipliers, violation)."""
+    return _solved(build, nominal, ingredients, weights)[0]
 
 
-def _solved(*problems):
+def _solved(build, *problems):
     """The solution, and the problems that were solved in groups (None where all were solved at once)."""
-    nominal, A, b, weights = problems
-    if len(b) <= _FIRST:
-        return search(*problems), None
-    u, multipliers = search_feasible(nominal, A[:_FIRST], b[:_FIRST], weights)
-    multipliers = jnp.concatenate([multipliers, jnp.zeros_like(b[_FIRST:])])
-    others = members(violates(u, A, b, weights))
+    nominal, ingredients, weights = problems
+    first, rest = build(ingredients)
+    if not len(first.b) + len(rest.b):
+        return _untouched(nominal, first), None
+    if not len(rest.b):
+        return search(nominal, first.A, first.b, weights), None
+    u, multipliers = search_feasible(nominal, first.A, first.b, weights)
+    multipliers = jnp.concatenate([multipliers, jnp.zeros_like(rest.b)])
+    others = members(violates(u, first.A, first.b, weights) | violates(u, rest.A, rest.b, weights))
 
     def solve(group, solution):
-        return scatter(group, solution, search(*gather(group, problems)))
+        nominal, ingredients, weights = gather(group, problems)
+        rows = _whole(build, ingredients)
+        return scatter(group, solution, search(nominal, rows.A, rows.b, weights))
 
     return in_groups(solve, others, (u, multipliers > 0, multipliers, jnp.zeros_like(u[0]))), others
 
 
-def _batched_forward(*problems):
-    solution, others = _solved(*problems)
+def _batched_forward(build, *problems):
+    solution, others = _solved(build, *problems)
     return solution, (problems, solution, others)
 
 
-def _batched_backward(known, cotangent):
+def _batched_backward(build, known, cotangent):
     problems, solution, others = known
     d_u = cotangent[0]
     if others is None:
-        return cotangents(problems, solution, d_u)
-    nominal, A, b, weights = problems
+        return _cotangents(partial(_first, build), problems, solution, d_u)
     u, active, multipliers, violation = solution
+    first = len(jax.eval_shape(partial(_first, build), problems[1]).b)
     # The others, whose cotangent is none here, are overwritten below.
-    d_nominal, dA, db, d_weights = cotangents(
-        (nominal, A[:_FIRST], b[:_FIRST], weights),
-        (u, active[:_FIRST] & ~others.marked, multipliers[:_FIRST], jnp.zeros_like(violation)),
-        jnp.where(others.marked, 0, d_u),
-    )
-    dA, db = (jnp.concatenate([part, jnp.zeros_like(whole[_FIRST:])]) for part, whole in ((dA, A), (db, b)))
+    behind_first = (u, active[:first] & ~others.marked, multipliers[:first], jnp.zeros_like(violation))
+    start = _cotangents(partial(_first, build), problems, behind_first, jnp.where(others.marked, 0, d_u))
 
     def solve(group, found):
-        return scatter(group, found, cotangents(*gather(group, (problems, solution, d_u))))
+        return scatter(group, found, _cotangents(partial(_whole, build), *gather(group, (problems, solution, d_u))))
 
-    return in_groups(solve, others, (d_nominal, dA, db, d_weights))
+    return in_groups(solve, others, start)
+
+
+def _cotangents(rows_of, problems, solution, d_u):
+    """Those of nominal, ingredients (None for what is not differentiable) and weights for the cotangent of u."""
+    nominal, ingredients, weights = problems
+    learned, fixed = eqx.partition(ingredients, eqx.is_inexact_array)
+    rows, pull = jax.vjp(lambda learned: rows_of(eqx.combine(learned, fixed)), learned)
+    d_nominal, dA, db, d_weights = cotangents((nominal, *rows, weights), solution, d_u)
+    return d_nominal, *pull(Halfplanes(dA, db)), d_weights
 
 
 _batched.defvjp(_batched_forward, _batched_backward)
