@@ -12,6 +12,7 @@ them, brought together. Most problems of a safety layer meet no boundary: behind
 Where the rows are made from something smaller, `project_onto` also makes and differentiates them only for those few.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -92,13 +93,16 @@ def project_onto(
     if metric.ndim < nominal.ndim:
         metric = metric.reshape(metric.shape + (1,) * (nominal.ndim - metric.ndim))
     metric = jnp.broadcast_to(metric, nominal.shape)
+    if not len(jax.eval_shape(partial(_whole, build), ingredients).b):
+        nothing = jnp.zeros((0, *nominal.shape[1:]), nominal.dtype)
+        return Projection(nominal, nothing > 0, nothing, jnp.zeros_like(nominal[0]))
     if nominal.ndim == 1:
         rows = _whole(build, ingredients)
-        return Projection(*_single(nominal, rows.A, rows.b, metric)) if len(rows.b) else _untouched(nominal, rows)
+        return Projection(*_single(nominal, rows.A, rows.b, metric))
     batch = nominal.shape[1:]
 
     def flat(array):
-        return array.reshape(*array.shape[: array.ndim - len(batch)], -1)
+        return array.reshape(*array.shape[: array.ndim - len(batch)], math.prod(batch))
 
     solution = _batched(build, *jax.tree.map(flat, (nominal, ingredients, metric)))
     return Projection(*(array.reshape(*array.shape[:-1], *batch) for array in solution))
@@ -122,11 +126,6 @@ def _first(build, ingredients):
 
 def _whole(build, ingredients):
     return join(*build(ingredients))
-
-
-def _untouched(nominal, rows):
-    nothing = jnp.zeros_like(rows.b)
-    return Projection(nominal, nothing > 0, nothing, jnp.zeros_like(nominal[0]))
 
 
 @jax.custom_jvp
@@ -153,10 +152,9 @@ def _solved(build, *problems):
     """The solution, and the problems that were solved in groups (None where all were solved at once)."""
     nominal, ingredients, weights = problems
     first, rest = build(ingredients)
-    if not len(first.b) + len(rest.b):
-        return _untouched(nominal, first), None
-    if not len(rest.b):
-        return search(nominal, first.A, first.b, weights), None
+    if not len(first.b) or not len(rest.b):
+        rows = join(first, rest)
+        return search(nominal, rows.A, rows.b, weights), None
     u, multipliers = search_feasible(nominal, first.A, first.b, weights)
     multipliers = jnp.concatenate([multipliers, jnp.zeros_like(rest.b)])
     others = members(violates(u, first.A, first.b, weights) | violates(u, rest.A, rest.b, weights))
@@ -178,7 +176,7 @@ def _batched_backward(build, known, cotangent):
     problems, solution, others = known
     d_u = cotangent[0]
     if others is None:
-        return _cotangents(partial(_first, build), problems, solution, d_u)
+        return _cotangents(partial(_whole, build), problems, solution, d_u)
     u, active, multipliers, violation = solution
     first = len(jax.eval_shape(partial(_first, build), problems[1]).b)
     # The others, whose cotangent is none here, are overwritten below.

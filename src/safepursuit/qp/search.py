@@ -58,7 +58,7 @@ def violates(u, A, b, weights) -> Array:
     x, y, offset = A[:, 0] / size * u[0], A[:, 1] / size * u[1], b / size
     rounding = jnp.finfo(offset.dtype).eps * (jnp.abs(x) + jnp.abs(y) + jnp.abs(offset))
     within = x + y - offset <= _SLACK / 2 * rounding
-    return jnp.min(within.astype(offset.dtype), axis=0, initial=1) < 1
+    return jnp.min(within.astype(offset.dtype), axis=0) < 1
 
 
 class _Lines(NamedTuple):
