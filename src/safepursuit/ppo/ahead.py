@@ -55,7 +55,7 @@ def wait() -> None:
 
 def _shapes(config: TrainConfig) -> tuple[Any, ...]:
     """Of policy, optimiser state, multiplier, players, starts and rollout, with the places they will have."""
-    learner = jax.eval_shape(partial(fresh_learner, config=config), jax.eval_shape(lambda: jax.random.key(0)))
+    learner = fresh_learner.eval_shape(jax.eval_shape(lambda: jax.random.key(0)), config)
     starts = initial_shapes(config.game, pool_size(config))
     games = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((*leaf.shape[:-1], config.num_envs), leaf.dtype), starts)
     count = jax.ShapeDtypeStruct((config.num_envs,), jnp.int32)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from safepursuit import game as rules
+from safepursuit.compiling import ONCE
 from safepursuit.game import Contact, GameState, Observation
 from safepursuit.policy import Policy, Situation, situation
 from safepursuit.ppo.config import TrainConfig
@@ -67,7 +68,7 @@ def join_games(key: Key[Array, ""], config: TrainConfig) -> Players:
     return _joined(drawn, age_key, config)
 
 
-@partial(jax.jit, static_argnames="config")
+@partial(jax.jit, static_argnames="config", compiler_options=ONCE)
 def _joined(drawn: GameState, key: Key[Array, ""], config: TrainConfig) -> Players:
     states = jax.tree.map(lambda leaf: leaf[..., : config.num_envs], drawn)
     age = jax.random.randint(key, (config.num_envs,), 0, config.game.horizon)

@@ -8,7 +8,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
@@ -255,8 +254,7 @@ def _initial_state(config: TrainConfig) -> TrainingState:
     policy_key, start_key, key = jax.random.split(jax.random.key(config.seed), 3)
     # First what small programs draw: the compiler would let them wait behind the large ones that are made ahead.
     players = join_games(start_key, config)
-    # In one program: op by op, each layer's shapes are compiled by themselves.
-    policy, moments, multiplier = eqx.filter_jit(fresh_learner)(policy_key, config)
+    policy, moments, multiplier = fresh_learner(policy_key, config)
     return TrainingState(
         policy=policy,
         optimiser=moments,

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Key
 
+from safepursuit.compiling import ONCE
 from safepursuit.policy import Policy, build_policy
 from safepursuit.ppo.config import PPOConfig, TrainConfig
 from safepursuit.ppo.devices import devices, mean_over_devices, moments
@@ -34,6 +35,8 @@ def optimiser(config: PPOConfig) -> optax.GradientTransformation:
     return optax.flatten(optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.scale_by_adam(eps=1e-5)))
 
 
+# In one program: op by op, each layer's shapes are compiled by themselves.
+@partial(jax.jit, static_argnames="config", compiler_options=ONCE)
 def fresh_learner(key: Key[Array, ""], config: TrainConfig) -> tuple[Policy, Any, Multiplier | None]:
     """Policy, optimiser state and multiplier at the start of a training."""
     policy = build_policy(key, config.method, config.policy, config.game.robot, config.shield)
