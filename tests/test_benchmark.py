@@ -143,6 +143,18 @@ def test_the_command_writes_down_what_it_found(counting, tmp_path, capsys):
     assert "0–9" not in shown  # no terminal has room for quartiles
 
 
+def test_what_was_found_before_a_failure_is_kept(counting, monkeypatch, tmp_path):
+    def fail(pace):
+        raise RuntimeError("out of luck")
+
+    parts = suite.PARTS | {"failing": suite.Part("fails", fail, lambda found: [])}
+    monkeypatch.setattr(suite, "PARTS", parts)
+    files = tmp_path / "speed.json", tmp_path / "speed.md"
+    assert main(["benchmark", "--quick", "--json", str(files[0]), "--page", str(files[1])]) == 1
+    assert set(json.loads(files[0].read_text(encoding="utf-8"))) == {"about", "counting"}
+    assert "| rounds | 3 (0–9) |" in files[1].read_text(encoding="utf-8")
+
+
 def test_a_part_nobody_knows_is_a_usage_error(counting, capsys):
     assert main(["benchmark", "--only", "countng"]) == 2
     assert "unknown part 'countng' of the benchmark; known are counting" in capsys.readouterr().err

@@ -27,10 +27,16 @@ PARTS = {
 }
 
 
-def run(parts: Sequence[str], quick: bool, announce: Callable[[str], Any] = lambda name: None) -> dict[str, Any]:
-    """Measure these parts one after the other; `announce` hears the name of each before it begins.
+def run(
+    parts: Sequence[str],
+    quick: bool,
+    announce: Callable[[str], Any] = lambda name: None,
+    keep: Callable[[dict[str, Any]], Any] = lambda found: None,
+) -> dict[str, Any]:
+    """Measure these parts one after the other.
 
-    Raises ValueError for a part that is not known.
+    `announce` hears the name of each before it begins, `keep` all that was found so far after each, so that nothing is
+    lost with an interrupted run. Raises ValueError for a part that is not known.
     """
     for name in parts:
         if name not in PARTS:
@@ -40,6 +46,7 @@ def run(parts: Sequence[str], quick: bool, announce: Callable[[str], Any] = lamb
     for name in parts:
         announce(name)
         found[name] = PARTS[name].measure(pace)
+        keep(found)
     return found
 
 

@@ -5,7 +5,7 @@ import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table as Drawn
@@ -42,13 +42,17 @@ class Benchmark:
         use_all_cores()  # as `train --seeds` does
         with console.status("measuring …") as status:
             names = listed(self.only, suite.PARTS)
-            found = suite.run(names, self.quick, lambda name: status.update(f"measuring {name} …"))
+            found = suite.run(names, self.quick, lambda name: status.update(f"measuring {name} …"), self._keep)
+        for table in suite.tables(found):
+            console.print(_drawn(table))
+
+    def _keep(self, found: dict[str, Any]) -> None:
+        from safepursuit.benchmark import suite
+
         if self.json:
             write_json(self.json, found)
         if self.page:
             write_text(self.page, suite.page(found, shlex.join(["safepursuit", *sys.argv[1:]])))
-        for table in suite.tables(found):
-            console.print(_drawn(table))
 
 
 def _drawn(table: "Table") -> Drawn:
