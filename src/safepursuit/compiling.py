@@ -7,4 +7,5 @@ ONCE = {"xla_backend_optimization_level": 0}
 """For what runs once: compiled in a third of the time, several times slower."""
 
 SELDOM = {"xla_backend_optimization_level": 1}
-"""For small programs beside the large ones: compiled in two thirds of the time, and hardly slower."""
+"""For small programs beside the large ones: compiled in two thirds of the time. Some run as fast (the drawing of
+starts), others take twice as long (the projection): measure before you use it."""

@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from safepursuit import robot as motion
-from safepursuit.compiling import SELDOM
 from safepursuit.game import GameState
 from safepursuit.policy import Policy, situation
 from safepursuit.ppo.config import TrainConfig
@@ -20,7 +19,7 @@ from safepursuit.ppo.update import UpdateReport
 from safepursuit.shapes import Control
 
 
-@partial(jax.jit, static_argnames="lineup", compiler_options=SELDOM)
+@partial(jax.jit, static_argnames="lineup")
 def rollout_metrics(
     rollout: Rollout, dt: float | Float[Array, ""], lineup: tuple[str, ...] = ()
 ) -> dict[str, Float[Array, ""] | Int[Array, ""]]:
@@ -93,7 +92,7 @@ def safety_layer_time(policy: Policy, action: Float[Array, "2 games"], players: 
     return 1e6 * median(times[1:]) / action.shape[-1]
 
 
-@partial(jax.jit, static_argnames="config", compiler_options=SELDOM)
+@partial(jax.jit, static_argnames="config")
 def safety_layer(policy: Policy, nominal: Float[Array, "2 games"], state: GameState, config: TrainConfig) -> Control:
     """The safety layer by itself, as samples meet it in training."""
     return policy.head.project(nominal, situation(state, config.game.robot, config.shield)).control
