@@ -56,8 +56,9 @@ test-cluster: setup  ## Comparisons on a Ray cluster of several nodes, one of wh
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,cluster]'
 	$(BIN)/pytest -m cluster
 
-bench: setup  ## How fast everything is on this machine → docs/benchmarks/speed.md
-	$(BIN)/safepursuit benchmark --json docs/benchmarks/speed.json --page docs/benchmarks/speed.md
+bench: setup  ## How fast everything is on this machine → docs/benchmarks/speed.md, projection_and_game.md
+	$(BIN)/safepursuit benchmark --only training,competence,latency,growth --json docs/benchmarks/speed.json --page docs/benchmarks/speed.md
+	$(BIN)/safepursuit benchmark --only projection,game --json docs/benchmarks/projection_and_game.json --page docs/benchmarks/projection_and_game.md
 
 bench-revisions: setup  ## What the changes to training speed brought → docs/benchmarks/revisions.md
 	$(BIN)/python benchmarks/revisions.py "before=1731c49" "boundaries ordered by counting=c8901b7" "critic in one pass, gains as sums, flat optimiser=d03f2b2" "games spread over all cores=d03f2b2:all" "projection in groups=e05a187:all" "rows and gains where they are met=9383ef2:all"

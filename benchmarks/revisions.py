@@ -57,7 +57,7 @@ def measure(devices: int) -> dict[str, float]:
 
 def measured_at(tree: Path, devices: int) -> dict[str, float]:
     """`measure` in a process of its own, with the package in `tree`."""
-    # Freed memory stays with the process, as in the commands: its return would be most of the noise.
+    # Freed memory stays with the process, as in `train`: its return would be most of the noise.
     kept = {"MALLOC_TRIM_THRESHOLD_": "1000000000", "MALLOC_MMAP_THRESHOLD_": "33554432"}
     environment = os.environ | kept | {"PYTHONPATH": str(tree / "src")}
     words = [sys.executable, __file__, "--measure", str(devices)]

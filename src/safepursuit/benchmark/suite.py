@@ -1,7 +1,10 @@
 """The parts of the benchmark, and the page they make."""
 
+import gc
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
+
+import jax
 
 from safepursuit.benchmark import competence, growth, latency, playing, projection, training
 from safepursuit.benchmark.clock import QUICK, THOROUGH, Pace
@@ -47,6 +50,9 @@ def run(
         announce(name)
         found[name] = PARTS[name].measure(pace)
         keep(found)
+        # Each program takes some of the 65,530 memory mappings that Linux gives a process; at their end XLA crashes.
+        jax.clear_caches()
+        gc.collect()
     return found
 
 

@@ -24,7 +24,6 @@ from safepursuit.cli.comparing import Compare
 from safepursuit.cli.exporting import CheckExport, Export
 from safepursuit.cli.information import Doctor, List
 from safepursuit.cli.judging import Evaluate
-from safepursuit.cli.memory import keep_freed_memory
 from safepursuit.cli.showing import Render
 from safepursuit.cli.training import Resume, Train
 from safepursuit.cli.usage import UsageError
@@ -56,7 +55,6 @@ def main(arguments: list[str] | None = None) -> int:
         command = _parse(words)
         if command is not None:
             _keep_compiled_programs()
-            keep_freed_memory()
             command.run(console)
     except UsageError as error:
         return _fail(error, 2)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table as Drawn
 
+from safepursuit.cli.memory import keep_freed_memory
 from safepursuit.cli.training import use_all_cores
 from safepursuit.cli.usage import UsageError, listed
 from safepursuit.runs.folder import write_json, write_text
@@ -40,6 +41,7 @@ class Benchmark:
             if file is not None and not file.absolute().parent.is_dir():
                 raise UsageError(f"folder {file.absolute().parent} does not exist.")
         use_all_cores()  # as `train --seeds` does
+        keep_freed_memory()  # as in training
         with console.status("measuring …") as status:
             names = listed(self.only, suite.PARTS)
             found = suite.run(names, self.quick, lambda name: status.update(f"measuring {name} …"), self._keep)

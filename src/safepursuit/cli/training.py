@@ -4,7 +4,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -14,12 +14,13 @@ import jax
 import tyro
 from rich.console import Console
 
+from safepursuit.cli.memory import keep_freed_memory
 from safepursuit.cli.usage import Run, UsageError, parsed_seeds
 from safepursuit.evaluate import evaluate
 from safepursuit.players import evader_weights
 from safepursuit.ppo import BarrierNetTrainer, SeedGroup, TrainConfig, ahead
 from safepursuit.ppo.sharded import mesh_of
-from safepursuit.ppo.trainer import load_config
+from safepursuit.ppo.trainer import Observer, load_config
 from safepursuit.runs import configuration
 from safepursuit.runs.console import TrainingDisplay
 from safepursuit.runs.folder import SEED_PREFIX, RunFolder, slug, write_text
@@ -120,6 +121,11 @@ def shared_by_all_cores(config: TrainConfig) -> TrainConfig:
     return config
 
 
+def _settle(row: Mapping[str, float]) -> None:
+    """After an iteration: from the first one's end all is compiled, and what the compiler freed has gone."""
+    keep_freed_memory()
+
+
 def _train(trainers: list[BarrierNetTrainer], path: Path, console: Console) -> None:
     """Train to the end or to Ctrl-C, then draw the figures."""
     config = trainers[0].config
@@ -127,11 +133,12 @@ def _train(trainers: list[BarrierNetTrainer], path: Path, console: Console) -> N
         _interruptible(console) as interrupted,
         TrainingDisplay(config.iterations, config.steps_per_iteration, console) as display,
     ):
+        observers: list[Observer] = [display, _settle]
         if len(trainers) == 1:
-            summaries = [trainers[0].train([display], interrupted)]
+            summaries = [trainers[0].train(observers, interrupted)]
         else:
             console.print(f"figures are means over {len(trainers)} seeds; steps/s of all together", style="dim")
-            summaries = SeedGroup(trainers).train([display], interrupted)
+            summaries = SeedGroup(trainers).train(observers, interrupted)
     summary = summaries[0]
     speed, each = summary["steps_per_second"], " each" if len(trainers) > 1 else ""
     console.print(
