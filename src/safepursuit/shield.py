@@ -233,13 +233,10 @@ def guard(
     """`filter` where the surroundings are known already; gains, if one a boundary, in their order, or by a rule."""
     finite = jnp.all(jnp.isfinite(nominal), axis=0)
     nominal = jnp.where(finite, nominal, 0)
-    rows = problem(shield, robot, surroundings, gains)
-    solution = qp.project_onto(
-        motion.to_swing(robot, nominal),
-        partial(_parts, shield, robot),
-        _ingredients(shield, surroundings, gains),
-        _metric(shield, robot, nominal.dtype),
-    )
+    build, ingredients = partial(_parts, shield, robot), _ingredients(shield, surroundings, gains)
+    rows = qp.join(*build(ingredients))
+    metric = _metric(shield, robot, nominal.dtype)
+    solution = qp.project_onto(motion.to_swing(robot, nominal), build, ingredients, metric)
     control = motion.limit(robot, motion.from_swing(robot, solution.u))
     control, governed = govern(control, surroundings)
     feasible = solution.violation <= 0
