@@ -4,6 +4,8 @@ The answer of a quadratic program needs no trust: a feasible point with multipli
 conditions *is* the projection, and an infeasible program is judged by a linear program of SciPy.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -599,41 +601,68 @@ def test_only_the_point_carries_derivatives():
     np.testing.assert_array_equal(gradient, 0)
 
 
-@jax.jit
-def pull_back(problem, cotangent):
-    return jax.vjp(answer, *problem)[1](cotangent)
+def within_box(nominal, A, b, weights, low, high):
+    return qp.project(nominal, Halfplanes(A, b), weights, qp.Box(low, high))
+
+
+def as_rows(nominal, A, b, weights, low, high):
+    """The same problem, the sides of its box written out as rows."""
+    sides = jnp.asarray([[-1.0, 0.0], [1.0, 0.0], [0.0, -1.0], [0.0, 1.0]])
+    limits = jnp.stack([-low[0], high[0], -low[1], high[1]])
+    return qp.project(nominal, Halfplanes(jnp.concatenate([sides, A]), jnp.concatenate([limits, b])), weights)
+
+
+SINGLES = jax.vmap(as_rows, in_axes=-1, out_axes=-1)
+
+
+@partial(jax.jit, static_argnums=0)
+def answer_and_pull_back(solve, problem, cotangent):
+    pull = jax.vjp(lambda *problem: solve(*problem).u, *problem)[1]
+    return solve(*problem), pull(cotangent)
 
 
 @pytest.mark.parametrize("violated", ["none", "some", "all"])
 @pytest.mark.parametrize("count", [7, 300])
-def test_a_batch_has_the_answers_and_derivatives_of_its_problems(count, violated):
-    """However many of them go into groups: none, a few, all; one group that is not full, or several."""
+def test_a_box_is_as_good_as_its_sides(count, violated):
+    """Answers, certificates and derivatives, however many problems are searched: none, a few, all; in one go (7), in
+    one group that is not full, or in several."""
     rng = np.random.default_rng(count)
     nominal, A, b, weights = random_problems(rng, ROWS, count)
-    A, b = (np.roll(one, 4, axis=0) for one in box(A, np.abs(b) + 0.1, 1.0))
-    b[4:] += {"none": 100.0, "some": np.where(np.arange(count) % 10 == 0, 0.0, 100.0), "all": 0.0}[violated]
-    problem = nominal, A, b, weights
-    beyond = distances(A[4:], b[4:], weights, np.clip(nominal, -1, 1)).max(axis=0) > 0
-    assert {"none": not beyond.any(), "some": beyond.mean() < 0.2, "all": beyond.mean() > 0.5}[violated]
+    low, high = -rng.uniform(0.1, 2, (2, count)), rng.uniform(0.1, 2, (2, count))
+    b = np.abs(b) + 0.1
+    b += {"none": 100.0, "some": np.where(np.arange(count) % 10 == 0, 0.0, 100.0), "all": 0.0}[violated]
+    if violated == "all":  # and some have no common point: u₀ ≤ −5 is beyond the box
+        A[0, 0, ::5], A[0, 1, ::5], b[0, ::5] = 1.0, 0.0, -5.0
+    problem = nominal, A, b, weights, low, high
+    beyond = distances(A, b, weights, np.clip(nominal, low, high)).max(axis=0) > 0
+    assert {"none": not beyond.any(), "some": 0 < beyond.mean() < 0.2, "all": beyond.mean() > 0.5}[violated]
 
-    singles = VMAPPED(nominal, Halfplanes(A, b), weights)
-    for ours, theirs in zip(solve(*problem), singles, strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12)
-    jacobians = JACOBIANS["reverse"](*problem)
     for component in (0, 1):
-        found = pull_back(problem, jnp.zeros((2, count)).at[component].set(1.0))
-        for ours, jacobian in zip(found, jacobians, strict=True):
-            np.testing.assert_allclose(ours, jacobian[component], rtol=0, atol=1e-10)
+        cotangent = jnp.zeros((2, count)).at[component].set(1.0)
+        (found, ours), (expected, theirs) = (
+            answer_and_pull_back(one, problem, cotangent) for one in (within_box, SINGLES)
+        )
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one, other, rtol=0, atol=1e-12)
+        for one, other in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(one, other, rtol=0, atol=1e-10)
+    assert (np.asarray(expected.violation) > 0).any() == (violated == "all")
+
+
+def test_a_box_is_shared_by_a_batch():
+    nominal, A, b, weights = map(jnp.asarray, random_problems(np.random.default_rng(6), 3, 100))
+    low, high = jnp.array([-0.5, -1.0]), jnp.array([2.0, 0.1])
+    every = [jnp.broadcast_to(limit[:, None], nominal.shape) for limit in (low, high)]
+    shared, each = within_box(nominal, A, b, weights, low, high), within_box(nominal, A, b, weights, *every)
+    for one, other in zip(shared, each, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def disc_rows(ingredients):
-    """A box, and from each of five centres and radii a tangent row, kept where `kind` is not 0."""
+    """From each of five centres and radii a tangent row, kept where `kind` is not 0."""
     centre, radius, kind = ingredients
-    batch = radius.shape[1:]
-    sides = jnp.asarray([[-1.0, 0.0], [1.0, 0.0], [0.0, -1.0], [0.0, 1.0]]).reshape(4, 2, *(1 for _ in batch))
-    square = Halfplanes(jnp.broadcast_to(sides, (4, 2, *batch)), jnp.ones((4, *batch)))
     normal = jnp.where(kind != 0, centre / jnp.linalg.norm(centre, axis=0), 0)
-    return square, Halfplanes(jnp.swapaxes(normal, 0, 1), jnp.exp(-radius))
+    return Halfplanes(jnp.swapaxes(normal, 0, 1), jnp.exp(-radius))
 
 
 @pytest.mark.parametrize("shape", [(300,), (12, 25)])
@@ -642,13 +671,13 @@ def test_rows_made_where_they_matter_are_those_made_for_all(shape):
     rng = np.random.default_rng(4)
     nominal, centre = 2 * rng.normal(size=(2, *shape)), rng.normal(size=(2, 5, *shape))
     ingredients = centre, rng.uniform(0, 3, (5, *shape)), jnp.asarray(rng.integers(0, 3, (5, *shape)))
-    weights = jnp.asarray([1.0, 4.0])
+    weights, ones = jnp.asarray([1.0, 4.0]), jnp.ones(2)
 
     def onto(nominal, centre, radius):
-        return qp.project_onto(nominal, disc_rows, (centre, radius, ingredients[2]), weights)
+        return qp.project_onto(nominal, disc_rows, (centre, radius, ingredients[2]), weights, qp.Box(-ones, ones))
 
     def alone(nominal, centre, radius, kind):
-        return qp.project(nominal, qp.join(*disc_rows((centre, radius, kind))), weights)
+        return as_rows(nominal, *disc_rows((centre, radius, kind)), weights, -ones, ones)
 
     def flat(array):
         return array.reshape(*array.shape[: array.ndim - len(shape)], -1)
@@ -670,15 +699,12 @@ def test_rows_made_where_they_matter_are_those_made_for_all(shape):
         np.testing.assert_allclose(flat(np.asarray(one)), other, rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("rows", [(0, 0), (0, 3), (3, 0)])
-def test_either_part_of_the_rows_may_be_empty(rows):
-    nominal, A, b, weights = random_problems(np.random.default_rng(5), 3, 50)
-    first, rest = rows
-
-    def build(ingredients):
-        A, b = ingredients
-        return Halfplanes(A[:first], b[:first]), Halfplanes(A[first : first + rest], b[first : first + rest])
-
-    u = jax.jit(lambda *given: qp.project_onto(given[0], build, given[1:3], given[3]))(nominal, A, b, weights).u
-    expected = solve(nominal, A, b, weights).u if sum(rows) else nominal
-    np.testing.assert_allclose(u, expected, rtol=0, atol=1e-12)
+@pytest.mark.parametrize("count", [1, 100])
+def test_rows_or_box_may_be_missing(count):
+    nominal = jnp.asarray(random_problems(np.random.default_rng(5), 1, count)[0])
+    none, weights = Halfplanes(jnp.zeros((0, 2, count)), jnp.zeros((0, count))), jnp.ones(2)
+    np.testing.assert_array_equal(qp.project(nominal, none, weights).u, nominal)
+    limits = qp.Box(jnp.array([-1.0, -0.2]), jnp.array([0.3, 2.0]))
+    found = qp.project(nominal, none, weights, limits)
+    np.testing.assert_allclose(found.u, jnp.clip(nominal.T, *limits).T, rtol=0, atol=1e-14)
+    assert len(found.active) == 4

@@ -308,9 +308,9 @@ def test_governor_alone_is_enough_whatever_the_program_returned(monkeypatch):
     """Safety does not rest on the solver: with one that returns its input, nothing is touched either."""
     asked = []
 
-    def idle(nominal, build, ingredients, weights):
+    def idle(nominal, build, ingredients, weights, box):
         asked.append(build)
-        nothing = jnp.zeros_like(qp.join(*build(ingredients)).b)
+        nothing = jnp.zeros_like(qp.join(qp.sides(box), build(ingredients)).b)
         return qp.Projection(nominal, nothing > 0, nothing, jnp.zeros_like(nominal[0]))
 
     monkeypatch.setattr(qp, "project_onto", idle)

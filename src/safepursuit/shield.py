@@ -9,12 +9,10 @@ program (`problem`) and solving it (`filter`) are two functions, so that a test 
 """
 
 import math
-from abc import abstractmethod
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
@@ -22,6 +20,7 @@ from jaxtyping import Array, Bool, Float, Int
 from safepursuit import barrier, qp
 from safepursuit import robot as motion
 from safepursuit.barrier import Barriers
+from safepursuit.gains import GainRule, Gains, as_rule
 from safepursuit.geometry import direction, length, unit
 from safepursuit.qp import Halfplanes
 from safepursuit.robot import Unicycle
@@ -32,7 +31,6 @@ _BOX_ROWS = 4
 
 CHANGED = 1e-3
 """Half-widths of the actuator box from which two controls count as different."""
-
 
 _FEW = 16
 """Boundaries (12 discs and the walls) up to which the nearest come first; for more, order costs more than it saves."""
@@ -81,36 +79,6 @@ class Surroundings(NamedTuple):
     """Distance [m] of the body from the nearest boundary."""
     other: Barriers | None = None
     """With an inter-robot barrier: D − D_min [m], and the normal from the other robot to this one; no rows."""
-
-
-class GainRule(eqx.Module):
-    """Class-K gains from what lies around; its arrays end in the axes of the batch.
-
-    The safety layer follows it only where a boundary is met, which makes its derivative cheap.
-    """
-
-    @abstractmethod
-    def __call__(self, barriers: Barriers, boundary: Int[Array, "rows *batch"]) -> Rows:
-        """γ in [0, 1] of every barrier; `boundary` as in `Surroundings`."""
-
-
-Gains: TypeAlias = Rows | float | GainRule
-
-
-class _OneGain(GainRule):
-    """The same for all."""
-
-    value: float = eqx.field(static=True)
-
-    def __call__(self, barriers: Barriers, boundary: Int[Array, "rows *batch"]) -> Rows:
-        return jnp.full_like(barriers.value, self.value)
-
-
-class _GivenGains(GainRule):
-    values: Rows
-
-    def __call__(self, barriers: Barriers, boundary: Int[Array, "rows *batch"]) -> Rows:
-        return self.values
 
 
 class Shielded(NamedTuple):
@@ -196,7 +164,8 @@ def problem(shield: Shield, robot: Unicycle, surroundings: Surroundings, gains: 
     `gains` is γ in [0, 1], one number, one a boundary in the order of `surroundings`, or a rule that makes these; None
     takes `shield.gain`. u = 0 is always inside.
     """
-    return qp.join(*_parts(shield, robot, _ingredients(shield, surroundings, gains)))
+    box = _box(robot, surroundings.clearance)
+    return qp.join(qp.sides(box), _rows(shield, robot, _ingredients(shield, surroundings, gains)))
 
 
 def filter(
@@ -233,10 +202,10 @@ def guard(
     """`filter` where the surroundings are known already; gains, if one a boundary, in their order, or by a rule."""
     finite = jnp.all(jnp.isfinite(nominal), axis=0)
     nominal = jnp.where(finite, nominal, 0)
-    build, ingredients = partial(_parts, shield, robot), _ingredients(shield, surroundings, gains)
-    rows = qp.join(*build(ingredients))
-    metric = _metric(shield, robot, nominal.dtype)
-    solution = qp.project_onto(motion.to_swing(robot, nominal), build, ingredients, metric)
+    build, ingredients = partial(_rows, shield, robot), _ingredients(shield, surroundings, gains)
+    box, metric = _box(robot, nominal[0]), _metric(shield, robot, nominal.dtype)
+    solution = qp.project_onto(motion.to_swing(robot, nominal), build, ingredients, metric, box)
+    rows = qp.join(qp.sides(box), build(ingredients))
     control = motion.limit(robot, motion.from_swing(robot, solution.u))
     control, governed = govern(control, surroundings)
     feasible = solution.violation <= 0
@@ -323,20 +292,16 @@ class _Ingredients(NamedTuple):
 
 def _ingredients(shield: Shield, surroundings: Surroundings, gains: Gains | None) -> _Ingredients:
     barriers, boundary, *_, other = surroundings
-    if gains is None or isinstance(gains, (int, float)):
-        gains = _OneGain(float(shield.gain if gains is None else gains))
-    if not isinstance(gains, GainRule):
-        gains = _GivenGains(jnp.broadcast_to(gains, barriers.value.shape))
-    return _Ingredients(barriers, boundary, other, gains)
+    return _Ingredients(barriers, boundary, other, as_rule(shield.gain if gains is None else gains, barriers))
 
 
-def _parts(shield: Shield, robot: Unicycle, ingredients: _Ingredients) -> tuple[Halfplanes, Halfplanes]:
-    """The actuator box, which most controls meet at most, and the rest."""
+def _rows(shield: Shield, robot: Unicycle, ingredients: _Ingredients) -> Halfplanes:
+    """All but the actuator box, which most controls meet at most."""
     barriers, boundary, other, gains = ingredients
-    rest = [barrier.vcp_rows(robot, shield.offset, barriers, gains(barriers, boundary))]
+    rows = [barrier.vcp_rows(robot, shield.offset, barriers, gains(barriers, boundary))]
     if other is not None:
-        rest.append(barrier.robot_row(robot, other.facing, other.side, other.value, shield.robot_gain))
-    return _box(robot, barriers.value[0]), qp.join(*rest)
+        rows.append(barrier.robot_row(robot, other.facing, other.side, other.value, shield.robot_gain))
+    return qp.join(*rows)
 
 
 def _as_they_come(*values: Rows) -> tuple[Array, ...]:
@@ -378,16 +343,11 @@ def _metric(shield: Shield, robot: Unicycle, dtype) -> Float[Array, "2"]:
     return jnp.asarray([1.0, (shield.offset / robot.dt) ** 2], dtype)
 
 
-def _box(robot: Unicycle, like: Scalar) -> Halfplanes:
-    """The actuator limits 0 ≤ v ≤ v̄, |w| ≤ sin φ̄ as rows."""
+def _box(robot: Unicycle, like: Scalar) -> qp.Box:
+    """The actuator limits 0 ≤ v ≤ v̄, |w| ≤ sin φ̄, as often as `like` has entries."""
     swing = math.sin(robot.max_swing)
-    sides = jnp.asarray([[-1.0, 0.0], [1.0, 0.0], [0.0, -1.0], [0.0, 1.0]], like.dtype)
-    bounds = jnp.asarray([0.0, robot.max_speed, swing, swing], like.dtype)
-    ones = (1,) * like.ndim
-    return Halfplanes(
-        jnp.broadcast_to(sides.reshape(4, 2, *ones), (4, 2, *like.shape)),
-        jnp.broadcast_to(bounds.reshape(4, *ones), (4, *like.shape)),
-    )
+    low, high = (jnp.asarray(limits, like.dtype) for limits in ([0.0, -swing], [robot.max_speed, swing]))
+    return qp.Box(*(jnp.broadcast_to(one.reshape(2, *(1,) * like.ndim), (2, *like.shape)) for one in (low, high)))
 
 
 def _by_boundary(held: Bool[Array, "rows *batch"], boundary: Int[Array, "boundaries *batch"]) -> Array:

@@ -27,7 +27,7 @@ from safepursuit.benchmark.clock import Pace, alternate, spread
 from safepursuit.benchmark.tables import Table, grouped, ranged
 from safepursuit.game import Game
 from safepursuit.ppo import BarrierNetTrainer, TrainConfig
-from safepursuit.qp import Halfplanes, project
+from safepursuit.qp import Box, Halfplanes, project
 from safepursuit.robot import Unicycle
 from safepursuit.scene import Arena, Scene
 from safepursuit.shapes import Control, Pose
@@ -88,14 +88,21 @@ def metric() -> Float[Array, "2"]:
     return jnp.asarray([1.0, (SHIELD.offset / ROBOT.dt) ** 2], jnp.float32)
 
 
+def boxed(rows: Halfplanes) -> tuple[Halfplanes, Box]:
+    """The rows behind the actuator box, and the box, whose sides are the first four."""
+    b = rows.b
+    return Halfplanes(rows.A[4:], b[4:]), Box(jnp.stack([-b[0], -b[2]]), jnp.stack([b[1], b[3]]))
+
+
 def forward(nominal: Float[Array, "2 batch"], rows: Halfplanes) -> Array:
     """The solutions."""
-    return project(nominal, rows, metric()).u
+    behind, box = boxed(rows)
+    return project(nominal, behind, metric(), box).u
 
 
-def both(nominal: Float[Array, "2 batch"], rows: Halfplanes) -> tuple[Array, tuple[Array, Array, Array]]:
+def both(nominal: Float[Array, "2 batch"], rows: Halfplanes) -> tuple[Array, tuple[Array, Halfplanes]]:
     """The solutions, and the gradient of their sum with respect to nominal, A and b."""
-    u, pull = jax.vjp(lambda nominal, A, b: project(nominal, Halfplanes(A, b), metric()).u, nominal, *rows)
+    u, pull = jax.vjp(forward, nominal, rows)
     return u, pull(jnp.ones_like(u))
 
 
@@ -221,5 +228,6 @@ def _guard_both(nominal, surroundings):
 
 def _held(nominal, rows) -> list[float]:
     """Shares of the solutions that no, one and two rows hold."""
-    active = jnp.sum(project(nominal, rows, metric()).active, axis=0)
+    behind, box = boxed(rows)
+    active = jnp.sum(project(nominal, behind, metric(), box).active, axis=0)
     return [float(jnp.mean(active == count)) for count in range(3)]

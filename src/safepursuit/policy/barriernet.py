@@ -24,6 +24,7 @@ from jaxtyping import Array, Float, Int, Key
 from safepursuit import robot as motion
 from safepursuit import shield as safety
 from safepursuit.barrier import Barriers
+from safepursuit.gains import GainRule, Gains
 from safepursuit.policy import gaussian
 from safepursuit.policy.config import PolicyConfig
 from safepursuit.policy.gaussian import BoundedStd, Gaussian
@@ -32,7 +33,7 @@ from safepursuit.policy.network import dense, orthogonal
 from safepursuit.robot import Unicycle
 from safepursuit.scene import WALLS
 from safepursuit.shapes import Control, Flag, Keys, Rows, Scalar
-from safepursuit.shield import GainRule, Gains, Shield, Shielded
+from safepursuit.shield import Shield, Shielded
 
 _GAIN_TERMS = 5
 

@@ -3,7 +3,7 @@
 The programs reach the training through JAX's persistent compilation cache; without one nothing is done.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from threading import Thread
 from typing import Any
@@ -17,6 +17,9 @@ from safepursuit.ppo.health import rollout_metrics, safety_layer
 from safepursuit.ppo.rollout import Players, play, pool_size
 from safepursuit.ppo.sharded import places, sharded_play, sharded_update
 from safepursuit.ppo.update import fresh_learner, update
+
+_AT_ONCE = 2
+"""The two large programs; who is done with his takes the next of the small ones."""
 
 _threads: list[Thread] = []
 
@@ -41,8 +44,9 @@ def start(config: TrainConfig) -> None:
         first = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         alone = _at(alone, jax.tree.map(lambda _: first, alone))
     layer = partial(safety_layer.lower, *alone, config)
-    for programs in ((playing,), (learning, counting, layer)):
-        thread = Thread(target=_compile, args=programs, name="compile ahead", daemon=True)
+    programs = iter((playing, learning, layer, counting))
+    for _ in range(_AT_ONCE):
+        thread = Thread(target=_compile, args=(programs,), name="compile ahead", daemon=True)
         thread.start()
         _threads.append(thread)
 
@@ -75,10 +79,10 @@ def _at(shapes: Any, places: Any) -> Any:
     )
 
 
-def _compile(*programs: Callable[[], Any]) -> None:
-    """One after the other; a failure is left to whoever runs the program in earnest."""
+def _compile(programs: Iterator[Callable[[], Any]]) -> None:
+    """One after the other of those that are left; a failure is left to whoever runs the program in earnest."""
     for lower in programs:
         try:
             lower().compile()
         except Exception:
-            return
+            continue

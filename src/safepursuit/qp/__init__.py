@@ -1,5 +1,5 @@
 """The quadratic program in two variables: exact, batched, differentiable."""
 
-from safepursuit.qp.projection import Halfplanes, Projection, join, project, project_onto
+from safepursuit.qp.projection import Box, Halfplanes, Projection, join, project, project_onto, sides
 
-__all__ = ["Halfplanes", "Projection", "join", "project", "project_onto"]
+__all__ = ["Box", "Halfplanes", "Projection", "join", "project", "project_onto", "sides"]

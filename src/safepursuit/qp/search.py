@@ -39,15 +39,6 @@ def search(nominal, A, b, weights) -> tuple[Array, Array, Array, Array]:
     return jnp.where(moved | empty, point / scale, nominal), active, multipliers, violation
 
 
-def search_feasible(nominal, A, b, weights) -> tuple[Array, Array]:
-    """u and multipliers of `search` where the polygon is not empty; where it is, nothing that could be relied on."""
-    scale = jnp.sqrt(weights)
-    target, lines, norm = _scaled(nominal, A, b, scale)
-    point, moved = _incremental(target, lines)
-    multipliers = _multipliers(target, lines, point, moved) / jnp.where(norm > 0, norm, 1)
-    return jnp.where(moved, point / scale, nominal), multipliers
-
-
 def violates(u, A, b, weights) -> Array:
     """Whether u lies beyond any of the rows, by more than half of what `search` would let pass in the end.
 
