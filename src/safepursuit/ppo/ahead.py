@@ -14,9 +14,10 @@ import jax.numpy as jnp
 from safepursuit.game import initial_shapes
 from safepursuit.ppo.config import TrainConfig
 from safepursuit.ppo.health import rollout_metrics, safety_layer
+from safepursuit.ppo.programs import play_program, update_program
 from safepursuit.ppo.rollout import Players, play, pool_size
-from safepursuit.ppo.sharded import places, sharded_play, sharded_update
-from safepursuit.ppo.update import fresh_learner, update
+from safepursuit.ppo.sharded import places
+from safepursuit.ppo.update import fresh_learner
 
 _AT_ONCE = 2
 """The two large programs; who is done with his takes the next of the small ones."""
@@ -32,12 +33,8 @@ def start(config: TrainConfig) -> None:
     key, rate = jax.eval_shape(lambda: jax.random.key(0)), jax.eval_shape(lambda: jnp.asarray(0.0, jnp.float32))
     play_arguments = (policy, players, starts, key)
     update_arguments = (policy, moments, rollout, multiplier, key, rate)
-    if config.shares > 1:
-        playing = partial(sharded_play(config).lower, *play_arguments)
-        learning = partial(sharded_update(config).lower, *update_arguments)
-    else:
-        playing = partial(play.lower, *play_arguments, config=config)
-        learning = partial(update.lower, *update_arguments, config=config.ppo)
+    playing = partial(play_program(config).lower, *play_arguments)
+    learning = partial(update_program(config).lower, *update_arguments)
     counting = partial(rollout_metrics.lower, rollout, config.game.robot.dt, config.lineup)
     alone = policy, jax.ShapeDtypeStruct((2, config.num_envs), jnp.float32), players.state
     if config.shares > 1:

@@ -5,7 +5,6 @@ and what all found is averaged before the step, so that they hold the same param
 """
 
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import jax
@@ -35,8 +34,7 @@ def mesh_of(config: TrainConfig) -> Mesh:
     return Mesh(np.asarray(there[: config.shares]), (_GAMES,))
 
 
-@cache
-def sharded_play(config: TrainConfig) -> Any:
+def spread_play(config: TrainConfig) -> Any:
     """`play` but for the configuration: the games and starts it takes and the rollout it makes are spread."""
     mesh = mesh_of(config)
     share = replace(config, num_envs=config.num_envs // config.shares, devices=None)
@@ -45,7 +43,6 @@ def sharded_play(config: TrainConfig) -> Any:
         players, rollout = play(policy, players, starts, keys[0], share)
         return players, rollout._replace(std=mean_over_devices(rollout.std, _GAMES))
 
-    @jax.jit
     def on_all(policy: Policy, players: Players, starts: GameState, key: Key[Array, ""]):
         keys = jax.random.split(key, config.shares)
         results = jax.eval_shape(play, policy, players, starts, key, config)  # for the number of their axes
@@ -57,15 +54,13 @@ def sharded_play(config: TrainConfig) -> Any:
     return on_all
 
 
-@cache
-def sharded_update(config: TrainConfig) -> Any:
-    """`update` of a rollout from `sharded_play`: the same arguments but the configuration, the same results."""
+def spread_update(config: TrainConfig) -> Any:
+    """`update` of a rollout from `spread_play`: the same arguments but the configuration, the same results."""
     mesh = mesh_of(config)
 
     def on_one(policy, optimiser_state, rollout, multiplier, key, rate):
         return update(policy, optimiser_state, rollout, multiplier, key, rate, config.ppo, axis=_GAMES)
 
-    @jax.jit
     def on_all(policy, optimiser_state, rollout, multiplier, key, rate):
         specs = (_SAME, _SAME, _spread(rollout), _SAME, _SAME, _SAME)
         spread = jax.shard_map(on_one, mesh=mesh, in_specs=specs, out_specs=_SAME, check_vma=False)

@@ -5,7 +5,6 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -17,9 +16,10 @@ from safepursuit.ppo import ahead
 from safepursuit.ppo.config import TrainConfig
 from safepursuit.ppo.health import rollout_metrics, safety_layer_time, update_metrics
 from safepursuit.ppo.lagrangian import Multiplier
-from safepursuit.ppo.rollout import Players, Rollout, fresh_starts, join_games, play
-from safepursuit.ppo.sharded import on_first, places, sharded_play, sharded_update
-from safepursuit.ppo.update import UpdateReport, fresh_learner, learning_rate, update
+from safepursuit.ppo.programs import play_program, update_program
+from safepursuit.ppo.rollout import Players, Rollout, fresh_starts, join_games
+from safepursuit.ppo.sharded import on_first, places
+from safepursuit.ppo.update import UpdateReport, fresh_learner, learning_rate
 from safepursuit.runs import checkpoint, configuration
 from safepursuit.runs.folder import RunFolder, write_json
 from safepursuit.runs.metrics import MetricsLog, read_metrics
@@ -104,8 +104,7 @@ class BarrierNetTrainer:
         """Let every game play on for `rollout_length` steps with the current policy."""
         key, start_key, play_key = jax.random.split(self.state.key, 3)
         starts = fresh_starts(start_key, self.config)
-        advance = sharded_play(self.config) if self.config.shares > 1 else partial(play, config=self.config)
-        players, rollout = advance(self.state.policy, self.state.players, starts, play_key)
+        players, rollout = play_program(self.config)(self.state.policy, self.state.players, starts, play_key)
         self.state = self.state._replace(
             players=players, key=key, steps=self.state.steps + self.config.steps_per_iteration
         )
@@ -115,8 +114,7 @@ class BarrierNetTrainer:
         """Learn from a rollout."""
         key, update_key = jax.random.split(self.state.key)
         rate = jnp.asarray(self.learning_rate, jnp.float32)
-        learn = sharded_update(self.config) if self.config.shares > 1 else partial(update, config=self.config.ppo)
-        policy, optimiser_state, multiplier, report = learn(
+        policy, optimiser_state, multiplier, report = update_program(self.config)(
             self.state.policy, self.state.optimiser, rollout, self.state.multiplier, update_key, rate
         )
         self.state = self.state._replace(
