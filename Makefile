@@ -61,7 +61,7 @@ bench: setup  ## How fast everything is on this machine → docs/benchmarks/spee
 	$(BIN)/safepursuit benchmark --only projection,game --json docs/benchmarks/projection_and_game.json --page docs/benchmarks/projection_and_game.md
 
 bench-revisions: setup  ## What the changes to training speed brought → docs/benchmarks/revisions.md
-	$(BIN)/python benchmarks/revisions.py "before=1731c49" "boundaries ordered by counting=c8901b7" "critic in one pass, gains as sums, flat optimiser=d03f2b2" "games spread over all cores=d03f2b2:all" "projection in groups=e05a187:all" "rows and gains where they are met=9383ef2:all"
+	$(BIN)/python benchmarks/revisions.py "before=1731c49" "boundaries ordered by counting=c8901b7" "critic in one pass, gains as sums, flat optimiser=d03f2b2" "games spread over all cores=d03f2b2:all" "projection in groups=e05a187:all" "rows and gains where they are met=9383ef2:all" "limits as a box=8b30b7a:all"
 
 bench-roofline: setup  ## Work and peak of a training step → docs/benchmarks/roofline.md
 	$(BIN)/python benchmarks/roofline.py

@@ -6,6 +6,7 @@ something slower on purpose says so there. Run this file by itself to see the ra
 """
 
 import time
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -79,8 +80,11 @@ def play():
 
 
 def train():
-    """One iteration of the tiny training: hardly any numbers, so that what counts is how many kernels there are."""
-    trainer = BarrierNetTrainer(TINY)
+    """One iteration of the tiny training: hardly any numbers, so that what counts is how many kernels there are.
+
+    Made long, so that it is compiled with full effort.
+    """
+    trainer = BarrierNetTrainer(replace(TINY, timesteps=1_000_000))
     start = trainer.state
 
     def iterate():

@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from safepursuit import robot as motion
-from safepursuit.compiling import SELDOM
+from safepursuit.compiling import SELDOM, Program
 from safepursuit.geometry import (
     direction,
     length,
@@ -166,7 +166,7 @@ EGO_FEATURES = 16
 DISC_FEATURES = 5
 
 
-@partial(jax.jit, static_argnames=("game", "count"), compiler_options=SELDOM)
+@partial(Program, effort=SELDOM, static_argnames=("game", "count"))
 def _draw(key, game: Game, count: int) -> tuple[GameState, Flag]:
     states, success = jax.vmap(partial(_draw_one, game=game), out_axes=-1)(jax.random.split(key, count))
     # Whoever found no place gets a copy of the last one before it that did (at the front, of the first that did): the
@@ -214,7 +214,7 @@ def initial(key: Key[Array, ""], game: Game, count: int) -> GameState:
 
 def initial_shapes(game: Game, count: int) -> GameState:
     """The shapes of what `initial` gives, without drawing anything."""
-    return _draw.eval_shape(jax.random.key(0), game, count)[0]
+    return _draw.jitted.eval_shape(jax.random.key(0), game, count)[0]
 
 
 def _no_room(game: Game) -> str:

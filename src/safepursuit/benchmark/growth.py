@@ -15,7 +15,8 @@ from safepursuit.benchmark.playing import first, random_play
 from safepursuit.benchmark.tables import Table, ranged
 from safepursuit.game import Game
 from safepursuit.ppo import BarrierNetTrainer, TrainConfig
-from safepursuit.ppo.rollout import fresh_starts, play
+from safepursuit.ppo.programs import play_program
+from safepursuit.ppo.rollout import fresh_starts
 from safepursuit.robot import Unicycle
 from safepursuit.shield import Shield
 
@@ -134,7 +135,7 @@ def _rollout(count: int, discs: int) -> Program:
     )
     trainer = BarrierNetTrainer(config)
     given = trainer.policy, trainer.state.players, fresh_starts(jax.random.key(1), config), jax.random.key(2)
-    return _program(play.lower(*given, config=config), given, STEPS)
+    return _program(play_program(config).jitted.lower(*given), given, STEPS)
 
 
 def _program(lowered: jax.stages.Lowered, given: tuple[Any, ...], steps: int) -> Program:

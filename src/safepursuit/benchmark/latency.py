@@ -1,8 +1,11 @@
 """Latency of one deterministic action: from the state of one game in NumPy to the safe control in NumPy."""
 
+import contextlib
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -28,15 +31,14 @@ def measure(pace: Pace) -> dict[str, Any]:
     policy = BarrierNetTrainer(config).policy
     states = close_states(config)
     ways: dict[str, Act] = {
-        "Pilot": Pilot(policy, config.game, config.shield),
-        "jitted evaluate.deployment.act": _plain(policy, config),
+        "`Pilot`": Pilot(policy, config.game, config.shield),
+        "jitted `evaluate.deployment.act`": _plain(policy, config),
     }
     calls = QUICK_CALLS if pace.quick else CALLS
-    return {
-        "calls": calls,
-        "discs": config.game.arena.obstacles,
-        "ways": {name: percentiles(way, states, calls) for name, way in ways.items()},
-    }
+    found = {name: percentiles(way, states, calls) for name, way in ways.items()}
+    with contextlib.suppress(ModuleNotFoundError):  # without the extra [export] there is no such form
+        found["exported file"] = _exported(policy, config, calls)
+    return {"calls": calls, "discs": config.game.arena.obstacles, "ways": found}
 
 
 def percentiles(way: Callable[[Any], Any], states: Sequence[Any], calls: int) -> dict[str, float]:
@@ -62,13 +64,14 @@ def close_states(config: TrainConfig) -> list[GameState]:
 
 def tables(found: dict[str, Any]) -> list[Table]:
     lines = [
-        (f"`{name}`", *(f"{row[one]:,.0f}" for one in ("p50_us", "p99_us", "max_us")))
-        for name, row in found["ways"].items()
+        (name, *(f"{row[one]:,.0f}" for one in ("p50_us", "p99_us", "max_us"))) for name, row in found["ways"].items()
     ]
     text = (
         f"Microseconds from the state of one game with {found['discs']} discs to the control, network and safety layer "
         f"included, both in NumPy: {found['calls']:,} single calls from Python, robots at close quarters. `Pilot` is "
-        "the policy compiled ahead, behind one packed array; the other line calls the function that evaluations use."
+        "the policy compiled ahead, behind one packed array; the next line calls the function that evaluations use. "
+        "*Exported file*: the ONNX model of `safepursuit export` in onnxruntime on one thread, in double precision, "
+        "one state again and again (only with the extra `[export]`)."
     )
     return [Table("Latency of one action", ("call", "median", "p99", "longest"), lines, text)]
 
@@ -78,3 +81,13 @@ def _plain(policy: Any, config: TrainConfig) -> Act:
     compiled = jax.jit(lambda policy, key, state: chosen(policy, key, state).done.control)
     key = jax.random.key(0)
     return lambda state: np.asarray(compiled(policy, key, state))
+
+
+def _exported(policy: Any, config: TrainConfig, calls: int) -> dict[str, float]:
+    from safepursuit.adapters import onnx
+
+    with tempfile.TemporaryDirectory(prefix="safepursuit-") as folder:
+        file = Path(folder) / "pursuer.onnx"
+        onnx.write(onnx.export(policy, config), file)
+        times = onnx.latency(file, calls)
+    return {name: float(times[name]) for name in ("p50_us", "p99_us", "max_us")}

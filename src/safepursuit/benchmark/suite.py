@@ -25,7 +25,7 @@ PARTS = {
     "game": Part("steps a second with random controls", playing.measure, playing.tables),
     "training": Part("every method, where its time goes, several seeds", training.measure, training.tables),
     "competence": Part("seconds to a policy that catches the evader", competence.measure, competence.tables),
-    "latency": Part("one deterministic action from Python", latency.measure, latency.tables),
+    "latency": Part("one deterministic action, from Python and exported", latency.measure, latency.tables),
     "growth": Part("cost and memory with games and with discs", growth.measure, growth.tables),
 }
 

@@ -33,8 +33,8 @@ def start(config: TrainConfig) -> None:
     key, rate = jax.eval_shape(lambda: jax.random.key(0)), jax.eval_shape(lambda: jnp.asarray(0.0, jnp.float32))
     play_arguments = (policy, players, starts, key)
     update_arguments = (policy, moments, rollout, multiplier, key, rate)
-    playing = partial(play_program(config).lower, *play_arguments)
-    learning = partial(update_program(config).lower, *update_arguments)
+    playing = partial(play_program(config).jitted.lower, *play_arguments)
+    learning = partial(update_program(config).jitted.lower, *update_arguments)
     counting = partial(rollout_metrics.lower, rollout, config.game.robot.dt, config.lineup)
     alone = policy, jax.ShapeDtypeStruct((2, config.num_envs), jnp.float32), players.state
     if config.shares > 1:
@@ -56,7 +56,7 @@ def wait() -> None:
 
 def _shapes(config: TrainConfig) -> tuple[Any, ...]:
     """Of policy, optimiser state, multiplier, players, starts and rollout, with the places they will have."""
-    learner = fresh_learner.eval_shape(jax.eval_shape(lambda: jax.random.key(0)), config)
+    learner = fresh_learner.jitted.eval_shape(jax.eval_shape(lambda: jax.random.key(0)), config)
     starts = initial_shapes(config.game, pool_size(config))
     games = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((*leaf.shape[:-1], config.num_envs), leaf.dtype), starts)
     count = jax.ShapeDtypeStruct((config.num_envs,), jnp.int32)

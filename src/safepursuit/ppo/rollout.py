@@ -8,11 +8,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from safepursuit import game as rules
-from safepursuit.compiling import ONCE
+from safepursuit.compiling import ONCE, Program
 from safepursuit.game import Contact, GameState, Observation
 from safepursuit.policy import Policy, Situation, situation
 from safepursuit.ppo.config import TrainConfig
 from safepursuit.ppo.opponent import evader_control
+
+
+_FEW = 4096
+"""Games up to which the critics look at all steps of a rollout at once."""
 
 
 class Players(NamedTuple):
@@ -68,7 +72,7 @@ def join_games(key: Key[Array, ""], config: TrainConfig) -> Players:
     return _joined(drawn, age_key, config)
 
 
-@partial(jax.jit, static_argnames="config", compiler_options=ONCE)
+@partial(Program, effort=ONCE, static_argnames="config")
 def _joined(drawn: GameState, key: Key[Array, ""], config: TrainConfig) -> Players:
     states = jax.tree.map(lambda leaf: leaf[..., : config.num_envs], drawn)
     age = jax.random.randint(key, (config.num_envs,), 0, config.game.horizon)
@@ -175,10 +179,14 @@ def _values(policy: Policy, observation: Observation) -> _Values:
 def _judged(policy: Policy, rollout: Rollout, last: Observation, at_time_out: _Values) -> Rollout:
     """The rollout with its values: one pass over all its steps, which is quicker than a small one at each.
 
-    `last` is the observation that a further step would start from.
+    Where a step is large by itself, one after the other takes less memory and no longer. `last` is the observation that
+    a further step would start from.
     """
     every = jax.tree.map(lambda steps, one: jnp.concatenate([steps, one[None]]), rollout.observation, last)
-    every = _values(policy, jax.tree.map(lambda steps: jnp.moveaxis(steps, 0, -2), every))
+    if rollout.reward.shape[-1] <= _FEW:
+        every = _values(policy, jax.tree.map(lambda steps: jnp.moveaxis(steps, 0, -2), every))
+    else:
+        every = jax.lax.map(partial(_values, policy), every)
 
     def following(value, timed_out):
         return jnp.where(rollout.terminated, 0, jnp.where(rollout.truncated, timed_out, value[1:]))

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Key
 
-from safepursuit.compiling import ONCE
+from safepursuit.compiling import ONCE, Program
 from safepursuit.policy import Policy, build_policy
 from safepursuit.ppo.config import PPOConfig, TrainConfig
 from safepursuit.ppo.devices import devices, mean_over_devices, moments
@@ -36,7 +36,7 @@ def optimiser(config: PPOConfig) -> optax.GradientTransformation:
 
 
 # In one program: op by op, each layer's shapes are compiled by themselves.
-@partial(jax.jit, static_argnames="config", compiler_options=ONCE)
+@partial(Program, effort=ONCE, static_argnames="config")
 def fresh_learner(key: Key[Array, ""], config: TrainConfig) -> tuple[Policy, Any, Multiplier | None]:
     """Policy, optimiser state and multiplier at the start of a training."""
     policy = build_policy(key, config.method, config.policy, config.game.robot, config.shield)
