@@ -14,7 +14,6 @@ from safepursuit.policy import Policy, Situation, situation
 from safepursuit.ppo.config import TrainConfig
 from safepursuit.ppo.opponent import evader_control
 
-
 _FEW = 4096
 """Games up to which the critics look at all steps of a rollout at once."""
 
