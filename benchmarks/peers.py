@@ -64,9 +64,12 @@ def _in_shield(where: str, *solves: Callable[..., Any]) -> Callable[[Problems, n
     return prepare
 
 
-def _safepursuit(dtype: Any) -> Callable[[Problems, np.ndarray], tuple[Call, Call]]:
+def _safepursuit(dtype: Any, *, boxed: bool = False) -> Callable[[Problems, np.ndarray], tuple[Call, Call]]:
+    """With the first four rows as a box, if so asked, as the shield calls it."""
+
     def answer(nominal, A, b, weights):
-        return project(nominal, Halfplanes(A, b), weights).u
+        rows, box = projection.boxed(Halfplanes(A, b)) if boxed else (Halfplanes(A, b), None)
+        return project(nominal, rows, weights, box).u
 
     forward = jax.jit(answer)
 
@@ -234,6 +237,7 @@ def timed_only(where: str) -> list[Solver]:
 SOLVERS = [
     Solver("safepursuit", "float64", _safepursuit(jnp.float64)),
     Solver("safepursuit", "float32", _safepursuit(jnp.float32)),
+    Solver("safepursuit", "float32, limits as a box", _safepursuit(jnp.float32, boxed=True)),
     Solver(f"qpth {version('qpth')}", "defaults", _torch_layer(_qpth())),
     Solver(f"qpth {version('qpth')}", "30 iterations", _torch_layer(_qpth(maxIter=30, notImprovedLim=5))),
     Solver(f"cvxpylayers {version('cvxpylayers')}", "defaults", _torch_layer(_cvxpylayers()), 1024),

@@ -146,7 +146,8 @@ precision unless the settings say otherwise.
 
 F is the solution alone, F+B the solution and the gradient with respect to the nominal control, A and b, in **µs a
 problem** on one core, for batches of {", ".join(f"{size:,}" for size in BATCHES)}: medians of {repeats} rounds in one
-process, in each of which every solver takes its turn. *In the shield*, poses and scenes go in: one program surveys
+process, in each of which every solver takes its turn. *Limits as a box*: the four rows of the actuator box are given as
+a `qp.Box`, as the shield does. *In the shield*, poses and scenes go in: one program surveys
 them, builds the rows, projects, and sums up all that comes out; the next line is that program without the projection.
 Solvers that take one problem after the other are timed up to a batch of 1,024.
 
