@@ -4,6 +4,7 @@ A whole `safepursuit train` is started and timed until its last checkpoint is wr
 Whether the policy is competent is judged afterwards, outside the clock, on held-out scenarios by the referee.
 """
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -34,8 +35,8 @@ class Trained(NamedTuple):
     """Until the last checkpoint and the summary were written."""
     whole: float
     """Until the process ended, after it had drawn its figures."""
-    memory: int
-    """Peak resident set [bytes]."""
+    memory: int | None
+    """Peak resident set [bytes]; None where the system does not say."""
 
 
 def measure(pace: Pace) -> dict[str, Any]:
@@ -65,19 +66,29 @@ def train(path: Path, cache: Path, timesteps: int, seed: int) -> Trained:
     start, seconds = time.perf_counter(), None
     with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
         run = subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=said)
-        while True:
-            pid, status, usage = os.wait4(run.pid, os.WNOHANG)
-            now = time.perf_counter() - start
+        memory = None
+        while run.poll() is None:
             if seconds is None and summary.exists():
-                seconds = now
-            if pid:
-                break
+                seconds = time.perf_counter() - start
+            memory = _peak(run.pid) or memory
             time.sleep(_POLL)
-        run.returncode = os.waitstatus_to_exitcode(status)  # it was waited for behind its back
+        whole = time.perf_counter() - start
         if run.returncode or seconds is None:
             said.seek(0)
             raise RuntimeError(f"the training that was to be timed failed: {said.read().strip()}")
-    return Trained(seconds, now, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+    return Trained(seconds, whole, memory)
+
+
+def _peak(pid: int) -> int | None:
+    """Peak resident set [bytes] of a running process; None where the system does not say.
+
+    Not from `wait4`: there a process begins with what its parent, large after a benchmark, had when it started it.
+    """
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return 1024 * int(line.split()[1])
+    return None
 
 
 def judge(path: Path) -> dict[str, Any]:
@@ -93,6 +104,7 @@ def tables(found: dict[str, Any]) -> list[Table]:
     for state in ("cold", "warm"):
         runs = [run for run in found["runs"] if run["cache"] == state]
         competent = sum(run["competent"] for run in runs)
+        known = [run["memory"] for run in runs if run["memory"] is not None]
         lines.append(
             (
                 state,
@@ -101,7 +113,7 @@ def tables(found: dict[str, Any]) -> list[Table]:
                 f"{min(run['capture'] for run in runs):.1%}",
                 f"{sum(run['collisions'] for run in runs)}",
                 f"{competent} of {len(runs)}",
-                f"{max(run['memory'] for run in runs) / 2**20:,.0f}",
+                f"{max(known) / 2**20:,.0f}" if known else "–",
             )
         )
     text = (
