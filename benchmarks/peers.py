@@ -65,10 +65,13 @@ def _in_shield(where: str, *solves: Callable[..., Any]) -> Callable[[Problems, n
 
 
 def _safepursuit(dtype: Any, *, boxed: bool = False) -> Callable[[Problems, np.ndarray], tuple[Call, Call]]:
-    """With the first four rows as a box, if so asked, as the shield calls it."""
+    """With the first four rows, the actuator limits in any unit, as a box if so asked, which is how the shield calls."""
 
     def answer(nominal, A, b, weights):
-        rows, box = projection.boxed(Halfplanes(A, b)) if boxed else (Halfplanes(A, b), None)
+        if not boxed:
+            return project(nominal, Halfplanes(A, b), weights).u
+        limits = b[:4] / jnp.sum(jnp.abs(A[:4]), axis=1)
+        rows, box = projection.boxed(Halfplanes(A, jnp.concatenate([limits, b[4:]])))
         return project(nominal, rows, weights, box).u
 
     forward = jax.jit(answer)
