@@ -65,7 +65,7 @@ def _in_shield(where: str, *solves: Callable[..., Any]) -> Callable[[Problems, n
 
 
 def _safepursuit(dtype: Any, *, boxed: bool = False) -> Callable[[Problems, np.ndarray], tuple[Call, Call]]:
-    """With the first four rows, the actuator limits in any unit, as a box if so asked, which is how the shield calls."""
+    """With the first four rows, the actuator limits in any unit, as a box if so asked: the way of the shield."""
 
     def answer(nominal, A, b, weights):
         if not boxed:
