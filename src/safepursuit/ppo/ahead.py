@@ -4,6 +4,7 @@ The programs reach the training through JAX's persistent compilation cache; with
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from threading import Thread
 from typing import Any
@@ -20,7 +21,7 @@ from safepursuit.ppo.sharded import places
 from safepursuit.ppo.update import fresh_learner
 
 _AT_ONCE = 2
-"""The two large programs; who is done with his takes the next of the small ones."""
+"""The two large programs; the thread that is done first takes the next of the small ones."""
 
 _threads: list[Thread] = []
 
@@ -79,7 +80,5 @@ def _at(shapes: Any, places: Any) -> Any:
 def _compile(programs: Iterator[Callable[[], Any]]) -> None:
     """One after the other of those that are left; a failure is left to whoever runs the program in earnest."""
     for lower in programs:
-        try:
+        with suppress(Exception):
             lower().compile()
-        except Exception:
-            continue
