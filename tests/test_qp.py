@@ -608,6 +608,7 @@ def within_box(nominal, A, b, weights, low, high):
 def as_rows(nominal, A, b, weights, low, high):
     """The same problem, the sides of its box written out as rows."""
     sides = jnp.asarray([[-1.0, 0.0], [1.0, 0.0], [0.0, -1.0], [0.0, 1.0]])
+    sides = sides.reshape(4, 2, *(1,) * (A.ndim - 2)) * jnp.ones(A.shape[2:])
     limits = jnp.stack([-low[0], high[0], -low[1], high[1]])
     return qp.project(nominal, Halfplanes(jnp.concatenate([sides, A]), jnp.concatenate([limits, b])), weights)
 
@@ -624,8 +625,8 @@ def answer_and_pull_back(solve, problem, cotangent):
 @pytest.mark.parametrize("violated", ["none", "some", "all"])
 @pytest.mark.parametrize("count", [7, 300])
 def test_a_box_is_as_good_as_its_sides(count, violated):
-    """Answers, certificates and derivatives, however many problems are searched: none, a few, all; in one go (7), in
-    one group that is not full, or in several."""
+    """Answers, certificates and derivatives of a batch, with a box and with its sides as rows, are those of single
+    problems, however many are searched: none, a few, all; in one go (7), in a group that is not full, or in several."""
     rng = np.random.default_rng(count)
     nominal, A, b, weights = random_problems(rng, ROWS, count)
     low, high = -rng.uniform(0.1, 2, (2, count)), rng.uniform(0.1, 2, (2, count))
@@ -639,13 +640,13 @@ def test_a_box_is_as_good_as_its_sides(count, violated):
 
     for component in (0, 1):
         cotangent = jnp.zeros((2, count)).at[component].set(1.0)
-        (found, ours), (expected, theirs) = (
-            answer_and_pull_back(one, problem, cotangent) for one in (within_box, SINGLES)
-        )
-        for one, other in zip(found, expected, strict=True):
-            np.testing.assert_allclose(one, other, rtol=0, atol=1e-12)
-        for one, other in zip(ours, theirs, strict=True):
-            np.testing.assert_allclose(one, other, rtol=0, atol=1e-10)
+        expected, theirs = answer_and_pull_back(SINGLES, problem, cotangent)
+        for together in (within_box, as_rows):
+            found, ours = answer_and_pull_back(together, problem, cotangent)
+            for one, other in zip(found, expected, strict=True):
+                np.testing.assert_allclose(one, other, rtol=0, atol=1e-12)
+            for one, other in zip(ours, theirs, strict=True):
+                np.testing.assert_allclose(one, other, rtol=0, atol=1e-10)
     assert (np.asarray(expected.violation) > 0).any() == (violated == "all")
 
 
