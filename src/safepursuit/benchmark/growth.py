@@ -43,11 +43,11 @@ def measure(pace: Pace) -> dict[str, Any]:
     }
 
 
-Program = tuple[Callable[[], Any], int, int]
+Timed = tuple[Callable[[], Any], int, int]
 """A compiled call, the steps it makes, the bytes it needs."""
 
 
-def grown(programs: dict[int, dict[str, Program]], pace: Pace) -> list[dict[str, Any]]:
+def grown(programs: dict[int, dict[str, Timed]], pace: Pace) -> list[dict[str, Any]]:
     """A line for each size and program."""
     named = {(what, size): one for size, each in programs.items() for what, one in each.items()}
     times = alternate({name: call for name, (call, _, _) in named.items()}, pace)
@@ -107,25 +107,25 @@ def _table(rows: list[dict[str, Any]], title: str, axis: tuple[str, int, int], t
     return Table(title, (unit, *(f"{what}, µs" for what in whats), "memory, MB"), lines, f"{text} {about}")
 
 
-def _programs(count: int, discs: int, whats: Sequence[str] = WHAT) -> dict[str, Program]:
+def _programs(count: int, discs: int, whats: Sequence[str] = WHAT) -> dict[str, Timed]:
     make = {"game": _game, "shield": _shield, "rollout": _rollout}
     return {what: make[what](count, discs) for what in whats}
 
 
-def _game(count: int, discs: int) -> Program:
+def _game(count: int, discs: int) -> Timed:
     states = situations.states(jax.random.key(0), Game(), discs, count)
     given = first(states, count), jax.random.key(1)
     return _program(random_play(Game(), states, STEPS, observed=True).lower(*given), given, STEPS)
 
 
-def _shield(count: int, discs: int) -> Program:
+def _shield(count: int, discs: int) -> Timed:
     states = situations.states(jax.random.key(0), Game(), discs, count)
     nominal = situations.random_controls(jax.random.key(1), Game(), count)
     given = nominal, states.pursuer, states.scene
     return _program(jax.jit(partial(safety.filter, robot=Unicycle(), shield=Shield())).lower(*given), given, 1)
 
 
-def _rollout(count: int, discs: int) -> Program:
+def _rollout(count: int, discs: int) -> Timed:
     game = TrainConfig().game
     config = replace(
         TrainConfig(),
@@ -138,7 +138,7 @@ def _rollout(count: int, discs: int) -> Program:
     return _program(play_program(config).jitted.lower(*given), given, STEPS)
 
 
-def _program(lowered: jax.stages.Lowered, given: tuple[Any, ...], steps: int) -> Program:
+def _program(lowered: jax.stages.Lowered, given: tuple[Any, ...], steps: int) -> Timed:
     compiled = lowered.compile()
     plan = compiled.memory_analysis()
     assert plan is not None

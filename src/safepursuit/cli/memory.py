@@ -11,8 +11,8 @@ def keep_freed_memory() -> bool:
     """Keep the memory that a rollout or an update frees for the next one; True where glibc agreed.
 
     Left to itself, glibc often gives it back to the system, and every iteration then fetches thousands of pages anew.
-    Elsewhere than with glibc nothing happens. It concerns the whole process, so that only commands do it; and they wait
-    until all is compiled, because otherwise the process also keeps what XLA frees meanwhile.
+    Elsewhere than with glibc nothing happens. It concerns the whole process, so that only commands do it; and `train`
+    waits until all is compiled, because otherwise the process also keeps what XLA frees meanwhile.
     """
     with suppress(OSError, AttributeError):
         tell = ctypes.CDLL(None).mallopt

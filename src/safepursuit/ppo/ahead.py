@@ -16,7 +16,7 @@ from safepursuit.game import initial_shapes
 from safepursuit.ppo.config import TrainConfig
 from safepursuit.ppo.health import rollout_metrics, safety_layer
 from safepursuit.ppo.programs import play_program, update_program
-from safepursuit.ppo.rollout import Players, play, pool_size
+from safepursuit.ppo.rollout import Players, pool_size
 from safepursuit.ppo.sharded import places
 from safepursuit.ppo.update import fresh_learner
 
@@ -63,10 +63,12 @@ def _shapes(config: TrainConfig) -> tuple[Any, ...]:
     count = jax.ShapeDtypeStruct((config.num_envs,), jnp.int32)
     total = jax.ShapeDtypeStruct((config.num_envs,), jnp.result_type(float))
     players: Any = Players(games, total, total, count)  # type: ignore[arg-type]
-    rollout = jax.eval_shape(partial(play, config=config), learner[0], players, starts, jax.random.key(0))[1]
     if config.shares > 1:
         learner = _at(learner, places(learner, config, spread=False))
         players = _at(players, places(players, config, spread=True))
+    # Of the program that is compiled next, so that it is traced once.
+    rollout = play_program(config).jitted.eval_shape(learner[0], players, starts, jax.random.key(0))[1]
+    if config.shares > 1:
         rollout = _at(rollout, places(rollout, config, spread=True))
     return *learner, players, starts, rollout
 

@@ -108,12 +108,11 @@ def project_onto(
         return jnp.broadcast_to(values.reshape(values.shape + (1,) * (nominal.ndim - values.ndim)), nominal.shape)
 
     metric, limits = spread(weights), jax.tree.map(spread, box)
-    rows = jax.eval_shape(partial(_whole, build), limits, ingredients)
-    if not len(rows.b):
+    if box is None and not len(jax.eval_shape(build, ingredients).b):
         nothing = jnp.zeros((0, *nominal.shape[1:]), nominal.dtype)
         return Projection(nominal, nothing > 0, nothing, jnp.zeros_like(nominal[0]))
     if nominal.ndim == 1:
-        return Projection(*_single(nominal, *_whole(build, limits, ingredients), metric))
+        return Projection(*_single(nominal, *_within(limits, build(ingredients)), metric))
     batch = nominal.shape[1:]
 
     def flat(array):
@@ -142,8 +141,8 @@ def _ready(rows: Halfplanes) -> Halfplanes:
     return rows
 
 
-def _whole(build, box, ingredients):
-    rows = build(ingredients)
+def _within(box, rows):
+    """The rows, behind the sides of the box if there is one."""
     return rows if box is None else join(sides(box), rows)
 
 
@@ -170,19 +169,19 @@ def _batched(build, nominal, box, ingredients, weights):
 def _solved(build, *problems):
     """The solution, and the problems that were solved in groups (None where all were solved at once)."""
     nominal, box, ingredients, weights = problems
-    rest = build(ingredients)
-    if box is None or not len(rest.b) or nominal.shape[-1] <= _SMALL:
-        rows = _whole(build, box, ingredients)
-        return search(nominal, rows.A, rows.b, weights), None
+    rows = build(ingredients)
+    if box is None or not len(rows.b) or nominal.shape[-1] <= _SMALL:
+        every = _within(box, rows)
+        return search(nominal, every.A, every.b, weights), None
     u = jnp.clip(nominal, *box)
     below, above = weights * jnp.maximum(u - nominal, 0), weights * jnp.maximum(nominal - u, 0)
-    multipliers = jnp.concatenate([jnp.stack([below[0], above[0], below[1], above[1]]), jnp.zeros_like(rest.b)])
-    others = members(violates(u, rest.A, rest.b, weights))
+    multipliers = jnp.concatenate([jnp.stack([below[0], above[0], below[1], above[1]]), jnp.zeros_like(rows.b)])
+    others = members(violates(u, rows.A, rows.b, weights))
 
     def solve(group, solution):
         nominal, box, ingredients, weights = gather(group, problems)
-        rows = _whole(build, box, ingredients)
-        return scatter(group, solution, search(nominal, rows.A, rows.b, weights))
+        every = _within(box, build(ingredients))
+        return scatter(group, solution, search(nominal, every.A, every.b, weights))
 
     return in_groups(solve, others, (u, multipliers > 0, multipliers, jnp.zeros_like(u[0]))), others
 
@@ -214,7 +213,7 @@ def _cotangents(build, problems, solution, d_u):
     """Those of nominal, box, ingredients (None for what is not differentiable) and weights for the cotangent of u."""
     nominal, box, ingredients, weights = problems
     learned, fixed = eqx.partition(ingredients, eqx.is_inexact_array)
-    rows, pull = jax.vjp(lambda box, learned: _whole(build, box, eqx.combine(learned, fixed)), box, learned)
+    rows, pull = jax.vjp(lambda box, learned: _within(box, build(eqx.combine(learned, fixed))), box, learned)
     d_nominal, dA, db, d_weights = cotangents((nominal, *rows, weights), solution, d_u)
     return d_nominal, *pull(Halfplanes(dA, db)), d_weights
 
