@@ -21,10 +21,11 @@ from typing import Any, NamedTuple
 
 from scipy.stats import binomtest
 
-from safepursuit.evaluate import evaluate
+from safepursuit.evaluation import evaluate
+from safepursuit.experiment import TrainConfig
 from safepursuit.game import Game
+from safepursuit.learn import BarrierNetTrainer, SeedGroup
 from safepursuit.policy import PolicyConfig
-from safepursuit.ppo import BarrierNetTrainer, SeedGroup, TrainConfig
 from safepursuit.runs import configuration
 from safepursuit.runs.folder import SEED_PREFIX, RunFolder, provenance, write_json
 from safepursuit.scene import Arena

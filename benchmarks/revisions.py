@@ -28,7 +28,8 @@ def measure(devices: int) -> dict[str, float]:
     import jax.numpy as jnp
 
     jax.config.update("jax_num_cpu_devices", devices)
-    from safepursuit.ppo import BarrierNetTrainer, TrainConfig
+    from safepursuit.experiment import TrainConfig
+    from safepursuit.learn import BarrierNetTrainer
 
     base = TrainConfig()
     shared = {"devices": devices} if "devices" in {one.name for one in fields(base)} else {}

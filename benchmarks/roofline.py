@@ -22,9 +22,10 @@ import jax.numpy as jnp
 
 from safepursuit import game as rules
 from safepursuit import shield as safety
+from safepursuit.experiment import TrainConfig
+from safepursuit.learn import BarrierNetTrainer
+from safepursuit.learn.update import as_batch, trainable
 from safepursuit.policy import situation
-from safepursuit.ppo import BarrierNetTrainer, TrainConfig
-from safepursuit.ppo.update import as_batch, trainable
 
 OUT = Path(__file__).resolve().parents[1] / "docs" / "benchmarks"
 BATCH, ROUNDS = 2048, 30

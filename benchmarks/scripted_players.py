@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from safepursuit.evaluate import cells, plan
-from safepursuit.evaluate.metrics import rate
+from safepursuit.compare import cells, plan
+from safepursuit.evaluation.metrics import rate
 from safepursuit.players import EVADERS, PURSUERS
 from safepursuit.runs.folder import write_json
 

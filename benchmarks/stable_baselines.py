@@ -28,7 +28,7 @@ from stable_baselines3.common.vec_env import VecMonitor
 
 from safepursuit.adapters.gymnasium import ShieldAction, VectorShieldAction, record
 from safepursuit.adapters.stable_baselines3 import StableBaselinesVecEnv
-from safepursuit.evaluate import metrics, scenarios
+from safepursuit.evaluation import metrics, scenarios
 from safepursuit.game import Game
 from safepursuit.runs.folder import write_json, write_text
 

@@ -14,7 +14,7 @@ from stable_baselines3.common.vec_env import VecMonitor
 
 from safepursuit.adapters.gymnasium import VectorShieldAction, record
 from safepursuit.adapters.stable_baselines3 import StableBaselinesVecEnv
-from safepursuit.evaluate import metrics
+from safepursuit.evaluation import metrics
 
 ID = "safepursuit/Pursuit-v0"
 

@@ -15,12 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from safepursuit.evaluate import cells, metrics
-from safepursuit.evaluate import plan as plans
-from safepursuit.evaluate.cells import Cell, Contender
-from safepursuit.evaluate.episodes import Recording
-from safepursuit.evaluate.evaluation import Evaluation
-from safepursuit.evaluate.plan import Entry, Plan, PlannedSuite
+from safepursuit.compare import cells
+from safepursuit.compare import plan as plans
+from safepursuit.compare.cells import Cell, Contender
+from safepursuit.compare.plan import Entry, Plan, PlannedSuite
+from safepursuit.evaluation import metrics
+from safepursuit.evaluation.episodes import Recording
+from safepursuit.evaluation.evaluation import Evaluation
 from safepursuit.game import Game
 from safepursuit.runs.folder import write_json
 from safepursuit.scene import Arena

@@ -14,12 +14,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from safepursuit.experiment import PPOConfig
 from safepursuit.game import DISC_FEATURES, EGO_FEATURES, Contact, Observation
+from safepursuit.learn import lagrangian
+from safepursuit.learn.lagrangian import Multiplier
+from safepursuit.learn.rollout import Rollout
+from safepursuit.learn.update import optimiser, trainable, update
 from safepursuit.policy import Policy, PolicyConfig, Situation, build_policy
-from safepursuit.ppo import PPOConfig, lagrangian
-from safepursuit.ppo.lagrangian import Multiplier
-from safepursuit.ppo.rollout import Rollout
-from safepursuit.ppo.update import optimiser, trainable, update
 from safepursuit.robot import Unicycle
 from safepursuit.scene import Scene
 from safepursuit.shield import Shield

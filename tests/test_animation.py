@@ -16,11 +16,11 @@ from PIL import Image
 
 from safepursuit import robot as motion
 from safepursuit.cli import main, showing
-from safepursuit.evaluate import evaluate
-from safepursuit.evaluate.episodes import Recording
-from safepursuit.evaluate.failures import worst
-from safepursuit.evaluate.metrics import verdict
-from safepursuit.ppo import BarrierNetTrainer
+from safepursuit.evaluation import evaluate
+from safepursuit.evaluation.episodes import Recording
+from safepursuit.evaluation.failures import worst
+from safepursuit.evaluation.metrics import verdict
+from safepursuit.learn import BarrierNetTrainer
 from safepursuit.report.animation import film as animation
 from safepursuit.report.animation import movie
 from safepursuit.report.animation.film import film, grid, moments

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import reference
-from safepursuit import barrier
-from safepursuit.barrier import Barriers
+from safepursuit.barriers import barrier
+from safepursuit.barriers.barrier import Barriers
 from safepursuit.robot import Unicycle
 
 pytestmark = pytest.mark.usefixtures("float64")

@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 from safepursuit.cli import COMMANDS, information, main, training
-from safepursuit.ppo import BarrierNetTrainer, TrainConfig
+from safepursuit.experiment import TrainConfig
+from safepursuit.learn import BarrierNetTrainer
 from safepursuit.runs import configuration
 from safepursuit.runs.folder import RunFolder
 from safepursuit.runs.metrics import read_metrics

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from safepursuit.cli import main
-from safepursuit.comparison import Settings, carry_out, from_found, from_pursuers, prepare, to_train, undone
-from safepursuit.comparison.cluster import RayCrew
-from safepursuit.evaluate.deployment import ScriptedPursuer
+from safepursuit.compare import Settings, carry_out, from_found, from_pursuers, prepare, to_train, undone
+from safepursuit.compare.cluster import RayCrew
+from safepursuit.evaluation.deployment import ScriptedPursuer
 from test_compare import COMMAND, CONFIG, Bomb, Here, figures, job, state_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.filterwarnings("ignore")]

@@ -15,17 +15,28 @@ import numpy as np
 import pytest
 
 from safepursuit.cli import main
-from safepursuit.comparison import LocalCrew, Settings, carry_out, from_found, from_pursuers, prepare, to_train, undone
-from safepursuit.comparison import trainings as sittings
-from safepursuit.comparison.contenders import Found
-from safepursuit.comparison.jobs import Judging, Training, perform
-from safepursuit.comparison.work import Event
-from safepursuit.evaluate import cells, evaluate
-from safepursuit.evaluate import plan as plans
-from safepursuit.evaluate.cells import Cell, Contender
-from safepursuit.evaluate.deployment import ScriptedPursuer
+from safepursuit.compare import (
+    LocalCrew,
+    Settings,
+    carry_out,
+    cells,
+    from_found,
+    from_pursuers,
+    prepare,
+    to_train,
+    undone,
+)
+from safepursuit.compare import plan as plans
+from safepursuit.compare import trainings as sittings
+from safepursuit.compare.cells import Cell, Contender
+from safepursuit.compare.contenders import Found
+from safepursuit.compare.jobs import Judging, Training, perform
+from safepursuit.compare.work import Event
+from safepursuit.evaluation import evaluate
+from safepursuit.evaluation.deployment import ScriptedPursuer
+from safepursuit.experiment import TrainConfig
 from safepursuit.game import Game
-from safepursuit.ppo import BarrierNetTrainer, TrainConfig
+from safepursuit.learn import BarrierNetTrainer
 from safepursuit.robot import Unicycle
 from safepursuit.runs import configuration
 from safepursuit.runs.folder import RunFolder, RunFolderError

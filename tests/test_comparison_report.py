@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 import planted
 from planted import CAPTURES, EPISODES, EVADERS, HORIZON, RAMPED
-from safepursuit.evaluate import plan as plans
-from safepursuit.evaluate.cells import Cell
-from safepursuit.evaluate.metrics import verdict
+from safepursuit.compare import plan as plans
+from safepursuit.compare.cells import Cell
+from safepursuit.evaluation.metrics import verdict
 from safepursuit.report import statistics
 from safepursuit.report.comparison import charts, gallery
 from safepursuit.report.comparison.contrasts import contrast

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from safepursuit.compiling import ONCE, SELDOM, Program
-from safepursuit.ppo import BarrierNetTrainer, programs
+from safepursuit.learn import BarrierNetTrainer, programs
 from tiny import TINY
 
 LONG = replace(TINY, timesteps=1_000_000)

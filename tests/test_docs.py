@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from safepursuit.cli import COMMANDS, main
-from safepursuit.evaluate import evaluate
+from safepursuit.evaluation import evaluate
+from safepursuit.learn import BarrierNetTrainer
 from safepursuit.policy import HEADS
-from safepursuit.ppo import BarrierNetTrainer
 from tiny import TINY, aimed
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -10,15 +10,15 @@ import pytest
 
 from reference import body_clearance, motion
 from safepursuit import game as rules
-from safepursuit.evaluate import episodes, evaluate, metrics, scenarios
-from safepursuit.evaluate.deployment import DEPLOYMENTS, ScriptedPursuer
-from safepursuit.evaluate.episodes import Recording
-from safepursuit.evaluate.referee import Verdict
+from safepursuit.evaluation import episodes, evaluate, metrics, scenarios
+from safepursuit.evaluation.deployment import DEPLOYMENTS, ScriptedPursuer
+from safepursuit.evaluation.episodes import Recording
+from safepursuit.evaluation.referee import Verdict
 from safepursuit.game import Game
+from safepursuit.learn import BarrierNetTrainer
+from safepursuit.learn.rollout import fresh_starts
 from safepursuit.players import evaders_of
 from safepursuit.policy import build_policy
-from safepursuit.ppo import BarrierNetTrainer
-from safepursuit.ppo.rollout import fresh_starts
 from safepursuit.robot import Unicycle
 from safepursuit.runs.folder import write_json
 from safepursuit.scene import Arena

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safepursuit.evaluate.episodes import Recording
-from safepursuit.evaluate.failures import worst
-from safepursuit.evaluate.referee import Verdict
+from safepursuit.evaluation.episodes import Recording
+from safepursuit.evaluation.failures import worst
+from safepursuit.evaluation.referee import Verdict
 from safepursuit.game import Game
 
 STEPS = 6

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from safepursuit.ppo.gae import gae
+from safepursuit.learn.gae import gae
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -26,11 +26,11 @@ from safepursuit.adapters.gymnasium import (
     VectorShieldAction,
     record,
 )
-from safepursuit.evaluate import metrics, referee
-from safepursuit.evaluate.deployment import act
+from safepursuit.evaluation import metrics, referee
+from safepursuit.evaluation.deployment import act
 from safepursuit.game import Game
+from safepursuit.learn import BarrierNetTrainer
 from safepursuit.players import evaders_of
-from safepursuit.ppo import BarrierNetTrainer
 from safepursuit.runs.configuration import dump
 from safepursuit.runs.folder import RunFolder
 from tiny import CLOSE, TINY, outspoken

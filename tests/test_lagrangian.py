@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 
 from probes import CONFIG, Probe, fresh_policy, lessons
-from safepursuit.ppo import PPOConfig
-from safepursuit.ppo.lagrangian import Multiplier, adjusted, combined, initial
+from safepursuit.experiment import PPOConfig
+from safepursuit.learn.lagrangian import Multiplier, adjusted, combined, initial
 
 RATE = 0.05
 SETTINGS = PPOConfig(cost_limit=0.2, multiplier=0.5, multiplier_rate=RATE)

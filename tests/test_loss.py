@@ -14,12 +14,13 @@ from scipy import stats
 
 import reference
 from safepursuit import shield as safety
+from safepursuit.experiment import PPOConfig
 from safepursuit.game import Observation
+from safepursuit.learn import ppo_loss
+from safepursuit.learn.loss import Batch
+from safepursuit.learn.update import trainable
 from safepursuit.policy import HEADS, Situation, build_policy, gaussian
 from safepursuit.policy.gaussian import BoundedStd, Gaussian
-from safepursuit.ppo import PPOConfig, ppo_loss
-from safepursuit.ppo.loss import Batch
-from safepursuit.ppo.update import trainable
 from safepursuit.scene import Scene
 from safepursuit.shield import Shield
 from tiny import TINY, aimed, outspoken

@@ -28,8 +28,8 @@ from safepursuit.adapters.onnx.states import KINDS, draw
 from safepursuit.cli import main
 from safepursuit.game import Game
 from safepursuit.geometry import length, unit
+from safepursuit.learn import BarrierNetTrainer
 from safepursuit.policy import HEADS, PolicyConfig
-from safepursuit.ppo import BarrierNetTrainer
 from safepursuit.qp import Halfplanes
 from safepursuit.robot import Unicycle
 from safepursuit.runs import configuration

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from safepursuit.benchmark import situations
-from safepursuit.evaluate.deployment import act
+from safepursuit.evaluation.deployment import act
+from safepursuit.learn import BarrierNetTrainer
 from safepursuit.policy import Pilot
-from safepursuit.ppo import BarrierNetTrainer
 from tiny import TINY, outspoken
 
 GAMES = 64

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from safepursuit import game as rules
+from safepursuit.learn.devices import moments
 from safepursuit.policy import HEADS, PolicyConfig, Situation, build_policy, situation
 from safepursuit.policy.normaliser import Normaliser
-from safepursuit.ppo.devices import moments
 from safepursuit.scene import Scene
 from safepursuit.shield import Shield
 from tiny import TINY, outspoken

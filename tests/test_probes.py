@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from probes import Probe, deployed, fresh_policy, learn, values
-from safepursuit.ppo.rollout import Rollout
+from safepursuit.learn.rollout import Rollout
 
 
 def one(state, control):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from reference import body_clearance, motion
-from safepursuit.evaluate.referee import TOLERANCE, Verdict, judge, separation
+from safepursuit.evaluation.referee import TOLERANCE, Verdict, judge, separation
 
 INTEGRATORS = ("euler", "arc")
 HALF = (3.0, 2.0)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from reference import body_clearance, motion
-from safepursuit.evaluate.referee import captured, disagreements, judge
+from safepursuit.evaluation.referee import captured, disagreements, judge
 
 INTEGRATORS = ("euler", "arc")
 HALF = (3.0, 2.0)

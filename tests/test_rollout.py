@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from safepursuit import game as rules
+from safepursuit.learn.gae import gae
+from safepursuit.learn.health import rollout_metrics
+from safepursuit.learn.lagrangian import Multiplier
+from safepursuit.learn.opponent import evader_control
+from safepursuit.learn.rollout import fresh_starts, join_games, play
+from safepursuit.learn.update import as_batch
 from safepursuit.policy import HEADS, build_policy
-from safepursuit.ppo.gae import gae
-from safepursuit.ppo.health import rollout_metrics
-from safepursuit.ppo.lagrangian import Multiplier
-from safepursuit.ppo.opponent import evader_control
-from safepursuit.ppo.rollout import fresh_starts, join_games, play
-from safepursuit.ppo.update import as_batch
 from tiny import GAMES, HORIZON, STEPS, TINY, aimed
 
 ROLLOUTS = 6

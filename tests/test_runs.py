@@ -17,8 +17,8 @@ import yaml
 from rich.console import Console
 from tensorboardX.proto.event_pb2 import Event
 
+from safepursuit.experiment import PPOConfig, TrainConfig
 from safepursuit.game import Game, Reward
-from safepursuit.ppo import PPOConfig, TrainConfig
 from safepursuit.robot import Unicycle
 from safepursuit.runs import checkpoint, configuration, folder
 from safepursuit.runs.checkpoint import CheckpointError

@@ -9,9 +9,9 @@ import equinox as eqx
 import numpy as np
 import pytest
 
-from safepursuit.ppo import BarrierNetTrainer
-from safepursuit.ppo.seeds import SeedGroup
-from safepursuit.ppo.trainer import NotFiniteError
+from safepursuit.learn import BarrierNetTrainer
+from safepursuit.learn.seeds import SeedGroup
+from safepursuit.learn.trainer import NotFiniteError
 from safepursuit.runs import configuration
 from safepursuit.runs.folder import RunFolder
 from safepursuit.runs.metrics import read_metrics

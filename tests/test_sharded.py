@@ -17,9 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from safepursuit.ppo import BarrierNetTrainer, SeedGroup
-from safepursuit.ppo.rollout import fresh_starts, play
-from safepursuit.ppo.update import update
+from safepursuit.learn import BarrierNetTrainer, SeedGroup
+from safepursuit.learn.rollout import fresh_starts, play
+from safepursuit.learn.update import update
 from safepursuit.runs import configuration
 from safepursuit.runs.folder import RunFolder
 from tiny import GAMES, TINY, after, numbers

@@ -17,8 +17,8 @@ import pytest
 from safepursuit.benchmark import projection
 from safepursuit.benchmark.playing import random_play
 from safepursuit.game import Game, GameState
+from safepursuit.learn import BarrierNetTrainer
 from safepursuit.policy import Pilot
-from safepursuit.ppo import BarrierNetTrainer
 from safepursuit.scene import Scene
 from tiny import TINY
 

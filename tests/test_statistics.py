@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from scipy.stats import CensoredData, binom, ecdf, mannwhitneyu, norm
 
-from safepursuit.evaluate.metrics import rate
+from safepursuit.evaluation.metrics import rate
 from safepursuit.report.statistics import (
     aggregate,
     capture_curve,

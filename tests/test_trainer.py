@@ -9,9 +9,10 @@ import jax
 import numpy as np
 import pytest
 
+from safepursuit.experiment import TrainConfig, load_config
+from safepursuit.learn import BarrierNetTrainer
+from safepursuit.learn.trainer import NotFiniteError
 from safepursuit.policy import build_policy
-from safepursuit.ppo import BarrierNetTrainer, TrainConfig, load_config
-from safepursuit.ppo.trainer import NotFiniteError
 from safepursuit.runs import configuration
 from safepursuit.runs.checkpoint import CheckpointError
 from safepursuit.runs.folder import RunFolder

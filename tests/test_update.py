@@ -9,11 +9,12 @@ import numpy as np
 import optax
 import pytest
 
+from safepursuit.experiment import PPOConfig
+from safepursuit.learn import ppo_loss
+from safepursuit.learn.loss import Batch
+from safepursuit.learn.rollout import fresh_starts, join_games, play
+from safepursuit.learn.update import as_batch, learning_rate, minibatches, optimiser, trainable, update
 from safepursuit.policy import build_policy
-from safepursuit.ppo import PPOConfig, ppo_loss
-from safepursuit.ppo.loss import Batch
-from safepursuit.ppo.rollout import fresh_starts, join_games, play
-from safepursuit.ppo.update import as_batch, learning_rate, minibatches, optimiser, trainable, update
 from tiny import GAMES, STEPS, TINY
 
 

@@ -9,10 +9,11 @@ import pytest
 from scipy import stats
 
 from safepursuit import game as rules
+from safepursuit.experiment import TrainConfig
 from safepursuit.game import Game
-from safepursuit.ppo import BarrierNetTrainer, TrainConfig
-from safepursuit.ppo.health import rollout_metrics
-from safepursuit.ppo.opponent import evader_control
+from safepursuit.learn import BarrierNetTrainer
+from safepursuit.learn.health import rollout_metrics
+from safepursuit.learn.opponent import evader_control
 from safepursuit.runs import configuration
 from safepursuit.runs.configuration import ConfigurationError
 from safepursuit.scene import Arena

@@ -5,9 +5,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from safepursuit.experiment import PPOConfig, TrainConfig
 from safepursuit.game import Game
 from safepursuit.policy import PolicyConfig
-from safepursuit.ppo import PPOConfig, TrainConfig
 from safepursuit.scene import Arena
 
 GAMES, STEPS, HORIZON, ITERATIONS = 4, 8, 12, 5

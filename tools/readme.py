@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from safepursuit.evaluate import evaluate
-from safepursuit.ppo import BarrierNetTrainer
+from safepursuit.evaluation import evaluate
+from safepursuit.learn import BarrierNetTrainer
 from safepursuit.report.figures import trajectories
 from safepursuit.report.tables import evaluation_rows
 from safepursuit.runs.folder import RunFolder

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from safepursuit.adapters.gymnasium import PursuitEvasionEnv as PursuitEvasionEnv
-    from safepursuit.ppo import BarrierNetTrainer, PPOConfig, TrainConfig
+    from safepursuit.experiment import PPOConfig, TrainConfig
+    from safepursuit.learn import BarrierNetTrainer
 
 __version__ = "0.1.0"
 
@@ -19,7 +20,7 @@ def __getattr__(name: str) -> Any:
 
         return PursuitEvasionEnv
     if name in __all__:
-        import safepursuit.ppo
+        from importlib import import_module
 
-        return getattr(safepursuit.ppo, name)
+        return getattr(import_module(f"safepursuit.{'learn' if name == 'BarrierNetTrainer' else 'experiment'}"), name)
     raise AttributeError(f"module 'safepursuit' has no attribute {name!r}")

@@ -17,10 +17,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from safepursuit import barrier, qp
+from safepursuit import qp
 from safepursuit import robot as motion
-from safepursuit.barrier import Barriers
-from safepursuit.gains import GainRule, Gains, as_rule
+from safepursuit.barriers import barrier
+from safepursuit.barriers.barrier import Barriers
+from safepursuit.barriers.gains import GainRule, Gains, as_rule
 from safepursuit.geometry import direction, length, unit
 from safepursuit.qp import Halfplanes
 from safepursuit.robot import Unicycle

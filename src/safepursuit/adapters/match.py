@@ -16,12 +16,12 @@ from jaxtyping import Array, Bool, Float, Int, UInt32
 from safepursuit import game as rules
 from safepursuit import robot as motion
 from safepursuit import shield as safety
-from safepursuit.evaluate.deployment import act
+from safepursuit.evaluation.deployment import act
 from safepursuit.game import DISC_FEATURES, EGO_FEATURES, Game, GameState, Role, Transition
+from safepursuit.learn.opponent import evader_control
 from safepursuit.players import PURSUERS, Sight
 from safepursuit.players.lineup import play_together
 from safepursuit.policy import Policy
-from safepursuit.ppo.opponent import evader_control
 from safepursuit.robot import Unicycle
 from safepursuit.scene import clearance
 from safepursuit.shapes import Control

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from safepursuit.game import Game, Role
+from safepursuit.learn import BarrierNetTrainer
 from safepursuit.players import EVADERS, PURSUERS
 from safepursuit.players.lineup import lineup as spread
 from safepursuit.players.lineup import parse
 from safepursuit.policy import Policy
-from safepursuit.ppo import BarrierNetTrainer
 from safepursuit.runs.folder import RunFolder
 from safepursuit.shield import Shield
 

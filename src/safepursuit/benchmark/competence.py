@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 from safepursuit.benchmark.clock import Pace, spread
 from safepursuit.benchmark.tables import Table, ranged
-from safepursuit.evaluate import evaluate
-from safepursuit.ppo import BarrierNetTrainer
+from safepursuit.evaluation import evaluate
+from safepursuit.learn import BarrierNetTrainer
 from safepursuit.runs.folder import RunFolder
 
 TIMESTEPS, SEEDS, EPISODES = 200_000, (0, 1, 2), 1000

@@ -13,10 +13,11 @@ from safepursuit.benchmark import situations
 from safepursuit.benchmark.clock import Pace, alternate, spread
 from safepursuit.benchmark.playing import first, random_play
 from safepursuit.benchmark.tables import Table, ranged
+from safepursuit.experiment import TrainConfig
 from safepursuit.game import Game
-from safepursuit.ppo import BarrierNetTrainer, TrainConfig
-from safepursuit.ppo.programs import play_program
-from safepursuit.ppo.rollout import fresh_starts
+from safepursuit.learn import BarrierNetTrainer
+from safepursuit.learn.programs import play_program
+from safepursuit.learn.rollout import fresh_starts
 from safepursuit.robot import Unicycle
 from safepursuit.shield import Shield
 

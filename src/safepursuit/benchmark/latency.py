@@ -14,10 +14,11 @@ import numpy as np
 from safepursuit.benchmark import situations
 from safepursuit.benchmark.clock import Pace
 from safepursuit.benchmark.tables import Table
-from safepursuit.evaluate.deployment import act
+from safepursuit.evaluation.deployment import act
+from safepursuit.experiment import TrainConfig
 from safepursuit.game import GameState
+from safepursuit.learn import BarrierNetTrainer
 from safepursuit.policy import Pilot
-from safepursuit.ppo import BarrierNetTrainer, TrainConfig
 
 CALLS, QUICK_CALLS, STATES = 100_000, 2_000, 256
 _WARM_UP = 500

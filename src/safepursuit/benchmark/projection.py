@@ -25,8 +25,9 @@ from safepursuit import shield as safety
 from safepursuit.benchmark import situations
 from safepursuit.benchmark.clock import Pace, alternate, spread
 from safepursuit.benchmark.tables import Table, grouped, ranged
+from safepursuit.experiment import TrainConfig
 from safepursuit.game import Game
-from safepursuit.ppo import BarrierNetTrainer, TrainConfig
+from safepursuit.learn import BarrierNetTrainer
 from safepursuit.qp import Box, Halfplanes, project
 from safepursuit.robot import Unicycle
 from safepursuit.scene import Arena, Scene

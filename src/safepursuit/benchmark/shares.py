@@ -15,12 +15,13 @@ from jaxtyping import Array, Float, Key
 
 from safepursuit import game as rules
 from safepursuit.benchmark.clock import Pace, alternate, spread
+from safepursuit.experiment import TrainConfig
 from safepursuit.game import Game, GameState, Observation
+from safepursuit.learn import BarrierNetTrainer
+from safepursuit.learn.opponent import evader_control
+from safepursuit.learn.rollout import Rollout
+from safepursuit.learn.update import trainable
 from safepursuit.policy import Policy, Situation, situation
-from safepursuit.ppo import BarrierNetTrainer, TrainConfig
-from safepursuit.ppo.opponent import evader_control
-from safepursuit.ppo.rollout import Rollout
-from safepursuit.ppo.update import trainable
 
 PARTS = {
     "rollout_game": "rollout: game",

@@ -11,8 +11,9 @@ import jax
 from safepursuit.benchmark.clock import Pace, spread
 from safepursuit.benchmark.shares import PARTS, iteration_parts
 from safepursuit.benchmark.tables import Table, number, ranged, share
+from safepursuit.experiment import TrainConfig
+from safepursuit.learn import BarrierNetTrainer, SeedGroup
 from safepursuit.policy import HEADS
-from safepursuit.ppo import BarrierNetTrainer, SeedGroup, TrainConfig
 
 CONTENDERS: dict[str, tuple[str, dict[str, Any]]] = {
     **{name: (name, {}) for name in HEADS},

@@ -27,7 +27,7 @@ from safepursuit.cli.judging import Evaluate
 from safepursuit.cli.showing import Render
 from safepursuit.cli.training import Resume, Train
 from safepursuit.cli.usage import UsageError
-from safepursuit.ppo import TrainConfig
+from safepursuit.experiment import TrainConfig
 from safepursuit.runs import configuration
 from safepursuit.runs.configuration import ConfigurationError, nearest
 from safepursuit.runs.folder import RunFolderError

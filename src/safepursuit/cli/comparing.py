@@ -11,7 +11,7 @@ import tyro
 from rich.console import Console
 
 from safepursuit.cli.usage import UsageError, listed, parsed_seeds
-from safepursuit.comparison import (
+from safepursuit.compare import (
     LocalCrew,
     Settings,
     carry_out,
@@ -22,14 +22,14 @@ from safepursuit.comparison import (
     to_train,
     undone,
 )
-from safepursuit.comparison.cluster import RayCrew
-from safepursuit.comparison.contenders import Candidate
-from safepursuit.comparison.display import ComparisonDisplay
-from safepursuit.comparison.work import Crew
-from safepursuit.evaluate.scenarios import SUITES
+from safepursuit.compare.cluster import RayCrew
+from safepursuit.compare.contenders import Candidate
+from safepursuit.compare.display import ComparisonDisplay
+from safepursuit.compare.work import Crew
+from safepursuit.evaluation.scenarios import SUITES
+from safepursuit.experiment import TrainConfig
 from safepursuit.players import EVADERS, PURSUERS
 from safepursuit.policy import HEADS
-from safepursuit.ppo import TrainConfig
 from safepursuit.runs import configuration
 
 

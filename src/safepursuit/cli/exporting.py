@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from safepursuit.cli.usage import Run, UsageError
-from safepursuit.ppo import BarrierNetTrainer
+from safepursuit.learn import BarrierNetTrainer
 from safepursuit.runs.folder import RunFolder, write_json
 
 

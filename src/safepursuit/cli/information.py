@@ -8,10 +8,11 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from safepursuit.evaluate.scenarios import SUITES
+from safepursuit.evaluation.scenarios import SUITES
+from safepursuit.experiment import TrainConfig
+from safepursuit.learn import BarrierNetTrainer
 from safepursuit.players import EVADERS, PURSUERS, summary
 from safepursuit.policy import HEADS
-from safepursuit.ppo import BarrierNetTrainer, TrainConfig
 from safepursuit.qp import Halfplanes, project
 from safepursuit.runs.folder import provenance
 

@@ -5,10 +5,10 @@ from typing import Literal
 
 from rich.console import Console
 
-from safepursuit.evaluate import Evaluation, evaluate
-from safepursuit.evaluate.deployment import Deployment
-from safepursuit.evaluate.evaluation import Rules
-from safepursuit.ppo import BarrierNetTrainer
+from safepursuit.evaluation import Evaluation, evaluate
+from safepursuit.evaluation.deployment import Deployment
+from safepursuit.evaluation.evaluation import Rules
+from safepursuit.learn import BarrierNetTrainer
 from safepursuit.runs.folder import RunFolder, slug
 
 

@@ -10,10 +10,10 @@ from rich.console import Console
 
 from safepursuit.cli.played import Played
 from safepursuit.cli.usage import Run, UsageError
-from safepursuit.evaluate import Evaluation
-from safepursuit.evaluate.deployment import Deployment
-from safepursuit.evaluate.failures import worst
-from safepursuit.ppo import TrainConfig
+from safepursuit.evaluation import Evaluation
+from safepursuit.evaluation.deployment import Deployment
+from safepursuit.evaluation.failures import worst
+from safepursuit.experiment import TrainConfig
 from safepursuit.runs.folder import RunFolder
 
 _POOL = 1000

@@ -16,11 +16,12 @@ from rich.console import Console
 
 from safepursuit.cli.memory import keep_freed_memory
 from safepursuit.cli.usage import Run, UsageError, parsed_seeds
-from safepursuit.evaluate import evaluate
+from safepursuit.evaluation import evaluate
+from safepursuit.experiment import TrainConfig, load_config
+from safepursuit.learn import BarrierNetTrainer, SeedGroup, ahead
+from safepursuit.learn.sharded import mesh_of
+from safepursuit.learn.trainer import Observer
 from safepursuit.players import evader_weights
-from safepursuit.ppo import BarrierNetTrainer, SeedGroup, TrainConfig, ahead
-from safepursuit.ppo.sharded import mesh_of
-from safepursuit.ppo.trainer import Observer, load_config
 from safepursuit.runs import configuration
 from safepursuit.runs.console import TrainingDisplay
 from safepursuit.runs.folder import SEED_PREFIX, RunFolder, slug, write_text

@@ -23,8 +23,8 @@ from jaxtyping import Array, Float, Int, Key
 
 from safepursuit import robot as motion
 from safepursuit import shield as safety
-from safepursuit.barrier import Barriers
-from safepursuit.gains import GainRule, Gains
+from safepursuit.barriers.barrier import Barriers
+from safepursuit.barriers.gains import GainRule, Gains
 from safepursuit.policy import gaussian
 from safepursuit.policy.config import PolicyConfig
 from safepursuit.policy.gaussian import BoundedStd, Gaussian

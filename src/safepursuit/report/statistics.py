@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import bisect
 from scipy.stats import binomtest, bootstrap, norm, trim_mean
 
-from safepursuit.evaluate.metrics import CONFIDENCE, rate
+from safepursuit.evaluation.metrics import CONFIDENCE, rate
 
 RESAMPLES = 9999
 """Bootstrap samples behind an interval."""

@@ -7,7 +7,7 @@ import numpy as np
 from gymnasium.vector import VectorEnv
 
 from safepursuit.adapters.gymnasium.vector import PursuitEvasionVectorEnv
-from safepursuit.evaluate.episodes import Recording
+from safepursuit.evaluation.episodes import Recording
 from safepursuit.game import GameState
 
 Agent = Callable[[np.ndarray], np.ndarray]
@@ -22,7 +22,7 @@ def record(agent: Agent, envs: VectorEnv, *, seed: int = 0, states: GameState | 
     `envs` is a `PursuitEvasionVectorEnv`, behind a `VectorShieldAction` perhaps, whose infos are recorded then.
     `states` are the starts, games on the trailing axis, such as those of `evaluate.scenarios.draw`; by default they
     follow from the seed, like the opponent's dice. The figures are then `metrics.figures(recording,
-    metrics.verdict(recording))`, with `safepursuit.evaluate.metrics`. Raises TypeError for another environment.
+    metrics.verdict(recording))`, with `safepursuit.evaluation.metrics`. Raises TypeError for another environment.
     """
     inner = envs.unwrapped
     if not isinstance(inner, PursuitEvasionVectorEnv):

@@ -13,8 +13,8 @@ from safepursuit.adapters.onnx.describing import digest, fingerprint
 from safepursuit.adapters.onnx.exporting import double
 from safepursuit.adapters.onnx.running import metadata, session
 from safepursuit.adapters.onnx.states import KINDS, draw
+from safepursuit.experiment import TrainConfig
 from safepursuit.policy import Policy
-from safepursuit.ppo import TrainConfig
 
 TOLERANCE = 1e-5
 """Largest difference of a control [m/s, rad/s] that passes."""

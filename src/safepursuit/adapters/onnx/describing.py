@@ -11,8 +11,8 @@ import numpy as np
 
 from safepursuit import __version__
 from safepursuit.adapters.onnx.controller import BELIEVED, CONSTRAINTS
+from safepursuit.experiment import TrainConfig
 from safepursuit.policy import HEADS, Policy
-from safepursuit.ppo import TrainConfig
 from safepursuit.runs import configuration
 from safepursuit.runs.folder import RunFolder
 

@@ -19,8 +19,8 @@ from safepursuit.adapters.onnx.controller import Command, Measured, drive
 from safepursuit.adapters.onnx.describing import describe
 from safepursuit.adapters.onnx.graph import Graph
 from safepursuit.adapters.onnx.lowering import lower
+from safepursuit.experiment import TrainConfig
 from safepursuit.policy import Policy
-from safepursuit.ppo import TrainConfig
 from safepursuit.qp import Halfplanes
 
 _DOUBLE = np.dtype(np.float64)

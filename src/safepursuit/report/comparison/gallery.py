@@ -10,14 +10,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from safepursuit.evaluate import cells
-from safepursuit.evaluate.cells import Cell
-from safepursuit.evaluate.episodes import Recording
-from safepursuit.evaluate.failures import ranks
-from safepursuit.evaluate.metrics import verdict as judge
-from safepursuit.evaluate.plan import Plan
-from safepursuit.evaluate.referee import Verdict, separation
-from safepursuit.evaluate.scenarios import SUITES
+from safepursuit.compare import cells
+from safepursuit.compare.cells import Cell
+from safepursuit.compare.plan import Plan
+from safepursuit.evaluation.episodes import Recording
+from safepursuit.evaluation.failures import ranks
+from safepursuit.evaluation.metrics import verdict as judge
+from safepursuit.evaluation.referee import Verdict, separation
+from safepursuit.evaluation.scenarios import SUITES
 from safepursuit.report.comparison.numbers import Comparison
 from safepursuit.report.figures import STYLE, arena, paths
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from safepursuit.evaluate.cells import Contender
-from safepursuit.evaluate.plan import Plan
+from safepursuit.compare.cells import Contender
+from safepursuit.compare.plan import Plan
 from safepursuit.runs.folder import RunFolder
 from safepursuit.runs.metrics import read_metrics
 

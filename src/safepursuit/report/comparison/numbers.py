@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from safepursuit.evaluate import cells
-from safepursuit.evaluate import plan as plans
-from safepursuit.evaluate.cells import Cell, CellRecord, Outcomes
-from safepursuit.evaluate.metrics import rate
-from safepursuit.evaluate.plan import Plan, PlannedSuite
+from safepursuit.compare import cells
+from safepursuit.compare import plan as plans
+from safepursuit.compare.cells import Cell, CellRecord, Outcomes
+from safepursuit.compare.plan import Plan, PlannedSuite
+from safepursuit.evaluation.metrics import rate
 from safepursuit.report import statistics
 from safepursuit.report.comparison.contrasts import contrasts
 from safepursuit.report.comparison.learning import curves, timing, training

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from safepursuit.evaluate.scenarios import SUITES
+from safepursuit.evaluation.scenarios import SUITES
 from safepursuit.report import statistics
 from safepursuit.report.comparison.charts import percent
 from safepursuit.report.comparison.tables import between

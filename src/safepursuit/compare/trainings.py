@@ -1,0 +1,109 @@
+"""Trainings that survive their process: begun once, gone on with after any interruption, finished once."""
+
+import io
+import shutil
+import tarfile
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from safepursuit.experiment import TrainConfig, load_config
+from safepursuit.learn import BarrierNetTrainer
+from safepursuit.runs import checkpoint, configuration
+from safepursuit.runs.folder import RunFolder
+from safepursuit.runs.metrics import read_metrics
+
+Observer = Callable[[Mapping[str, float]], None]
+
+SITTINGS = 10
+"""Pieces of about equal length into which a training on another machine is cut; it can be lost only by the piece."""
+
+
+def check(folder: Path, config: TrainConfig) -> None:
+    """Raise ValueError where the folder holds a training of another configuration, or something else."""
+    if (folder / "config.yaml").is_file():
+        if load_config(RunFolder.open(folder)) != config:
+            raise ValueError(
+                f"{folder} was trained with another configuration than is asked for now: choose another --out, or "
+                "remove the folder to train anew."
+            )
+    else:
+        RunFolder.check_free(folder)
+
+
+def begin(folder: Path, config: TrainConfig, command: list[str]) -> RunFolder:
+    """The run folder of a training, made in one step if it is not there."""
+    previous = _beside(folder, "previous")
+    if previous.is_dir() and not folder.exists():
+        previous.rename(folder)  # `replace` was interrupted
+    check(folder, config)
+    if not (folder / "config.yaml").is_file():
+        partial = _beside(folder, "partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        RunFolder.create(partial, configuration.dump(config), command)
+        partial.rename(folder)
+    return RunFolder.open(folder)
+
+
+def finished(folder: Path, config: TrainConfig) -> bool:
+    """Whether the training in this folder needs nothing more."""
+    run = RunFolder(folder)
+    if not run.summary.is_file() or not (run.checkpoints / "latest").is_file():
+        return False
+    return int(checkpoint.locate(run).name) >= config.iterations * config.steps_per_iteration
+
+
+def go_on(run: RunFolder, observers: Iterable[Observer] = (), sittings: int = 1) -> bool:
+    """Train from the latest checkpoint, or from the start, to the end, in the same bits however often it was stopped.
+
+    With several sittings only about that part of the whole, to the next checkpoint. Returns whether it is finished.
+    """
+    begun = (run.checkpoints / "latest").is_file()
+    trainer = BarrierNetTrainer.load(run) if begun else BarrierNetTrainer(load_config(run), run)
+    every = trainer.config.checkpoint_every
+    # A sitting ends where a checkpoint is due anyway: one more would be another candidate for the best.
+    stop = trainer.state.iteration + every * -(-trainer.config.iterations // (every * sittings))
+    trainer.train(observers, lambda: sittings > 1 and trainer.state.iteration >= stop - stop % every)
+    return trainer.finished
+
+
+def sit(content: bytes, sittings: int = SITTINGS) -> tuple[bytes, bool, dict[str, float]]:
+    """One sitting of a training whose run folder comes and goes by value.
+
+    Returns the folder, whether the training is finished, and the last metrics.
+    """
+    with TemporaryDirectory() as name:
+        run = RunFolder(Path(name) / "run")
+        unpack(content, run.path)
+        done = go_on(run, sittings=sittings)
+        rows = read_metrics(run)
+        return pack(run.path), done, rows[-1] if rows else {}
+
+
+def pack(folder: Path) -> bytes:
+    """The files of a folder."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz", compresslevel=1) as archive:
+        archive.add(folder, arcname=".")
+    return stream.getvalue()
+
+
+def unpack(content: bytes, folder: Path) -> None:
+    """Write packed files into a folder that is not there yet."""
+    with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
+        archive.extractall(folder, filter="data")
+
+
+def replace(folder: Path, content: bytes) -> None:
+    """Put packed files in the place of a folder; `begin` recovers from an interruption between the two steps."""
+    partial, previous = _beside(folder, "partial"), _beside(folder, "previous")
+    for one in (partial, previous):
+        shutil.rmtree(one, ignore_errors=True)
+    unpack(content, partial)
+    folder.rename(previous)
+    partial.rename(folder)
+    shutil.rmtree(previous)
+
+
+def _beside(folder: Path, what: str) -> Path:
+    return folder.with_name(f".{folder.name}.{what}")

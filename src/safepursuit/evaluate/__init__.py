@@ -1,5 +1,0 @@
-"""Judging policies: fixed scenarios, recorded episodes, an independent referee, figures with intervals."""
-
-from safepursuit.evaluate.evaluation import Evaluation, evaluate
-
-__all__ = ["Evaluation", "evaluate"]

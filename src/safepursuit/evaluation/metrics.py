@@ -1,0 +1,94 @@
+"""From a recording to the figures of an evaluation."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from safepursuit.evaluation.episodes import Recording
+from safepursuit.evaluation.referee import Verdict, judge
+
+CONFIDENCE = 0.95
+
+
+def verdict(recording: Recording) -> Verdict:
+    """The referee's verdict on the pursuer."""
+    game = recording.game
+    return judge(
+        own=recording.pursuer,
+        own_control=recording.pursuer_control,
+        other=recording.evader,
+        other_control=recording.evader_control,
+        discs=recording.discs,
+        half_extents=np.asarray(game.arena.half_extents),
+        own_radius=game.robot.radius,
+        other_radius=game.evader.radius,
+        dt=game.robot.dt,
+        integrator=game.robot.integrator,
+    )
+
+
+def figures(recording: Recording, judged: Verdict) -> dict[str, Any]:
+    """The figures of an evaluation; the keys are the contract of `evaluate --json` (docs/evaluation.md).
+
+    Rates are per episode with 95 % intervals: Wilson for capture, Clopper–Pearson for collisions. Shares are per step.
+    Times in seconds; the restricted mean counts an episode without capture as the full horizon. Collisions are the
+    pursuer's own, as the referee saw them. None where there is nothing to report.
+    """
+    game = recording.game
+    episodes = len(recording.length)
+    steps = int(recording.length.sum())
+    captured = recording.outcome == "capture"
+    times = recording.length * game.robot.dt
+    collided = judged.collided
+    # What an episode without capture would have lasted, so that ending early is no advantage.
+    censored = np.where(captured, times, game.horizon * game.robot.dt)
+    return {
+        "episodes": episodes,
+        "steps": steps,
+        "capture": rate(int(captured.sum()), episodes, "wilson"),
+        "capture_without_collision": rate(int((captured & ~collided).sum()), episodes, "wilson"),
+        "collision": {
+            "count": int(collided.sum()),
+            **rate(int(collided.sum()), episodes, "exact"),
+            "by": {
+                "wall": int(judged.wall.any(axis=1).sum()),
+                "obstacle": int(judged.obstacle.any(axis=1).sum()),
+                "robot": int(judged.robot.any(axis=1).sum()),
+            },
+        },
+        "capture_time": {
+            "mean": float(times[captured].mean()) if captured.any() else None,
+            "median": float(np.median(times[captured])) if captured.any() else None,
+            "restricted_mean": float(censored.mean()),
+        },
+        "min_clearance": float(np.nanmin(judged.clearance)),
+        "intervention_rate": float(recording.intervened.sum() / steps),
+        "mean_correction": float(np.nansum(recording.correction) / steps),
+        "infeasible_rate": float(recording.infeasible.sum() / steps),
+        "zero_gradient_share": float(recording.lost_gradient.sum() / steps),
+    }
+
+
+def by_evader(recording: Recording, judged: Verdict, evaders: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Of an evaluation against a mixture: episodes, capture and own collisions for each evader that played in it;
+    `evaders[i]` was the one of episode i."""
+    captured, collided, who = recording.outcome == "capture", judged.collided, np.array(evaders)
+    found = {}
+    for name in dict.fromkeys(evaders):
+        own = who == name
+        episodes, hits = int(own.sum()), int(collided[own].sum())
+        found[name] = {
+            "episodes": episodes,
+            "capture": rate(int(captured[own].sum()), episodes, "wilson"),
+            "collision": {"count": hits, **rate(hits, episodes, "exact")},
+        }
+    return found
+
+
+def rate(count: int, total: int, method: str) -> dict[str, float]:
+    """A rate with its 95 % interval, "wilson" or "exact" (Clopper–Pearson)."""
+    from scipy.stats import binomtest  # late: scipy.stats takes half a second, which no training should wait for
+
+    interval = binomtest(count, total).proportion_ci(CONFIDENCE, method)
+    return {"rate": count / total, "low": float(interval.low), "high": float(interval.high)}

@@ -1,0 +1,86 @@
+"""Compiling ahead: what a training will need, in threads of their own, while it draws its first state.
+
+The programs reach the training through JAX's persistent compilation cache; without one nothing is done.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from threading import Thread
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from safepursuit.experiment import TrainConfig
+from safepursuit.game import initial_shapes
+from safepursuit.learn.health import rollout_metrics, safety_layer
+from safepursuit.learn.programs import play_program, update_program
+from safepursuit.learn.rollout import Players, pool_size
+from safepursuit.learn.sharded import places
+from safepursuit.learn.update import fresh_learner
+
+_AT_ONCE = 2
+"""The two large programs; the thread that is done first takes the next of the small ones."""
+
+_threads: list[Thread] = []
+
+
+def start(config: TrainConfig) -> None:
+    """Start compiling the programs of a training. Raises ValueError where its devices are not there."""
+    if not jax.config.values["jax_compilation_cache_dir"]:
+        return
+    policy, moments, multiplier, players, starts, rollout = _shapes(config)
+    key, rate = jax.eval_shape(lambda: jax.random.key(0)), jax.eval_shape(lambda: jnp.asarray(0.0, jnp.float32))
+    play_arguments = (policy, players, starts, key)
+    update_arguments = (policy, moments, rollout, multiplier, key, rate)
+    playing = partial(play_program(config).jitted.lower, *play_arguments)
+    learning = partial(update_program(config).jitted.lower, *update_arguments)
+    counting = partial(rollout_metrics.lower, rollout, config.game.robot.dt, config.lineup)
+    alone = policy, jax.ShapeDtypeStruct((2, config.num_envs), jnp.float32), players.state
+    if config.shares > 1:
+        first = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+        alone = _at(alone, jax.tree.map(lambda _: first, alone))
+    layer = partial(safety_layer.lower, *alone, config)
+    programs = iter((playing, learning, layer, counting))
+    for _ in range(_AT_ONCE):
+        thread = Thread(target=_compile, args=(programs,), name="compile ahead", daemon=True)
+        thread.start()
+        _threads.append(thread)
+
+
+def wait() -> None:
+    """Until all is compiled that was started."""
+    while _threads:
+        _threads.pop().join()
+
+
+def _shapes(config: TrainConfig) -> tuple[Any, ...]:
+    """Of policy, optimiser state, multiplier, players, starts and rollout, with the places they will have."""
+    learner = fresh_learner.jitted.eval_shape(jax.eval_shape(lambda: jax.random.key(0)), config)
+    starts = initial_shapes(config.game, pool_size(config))
+    games = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((*leaf.shape[:-1], config.num_envs), leaf.dtype), starts)
+    count = jax.ShapeDtypeStruct((config.num_envs,), jnp.int32)
+    total = jax.ShapeDtypeStruct((config.num_envs,), jnp.result_type(float))
+    players: Any = Players(games, total, total, count)  # type: ignore[arg-type]
+    if config.shares > 1:
+        learner = _at(learner, places(learner, config, spread=False))
+        players = _at(players, places(players, config, spread=True))
+    # Of the program that is compiled next, so that it is traced once.
+    rollout = play_program(config).jitted.eval_shape(learner[0], players, starts, jax.random.key(0))[1]
+    if config.shares > 1:
+        rollout = _at(rollout, places(rollout, config, spread=True))
+    return *learner, players, starts, rollout
+
+
+def _at(shapes: Any, places: Any) -> Any:
+    return jax.tree.map(
+        lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), shapes, places
+    )
+
+
+def _compile(programs: Iterator[Callable[[], Any]]) -> None:
+    """One after the other of those that are left; a failure is left to whoever runs the program in earnest."""
+    for lower in programs:
+        with suppress(Exception):
+            lower().compile()

@@ -1,0 +1,98 @@
+"""A rollout's metrics, under the names that CSV, TensorBoard and JSON share."""
+
+from functools import partial
+from statistics import median
+from time import perf_counter
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from safepursuit import robot as motion
+from safepursuit.experiment import TrainConfig
+from safepursuit.game import GameState
+from safepursuit.learn.lagrangian import Multiplier
+from safepursuit.learn.rollout import Players, Rollout
+from safepursuit.learn.update import UpdateReport
+from safepursuit.policy import Policy, situation
+from safepursuit.shapes import Control
+
+
+@partial(jax.jit, static_argnames="lineup")
+def rollout_metrics(
+    rollout: Rollout, dt: float | Float[Array, ""], lineup: tuple[str, ...] = ()
+) -> dict[str, Float[Array, ""] | Int[Array, ""]]:
+    """What happened in a rollout of steps of `dt` seconds; with a `lineup` of several evaders, capture by evader too.
+
+    Rates of episodes are over those that ended in it, and NaN if none did.
+    """
+    over = rollout.terminated | rollout.truncated
+    episodes = jnp.sum(over)
+    by_evader = {}
+    for name in dict.fromkeys(lineup) if len(set(lineup)) > 1 else ():
+        own = np.flatnonzero(np.array(lineup) == name)
+        ended = jnp.sum(over[:, own])
+        caught = jnp.sum(rollout.captured[:, own])
+        by_evader[f"pursuit/capture_rate/{name}"] = jnp.where(ended > 0, caught / jnp.maximum(ended, 1), jnp.nan)
+    each = jnp.where(episodes > 0, 1.0 / jnp.maximum(episodes, 1), jnp.nan)
+    captured_steps = jnp.sum(jnp.where(rollout.captured, rollout.final_length, 0))
+    captures = jnp.sum(rollout.captured)
+    contact = rollout.contact
+    hit = contact.wall | contact.obstacle | contact.robot
+    return {
+        "pursuit/episodes": episodes,
+        "pursuit/capture_rate": captures * each,
+        "pursuit/capture_time": jnp.where(captures > 0, dt * captured_steps / jnp.maximum(captures, 1), jnp.nan),
+        "pursuit/return": jnp.sum(rollout.final_return) * each,
+        "pursuit/episode_length": jnp.sum(rollout.final_length) * each,
+        "safety/episode_cost": jnp.sum(rollout.final_cost) * each,
+        "safety/collisions": jnp.sum(hit),
+        "safety/collisions_wall": jnp.sum(contact.wall),
+        "safety/collisions_obstacle": jnp.sum(contact.obstacle),
+        "safety/collisions_robot": jnp.sum(contact.robot),
+        "safety/min_clearance": jnp.min(rollout.clearance),
+        "qp/intervention_rate": jnp.mean(rollout.intervened),
+        "qp/correction": jnp.mean(rollout.correction),
+        "qp/infeasible_rate": jnp.mean(~rollout.feasible),
+        "qp/residual": jnp.max(rollout.residual),
+        "qp/zero_gradient_share": jnp.mean(rollout.lost_gradient),
+        "ppo/std_v": jnp.mean(rollout.std[:, 0]),
+        "ppo/std_omega": jnp.mean(rollout.std[:, 1]),
+    } | by_evader
+
+
+def update_metrics(report: UpdateReport, multiplier: Multiplier | None, rate: float) -> dict[str, float]:
+    """What an update did; `multiplier` is the one after it."""
+    terms = {f"ppo/{name}": float(value) for name, value in report.terms._asdict().items()}
+    if multiplier is None:
+        del terms["ppo/cost_value_loss"]
+    else:
+        terms["ppo/multiplier"] = float(multiplier.value)
+    return terms | {
+        "ppo/explained_variance": float(report.explained_variance),
+        "ppo/grad_norm": float(report.grad_norm),
+        "ppo/gradient_steps": float(report.gradient_steps),
+        "ppo/learning_rate": rate,
+    }
+
+
+def safety_layer_time(policy: Policy, action: Float[Array, "2 games"], players: Players, config: TrainConfig) -> float:
+    """Microseconds the safety layer takes for one control: rows, program and governor, in a batch of all games.
+
+    The median of five calls on the states the games are in now. In training the layer is fused into a larger program;
+    this is what it costs by itself, dispatch included, so that a single game pays the full overhead of a call.
+    """
+    nominal = motion.from_unit_box(config.game.robot, action)
+    times = []
+    for _ in range(6):
+        start = perf_counter()
+        safety_layer(policy, nominal, players.state, config).block_until_ready()
+        times.append(perf_counter() - start)
+    return 1e6 * median(times[1:]) / action.shape[-1]
+
+
+@partial(jax.jit, static_argnames="config")
+def safety_layer(policy: Policy, nominal: Float[Array, "2 games"], state: GameState, config: TrainConfig) -> Control:
+    """The safety layer by itself, as samples meet it in training."""
+    return policy.head.project(nominal, situation(state, config.game.robot, config.shield)).control

@@ -1,0 +1,161 @@
+"""Several seeds of one configuration in one program.
+
+Each seed is a training of its own: its own parameters, games, random stream, run folder. The program is compiled once
+and runs on all local devices, the seeds dealt out among them. Within a device the seeds are vmapped, except on a CPU:
+there they take turns, because a CPU is busy with one of them already, and vmap would make every seed pay for the rows
+of the program that any of them needs, and for updates that ended early.
+"""
+
+import contextlib
+import statistics
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Key
+
+from safepursuit.experiment import TrainConfig
+from safepursuit.learn.health import rollout_metrics, safety_layer_time, update_metrics
+from safepursuit.learn.rollout import fresh_starts, play
+from safepursuit.learn.trainer import BarrierNetTrainer, Observer, all_finite, check_finite
+from safepursuit.learn.update import update
+
+_LEARNED = ("policy", "optimiser", "multiplier", "players", "key")
+"""The fields of a training state that live on the device."""
+
+
+class SeedGroup:
+    """Trains the seeds side by side; afterwards every trainer stands as if it had been trained alone.
+
+    The same up to rounding: a larger program may add in another order.
+    """
+
+    def __init__(self, trainers: Sequence[BarrierNetTrainer]) -> None:
+        """Raises ValueError for trainers that differ in more than the seed, or have not come equally far."""
+        if not trainers:
+            raise ValueError("a group of seeds needs at least one seed.")
+        first = trainers[0]
+        if first.config.shares > 1:
+            raise ValueError(
+                "a group of seeds deals its seeds out to the devices: leave the configuration's devices unset."
+            )
+        for other in trainers[1:]:
+            if {**vars(other.config), "seed": 0} != {**vars(first.config), "seed": 0}:
+                raise ValueError("trainings of one group may differ in their seeds only.")
+            if other.state.iteration != first.state.iteration:
+                raise ValueError(
+                    f"trainings of one group must have come equally far, but seed {first.config.seed} finished "
+                    f"{first.state.iteration} iterations and seed {other.config.seed} {other.state.iteration}."
+                )
+        self.trainers = trainers
+        self.config = first.config
+        devices = jax.local_devices()[: len(trainers)]
+        self._idle = -len(trainers) % len(devices)  # places that only fill up the last round of devices
+        mesh = Mesh(np.asarray(devices), ("seeds",))
+        self._place = NamedSharding(mesh, PartitionSpec("seeds"))
+        self._iteration = _on_all(partial(_iteration, config=self.config), mesh)
+        self._split = jax.jit(jax.vmap(_keys))
+
+    def train(
+        self, observers: Iterable[Observer] = (), should_stop: Callable[[], bool] = lambda: False
+    ) -> list[dict[str, Any]]:
+        """As `BarrierNetTrainer.train`; observers see the means over the seeds. Returns every seed's summary."""
+        first = self.trainers[0]
+        with contextlib.ExitStack() as stack:
+            logs = [stack.enter_context(contextlib.closing(one.open_log())) for one in self.trainers]
+            states = [{name: getattr(one.state, name) for name in _LEARNED} for one in self.trainers]
+            state = jax.device_put(_stacked(states + states[-1:] * self._idle), self._place)
+            saved = first.state.iteration
+            while not first.finished and not should_stop():
+                state, rows = self._iterate(state)
+                for log, row in zip(logs, rows, strict=True):
+                    log.write(row)
+                for observer in observers:
+                    observer(_mean(rows))
+                if first.state.iteration % self.config.checkpoint_every == 0:
+                    self._save(state)
+                    saved = first.state.iteration
+            if saved != first.state.iteration:
+                self._save(state)
+        return [one.conclude() for one in self.trainers]
+
+    def _iterate(self, state: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, float]]]:
+        start = time.perf_counter()
+        rate = self.trainers[0].learning_rate
+        keys = self._split(state["key"])
+        starts = _stacked([fresh_starts(key, self.config) for key in keys[:, 1]])
+        rates = jnp.full(len(keys), rate, jnp.float32)
+        state, action, found = self._iteration((state | {"key": keys[:, 0]}, starts, keys[:, 2], keys[:, 3], rates))
+        values, reports, multipliers, finite = jax.device_get(found)
+        elapsed = time.perf_counter() - start
+        first, action = jax.device_put((_one(state, 0), action[0]), jax.local_devices()[0])
+        taken = safety_layer_time(first["policy"], action, first["players"], self.config)
+        speed = len(self.trainers) * self.config.steps_per_iteration / elapsed
+        rows = []
+        for index, trainer in enumerate(self.trainers):
+            trainer.state = trainer.state._replace(
+                iteration=trainer.state.iteration + 1,
+                steps=trainer.state.steps + self.config.steps_per_iteration,
+            )
+            seen = {name: float(value[index]) for name, value in values.items()} | {"qp/time_us": taken}
+            learned = update_metrics(_one(reports, index), _one(multipliers, index), rate)
+            if not finite[index]:
+                check_finite(learned, _one(state["policy"], index))
+            rows.append(trainer.account(seen, learned, elapsed, speed))
+        return state, rows
+
+    def _save(self, state: dict[str, Any]) -> None:
+        for index, trainer in enumerate(self.trainers):
+            trainer.state = trainer.state._replace(**jax.device_put(_one(state, index), jax.local_devices()[0]))
+            trainer.save()
+
+
+def _keys(key: Key[Array, ""]) -> Key[Array, "4"]:
+    """The next state's key, and those for starts, rollout and update: split as a trainer alone splits them."""
+    key, start_key, play_key = jax.random.split(key, 3)
+    key, update_key = jax.random.split(key)
+    return jnp.stack([key, start_key, play_key, update_key])
+
+
+def _iteration(arguments: tuple, config: TrainConfig) -> tuple[dict[str, Any], Any, tuple]:
+    """One seed's rollout and update: its state, the last actions, and what is worth knowing."""
+    state, starts, play_key, update_key, rate = arguments
+    players, rollout = play(state["policy"], state["players"], starts, play_key, config)
+    policy, optimiser, multiplier, report = update(
+        state["policy"], state["optimiser"], rollout, state["multiplier"], update_key, rate, config.ppo
+    )
+    learned = dict(zip(_LEARNED, (policy, optimiser, multiplier, players, state["key"]), strict=True))
+    known = (
+        rollout_metrics(rollout, config.game.robot.dt, config.lineup),
+        report,
+        multiplier,
+        all_finite((policy, report)),
+    )
+    return learned, rollout.action[-1], known
+
+
+def _on_all(function: Callable, mesh: Mesh) -> Callable:
+    """`function` of one seed as a function of all, on a leading axis."""
+    side_by_side = mesh.devices.flat[0].platform != "cpu"
+    several = jax.vmap(function) if side_by_side else partial(jax.lax.map, function)
+    seeds = PartitionSpec("seeds")
+    return jax.jit(jax.shard_map(several, mesh=mesh, in_specs=seeds, out_specs=seeds, check_vma=False))
+
+
+def _stacked(values: Sequence[Any]) -> Any:
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *values)
+
+
+def _one(stacked: Any, index: int) -> Any:
+    return jax.tree.map(lambda leaf: leaf[index], stacked)
+
+
+def _mean(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Over the seeds; of a rate only over those that have one."""
+    known = {name: [row[name] for row in rows if not np.isnan(row[name])] for name in rows[0]}
+    return {name: statistics.fmean(values) if values else float("nan") for name, values in known.items()}

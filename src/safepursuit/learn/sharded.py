@@ -1,0 +1,87 @@
+"""A training spread over devices, on a CPU over its cores: each plays, and learns from, its share of the games.
+
+Rollouts need no word between devices. In an update every device passes its games of each minibatch through the network,
+and what all found is averaged before the step, so that they hold the same parameters at all times.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Key
+
+from safepursuit.experiment import TrainConfig
+from safepursuit.game import GameState
+from safepursuit.learn.devices import mean_over_devices
+from safepursuit.learn.rollout import Players, Rollout, play
+from safepursuit.learn.update import update
+from safepursuit.policy import Policy
+
+_GAMES = "games"
+_SAME = PartitionSpec()
+
+
+def mesh_of(config: TrainConfig) -> Mesh:
+    """The devices of a training. Raises ValueError where there are not as many as it asks for."""
+    there = jax.local_devices()
+    if len(there) < config.shares:
+        raise ValueError(
+            f"the training asks for {config.shares} devices, but JAX has {len(there)}: set devices to at most that, or "
+            "on a CPU jax_num_cpu_devices before JAX is first used."
+        )
+    return Mesh(np.asarray(there[: config.shares]), (_GAMES,))
+
+
+def spread_play(config: TrainConfig) -> Any:
+    """`play` but for the configuration: the games and starts it takes and the rollout it makes are spread."""
+    mesh = mesh_of(config)
+    share = replace(config, num_envs=config.num_envs // config.shares, devices=None)
+
+    def on_one(policy: Policy, players: Players, starts: GameState, keys: Key[Array, "1"]):
+        players, rollout = play(policy, players, starts, keys[0], share)
+        return players, rollout._replace(std=mean_over_devices(rollout.std, _GAMES))
+
+    def on_all(policy: Policy, players: Players, starts: GameState, key: Key[Array, ""]):
+        keys = jax.random.split(key, config.shares)
+        results = jax.eval_shape(play, policy, players, starts, key, config)  # for the number of their axes
+        out_specs = _spread(results[0]), _spread(results[1])
+        in_specs = (_SAME, _spread(players), _spread(starts), PartitionSpec(_GAMES))
+        spread = jax.shard_map(on_one, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
+        return spread(policy, players, starts, keys)
+
+    return on_all
+
+
+def spread_update(config: TrainConfig) -> Any:
+    """`update` of a rollout from `spread_play`: the same arguments but the configuration, the same results."""
+    mesh = mesh_of(config)
+
+    def on_one(policy, optimiser_state, rollout, multiplier, key, rate):
+        return update(policy, optimiser_state, rollout, multiplier, key, rate, config.ppo, axis=_GAMES)
+
+    def on_all(policy, optimiser_state, rollout, multiplier, key, rate):
+        specs = (_SAME, _SAME, _spread(rollout), _SAME, _SAME, _SAME)
+        spread = jax.shard_map(on_one, mesh=mesh, in_specs=specs, out_specs=_SAME, check_vma=False)
+        return spread(policy, optimiser_state, rollout, multiplier, key, rate)
+
+    return on_all
+
+
+def places(tree: Any, config: TrainConfig, *, spread: bool) -> Any:
+    """Where the functions above leave the arrays of a tree that is spread, or the same on every device."""
+    mesh = mesh_of(config)
+    specs = _spread(tree) if spread else jax.tree.map(lambda _: _SAME, tree)
+    return jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs)
+
+
+def on_first(tree: Any) -> Any:
+    """The first device's part: its share of what is spread, its copy of what all hold."""
+    return jax.tree.map(lambda leaf: leaf.addressable_data(0), tree)
+
+
+def _spread(tree: Any) -> Any:
+    """Along the last axis, that of the games; but for a rollout's mean over them."""
+    specs: Any = jax.tree.map(lambda leaf: PartitionSpec(*[None] * (leaf.ndim - 1), _GAMES), tree)
+    return specs._replace(std=_SAME) if isinstance(tree, Rollout) else specs

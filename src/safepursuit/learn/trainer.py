@@ -1,0 +1,297 @@
+"""The training loop: play, learn, log, save; and everything needed to go on later as if nothing had happened."""
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Key
+
+from safepursuit.experiment import TrainConfig, load_config
+from safepursuit.learn import ahead
+from safepursuit.learn.health import rollout_metrics, safety_layer_time, update_metrics
+from safepursuit.learn.lagrangian import Multiplier
+from safepursuit.learn.programs import play_program, update_program
+from safepursuit.learn.rollout import Players, Rollout, fresh_starts, join_games
+from safepursuit.learn.sharded import on_first, places
+from safepursuit.learn.update import UpdateReport, fresh_learner, learning_rate
+from safepursuit.policy import Policy
+from safepursuit.runs import checkpoint
+from safepursuit.runs.folder import RunFolder, write_json
+from safepursuit.runs.metrics import MetricsLog, read_metrics
+
+Observer = Callable[[Mapping[str, float]], None]
+
+
+class TrainingState(NamedTuple):
+    """All that a training is made of; two trainings in the same state go on identically."""
+
+    policy: Policy
+    optimiser: Any
+    multiplier: Multiplier | None
+    """Of a constrained method."""
+    players: Players
+    key: Key[Array, ""]
+    iteration: int
+    """Iterations finished."""
+    steps: int
+    """Environment steps played."""
+    seconds: float
+    """Spent so far, over all sittings."""
+    episodes: float
+    """Ended since the last checkpoint."""
+    captures: float
+    """Among them."""
+    best: float
+    """Highest capture rate between two checkpoints so far."""
+
+
+class NotFiniteError(RuntimeError):
+    """Training produced a number that is not finite; the message names it."""
+
+
+class BarrierNetTrainer:
+    """Trains a pursuer by PPO; with the default method, a BarrierNet.
+
+    trainer = BarrierNetTrainer(TrainConfig(timesteps=400_000), RunFolder.create(...))
+    trainer.train()
+    trainer.get_training_summary()
+
+    Without a run folder nothing is written. The same configuration gives the same bits on the same machine.
+    """
+
+    def __init__(self, config: TrainConfig, run: RunFolder | None = None) -> None:
+        """Raises ValueError where the configuration asks for something impossible.
+
+        Fewer devices than the configuration asks for are missed only where it is trained.
+        """
+        self.config = config
+        self.run = run
+        self.state = _placed(_initial_state(config), config)
+        self.history: list[dict[str, float]] = []
+        self._fresh = True
+
+    @classmethod
+    def load(
+        cls, run: RunFolder, which: checkpoint.Which = "latest", timesteps: int | None = None
+    ) -> "BarrierNetTrainer":
+        """The trainer of an existing run, at its latest (or best) checkpoint; `timesteps` sets a new total.
+
+        Raises ConfigurationError or CheckpointError where the folder's contents cannot be used.
+        """
+        config = load_config(run)
+        if timesteps is not None:
+            config = replace(config, timesteps=timesteps)
+        trainer = cls(config, run)
+        trainer.state = _placed(checkpoint.restore(run, trainer.state, which), config)
+        trainer.history = [row for row in read_metrics(run) if row["iteration"] <= trainer.state.iteration]
+        return trainer
+
+    @property
+    def policy(self) -> Policy:
+        """As it is now, on the first of the training's devices."""
+        return self.state.policy if self.config.shares == 1 else on_first(self.state.policy)
+
+    @property
+    def finished(self) -> bool:
+        return self.state.iteration >= self.config.iterations
+
+    def collect_rollout(self) -> Rollout:
+        """Let every game play on for `rollout_length` steps with the current policy."""
+        key, start_key, play_key = jax.random.split(self.state.key, 3)
+        starts = fresh_starts(start_key, self.config)
+        players, rollout = play_program(self.config)(self.state.policy, self.state.players, starts, play_key)
+        self.state = self.state._replace(
+            players=players, key=key, steps=self.state.steps + self.config.steps_per_iteration
+        )
+        return rollout
+
+    def update(self, rollout: Rollout) -> UpdateReport:
+        """Learn from a rollout."""
+        key, update_key = jax.random.split(self.state.key)
+        rate = jnp.asarray(self.learning_rate, jnp.float32)
+        policy, optimiser_state, multiplier, report = update_program(self.config)(
+            self.state.policy, self.state.optimiser, rollout, self.state.multiplier, update_key, rate
+        )
+        self.state = self.state._replace(
+            policy=policy,
+            optimiser=optimiser_state,
+            multiplier=multiplier,
+            key=key,
+            iteration=self.state.iteration + 1,
+        )
+        return report
+
+    def train(
+        self, observers: Iterable[Observer] = (), should_stop: Callable[[], bool] = lambda: False
+    ) -> dict[str, Any]:
+        """Train until `config.timesteps` are played, or `should_stop` says so between two iterations.
+
+        Each iteration's metrics go to the run folder and to every observer. A checkpoint is written every
+        `config.checkpoint_every` iterations and at the end, whichever way it comes. Returns the training summary.
+        Raises NotFiniteError, with the last checkpoint intact, where a parameter or loss is no longer finite.
+        """
+        with contextlib.closing(self.open_log()) as log:
+            saved = self.state.iteration
+            while not self.finished and not should_stop():
+                metrics = self._iterate()
+                log.write(metrics)
+                for observer in observers:
+                    observer(metrics)
+                if self.state.iteration % self.config.checkpoint_every == 0:
+                    self.save()
+                    saved = self.state.iteration
+            if saved != self.state.iteration:
+                self.save()
+        return self.conclude()
+
+    def open_log(self) -> MetricsLog:
+        """The metric log of the run folder, if there is one; to be closed."""
+        return MetricsLog(self.run, self.state.iteration)
+
+    def conclude(self) -> dict[str, Any]:
+        """Write the training summary and return it."""
+        summary = self.get_training_summary()
+        if self.run:
+            write_json(self.run.summary, summary)
+        return summary
+
+    def save(self) -> None:
+        """Write a checkpoint, as `best` too if more was captured since the last one than ever between two before."""
+        state = self.state
+        rate = state.captures / state.episodes if state.episodes else -1.0
+        best = rate >= state.best
+        self.state = state._replace(episodes=0.0, captures=0.0, best=max(rate, state.best))
+        if self.run:
+            checkpoint.save(self.run, state.steps, self.state, best=best)
+
+    def get_training_summary(self) -> dict[str, Any]:
+        """What the training did, as plain numbers (None where there is nothing to report).
+
+        Rates are means over the last tenth of the iterations; the first iteration of each sitting, which compiles, is
+        left out of the speed.
+        """
+        rows = self.history
+        tail = rows[-max(1, len(rows) // 10) :]
+        steady = [row for row in rows if not row["time/compiled"]]
+        names = [name for name in (rows[-1] if rows else {}) if "/" in name]
+        return {
+            "method": self.config.method,
+            "evader": self.config.evader,
+            "seed": self.config.seed,
+            "finished": self.finished,
+            "iterations": self.state.iteration,
+            "steps": self.state.steps,
+            "seconds": self.state.seconds,
+            "steps_per_second": _mean([row["time/steps_per_second"] for row in steady]),
+            "collisions": sum(row["safety/collisions"] for row in rows),
+            "qp_time_us": _mean([row["qp/time_us"] for row in rows]),
+            "best_capture_rate": self.state.best if self.state.best >= 0 else None,
+            "last": {name: _mean([row[name] for row in tail]) for name in names},
+        }
+
+    def _iterate(self) -> dict[str, float]:
+        start = time.perf_counter()
+        rate = self.learning_rate
+        ahead.wait()
+        rollout = self.collect_rollout()
+        report = self.update(rollout)
+        found = rollout_metrics(rollout, self.config.game.robot.dt, self.config.lineup)
+        found, report, multiplier, finite = jax.device_get(
+            (found, report, self.state.multiplier, all_finite(self.state.policy))
+        )
+        values = {name: float(value) for name, value in found.items()}
+        learned = update_metrics(report, multiplier, rate)
+        if not finite or not all(map(math.isfinite, learned.values())):
+            check_finite(learned, self.policy)
+        elapsed = time.perf_counter() - start
+        action, players = on_first((rollout.action, self.state.players))
+        values["qp/time_us"] = safety_layer_time(self.policy, action[-1], players, self.config)
+        return self.account(values, learned, elapsed, self.config.steps_per_iteration / elapsed)
+
+    def account(
+        self, values: dict[str, float], learned: dict[str, float], elapsed: float, speed: float
+    ) -> dict[str, float]:
+        """Enter an iteration that took `elapsed` seconds into the books: what happened, what was learned."""
+        compiled, self._fresh = self._fresh, False
+        episodes = values["pursuit/episodes"]
+        captures = values["pursuit/capture_rate"] * episodes if episodes else 0.0
+        self.state = self.state._replace(
+            seconds=self.state.seconds + elapsed,
+            episodes=self.state.episodes + episodes,
+            captures=self.state.captures + captures,
+        )
+        metrics = {
+            "iteration": float(self.state.iteration),
+            "steps": float(self.state.steps),
+            **values,
+            **learned,
+            "time/steps_per_second": speed,
+            "time/seconds": self.state.seconds,
+            "time/compiled": float(compiled),
+        }
+        self.history.append(metrics)
+        return metrics
+
+    @property
+    def learning_rate(self) -> float:
+        """That of the next update."""
+        return learning_rate(self.config.ppo, self.state.iteration / self.config.iterations)
+
+
+def _initial_state(config: TrainConfig) -> TrainingState:
+    policy_key, start_key, key = jax.random.split(jax.random.key(config.seed), 3)
+    # First what small programs draw: the compiler would let them wait behind the large ones that are made ahead.
+    players = join_games(start_key, config)
+    policy, moments, multiplier = fresh_learner(policy_key, config)
+    return TrainingState(
+        policy=policy,
+        optimiser=moments,
+        multiplier=multiplier,
+        players=players,
+        key=key,
+        iteration=0,
+        steps=0,
+        seconds=0.0,
+        episodes=0.0,
+        captures=0.0,
+        best=-1.0,
+    )
+
+
+def _placed(state: TrainingState, config: TrainConfig) -> TrainingState:
+    """The state's arrays where the training leaves them, so that its programs are compiled for one place only."""
+    if config.shares == 1 or jax.local_device_count() < config.shares:
+        return state
+    same = (state.policy, state.optimiser, state.multiplier)
+    policy, moments, multiplier = jax.device_put(same, places(same, config, spread=False))
+    players = jax.device_put(state.players, places(state.players, config, spread=True))
+    return state._replace(policy=policy, optimiser=moments, multiplier=multiplier, players=players)
+
+
+@jax.jit
+def all_finite(tree: Any) -> Array:
+    """Whether every number of every array is finite."""
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))
+
+
+def check_finite(metrics: Mapping[str, float], policy: Policy) -> None:
+    """Raise NotFiniteError, naming them, where metrics or parameters are not finite numbers."""
+    bad = [name for name, value in metrics.items() if not math.isfinite(value)]
+    for path, leaf in jax.tree_util.tree_flatten_with_path(policy)[0]:
+        if not bool(jnp.all(jnp.isfinite(leaf))):
+            bad.append("policy" + jax.tree_util.keystr(path))
+    if bad:
+        raise NotFiniteError(
+            f"training stopped: {', '.join(bad)} is no longer finite; the last checkpoint is intact, try a smaller "
+            "ppo.learning_rate."
+        )
+
+
+def _mean(values: list[float]) -> float | None:
+    known = [value for value in values if math.isfinite(value)]
+    return sum(known) / len(known) if known else None
