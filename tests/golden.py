@@ -37,8 +37,10 @@ def play(rules: Game) -> dict[str, np.ndarray]:
             safe = partial(shield.filter, scene=state.scene, shield=Shield())
             outcome = game.transition(
                 state,
-                safe(chase, state.pursuer, robot=rules.robot).control,
-                safe(flight, state.evader, robot=rules.evader).control,
+                (
+                    safe(chase, state.pursuer, robot=rules.robot).control,
+                    safe(flight, state.evader, robot=rules.evader).control,
+                ),
                 rules,
             )
             return outcome.state, (outcome.state.pursuer, outcome.state.evader, outcome.separation)

@@ -20,9 +20,9 @@ from safepursuit.compare import plan as plans
 from safepursuit.compare.cells import Cell, Contender
 from safepursuit.compare.plan import Entry, Plan, PlannedSuite
 from safepursuit.evaluation import metrics
-from safepursuit.evaluation.episodes import Recording
 from safepursuit.evaluation.evaluation import Evaluation
 from safepursuit.game import Game
+from safepursuit.play.recording import Recording
 from safepursuit.runs.folder import write_json
 from safepursuit.scene import Arena
 

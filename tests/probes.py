@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from safepursuit.experiment import PPOConfig
-from safepursuit.game import DISC_FEATURES, EGO_FEATURES, Contact, Observation
+from safepursuit.game import Contact, Game, Observation
 from safepursuit.learn import lagrangian
 from safepursuit.learn.lagrangian import Multiplier
 from safepursuit.learn.rollout import Rollout
@@ -54,8 +54,8 @@ class Probe:
 
 def observation(state: jax.Array) -> Observation:
     """One feature for each state; no discs."""
-    ego = jax.nn.one_hot(state, EGO_FEATURES, axis=0)
-    return Observation(ego, jnp.zeros((DISC_FEATURES, 1, *state.shape)), jnp.zeros((1, *state.shape), bool))
+    ego = jax.nn.one_hot(state, 16, axis=0)
+    return Observation(ego, jnp.zeros((5, 1, *state.shape)), jnp.zeros((1, *state.shape), bool))
 
 
 def situation(probe: Probe, worlds: int) -> Situation:
@@ -113,7 +113,7 @@ def play(policy: Policy, state: jax.Array, key: jax.Array, probe: Probe) -> tupl
 
 def fresh_policy(method: str = "ppo", **changes) -> Policy:
     config = PolicyConfig(hidden=(16,), disc_width=2, **changes)
-    return build_policy(jax.random.key(0), method, config, Unicycle(), Shield())
+    return build_policy(jax.random.key(0), method, config, Game(robot=Unicycle()), Shield())
 
 
 class Lesson(NamedTuple):

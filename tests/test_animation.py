@@ -14,13 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from safepursuit import robot as motion
 from safepursuit.cli import main, showing
 from safepursuit.evaluation import evaluate
-from safepursuit.evaluation.episodes import Recording
 from safepursuit.evaluation.failures import worst
 from safepursuit.evaluation.metrics import verdict
 from safepursuit.learn import BarrierNetTrainer
+from safepursuit.play.recording import Recording
 from safepursuit.report.animation import film as animation
 from safepursuit.report.animation import movie
 from safepursuit.report.animation.film import film, grid, moments
@@ -147,7 +146,7 @@ def test_the_arrows_lead_where_the_robot_would_be():
     start, control = np.array([1.0, -2.0, 0.5]), np.array([0.8, -1.7])
     pose = jnp.asarray(start)
     for _ in range(20):
-        pose = motion.step(GAME.robot, pose, jnp.asarray(control))
+        pose = GAME.robot.step(pose, jnp.asarray(control))
     way = prediction(start, control, 0.05)
     assert way.shape == (21, 2)
     np.testing.assert_allclose(way[0], start[:2])

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 import reference
-from safepursuit.barriers import barrier
-from safepursuit.barriers.barrier import Barriers
+from safepursuit.barriers import Barriers, control_point, governor, separation
 from safepursuit.robot import Unicycle
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -100,10 +99,14 @@ def random_headings(rng, normal):
     return np.where(rng.random(count) < 0.5, anywhere, np.arctan2(normal[1], normal[0]) + relative)
 
 
+def barriers(value, facing, side):
+    """As the package finds them, of walls."""
+    return Barriers(value, facing, side, jnp.full_like(value, jnp.inf), jnp.zeros(value.shape, int))
+
+
 def standoff(robot, offset, around):
     """What the package asks the virtual control point to keep from each surface [m]."""
-    discs = np.asarray(barrier.vcp_standoff(robot, offset, jnp.asarray(around.radius)))
-    return np.where(around.is_wall, barrier.vcp_wall_standoff(robot, offset), discs)
+    return np.asarray(control_point.standoff(robot, offset, jnp.where(around.is_wall, jnp.inf, around.radius)))
 
 
 def worst_clearance(robot, around, pose, control):
@@ -161,8 +164,8 @@ def attack_rows(robot, offset, count, seed):
     facing, side = facing_and_side(around.normal(pose[:2] + offset * ahead), pose[2])
     gain = rng.choice([0.0, 0.05, 0.2, 0.5, 1.0, -1.0], value.shape)
     gain = np.where(gain < 0, rng.random(value.shape), gain)
-    rows = barrier.vcp_rows(
-        robot, offset, Barriers(*(jnp.asarray(part)[None] for part in (value, facing, side))), jnp.asarray(gain)[None]
+    rows = control_point.control_point_rows(
+        robot, offset, barriers(*(jnp.asarray(part)[None] for part in (value, facing, side))), jnp.asarray(gain)[None]
     )
     A, b = np.asarray(rows.A), np.asarray(rows.b)
     assert b.min() >= 0  # standing still is allowed, always
@@ -195,8 +198,8 @@ def attack_governor(robot, count, seed):
         robot.max_turn_rate * rng.choice([-1, 1], count) * np.where(rng.random(count) < 0.7, 1, rng.random(count))
     )
     slack = around.distance(position) - robot.radius
-    swing = barrier.governor_swing(robot, jnp.asarray(turn_rate))
-    speed = barrier.governed_speed(robot, *(jnp.asarray(part)[None] for part in (facing, side, slack)), swing)
+    swing = governor.governor_swing(robot, jnp.asarray(turn_rate))
+    speed = governor.governed_speed(robot, *(jnp.asarray(part)[None] for part in (facing, side, slack)), swing)
     speed = np.asarray(speed)
     assert speed.min() >= 0
     assert speed.max() <= robot.max_speed
@@ -280,8 +283,8 @@ def test_governor_is_idle_on_the_safe_set_of_the_rows(integrator):
         facing, side = facing_and_side(around.normal(pose[:2]), pose[2])
         slack = around.distance(pose[:2]) - robot.radius
         for turn_rate in (0.0, robot.max_turn_rate):
-            swing = barrier.governor_swing(robot, jnp.full(slack.shape, turn_rate))
-            speed = barrier.governed_speed(robot, *(jnp.asarray(part)[None] for part in (facing, side, slack)), swing)
+            swing = governor.governor_swing(robot, jnp.full(slack.shape, turn_rate))
+            speed = governor.governed_speed(robot, *(jnp.asarray(part)[None] for part in (facing, side, slack)), swing)
             # In contact the bound is a quotient of two numbers of rounding size.
             assert np.asarray(speed)[slack > 1e-6].min() >= robot.max_speed * (1 - 1e-6)
 
@@ -292,7 +295,7 @@ def test_approach_is_the_most_that_any_allowed_direction_heads_in(swing):
     beta = np.linspace(-np.pi, np.pi, 721)
     directions = np.linspace(-swing, swing, 4001)[:, None]
     expected = np.maximum(0, -np.cos(beta + directions)).max(0)
-    share = np.asarray(barrier.approach(jnp.cos(beta), jnp.sin(beta), swing))
+    share = np.asarray(governor.approach(jnp.cos(beta), jnp.sin(beta), swing))
     np.testing.assert_allclose(share, expected, atol=1e-6)
     assert (share - expected).min() > -1e-12
 
@@ -301,7 +304,7 @@ def test_governor_stops_exactly_at_a_wall():
     """Not more than needed: head on and cut down, the straight step ends in contact."""
     robot = Unicycle()
     slack = np.linspace(0, robot.max_speed * robot.dt, 50)
-    speed = barrier.governed_speed(
+    speed = governor.governed_speed(
         robot, -jnp.ones((1, 50)), jnp.zeros((1, 50)), jnp.asarray(slack)[None], jnp.zeros(50)
     )
     np.testing.assert_allclose(np.asarray(speed) * robot.dt, slack, atol=1e-15)
@@ -310,17 +313,19 @@ def test_governor_stops_exactly_at_a_wall():
 def test_padding_bounds_nothing():
     """A boundary with a zero normal leaves governor and rows without effect."""
     robot, nothing = Unicycle(), jnp.zeros((1, 3))
-    speed = barrier.governed_speed(robot, nothing, nothing, jnp.full((1, 3), 1e3), jnp.full(3, 0.07))
+    speed = governor.governed_speed(robot, nothing, nothing, jnp.full((1, 3), 1e3), jnp.full(3, 0.07))
     np.testing.assert_array_equal(speed, robot.max_speed)
-    rows = barrier.vcp_rows(robot, 0.1, Barriers(jnp.full((1, 3), 1e3), nothing, nothing), jnp.ones((1, 3)))
+    rows = control_point.control_point_rows(
+        robot, 0.1, barriers(jnp.full((1, 3), 1e3), nothing, nothing), jnp.ones((1, 3))
+    )
     np.testing.assert_array_equal(rows.A, 0)
     assert np.asarray(rows.b).min() >= 0
 
 
 def test_rows_facing_the_boundary_have_no_turn_error():
     """Straight at it, the two rows of a boundary coincide and any turn is free: no deadlock in contact."""
-    rows = barrier.vcp_rows(
-        Unicycle(), 0.1, Barriers(jnp.zeros((1,)), -jnp.ones((1,)), jnp.zeros((1,))), jnp.ones((1,))
+    rows = control_point.control_point_rows(
+        Unicycle(), 0.1, barriers(jnp.zeros((1,)), -jnp.ones((1,)), jnp.zeros((1,))), jnp.ones((1,))
     )
     np.testing.assert_array_equal(rows.A[0], rows.A[1])
     assert rows.A[0, 1] == 0
@@ -339,7 +344,7 @@ def attack_robot_row(robot, gain, count, seed, other_speed=0.0):
     normal = np.stack([np.cos(angle), np.sin(angle)])
     pose = np.stack([*(distance * normal), random_headings(rng, normal)])
     facing, side = facing_and_side(normal, pose[2])
-    row = barrier.robot_row(robot, *(jnp.asarray(part) for part in (facing, side, distance - minimum)), gain)
+    row = separation.robot_row(robot, *(jnp.asarray(part) for part in (facing, side, distance - minimum)), gain)
     A, b = np.asarray(row.A)[0], np.asarray(row.b)[0]
     assert b.min() >= 0
     np.testing.assert_array_equal(A[1], 0)
@@ -377,7 +382,7 @@ def test_two_robots_that_share_the_gain_keep_their_distance(integrator):
     for sign in (1, -1):
         pose = np.stack([*(0.5 * sign * distance * normal), random_headings(rng, sign * normal)])
         facing, side = facing_and_side(sign * normal, pose[2])
-        row = barrier.robot_row(robot, *(jnp.asarray(x) for x in (facing, side, distance - minimum)), 0.5 * gain)
+        row = separation.robot_row(robot, *(jnp.asarray(x) for x in (facing, side, distance - minimum)), 0.5 * gain)
         A, b = np.asarray(row.A)[0, 0], np.asarray(row.b)[0]
         speed = np.minimum(robot.max_speed, np.where(A > 0, b / np.where(A > 0, A, 1), np.inf))
         poses.append(pose)
@@ -394,15 +399,15 @@ def test_gain_that_forbids_capture_is_refused():
     with pytest.raises(
         ValueError, match=r"gain of 0\.05 forbids capture \(closing speed at most 0\.15 m/s.*at least 0\.333"
     ):
-        barrier.check_robot_gain(Unicycle(), gain=0.05, min_separation=0.35, capture_radius=0.5)
+        separation.check_robot_gain(Unicycle(), gain=0.05, min_separation=0.35, capture_radius=0.5)
     with pytest.raises(ValueError, match=r"keeps 0\.5 m, not less than the capture radius of 0\.5 m"):
-        barrier.check_robot_gain(Unicycle(), gain=1.0, min_separation=0.5, capture_radius=0.5)
+        separation.check_robot_gain(Unicycle(), gain=1.0, min_separation=0.5, capture_radius=0.5)
 
 
 @pytest.mark.parametrize("gain", [1 / 3, 0.34, 0.5, 1.0])
 def test_accepted_gain_never_slows_a_pursuer_before_capture(gain):
     robot = Unicycle()
-    barrier.check_robot_gain(robot, gain, min_separation=0.35, capture_radius=0.5)
+    separation.check_robot_gain(robot, gain, min_separation=0.35, capture_radius=0.5)
     distance = jnp.linspace(0.5, 5, 1000)
-    row = barrier.robot_row(robot, -jnp.ones(1000), jnp.zeros(1000), distance - 0.35, gain)
+    row = separation.robot_row(robot, -jnp.ones(1000), jnp.zeros(1000), distance - 0.35, gain)
     assert (row.A[0, 0] * robot.max_speed <= row.b[0] + 1e-12).all()

@@ -29,15 +29,15 @@ def test_an_option_that_xla_does_not_know_is_left_out():
 
 
 def test_only_short_trainings_are_compiled_in_a_hurry():
-    assert programs.play_program(TINY)._effort == programs.update_program(TINY)._effort == SELDOM
-    assert programs.play_program(LONG)._effort == programs.update_program(LONG)._effort == ()
+    assert programs.collect_program(TINY)._effort == programs.update_program(TINY)._effort == SELDOM
+    assert programs.collect_program(LONG)._effort == programs.update_program(LONG)._effort == ()
     many = replace(LONG, num_envs=65_536)
-    assert programs.play_program(many)._effort == programs._UNFUSED
-    assert programs.play_program(replace(many, num_envs=16_384))._effort == ()
+    assert programs.collect_program(many)._effort == programs._UNFUSED
+    assert programs.collect_program(replace(many, num_envs=16_384))._effort == ()
 
 
 def test_seeds_share_their_programs():
-    for program in (programs.play_program, programs.update_program):
+    for program in (programs.collect_program, programs.update_program):
         assert program(TINY) is program(replace(TINY, seed=TINY.seed + 1))
 
 

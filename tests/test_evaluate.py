@@ -7,16 +7,16 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
+from safepursuit.evaluation.deployment import DEPLOYMENTS, ScriptedPursuer
 
 from reference import body_clearance, motion
 from safepursuit import game as rules
 from safepursuit.evaluation import episodes, evaluate, metrics, scenarios
-from safepursuit.evaluation.deployment import DEPLOYMENTS, ScriptedPursuer
-from safepursuit.evaluation.episodes import Recording
 from safepursuit.evaluation.referee import Verdict
 from safepursuit.game import Game
 from safepursuit.learn import BarrierNetTrainer
 from safepursuit.learn.rollout import fresh_starts
+from safepursuit.play.recording import Recording
 from safepursuit.players import evaders_of
 from safepursuit.policy import build_policy
 from safepursuit.robot import Unicycle
@@ -31,7 +31,7 @@ CONFIG = replace(TINY, game=GAME)
 
 def reckless(config=CONFIG):
     """A network that asks for full speed and a slight turn, whatever it sees."""
-    policy = build_policy(jax.random.key(0), config.method, config.policy, config.game.robot, config.shield)
+    policy = build_policy(jax.random.key(0), config.method, config.policy, config.game, config.shield)
     return aimed(policy, (1.0, 0.05))
 
 
@@ -302,7 +302,7 @@ def test_seeds_choose_scenarios_and_training_never_sees_them():
     assert not np.isin(draws[0], draws[1]).any()
     for seed in range(3):
         config = replace(TINY, seed=seed)
-        seen = [np.asarray(BarrierNetTrainer(config).state.players.state.pursuer)]
+        seen = [np.asarray(BarrierNetTrainer(config).state.games.state.pursuer)]
         seen += [np.asarray(fresh_starts(jax.random.key(seed), config).pursuer)]
         seen += [np.asarray(rules.initial(jax.random.key(seed), TINY.game, 64).pursuer)]
         for drawn in draws.values():

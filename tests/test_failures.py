@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safepursuit.evaluation.episodes import Recording
 from safepursuit.evaluation.failures import worst
 from safepursuit.evaluation.referee import Verdict
 from safepursuit.game import Game
+from safepursuit.play.recording import Recording
 
 STEPS = 6
 

@@ -15,6 +15,7 @@ from safepursuit import game as rules
 from safepursuit.game import Game, GameState, Reward
 from safepursuit.robot import Unicycle
 from safepursuit.scene import Arena, Scene
+from tiny import moved
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -30,8 +31,12 @@ def games(integrator):
 
 @pytest.fixture(scope="module")
 def transition():
-    """Jitted once for each set of rules."""
-    return jax.jit(rules.transition, static_argnames="game")
+    """Of both controls, jitted once for each set of rules."""
+
+    def both(state, pursuer_control, evader_control, game):
+        return rules.transition(state, (pursuer_control, evader_control), game)
+
+    return jax.jit(both, static_argnames="game")
 
 
 def one_scene(discs=DISCS, half_extents=SMALL.arena.half_extents, places=3):
@@ -48,7 +53,8 @@ def states(pursuer, evader, scene=None, step=0):
     scene = one_scene() if scene is None else scene
     many = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[..., None], (*leaf.shape, count)), scene)
     rest = jnp.zeros((2, count))
-    return GameState(pursuer, evader, rest, rest, many, jnp.broadcast_to(jnp.asarray(step, jnp.int32), (count,)))
+    robots = RobotState(pursuer, rest), RobotState(evader, rest)
+    return GameState(robots, many, jnp.broadcast_to(jnp.asarray(step, jnp.int32), (count,)))
 
 
 def one_state(pursuer, evader, **others):
@@ -115,8 +121,8 @@ def test_a_thousand_transitions_are_those_of_the_scalar_game(transition, integra
             continue
         seen["compared"] += 1
         for robot, pose, contact in (
-            (own, outcome.state.pursuer, outcome.pursuer_contact),
-            (other, outcome.state.evader, outcome.evader_contact),
+            (own, outcome.state.pursuer, outcome.contact("pursuer")),
+            (other, outcome.state.evader, outcome.contact("evader")),
         ):
             np.testing.assert_allclose(pose[:2, i], robot.positions[:, -1], atol=tolerance)
             assert abs(math.remainder(float(pose[2, i]) - robot.heading, 2 * math.pi)) < 1e-9
@@ -151,15 +157,15 @@ def test_a_body_is_never_inside_anything(integrator):
         def advance(state, key):
             # Drive fast and turn slowly: bodies run into things and slide off along their headings.
             drawn = jax.random.uniform(key, (2, 2, count), minval=jnp.array([0.5, -1.0])[:, None, None])
-            outcome = rules.transition(state, drawn[:, 0], drawn[:, 1], game)
+            outcome = rules.transition(state, (drawn[:, 0], drawn[:, 1]), game)
             return outcome.state, outcome
 
         return jax.lax.scan(advance, state, jax.random.split(key, 300))[1]
 
     played = play(start, jax.random.key(0))
     for poses, contact in (
-        (played.state.pursuer, played.pursuer_contact),
-        (played.state.evader, played.evader_contact),
+        (played.state.pursuer, played.contact("pursuer")),
+        (played.state.evader, played.contact("evader")),
     ):
         points = np.moveaxis(np.asarray(poses), 1, 0)[:2].reshape(2, -1)
         assert clearances(points).min() > -1e-12
@@ -190,9 +196,9 @@ def test_contact_stops_the_body_at_the_surface_and_names_it(transition, integrat
     state = one_state(pose, (-1.7, -1.3, 0.0))
     outcome = transition(state, jnp.array([1.0, 0.0]), jnp.zeros(2), games(integrator))
     np.testing.assert_allclose(outcome.state.pursuer, [*stop, pose[2]], atol=1e-12)
-    contact = outcome.pursuer_contact
+    contact = outcome.contact("pursuer")
     assert (bool(contact.wall), bool(contact.obstacle)) == (kind == "wall", kind == "obstacle")
-    assert not any(bool(flag) for flag in outcome.evader_contact)
+    assert not any(bool(flag) for flag in outcome.contact("evader"))
 
 
 def test_a_stopped_robot_keeps_its_turn_and_control(transition):
@@ -209,7 +215,7 @@ def test_whoever_drives_into_the_other_is_the_culprit(transition, pursuer_speed,
     """Face to face, 0.31 m apart; bodies touch at 0.30 m. Standing still at 0.31 m touches nothing."""
     state = one_state((-0.155, 1.3, 0.0), (0.155, 1.3, math.pi))
     outcome = transition(state, jnp.array([pursuer_speed, 0.0]), jnp.array([evader_speed, 0.0]), SMALL)
-    assert (bool(outcome.pursuer_contact.robot), bool(outcome.evader_contact.robot)) == blamed
+    assert (bool(outcome.contact("pursuer").robot), bool(outcome.contact("evader").robot)) == blamed
 
 
 @pytest.mark.parametrize("integrator", INTEGRATORS)
@@ -233,7 +239,7 @@ def test_no_capture_through_a_wall_that_stops_the_pursuer(transition, integrator
     scene = one_scene([(0.0, 0.0, 0.115)])
     state = one_state((-0.265, 0.0, 0.0), (0.265, 0.0, 0.0), scene=scene)
     outcome = transition(state, jnp.array([1.0, 0.0]), jnp.zeros(2), games(integrator))
-    assert bool(outcome.pursuer_contact.obstacle)
+    assert bool(outcome.contact("pursuer").obstacle)
     np.testing.assert_allclose(outcome.separation, 0.53, atol=1e-12)
     assert not bool(outcome.captured)
 
@@ -298,8 +304,10 @@ def test_derivatives_of_a_free_step_are_finite_differences(integrator):
 
     def after(values):
         rest = jnp.zeros(2)
-        state = GameState(values[:3], values[3:6], rest, rest, scene, jnp.asarray(0, jnp.int32))
-        outcome = rules.transition(state, values[6:8], values[8:], game)
+        state = GameState(
+            (RobotState(values[:3], rest), RobotState(values[3:6], rest)), scene, jnp.asarray(0, jnp.int32)
+        )
+        outcome = rules.transition(state, (values[6:8], values[8:]), game)
         score = rules.reward(state, outcome, game)
         return jnp.concatenate([outcome.state.pursuer, outcome.state.evader, outcome.separation[None], score[None]])
 
@@ -366,7 +374,11 @@ def test_turning_the_world_changes_only_what_the_robot_knows_of_the_arena(observ
     scene = state.scene._replace(centre=jnp.einsum("ij,jkn->ikn", turn, state.scene.centre))
     before = observe(state, SMALL, role)
     after = observe(
-        state._replace(pursuer=turned(state.pursuer), evader=turned(state.evader), scene=scene), SMALL, role
+        moved(state, pursuer={"pose": turned(state.pursuer)}, evader={"pose": turned(state.evader)})._replace(
+            scene=scene
+        ),
+        SMALL,
+        role,
     )
     # The arena's centre is the centre of the rotation; only the directions of its axes (the last two) turn.
     np.testing.assert_allclose(after.ego[:-2], before.ego[:-2], atol=1e-12)
@@ -378,9 +390,7 @@ def test_both_roles_see_the_same_game_from_two_sides(observe):
     """Exchange the robots (at equal limits), and the roles see each other's view."""
     even = replace(SMALL, evader_speed_ratio=1.0)
     state = moving_states(4, 50)
-    mirrored = GameState(
-        state.evader, state.pursuer, state.evader_control, state.pursuer_control, state.scene, state.step
-    )
+    mirrored = state._replace(robots=state.robots[::-1])
     for own, other in (("pursuer", "evader"), ("evader", "pursuer")):
         for one, two in zip(observe(state, even, own), observe(mirrored, even, other), strict=True):
             np.testing.assert_array_equal(one, two)
@@ -390,7 +400,7 @@ def test_an_observation_by_hand(observe):
     """Pursuer at the origin facing +y; evader 3 m to its right, also facing +y, at 0.4 m/s; disc of 0.4 m 1 m ahead."""
     scene = one_scene([(0.0, 1.0, 0.4)], half_extents=(3.0, 4.0), places=1)
     state = one_state((0.0, 0.0, math.pi / 2), (3.0, 0.0, math.pi / 2), scene=scene)
-    state = state._replace(pursuer_control=jnp.array([0.5, 1.42]), evader_control=jnp.array([0.4, -2.84]))
+    state = moved(state, pursuer={"control": jnp.array([0.5, 1.42])}, evader={"control": jnp.array([0.4, -2.84])})
     seen = observe(state, replace(SMALL, evader_speed_ratio=1.0), "pursuer")
     bearing, distance = (0.0, -1.0), (3 / 10, 1 / 4)  # to the right; of a diagonal of 10 m, and 1/(1 + 3)
     heading, velocity = (1.0, 0.0), (0.4, 0.0)

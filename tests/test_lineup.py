@@ -13,6 +13,7 @@ from safepursuit import game as rules
 from safepursuit.game import Game
 from safepursuit.players import EVADERS, Sight, evader_weights, evaders_of
 from safepursuit.players.lineup import lineup, play_together
+from tiny import moved
 
 WEIGHTS = st.dictionaries(st.sampled_from(sorted(EVADERS)), st.floats(0.1, 10), min_size=1)
 
@@ -62,7 +63,7 @@ def test_what_is_no_mixture_is_refused(mixture, message):
 
 def sight(games):
     state = rules.initial(jax.random.key(3), Game(), games)
-    moving = state._replace(pursuer_control=jnp.ones((2, games)))
+    moving = moved(state, pursuer={"control": jnp.ones((2, games))})
     return Sight(moving.evader, moving.pursuer, moving.pursuer_control, moving.scene)
 
 

@@ -35,7 +35,7 @@ PENALTY = 0.3
 def build(method="barriernet", seed=0, penalty=PENALTY, **changes):
     """A policy in double precision, its output layer large enough to matter."""
     config = replace(TINY.policy, penalty=penalty, **changes)
-    policy = build_policy(jax.random.key(seed), method, config, ROBOT, SHIELD)
+    policy = build_policy(jax.random.key(seed), method, config, Game(robot=ROBOT), SHIELD)
     policy = outspoken(policy, 0.15, seed + 1)
     return jax.tree.map(lambda leaf: leaf.astype(float) if eqx.is_inexact_array(leaf) else leaf, policy)
 

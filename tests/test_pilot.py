@@ -1,16 +1,13 @@
 """One robot driven by a compiled call does what the evaluated policy does."""
 
-from functools import partial
-
 import jax
 import numpy as np
 import pytest
 
+from safepursuit.agents import Pilot, Trained, View
 from safepursuit.benchmark import situations
-from safepursuit.evaluation.deployment import act
 from safepursuit.learn import BarrierNetTrainer
-from safepursuit.policy import Pilot
-from tiny import TINY, outspoken
+from tiny import TINY, moved, outspoken
 
 GAMES = 64
 
@@ -20,7 +17,7 @@ def states():
     """Games at close quarters, the robots in motion, so that every number of a state matters."""
     drawn = situations.states(jax.random.key(3), TINY.game, 2, GAMES)
     noise = np.random.default_rng(0).uniform(-1, 1, (2, 2, GAMES)).astype(np.float32)
-    return drawn._replace(pursuer_control=noise[0], evader_control=noise[1])
+    return moved(drawn, pursuer={"control": noise[0]}, evader={"control": noise[1]})
 
 
 def one(states, index, kind=np.asarray):
@@ -28,19 +25,20 @@ def one(states, index, kind=np.asarray):
 
 
 @pytest.fixture(scope="module")
-def policy():
-    return outspoken(BarrierNetTrainer(TINY).policy)
+def agent():
+    return Trained(outspoken(BarrierNetTrainer(TINY).policy), TINY.shield)
 
 
 @pytest.fixture(scope="module")
-def pilot(policy):
-    return Pilot(policy, TINY.game, TINY.shield)
+def pilot(agent):
+    return Pilot(agent, TINY.game)
 
 
-def test_it_drives_as_the_evaluation_does(policy, pilot, states):
+def test_it_drives_as_the_agent_does_in_many_games(agent, pilot, states):
     keys = jax.random.split(jax.random.key(0), GAMES)
-    judged = jax.jit(partial(act, game=TINY.game, shield=TINY.shield, deployment="as-trained"))
-    together = judged(policy, keys, states).done
+    together, _ = jax.jit(lambda agent, states: agent.act(None, keys, View(states, TINY.game, "pursuer")))(
+        agent, states
+    )
     alone = np.stack([pilot(one(states, index)) for index in range(GAMES)], axis=-1)
     assert alone.dtype == np.float32
     np.testing.assert_allclose(alone, together.control, atol=1e-5)

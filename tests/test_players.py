@@ -198,8 +198,8 @@ def chases():
                     (jnp.where(fleeing, fled, strayed), state.evader, game.evader),
                 )
             ]
-            outcome = rules.transition(state, *filtered, game)
-            hit = rules.collided(outcome.pursuer_contact) | rules.collided(outcome.evader_contact)
+            outcome = rules.transition(state, tuple(filtered), game)
+            hit = rules.collided(outcome.contact("pursuer")) | rules.collided(outcome.contact("evader"))
             return (outcome.state, caught | outcome.captured), hit & ~caught
 
         keys = jax.random.split(key, game.horizon)

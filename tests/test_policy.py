@@ -14,7 +14,7 @@ from safepursuit.policy import HEADS, PolicyConfig, Situation, build_policy, sit
 from safepursuit.policy.normaliser import Normaliser
 from safepursuit.scene import Scene
 from safepursuit.shield import Shield
-from tiny import TINY, outspoken
+from tiny import TINY, moved, outspoken
 
 ROBOT, SHIELD = TINY.game.robot, Shield()
 GAMES = 24
@@ -24,7 +24,7 @@ DIFFERENT = ("barriernet", "cbf-beta", "ppo")
 
 def build(method, **changes):
     config = replace(TINY.policy, **changes)
-    return outspoken(build_policy(jax.random.key(4), method, config, ROBOT, SHIELD))
+    return outspoken(build_policy(jax.random.key(4), method, config, TINY.game, SHIELD))
 
 
 @pytest.fixture(scope="module")
@@ -34,13 +34,14 @@ def states():
     drawn = jax.random.uniform(jax.random.key(3), (2, 2, GAMES), minval=-1)
     at_wall = jnp.stack([jnp.full(GAMES, 2.72), drawn[0, 0], drawn[1, 0]])
     pursuer = jnp.where(jnp.arange(GAMES) % 2 == 0, at_wall, state.pursuer)
-    return state._replace(pursuer=pursuer, pursuer_control=jnp.abs(drawn[0]), evader_control=jnp.abs(drawn[1]))
+    own = {"pose": pursuer, "control": jnp.abs(drawn[0])}
+    return moved(state, pursuer=own, evader={"control": jnp.abs(drawn[1])})
 
 
 @eqx.filter_jit
 def respond(policy, state, key):
     """Everything a head is asked for in training and deployment."""
-    where = situation(state, ROBOT, SHIELD)
+    where = situation(state, TINY.game, SHIELD)
     observation = rules.observe(state, TINY.game)
     distribution = policy.head.distribution(policy.features(observation), where)
     action = policy.head.sample(key, distribution)
@@ -111,7 +112,7 @@ def test_a_game_alone_and_in_a_batch(states, responses, method):
 
 def test_unknown_methods_are_refused_by_name():
     with pytest.raises(ValueError, match=r"unknown method 'bariernet'; known are barriernet, .*ppo-lagrangian\."):
-        build_policy(jax.random.key(0), "bariernet", TINY.policy, ROBOT, SHIELD)
+        build_policy(jax.random.key(0), "bariernet", TINY.policy, TINY.game, SHIELD)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +144,7 @@ def test_barriernet_deploys_its_projected_mean(responses):
 def test_the_projected_mean_passes_the_sampling_filter_unchanged(states, responses):
     """Samples are executed with γ = 1, the widest safe set, which holds every mean projected with smaller gains."""
     mean = responses["barriernet"]["distribution"].mean.control
-    project = eqx.filter_jit(lambda head, nominal, states: head.project(nominal, situation(states, ROBOT, SHIELD)))
+    project = eqx.filter_jit(lambda head, nominal, states: head.project(nominal, situation(states, TINY.game, SHIELD)))
     again = project(build("barriernet").head, mean, states)
     np.testing.assert_allclose(again.control, mean, atol=2e-6)
 

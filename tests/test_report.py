@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from safepursuit.evaluation.episodes import Recording
+from safepursuit.play.recording import Recording
 from safepursuit.report import figures
 from safepursuit.report.figures import learning_curves, trajectories
 from safepursuit.report.tables import evaluation_rows, evaluation_table

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
 import reference
-from safepursuit import robot as motion
 from safepursuit.robot import Unicycle
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -20,10 +19,10 @@ pytestmark = pytest.mark.usefixtures("float64")
 LAWS = settings(deadline=None, max_examples=100)
 EULER, ARC = Unicycle(integrator="euler"), Unicycle(integrator="arc")
 
-step = jax.jit(motion.step, static_argnums=0)
-displacement = jax.jit(motion.displacement, static_argnums=0)
-to_swing = jax.jit(motion.to_swing, static_argnums=0)
-from_swing = jax.jit(motion.from_swing, static_argnums=0)
+step = jax.jit(Unicycle.step, static_argnums=0)
+displacement = jax.jit(Unicycle.displacement, static_argnums=0)
+to_swing = jax.jit(Unicycle.to_swing, static_argnums=0)
+from_swing = jax.jit(Unicycle.from_swing, static_argnums=0)
 
 angle = st.floats(-np.pi, np.pi)
 turn_rate = st.one_of(st.sampled_from([0.0, 1e-12, -1e-7, 1e-3, 2.84, -2.84]), st.floats(-2.84, 2.84))
@@ -121,13 +120,13 @@ def test_from_swing_respects_the_turn_rate_limit():
 @given(st.tuples(st.floats(-2, 3), st.floats(-9, 9)).map(lambda pair: np.round(pair, 6)))
 def test_limit_and_unit_box_speak_of_the_same_box(control):
     control = jnp.asarray(control)
-    limited = np.asarray(motion.limit(EULER, control))
-    scaled = np.asarray(motion.to_unit_box(EULER, control))
+    limited = np.asarray(EULER.limit(control))
+    scaled = np.asarray(EULER.to_unit_box(control))
     within = bool((np.abs(scaled) <= 1).all())
     assert within == bool((limited == np.asarray(control)).all())
     corner = np.clip(scaled, -1, 1)
-    np.testing.assert_allclose(motion.from_unit_box(EULER, jnp.asarray(corner)), limited, atol=1e-14)
-    np.testing.assert_allclose(motion.from_unit_box(EULER, jnp.asarray(scaled)), control, atol=1e-14)
+    np.testing.assert_allclose(EULER.from_unit_box(jnp.asarray(corner)), limited, atol=1e-14)
+    np.testing.assert_allclose(EULER.from_unit_box(jnp.asarray(scaled)), control, atol=1e-14)
 
 
 @pytest.mark.parametrize("robot", [EULER, ARC], ids=["euler", "arc"])
@@ -135,7 +134,7 @@ def test_derivatives_of_a_step(robot):
     """With respect to pose and control, at rest, straight ahead (where the arc's formula has its limit) and turning."""
 
     def after(x):
-        pose = motion.step(robot, x[:3], x[3:])
+        pose = robot.step(x[:3], x[3:])
         return jnp.stack([pose[0], pose[1], jnp.cos(pose[2]), jnp.sin(pose[2])])
 
     jacobian, value = jax.jit(jax.jacrev(after)), jax.jit(after)
@@ -147,7 +146,7 @@ def test_derivatives_of_a_step(robot):
 
 def test_derivatives_of_the_swing():
     """Also beyond the limits, where the tangent continues the sine."""
-    jacobian = jax.jit(jax.jacrev(lambda x: motion.to_swing(EULER, x)))
+    jacobian = jax.jit(jax.jacrev(lambda x: EULER.to_swing(x)))
     for omega in (0.0, 1.5, 2.8, 2.9, -7.0):
         x = np.array([0.5, omega])
         expected = reference.central_difference(lambda x: to_swing(EULER, x), x)

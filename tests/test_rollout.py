@@ -12,20 +12,19 @@ from safepursuit import game as rules
 from safepursuit.learn.gae import gae
 from safepursuit.learn.health import rollout_metrics
 from safepursuit.learn.lagrangian import Multiplier
-from safepursuit.learn.opponent import evader_control
-from safepursuit.learn.rollout import fresh_starts, join_games, play
+from safepursuit.learn.rollout import collect, fresh_starts, join_games
 from safepursuit.learn.update import as_batch
 from safepursuit.policy import HEADS, build_policy
-from tiny import GAMES, HORIZON, STEPS, TINY, aimed
+from tiny import GAMES, HORIZON, STEPS, TINY, aimed, evader_control, moved
 
 ROLLOUTS = 6
 
 
 def policy_of(config):
-    return build_policy(jax.random.key(0), config.method, config.policy, config.game.robot, config.shield)
+    return build_policy(jax.random.key(0), config.method, config.policy, config.game, config.shield)
 
 
-def fresh_players(config):
+def fresh_games(config):
     """All games at step 0."""
     return join_games(jax.random.key(1), config)._replace(
         state=rules.initial(jax.random.key(1), config.game, config.num_envs)
@@ -35,13 +34,13 @@ def fresh_players(config):
 @pytest.fixture(scope="module")
 def played():
     """Six rollouts in a row, their starts, and the games after each, as NumPy arrays."""
-    policy, players = policy_of(TINY), fresh_players(TINY)
-    before, rollouts, starts = [players], [], []
+    policy, games = policy_of(TINY), fresh_games(TINY)
+    before, rollouts, starts = [games], [], []
     for number in range(ROLLOUTS):
         starts.append(fresh_starts(jax.random.fold_in(jax.random.key(2), number), TINY))
-        players, rollout = play(policy, players, starts[-1], jax.random.fold_in(jax.random.key(3), number), TINY)
+        games, rollout = collect(policy, games, starts[-1], jax.random.fold_in(jax.random.key(3), number), TINY)
         rollouts.append(rollout)
-        before.append(players)
+        before.append(games)
     return policy, *(jax.tree.map(np.asarray, part) for part in (before, rollouts, starts))
 
 
@@ -58,12 +57,12 @@ def test_the_tiny_games_show_what_is_tested_here(played):
 
 def test_shapes_and_first_observations(played):
     policy, before, rollouts, _ = played
-    for players, rollout in zip(before[:-1], rollouts, strict=True):
+    for games, rollout in zip(before[:-1], rollouts, strict=True):
         assert rollout.action.shape == (STEPS, 2, GAMES)
         assert rollout.observation.ego.shape == (STEPS, 16, GAMES)
-        np.testing.assert_array_equal(rollout.situation.pose[0], players.state.pursuer)
-        np.testing.assert_array_equal(rollout.situation.opponent[0], players.state.evader)
-        seen = rules.observe(jax.tree.map(jnp.asarray, players.state), TINY.game)
+        np.testing.assert_array_equal(rollout.situation.pose[0], games.state.pursuer)
+        np.testing.assert_array_equal(rollout.situation.opponent[0], games.state.evader)
+        seen = rules.observe(jax.tree.map(jnp.asarray, games.state), TINY.game)
         np.testing.assert_allclose(rollout.observation.ego[0], seen.ego, atol=1e-6)
         np.testing.assert_allclose(rollout.value[0], policy.value(seen), atol=1e-5)
 
@@ -137,11 +136,11 @@ def test_inside_an_episode_the_next_value_is_the_next_steps_value(played):
 def test_at_a_time_out_the_next_value_is_that_of_the_true_last_observation():
     """The same games without a time-out simply go on: there the next step's value is recorded. The value after the
     time-out must be that one, not the first of the next episode."""
-    policy, players = policy_of(TINY), fresh_players(TINY)
+    policy, games = policy_of(TINY), fresh_games(TINY)
     starts = fresh_starts(jax.random.key(2), TINY)
     ages = jnp.asarray([HORIZON - 1 - k for k in range(GAMES)], jnp.int32)
     cut, whole = (
-        play(policy, players._replace(state=players.state._replace(step=age)), starts, jax.random.key(3), TINY)[1]
+        collect(policy, games._replace(state=games.state._replace(step=age)), starts, jax.random.key(3), TINY)[1]
         for age in (ages, ages - 1000)
     )
     assert not np.any(whole.truncated)
@@ -158,10 +157,10 @@ def test_at_a_time_out_the_next_value_is_that_of_the_true_last_observation():
 def test_the_same_key_plays_the_same_games(played):
     policy, before, rollouts, starts = played
     arguments = jax.tree.map(jnp.asarray, (before[0], starts[0]))
-    _, again = play(policy, *arguments, jax.random.fold_in(jax.random.key(3), 0), TINY)
+    _, again = collect(policy, *arguments, jax.random.fold_in(jax.random.key(3), 0), TINY)
     for one, two in zip(jax.tree.leaves(again), jax.tree.leaves(rollouts[0]), strict=True):
         np.testing.assert_array_equal(one, two)
-    _, other = play(policy, *arguments, jax.random.key(99), TINY)
+    _, other = collect(policy, *arguments, jax.random.key(99), TINY)
     assert not np.any(np.asarray(other.action) == rollouts[0].action)
 
 
@@ -174,17 +173,17 @@ def test_noise_differs_between_games_and_steps(played):
 
 def test_games_join_at_random_ages():
     many = replace(TINY, num_envs=64)
-    players = join_games(jax.random.key(0), many)
-    age = np.asarray(players.state.step)
+    games = join_games(jax.random.key(0), many)
+    age = np.asarray(games.state.step)
     assert set(age) == set(range(HORIZON))
-    assert not np.asarray(players.episode_return).any()
-    assert not np.asarray(players.episode_steps).any()
+    assert not np.asarray(games.episode_return).any()
+    assert not np.asarray(games.episode_steps).any()
 
 
 def test_an_unshielded_evader_does_as_its_script_says():
-    state = fresh_players(TINY).state
+    state = fresh_games(TINY).state
     # Nose to the wall: the script of `random` knows no walls, the shield does.
-    wall = state._replace(evader=jnp.broadcast_to(jnp.array([[2.84], [0.0], [0.0]]), (3, GAMES)))
+    wall = moved(state, evader={"pose": jnp.broadcast_to(jnp.array([[2.84], [0.0], [0.0]]), (3, GAMES))})
     act = jax.jit(evader_control, static_argnums=(0, 3, 4))
     free, held = (act(TINY.lineup, jax.random.key(0), wall, TINY.game, shield) for shield in (None, TINY.shield))
     assert (np.asarray(free[0]) > 0.02).any()
@@ -256,19 +255,19 @@ def crash(end_on_collision):
     behind it: two rollouts in a row."""
     config = replace(TINY, method="ppo-lagrangian", end_on_collision=end_on_collision)
     policy = aimed(policy_of(config), (1.0, 0.0))
-    players = fresh_players(config)
+    games = fresh_games(config)
     x = jnp.asarray([2.3, 2.5, 2.7, 2.84])
     pursuer = jnp.stack([x, jnp.zeros(GAMES), jnp.zeros(GAMES)])
-    state = players.state._replace(pursuer=pursuer, evader=jnp.stack([x - 2, *jnp.zeros((2, GAMES))]))
+    state = moved(games.state, pursuer={"pose": pursuer}, evader={"pose": jnp.stack([x - 2, *jnp.zeros((2, GAMES))])})
     scene = state.scene._replace(present=jnp.zeros_like(state.scene.present))
-    players, rollouts = players._replace(state=state._replace(scene=scene)), []
+    games, rollouts = games._replace(state=state._replace(scene=scene)), []
     for number in range(2):
         starts = fresh_starts(jax.random.fold_in(jax.random.key(2), number), config)
-        players, rollout = play(policy, players, starts, jax.random.fold_in(jax.random.key(3), number), config)
+        games, rollout = collect(policy, games, starts, jax.random.fold_in(jax.random.key(3), number), config)
         rollouts.append(rollout)
     parts = ("terminated", "truncated", "captured", "cost", "final_cost", "contact")
     joined = {part: jax.tree.map(lambda *a: np.concatenate(a), *(getattr(r, part) for r in rollouts)) for part in parts}
-    return SimpleNamespace(**joined, rollouts=rollouts, players=players)
+    return SimpleNamespace(**joined, rollouts=rollouts, games=games)
 
 
 @pytest.fixture(scope="module")
@@ -291,7 +290,7 @@ def test_a_collision_costs_one_and_may_end_the_episode(crashes, ends):
         np.testing.assert_array_equal(record.final_cost[step], np.where(done, total, 0))
         highest = max(highest, record.final_cost[step].max())
         total[done] = 0
-    np.testing.assert_array_equal(record.players.episode_cost, total)
+    np.testing.assert_array_equal(record.games.episode_cost, total)
     assert highest == 1 if ends else highest > 1
 
 

@@ -15,7 +15,6 @@ from scipy.optimize import linprog
 
 import reference
 from attack import DISCS, clear, draw_poses, draw_scenes, worst_of_the_step
-from safepursuit import robot as motion
 from safepursuit import shield
 from safepursuit.policy import HEADS, PolicyConfig, Situation, beta, safe_set
 from safepursuit.policy.beta import Beta
@@ -69,7 +68,7 @@ def outer_box(robot, where, z):
     inside = meet & (excess <= 1e-9)
     low = jnp.min(jnp.where(inside, point, jnp.inf), axis=1)
     high = jnp.max(jnp.where(inside, point, -jnp.inf), axis=1)
-    return motion.from_swing(robot, low + (high - low) * z)
+    return robot.from_swing(low + (high - low) * z)
 
 
 STEER = {
@@ -99,7 +98,7 @@ def closed_loop(key, pose, scene, steer, robot):
         control = jax.vmap(lambda z: STEER[steer](robot, Situation(pose, pose, scene, around), z))(z)
         v, w = control[:, 0], jnp.sin(control[:, 1] * robot.dt)
         excess = jax.lax.map(lambda u: jnp.max(rows.A[:, 0] * u[0] + rows.A[:, 1] * u[1] - rows.b, axis=0), (v, w))
-        return motion.step(robot, pose, control[0]), (pose, control, excess)
+        return robot.step(pose, control[0]), (pose, control, excess)
 
     return jax.lax.scan(turn, pose, jax.random.split(key, STEPS))[1]
 

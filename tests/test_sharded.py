@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from safepursuit.learn import BarrierNetTrainer, SeedGroup
-from safepursuit.learn.rollout import fresh_starts, play
+from safepursuit.learn.rollout import collect, fresh_starts
 from safepursuit.learn.update import update
 from safepursuit.runs import configuration
 from safepursuit.runs.folder import RunFolder
@@ -45,14 +45,14 @@ def shares(tree):
 def of_the_rollouts(trainer):
     """How far a rollout and an update on two devices are from the same on one."""
     state, config = trainer.state, trainer.config
-    before, policy = shares(state.players), trainer.policy
+    before, policy = shares(state.games), trainer.policy
     rollout = trainer.collect_rollout()
     _, start_key, play_key = jax.random.split(state.key, 3)
     starts, keys = shares_of_starts(fresh_starts(start_key, config)), jax.random.split(play_key, DEVICES)
     alone = replace(config, num_envs=GAMES // DEVICES, devices=None)
     games = 0.0
     for players, pool, key, share in zip(before, starts, keys, shares(rollout._replace(std=None)), strict=True):
-        _, expected = play(policy, jax.tree.map(jnp.asarray, players), pool, key, alone)
+        _, expected = collect(policy, jax.tree.map(jnp.asarray, players), pool, key, alone)
         games = max(games, largest_difference(share, expected._replace(std=None)))
     whole = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), rollout)
     old = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), (policy, state.optimiser, state.multiplier))
@@ -85,7 +85,7 @@ def of_an_interruption(config, folder):
     second = BarrierNetTrainer.load(RunFolder.open(first.run.path))
     second.train()
     pairs = list(zip(numbers(whole.state), numbers(second.state), strict=True))
-    placed = {leaf.sharding.num_devices for leaf in jax.tree.leaves((second.state.policy, second.state.players))}
+    placed = {leaf.sharding.num_devices for leaf in jax.tree.leaves((second.state.policy, second.state.games))}
     return {
         "differing": [name for (name, a), (_, b) in pairs if not np.array_equal(a, b, equal_nan=True)],
         "compared": len(pairs),

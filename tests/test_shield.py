@@ -14,7 +14,6 @@ import pytest
 import reference
 from attack import DISCS, clear, draw_poses, draw_scenes, worst_of_the_step
 from safepursuit import qp, shield
-from safepursuit import robot as motion
 from safepursuit.robot import Unicycle
 from safepursuit.scene import Scene
 from safepursuit.shield import Shield
@@ -44,7 +43,7 @@ def filtered(nominal, pose, scene, gains, robot, parameters=SHIELD):
 def program(pose, scene, gains, robot, parameters=SHIELD):
     """The rows, and the barriers' values; gains in the scene's order."""
     around = shield.survey(parameters, robot, pose, scene)
-    gains = jnp.take_along_axis(gains, around.boundary, axis=0)
+    gains = jnp.take_along_axis(gains, around.barriers.boundary, axis=0)
     return shield.problem(parameters, robot, around, gains), around.barriers.value
 
 
@@ -95,9 +94,9 @@ def closed_loop(key, pose, scene, robot, steps, guarded):
         nominal, gains = adversary(key, pose, scene, robot)
         shielded = shield.filter(nominal, pose, scene, robot=robot, shield=SHIELD, gains=gains)
         value = shield.survey(SHIELD, robot, pose, scene).barriers.value.min(0)
-        control = jnp.where(guarded, shielded.control, motion.limit(robot, jnp.nan_to_num(nominal)))
+        control = jnp.where(guarded, shielded.control, robot.limit(jnp.nan_to_num(nominal)))
         record = Record(pose, control, shielded.feasible, shielded.governed, value)
-        return motion.step(robot, pose, control), record
+        return robot.step(pose, control), record
 
     final, record = jax.lax.scan(turn, pose, jax.random.split(key, steps))
     return record._replace(pose=jnp.concatenate([record.pose, final[None]]))
@@ -223,7 +222,7 @@ def test_safe_nominal_is_not_touched(integrator):
     assert safe.sum() > 500
     result = filtered(nominal, pose, scene, gains, robot)
     np.testing.assert_allclose(np.asarray(result.control)[:, safe], nominal[:, safe], rtol=1e-14, atol=1e-15)
-    for flag in (result.intervened, result.governed, result.on_boundary):
+    for flag in (result.intervened, result.governed, result.lost_gradient):
         assert not np.asarray(flag)[safe].any()
     assert np.asarray(result.correction)[safe].max() < 1e-14
 
@@ -248,7 +247,7 @@ def test_output_is_the_nearest_safe_control(integrator):
     swing = np.sin(control[1] * robot.dt)
     np.testing.assert_allclose(np.stack([control[0], swing])[:, free], expected[:, free], atol=1e-9)
     changed = (np.abs(asked - expected) > 1e-9).any(0)
-    np.testing.assert_array_equal((np.asarray(result.on_boundary)[:first] & free)[changed & free], True)
+    np.testing.assert_array_equal((np.asarray(result.lost_gradient)[:first] & free)[changed & free], True)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -268,7 +267,7 @@ def test_gains_that_are_no_numbers_are_survived():
     gains = np.where(np.random.default_rng(16).random(gains.shape) < 0.2, np.nan, gains)
     control = np.asarray(filtered(nominal, pose, scene, gains, ROBOT["arc"]).control)
     assert np.isfinite(control).all()
-    assert (np.abs(motion.to_unit_box(ROBOT["arc"], jnp.asarray(control))) <= 1 + 1e-12).all()
+    assert (np.abs(ROBOT["arc"].to_unit_box(jnp.asarray(control))) <= 1 + 1e-12).all()
     assert worst_of_the_step(ROBOT["arc"], scene, pose, control) >= -1e-9
 
 
@@ -479,7 +478,7 @@ def test_derivatives_are_those_of_finite_differences(integrator):
 
 def test_jacobian_is_the_identity_where_nothing_interferes():
     nominal, pose, scene, gains = draw_gradient_states(12)
-    free = ~np.asarray(filtered(nominal, pose, scene, gains, ROBOT["euler"]).on_boundary)
+    free = ~np.asarray(filtered(nominal, pose, scene, gains, ROBOT["euler"]).lost_gradient)
     assert free.sum() > 50
     with_nominal, with_pose, with_gains = ALONE["reverse"](nominal, pose, scene, gains, ROBOT["euler"])
     np.testing.assert_allclose(

@@ -97,7 +97,7 @@ def train():
 
 def one_game():
     """The first of the tiny training's games, by itself."""
-    return jax.tree.map(lambda leaf: leaf[..., 0], BarrierNetTrainer(TINY).state.players.state)
+    return jax.tree.map(lambda leaf: leaf[..., 0], BarrierNetTrainer(TINY).state.games.state)
 
 
 def act():

@@ -122,7 +122,7 @@ def test_the_same_configuration_gives_the_same_bits(whole):
 def test_another_seed_gives_another_training():
     one, two = (BarrierNetTrainer(replace(TINY, seed=seed)).state for seed in (7, 8))
     assert not np.array_equal(one.policy.actor.layers[0].weight, two.policy.actor.layers[0].weight)
-    assert not np.any(np.asarray(one.players.state.pursuer) == np.asarray(two.players.state.pursuer))
+    assert not np.any(np.asarray(one.games.state.pursuer) == np.asarray(two.games.state.pursuer))
 
 
 def test_collecting_and_updating_by_hand_is_training(whole):
@@ -297,7 +297,7 @@ def test_every_method_trains(tmp_path):
     """Plain PPO, through the same loop; without a safety layer, nothing intervenes."""
     config = replace(TINY, method="ppo", timesteps=GAMES * STEPS)
     trainer = BarrierNetTrainer(config)
-    before = build_policy(jax.random.key(0), "ppo", config.policy, config.game.robot, config.shield)
+    before = build_policy(jax.random.key(0), "ppo", config.policy, config.game, config.shield)
     trainer.train()
     assert jax.tree.structure(trainer.policy) == jax.tree.structure(before)
     assert trainer.history[0]["qp/intervention_rate"] == 0

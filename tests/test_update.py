@@ -12,7 +12,7 @@ import pytest
 from safepursuit.experiment import PPOConfig
 from safepursuit.learn import ppo_loss
 from safepursuit.learn.loss import Batch
-from safepursuit.learn.rollout import fresh_starts, join_games, play
+from safepursuit.learn.rollout import collect, fresh_starts, join_games
 from safepursuit.learn.update import as_batch, learning_rate, minibatches, optimiser, trainable, update
 from safepursuit.policy import build_policy
 from tiny import GAMES, STEPS, TINY
@@ -20,13 +20,13 @@ from tiny import GAMES, STEPS, TINY
 
 @pytest.fixture(scope="module")
 def policy():
-    return build_policy(jax.random.key(0), TINY.method, TINY.policy, TINY.game.robot, TINY.shield)
+    return build_policy(jax.random.key(0), TINY.method, TINY.policy, TINY.game, TINY.shield)
 
 
 @pytest.fixture(scope="module")
 def rollout(policy):
     players = join_games(jax.random.key(1), TINY)
-    return play(policy, players, fresh_starts(jax.random.key(2), TINY), jax.random.key(3), TINY)[1]
+    return collect(policy, players, fresh_starts(jax.random.key(2), TINY), jax.random.key(3), TINY)[1]
 
 
 def learn(policy, rollout, config=TINY.ppo, key=0, rate=1e-3):
@@ -116,7 +116,7 @@ def test_the_same_key_learns_the_same_bits(policy, rollout):
 def plain(**changes):
     """Plain PPO, which compiles faster and learns from any rollout."""
     config = replace(TINY.policy, **changes)
-    return build_policy(jax.random.key(0), "ppo", config, TINY.game.robot, TINY.shield)
+    return build_policy(jax.random.key(0), "ppo", config, TINY.game, TINY.shield)
 
 
 def test_learning_stops_once_the_policy_has_moved_too_far(rollout):

@@ -13,12 +13,11 @@ from safepursuit.experiment import TrainConfig
 from safepursuit.game import Game
 from safepursuit.learn import BarrierNetTrainer
 from safepursuit.learn.health import rollout_metrics
-from safepursuit.learn.opponent import evader_control
 from safepursuit.runs import configuration
 from safepursuit.runs.configuration import ConfigurationError
 from safepursuit.scene import Arena
 from safepursuit.shield import Shield
-from tiny import TINY
+from tiny import TINY, evader_control, moved
 
 GAME = Game(Arena(obstacles=3, min_obstacles=1), evader_speed_ratio=1.1, min_evader_speed_ratio=0.5)
 COUNT = 400
@@ -39,26 +38,26 @@ def test_every_number_of_discs_is_equally_likely_and_so_is_every_disc(starts):
 
 
 def test_the_evaders_speed_limit_is_uniform_over_its_range(starts):
-    assert stats.kstest(starts.evader_speed, "uniform", (0.5, 0.6)).pvalue > 0.01
-    assert rules.initial(jax.random.key(0), Game(), 2).evader_speed is None
+    assert stats.kstest(starts.robots[1].max_speed, "uniform", (0.5, 0.6)).pvalue > 0.01
+    assert rules.initial(jax.random.key(0), Game(), 2).robots[1].max_speed is None
 
 
 def test_nobody_drives_faster_than_its_limit_in_this_episode(starts):
     full = jnp.broadcast_to(jnp.array([[2.0], [0.0]]), (2, COUNT))
-    outcome = rules.transition(starts, full, full, GAME)
-    np.testing.assert_allclose(outcome.state.evader_control[0], starts.evader_speed, rtol=1e-6)
+    outcome = rules.transition(starts, (full, full), GAME)
+    np.testing.assert_allclose(outcome.state.evader_control[0], starts.robots[1].max_speed, rtol=1e-6)
     np.testing.assert_allclose(outcome.state.pursuer_control[0], 1.0)
-    np.testing.assert_array_equal(outcome.state.evader_speed, starts.evader_speed)
+    np.testing.assert_array_equal(outcome.state.robots[1].max_speed, starts.robots[1].max_speed)
     moved = np.hypot(*(np.asarray(outcome.state.evader) - starts.evader)[:2])
-    free = ~np.asarray(outcome.evader_contact.wall | outcome.evader_contact.obstacle)
-    np.testing.assert_allclose(moved[free], 0.05 * starts.evader_speed[free], atol=2e-6)
+    free = ~np.asarray(outcome.contact("evader").wall | outcome.contact("evader").obstacle)
+    np.testing.assert_allclose(moved[free], 0.05 * starts.robots[1].max_speed[free], atol=2e-6)
 
 
 def test_a_slower_evader_drives_as_it_would_but_slower(starts):
     """All games twice, with limits of 0.55 and 1.1 m/s."""
     speeds = jnp.full(COUNT, 1.1)
     fast, slow = (
-        evader_control(("flee",), jax.random.key(0), starts._replace(evader_speed=limit), GAME, None)
+        evader_control(("flee",), jax.random.key(0), moved(starts, evader={"max_speed": limit}), GAME, None)
         for limit in (speeds, 0.5 * speeds)
     )
     np.testing.assert_allclose(2 * slow[0], fast[0], rtol=1e-6)
@@ -69,7 +68,7 @@ def test_a_slower_evader_drives_as_it_would_but_slower(starts):
 def test_a_faster_opponent_looks_faster():
     """Speeds are seen in units of the pursuer's limit: 1.1 m/s is 1.1, whoever looks."""
     state = rules.initial(jax.random.key(1), GAME, 3)
-    state = state._replace(evader_control=jnp.array([[1.1, 0.55, 0.0], [0.0, 0.0, 0.0]]))
+    state = moved(state, evader={"control": jnp.array([[1.1, 0.55, 0.0], [0.0, 0.0, 0.0]])})
     seen = rules.observe(state, GAME, "pursuer").ego[10]
     np.testing.assert_allclose(seen, [1.1, 0.55, 0.0], rtol=1e-6)
     np.testing.assert_allclose(rules.observe(state, GAME, "evader").ego[8], [1.1, 0.55, 0.0], rtol=1e-6)
@@ -145,8 +144,8 @@ def test_the_shield_holds_for_every_speed(starts):
     def play(state):
         def advance(state, _):
             control = evader_control(("run",), jax.random.key(0), state, GAME, Shield())
-            outcome = rules.transition(state, jnp.zeros((2, COUNT)), control, GAME)
-            return outcome.state, rules.collided(outcome.evader_contact)
+            outcome = rules.transition(state, (jnp.zeros((2, COUNT)), control), GAME)
+            return outcome.state, rules.collided(outcome.contact("evader"))
 
         return jax.lax.scan(advance, state, None, 200)[1]
 

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from safepursuit.agents import Scripted, View
 from safepursuit.experiment import PPOConfig, TrainConfig
 from safepursuit.game import Game
 from safepursuit.policy import PolicyConfig
@@ -32,6 +33,18 @@ CLOSE = {
     "horizon": 40,
 }
 """Keywords of environments: captures, time-outs and collisions within seconds."""
+
+
+def moved(state, **robots):
+    """The state with fields of its robots replaced: `moved(state, evader={"pose": …})`."""
+    for role, changes in robots.items():
+        state = state.with_robot(role, **changes)
+    return state
+
+
+def evader_control(names, key, state, game, shield):
+    """What scripted evaders do."""
+    return Scripted(names, shield).act(None, key, View(state, game, "evader"))[0].control
 
 
 def outspoken(policy, scale=1.0, seed=9):

@@ -1,16 +1,46 @@
-"""The unicycle: limits, motion during one step, and the coordinates in which its safety problem is linear."""
+"""Robots: limits, motion during one step, and the coordinates in which the safety problem is linear."""
 
 import math
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from safepursuit.geometry import direction, wrap_angle
+from safepursuit.registry import Registry
 from safepursuit.shapes import Control, Point, Pose, Scalar
 
 Integrator: TypeAlias = Literal["euler", "arc"]
+
+
+@runtime_checkable
+class Robot(Hashable, Protocol):
+    """What game, players and safety layer ask of a robot: a frozen dataclass, constant in compiled programs.
+
+    `Unicycle` documents the members; a robot of one's own is a subclass of it.
+    """
+
+    @property
+    def radius(self) -> float: ...
+    @property
+    def max_speed(self) -> float: ...
+    @property
+    def max_turn_rate(self) -> float: ...
+    @property
+    def dt(self) -> float: ...
+    @property
+    def integrator(self) -> Integrator: ...
+    @property
+    def max_swing(self) -> float: ...
+    def displacement(self, heading: Scalar, control: Control, time: Scalar | float) -> Point: ...
+    def step(self, pose: Pose, control: Control) -> Pose: ...
+    def limit(self, control: Control) -> Control: ...
+    def to_swing(self, control: Control) -> Float[Array, "2 *batch"]: ...
+    def from_swing(self, speed_and_swing: Float[Array, "2 *batch"]) -> Control: ...
+    def to_unit_box(self, control: Control) -> Float[Array, "2 *batch"]: ...
+    def from_unit_box(self, scaled: Float[Array, "2 *batch"]) -> Control: ...
 
 
 @dataclass(frozen=True)
@@ -45,55 +75,61 @@ class Unicycle:
         """Largest turn within one step, φ̄ = ω̄Δ [rad]."""
         return self.max_turn_rate * self.dt
 
+    def displacement(self, heading: Scalar, control: Control, time: Scalar | float) -> Point:
+        """How far the centre has moved [m, world frame] `time` seconds into a step, 0 ≤ time ≤ dt.
 
-def displacement(robot: Unicycle, heading: Scalar, control: Control, time: Scalar | float) -> Point:
-    """How far the centre has moved [m, world frame] `time` seconds into a step, 0 ≤ time ≤ dt.
+        Euler: vτ e(θ). Arc: vτ sinc(ωτ/2) e(θ + ωτ/2), the chord of the exact arc (theory.md §2).
+        """
+        v, turn_rate = control
+        if self.integrator == "euler":
+            return v * time * direction(heading)
+        half_turn = 0.5 * turn_rate * time
+        return v * time * jnp.sinc(half_turn / jnp.pi) * direction(heading + half_turn)
 
-    Euler: vτ e(θ). Arc: vτ sinc(ωτ/2) e(θ + ωτ/2), the chord of the exact arc (theory.md §2).
-    """
-    v, turn_rate = control
-    if robot.integrator == "euler":
-        return v * time * direction(heading)
-    half_turn = 0.5 * turn_rate * time
-    return v * time * jnp.sinc(half_turn / jnp.pi) * direction(heading + half_turn)
+    def step(self, pose: Pose, control: Control) -> Pose:
+        """The pose one step later in free space, heading in [−π, π)."""
+        x, y = pose[:2] + self.displacement(pose[2], control, self.dt)
+        return jnp.stack([x, y, wrap_angle(pose[2] + control[1] * self.dt)])
+
+    def limit(self, control: Control) -> Control:
+        """The control cut off at the actuator limits [0, v̄] × [−ω̄, ω̄]."""
+        return jnp.stack(
+            [jnp.clip(control[0], 0, self.max_speed), jnp.clip(control[1], -self.max_turn_rate, self.max_turn_rate)]
+        )
+
+    def to_swing(self, control: Control) -> Float[Array, "2 *batch"]:
+        """(v, ω) → (v, w) with w = sin(ωΔ), in which the barrier rows are linear (theorem 2).
+
+        Beyond the turn-rate limit the sine is continued by its tangent, so that the map stays one-to-one and a nominal
+        control outside the actuator box keeps its place and its gradient.
+        """
+        swing = control[1] * self.dt
+        inside = jnp.clip(swing, -self.max_swing, self.max_swing)
+        return jnp.stack([control[0], jnp.sin(inside) + math.cos(self.max_swing) * (swing - inside)])
+
+    def from_swing(self, speed_and_swing: Float[Array, "2 *batch"]) -> Control:
+        """(v, w) → (v, ω), the inverse of `to_swing` within the limits; w is cut off at ± sin(ω̄Δ)."""
+        v, w = speed_and_swing
+        limit = math.sin(self.max_swing)
+        return jnp.stack([v, jnp.arcsin(jnp.clip(w, -limit, limit)) / self.dt])
+
+    def to_unit_box(self, control: Control) -> Float[Array, "2 *batch"]:
+        """In half-widths of the actuator box about its centre: within the limits iff both numbers are in [−1, 1]."""
+        return jnp.stack([2 * control[0] / self.max_speed - 1, control[1] / self.max_turn_rate])
+
+    def from_unit_box(self, scaled: Float[Array, "2 *batch"]) -> Control:
+        """Inverse of `to_unit_box`."""
+        return jnp.stack([0.5 * self.max_speed * (scaled[0] + 1), self.max_turn_rate * scaled[1]])
 
 
-def step(robot: Unicycle, pose: Pose, control: Control) -> Pose:
-    """The pose one step later in free space, heading in [−π, π)."""
-    x, y = pose[:2] + displacement(robot, pose[2], control, robot.dt)
-    return jnp.stack([x, y, wrap_angle(pose[2] + control[1] * robot.dt)])
-
-
-def to_swing(robot: Unicycle, control: Control) -> Float[Array, "2 *batch"]:
-    """(v, ω) → (v, w) with w = sin(ωΔ), in which the barrier rows are linear (theorem 2).
-
-    Beyond the turn-rate limit the sine is continued by its tangent, so that the map stays one-to-one and a nominal
-    control outside the actuator box keeps its place and its gradient.
-    """
-    swing = control[1] * robot.dt
-    inside = jnp.clip(swing, -robot.max_swing, robot.max_swing)
-    return jnp.stack([control[0], jnp.sin(inside) + math.cos(robot.max_swing) * (swing - inside)])
-
-
-def from_swing(robot: Unicycle, speed_and_swing: Float[Array, "2 *batch"]) -> Control:
-    """(v, w) → (v, ω), the inverse of `to_swing` within the limits; w is cut off at ± sin(ω̄Δ)."""
-    v, w = speed_and_swing
-    limit = math.sin(robot.max_swing)
-    return jnp.stack([v, jnp.arcsin(jnp.clip(w, -limit, limit)) / robot.dt])
-
-
-def limit(robot: Unicycle, control: Control) -> Control:
-    """The control cut off at the actuator limits [0, v̄] × [−ω̄, ω̄]."""
-    return jnp.stack(
-        [jnp.clip(control[0], 0, robot.max_speed), jnp.clip(control[1], -robot.max_turn_rate, robot.max_turn_rate)]
+def within_theory(robot: Robot) -> bool:
+    """Whether the theorems hold for this robot: it moves as `Unicycle` does, and its limits are a box."""
+    own, proved = type(robot), Unicycle
+    return isinstance(robot, Unicycle) and all(
+        getattr(own, name) is getattr(proved, name)
+        for name in ("displacement", "step", "limit", "to_swing", "from_swing")
     )
 
 
-def to_unit_box(robot: Unicycle, control: Control) -> Float[Array, "2 *batch"]:
-    """The control in half-widths of the actuator box about its centre: inside the limits iff both lie in [−1, 1]."""
-    return jnp.stack([2 * control[0] / robot.max_speed - 1, control[1] / robot.max_turn_rate])
-
-
-def from_unit_box(robot: Unicycle, scaled: Float[Array, "2 *batch"]) -> Control:
-    """Inverse of `to_unit_box`."""
-    return jnp.stack([0.5 * robot.max_speed * (scaled[0] + 1), robot.max_turn_rate * scaled[1]])
+ROBOTS: Registry[Callable[[], Unicycle]] = Registry("robot", unicycle=Unicycle)
+"""Makers of robots by name: `Unicycle`, or a subclass of it."""

@@ -1,28 +1,31 @@
 """What can be touched: four walls and round obstacles, and how layouts of them are drawn."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import tyro
 from jaxtyping import Array, Bool, Float, Key
 
 from safepursuit.geometry import length, unit
-from safepursuit.shapes import Point, Scalar
+from safepursuit.registry import Registry
+from safepursuit.shapes import Flag, Point, Rows, Scalar
 
 FAR = 1e3
 """Distance [m] reported for padding: larger than any arena, small enough for float32."""
-
-WALLS = 4
-"""They are the last of a scene's boundaries."""
 
 _TRIES = 64
 """Places tried for each disc before a layout is given up."""
 
 
 class Scene(NamedTuple):
-    """A rectangular arena about the origin with round obstacles, padded to a fixed number."""
+    """A rectangular arena about the origin with round obstacles, padded to a fixed number.
+
+    One scene without batch axes serves a batch of poses.
+    """
 
     half_extents: Float[Array, "2"] | Float[Array, "2 *batch"]
     """[m]: the walls stand at x = ±half_extents[0] and y = ±half_extents[1]."""
@@ -33,29 +36,66 @@ class Scene(NamedTuple):
     present: Bool[Array, "discs *batch"]
     """False marks padding."""
 
+    @classmethod
+    def of(cls, discs: Sequence[Sequence[float]] = (), *, half_extents: Sequence[float]) -> "Scene":
+        """One scene from `discs` (x, y, radius) [m] and walls at x = ±half_extents[0], y = ±half_extents[1] [m].
+
+        Raises ValueError for numbers that are not finite, a negative radius, walls that are not two positive lengths.
+        """
+        table = np.asarray(discs, float).reshape(-1, 3) if len(discs) else np.empty((0, 3))
+        walls = np.asarray(half_extents, float)
+        if not np.isfinite(table).all() or (table[:, 2] < 0).any():
+            raise ValueError("each disc takes three finite numbers x, y, radius [m], the radius not negative.")
+        if walls.shape != (2,) or not np.isfinite(walls).all() or not (walls > 0).all():
+            raise ValueError(f"half_extents takes two positive lengths [m], not {half_extents}.")
+        x, y, radius = (jnp.asarray(column) for column in table.T)
+        return cls(jnp.asarray(walls), jnp.stack([x, y]), radius, jnp.ones(len(table), bool))
+
 
 class Boundaries(NamedTuple):
     """The surfaces around a point: first the discs, then the walls at +x, −x, +y, −y."""
 
-    distance: Float[Array, "rows *batch"]
+    distance: Rows
     """Signed distance [m] of the point from the surface, positive in free space; `FAR` for padding."""
     normal: Float[Array, "2 rows *batch"]
     """Unit normal at the nearest surface point, into free space, world frame; zero for padding."""
+    radius: Rows
+    """Radius of curvature [m], infinite for a wall; 0 for padding."""
+    velocity: Float[Array, "2 rows *batch"]
+    """[m/s], world frame; zero for what stands still."""
 
 
 def boundaries(scene: Scene, point: Point) -> Boundaries:
-    """Distances and normals of all boundaries as seen from `point`."""
-    from_centre = point[:, None] - jnp.where(scene.present, scene.centre, 0)  # padding may hold anything, NaN too
-    disc_distance = jnp.where(scene.present, length(from_centre) - scene.radius, FAR)
-    disc_normal = jnp.where(scene.present, unit(from_centre), 0)
+    """All boundaries as seen from `point`. Raises ValueError where scene and points are different batches."""
+    half_extents, centre, radius, present = (
+        _along(part, axes, point) for part, axes in zip(scene, (1, 2, 1, 1), strict=True)
+    )
+    from_centre = point[:, None] - jnp.where(present, centre, 0)  # padding may hold anything, NaN too
+    disc_distance = jnp.where(present, length(from_centre) - radius, FAR)
+    disc_normal = jnp.where(present, unit(from_centre), 0)
     x, y = point
-    half_x, half_y = scene.half_extents
+    half_x, half_y = half_extents
     wall_distance = jnp.stack([half_x - x, half_x + x, half_y - y, half_y + y])
     one, zero = jnp.ones_like(x), jnp.zeros_like(x)
     wall_normal = jnp.stack([jnp.stack([-one, one, zero, zero]), jnp.stack([zero, zero, -one, one])])
+    curved = jnp.broadcast_to(jnp.where(present, radius, 0), disc_distance.shape)
+    normal = jnp.concatenate([disc_normal, wall_normal], axis=1)
     return Boundaries(
-        jnp.concatenate([disc_distance, wall_distance]), jnp.concatenate([disc_normal, wall_normal], axis=1)
+        distance=jnp.concatenate([disc_distance, wall_distance]),
+        normal=normal,
+        radius=jnp.concatenate([curved, jnp.full_like(wall_distance, jnp.inf)]),
+        velocity=jnp.zeros_like(normal),
     )
+
+
+def _along(part: Array, axes: int, point: Point) -> Array:
+    """A scene's array, `axes` of whose axes are its own, with the point's batch axes. Raises ValueError for others."""
+    own, batch = part.shape[axes:], point.shape[1:]
+    if own == batch:
+        return part
+    if own and not (len(own) == len(batch) and all(one in (1, other) for one, other in zip(own, batch, strict=True))):
+        raise ValueError(f"a scene with the batch axes {own} cannot be seen from points with the batch axes {batch}.")
+    return part.reshape(part.shape + (1,) * (len(batch) - len(own)))
 
 
 @dataclass(frozen=True)
@@ -74,6 +114,8 @@ class Arena:
     """Accept any placement of the discs, touching and overlapping ones included."""
     min_obstacles: Annotated[int | None, tyro.conf.arg(prefix_name=False)] = None
     """Where given, each layout draws its number of discs from here to `obstacles`."""
+    scene: Annotated[str, tyro.conf.arg(prefix_name=False)] = "discs"
+    """Generator of layouts; `safepursuit list scenes` names them."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.obstacles <= 16:
@@ -92,10 +134,19 @@ class Arena:
             raise ValueError(f"half_extents must be positive lengths [m], not {self.half_extents}.")
         if self.passage < 0:
             raise ValueError(f"passage must not be negative, but is {self.passage} m.")
+        SCENES.find(self.scene)
+
+    @property
+    def obstacles_label(self) -> str:
+        """How many discs there are, in words for titles: "2", or "0–3" where their number is drawn."""
+        least = self.obstacles if self.min_obstacles is None else self.min_obstacles
+        return f"{self.obstacles}" if least == self.obstacles else f"{least}–{self.obstacles}"
 
 
-def draw_scene(key: Key[Array, ""], arena: Arena) -> tuple[Scene, Bool[Array, ""]]:
-    """One random scene, and whether all its discs found a place that keeps `arena.passage` free.
+def scattered_discs(key: Key[Array, ""], arena: Arena) -> tuple[Scene, Bool[Array, ""]]:
+    """Discs anywhere, with free passages between them.
+
+    One random scene, and whether all its discs found a place that keeps `arena.passage` free.
 
     Discs are placed one after the other, largest first, each at the first of many uniform tries that fits. Pure; for
     many scenes `jax.vmap` with `out_axes=-1`. At least one (possibly absent) disc is allocated.
@@ -138,3 +189,15 @@ def _present(key: Key[Array, ""], arena: Arena) -> Bool[Array, "discs"]:
 def clearance(scene: Scene, point: Point, radius: float) -> Scalar:
     """Distance [m] from a body of this radius about `point` to the nearest boundary; negative where they overlap."""
     return jnp.min(boundaries(scene, point).distance, axis=0) - radius
+
+
+Generator: TypeAlias = Callable[[Key[Array, ""], Arena], tuple[Scene, Flag]]
+"""Draws one scene, pure, and says whether it found one; its number of discs follows from the arena alone."""
+
+SCENES: Registry[Generator] = Registry("scene", discs=scattered_discs)
+"""Generators of layouts by name."""
+
+
+def draw_scene(key: Key[Array, ""], arena: Arena) -> tuple[Scene, Flag]:
+    """One random scene of the arena's generator, and whether one was found; vmap it with `out_axes=-1` for many."""
+    return SCENES.find(arena.scene)(key, arena)

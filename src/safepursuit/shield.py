@@ -9,32 +9,29 @@ program (`problem`) and solving it (`filter`) are two functions, so that a test 
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
 from safepursuit import qp
-from safepursuit import robot as motion
-from safepursuit.barriers import barrier
-from safepursuit.barriers.barrier import Barriers
-from safepursuit.barriers.gains import GainRule, Gains, as_rule
-from safepursuit.geometry import direction, length, unit
+from safepursuit.barriers import Barrier, Barriers, ControlPoint, GainRule, Gains, Separation, as_rule
+from safepursuit.barriers.barrier import in_heading_frame
+from safepursuit.barriers.governor import governed_speed, governor_swing
+from safepursuit.barriers.separation import check_robot_gain
+from safepursuit.geometry import direction, length
 from safepursuit.qp import Halfplanes
-from safepursuit.robot import Unicycle
-from safepursuit.scene import WALLS, Scene, boundaries
+from safepursuit.robot import Robot
+from safepursuit.scene import Scene, boundaries
 from safepursuit.shapes import Control, Flag, Pose, Rows, Scalar
 
 _BOX_ROWS = 4
 
 CHANGED = 1e-3
 """Half-widths of the actuator box from which two controls count as different."""
-
-_FEW = 16
-"""Boundaries (12 discs and the walls) up to which the nearest come first; for more, order costs more than it saves."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +41,14 @@ class Shield:
     offset: float = 0.1
     """d [m]: how far ahead of the centre the virtual control point lies."""
     gain: float = 0.5
-    """Class-K gain γ in (0, 1] of every boundary, a step, where no network sets it; 1 allows the most."""
+    """Class-K gain γ in (0, 1] of every boundary, per step, where no network sets it; 1 allows the most."""
     margin: float = 1e-5
     """Added to the robot's radius by the governor, and twice by the rows [m]. Covers float32 round-off in an arena of
     tens of metres; the rows keep further off, so that the governor does not cut in where the robot slides along."""
     robot_barrier: bool = False
     """Also limit the own approach to the other robot (theory.md §2.4); off, because capture itself comes first."""
     robot_gain: float = 0.5
-    """γ of the inter-robot row, a step."""
+    """γ of the inter-robot row, per step."""
     min_separation: float = 0.35
     """Distance of centres [m] the inter-robot row defends."""
     allow_blocking: bool = False
@@ -66,20 +63,27 @@ class Shield:
         if self.margin < 0:
             raise ValueError(f"shield margin must not be negative, but is {self.margin}.")
 
+    @property
+    def kinds(self) -> tuple[Barrier, ...]:
+        """The kinds of barriers whose rows make up the program."""
+        own = (Separation(self.min_separation, self.robot_gain),) if self.robot_barrier else ()
+        return ControlPoint(self.offset, 2 * self.margin), *own
+
 
 class Surroundings(NamedTuple):
     """What the safety layer needs to know of a pose in a scene, whatever control is asked of it."""
 
-    barriers: Barriers
-    """Those of theorem 2, one a disc and one a wall; if they are few, nearest first."""
-    boundary: Int[Array, "rows *batch"]
-    """Which boundary of `scene.boundaries` each barrier belongs to."""
+    found: tuple[Barriers, ...]
+    """The barriers of each kind, in the order of `Shield.kinds`."""
     speed_limit: Scalar
     """v̄_A [m/s] of theorem 1 for any turn rate within the limit; NaN for a pose that is not finite."""
     clearance: Scalar
     """Distance [m] of the body from the nearest boundary."""
-    other: Barriers | None = None
-    """With an inter-robot barrier: D − D_min [m], and the normal from the other robot to this one; no rows."""
+
+    @property
+    def barriers(self) -> Barriers:
+        """Those of the scene's boundaries (theorem 2)."""
+        return self.found[0]
 
 
 class Shielded(NamedTuple):
@@ -103,24 +107,24 @@ class Shielded(NamedTuple):
     """Which boundary (discs, walls, then the other robot if barred) held the control."""
     governed: Flag
     """The speed governor acted (never, from a state in the safe set of theorem 2)."""
-    on_boundary: Flag
-    """Any row, the actuator box included, was active, so that the projection's Jacobian lost rank."""
+    lost_gradient: Flag
+    """The map from the nominal control lost rank: a row, the actuator box included, was active."""
 
 
-def check(shield: Shield, robot: Unicycle, capture_radius: float) -> None:
+def check(shield: Shield, robot: Robot, capture_radius: float) -> None:
     """Raise ValueError where these parameters break an assumption of the theorems or forbid capture."""
     if robot.max_speed * robot.dt > shield.offset:
         raise ValueError(
-            f"the robot moves up to {robot.max_speed * robot.dt:g} m a step, more than the shield's offset of "
+            f"the robot moves up to {robot.max_speed * robot.dt:g} m per step, more than the shield's offset of "
             f"{shield.offset:g} m: theorem 2 needs max_speed · dt ≤ offset; raise the offset or shorten the step."
         )
     if shield.robot_barrier and not shield.allow_blocking:
-        barrier.check_robot_gain(robot, shield.robot_gain, shield.min_separation, capture_radius)
+        check_robot_gain(robot, shield.robot_gain, shield.min_separation, capture_radius)
 
 
 def survey(
     shield: Shield,
-    robot: Unicycle,
+    robot: Robot,
     pose: Pose,
     scene: Scene,
     opponent: Pose | None = None,
@@ -129,41 +133,28 @@ def survey(
 ) -> Surroundings:
     """Look around from a pose; everything the safety layer does there follows from the result.
 
-    The order of the barriers saves the projection work and changes nothing else: if they are many, or with
-    `nearest_first` False, they stay in that of `scene.boundaries`.
+    With `nearest_first` False the barriers stay in the order of `scene.boundaries` however few they are.
     """
-    ahead = direction(pose[2])
-    around = boundaries(scene, pose[:2] + shield.offset * ahead)
-    body = _padded(shield, robot, 2)
-    discs = barrier.vcp_standoff(body, shield.offset, jnp.where(scene.present, scene.radius, 0))
-    walls = jnp.full_like(around.distance[-WALLS:], barrier.vcp_wall_standoff(body, shield.offset))
-    value = around.distance - jnp.concatenate([discs, walls])
-    arranged = _ascending if nearest_first and len(value) <= _FEW else _as_they_come
-    *barriers, order = arranged(value, *_in_heading_frame(ahead, around.normal))
-
-    from_centre = boundaries(scene, pose[:2])
-    slack = from_centre.distance - _padded(shield, robot, 1).radius
-    swing = barrier.governor_swing(robot, jnp.full_like(pose[2], robot.max_turn_rate))
-    speed = barrier.governed_speed(robot, *_in_heading_frame(ahead, from_centre.normal), slack, swing)
-    other = None
-    if shield.robot_barrier and opponent is not None:
-        away = pose[:2] - opponent[:2]
-        other = Barriers(length(away) - shield.min_separation, *_in_heading_frame(ahead, unit(away)))
+    boundary, *others = shield.kinds
+    if not nearest_first:
+        boundary = replace(boundary, nearest_first=False)  # type: ignore[type-var]
+    found = (kind.find(robot, pose, scene, opponent) for kind in (boundary, *others))
+    around = boundaries(scene, pose[:2])
+    swing = governor_swing(robot, jnp.full_like(pose[2], robot.max_turn_rate))
+    slack = around.distance - (robot.radius + shield.margin)
+    speed = governed_speed(robot, *in_heading_frame(direction(pose[2]), around.normal), slack, swing)
     return Surroundings(
-        barriers=Barriers(*barriers),
-        boundary=order,
+        found=tuple(one for one in found if one is not None),
         speed_limit=jnp.where(jnp.all(jnp.isfinite(pose), axis=0), speed, jnp.nan),
-        clearance=jnp.min(from_centre.distance, axis=0) - robot.radius,
-        other=other,
+        clearance=jnp.min(around.distance, axis=0) - robot.radius,
     )
 
 
-def problem(shield: Shield, robot: Unicycle, surroundings: Surroundings, gains: Gains | None = None) -> Halfplanes:
-    """The safe set of (v, w), w = sin(ωΔ), as half-planes: the box, two rows a boundary, as surveyed, and the
-    inter-robot row if asked for.
+def problem(shield: Shield, robot: Robot, surroundings: Surroundings, gains: Gains | None = None) -> Halfplanes:
+    """The safe set of (v, w), w = sin(ωΔ), as half-planes: the box, then the rows of each kind of barrier.
 
-    `gains` is γ in [0, 1], one number, one a boundary in the order of `surroundings`, or a rule that makes these; None
-    takes `shield.gain`. u = 0 is always inside.
+    `gains` is γ in [0, 1], one number, one per boundary in the order of `surroundings`, or a rule that makes these;
+    None takes `shield.gain`. u = 0 is always inside.
     """
     box = _box(robot, surroundings.clearance)
     return qp.join(qp.sides(box), _rows(shield, robot, _ingredients(shield, surroundings, gains)))
@@ -174,7 +165,7 @@ def filter(
     pose: Pose,
     scene: Scene,
     *,
-    robot: Unicycle,
+    robot: Robot,
     shield: Shield,
     gains: Rows | float | None = None,
     opponent: Pose | None = None,
@@ -182,13 +173,13 @@ def filter(
     """The safe control nearest to `nominal` (in the displacement of the virtual control point), never braking in vain.
 
     Safe from every pose whose body is clear of the scene, for any gains in [0, 1] and any nominal control; a nominal
-    control that is not finite is replaced by braking. `gains` is one number, or one a boundary in the order of
+    control that is not finite is replaced by braking. `gains` is one number, or one per boundary in the order of
     `scene.boundaries`. Differentiable in `nominal`, `pose` and `gains`.
     """
     surroundings = survey(shield, robot, pose, scene, opponent)
     if gains is not None and jnp.ndim(gains):
-        every = jnp.broadcast_to(gains, surroundings.boundary.shape)
-        gains = jnp.take_along_axis(every, surroundings.boundary, axis=0)
+        order = surroundings.barriers.boundary
+        gains = jnp.take_along_axis(jnp.broadcast_to(gains, order.shape), order, axis=0)
     return guard(nominal, surroundings, robot=robot, shield=shield, gains=gains)
 
 
@@ -196,38 +187,38 @@ def guard(
     nominal: Control,
     surroundings: Surroundings,
     *,
-    robot: Unicycle,
+    robot: Robot,
     shield: Shield,
     gains: Gains | None = None,
 ) -> Shielded:
-    """`filter` where the surroundings are known already; gains, if one a boundary, in their order, or by a rule."""
+    """`filter` where the surroundings are known already; gains, if one per boundary, in their order, or by a rule."""
     finite = jnp.all(jnp.isfinite(nominal), axis=0)
     nominal = jnp.where(finite, nominal, 0)
     build, ingredients = partial(_rows, shield, robot), _ingredients(shield, surroundings, gains)
     box, metric = _box(robot, nominal[0]), _metric(shield, robot, nominal.dtype)
-    solution = qp.project_onto(motion.to_swing(robot, nominal), build, ingredients, metric, box)
+    solution = qp.project_onto(robot.to_swing(nominal), build, ingredients, metric, box)
     rows = qp.join(qp.sides(box), build(ingredients))
-    control = motion.limit(robot, motion.from_swing(robot, solution.u))
+    control = robot.limit(robot.from_swing(solution.u))
     control, governed = govern(control, surroundings)
     feasible = solution.violation <= 0
     return Shielded(
         control=control,
         nominal=nominal,
         intervened=(_greatest(solution.multipliers[_BOX_ROWS:]) > 0) | ~feasible | governed,
-        correction=length(motion.to_unit_box(robot, control) - motion.to_unit_box(robot, nominal)),
+        correction=length(robot.to_unit_box(control) - robot.to_unit_box(nominal)),
         feasible=feasible,
         residual=_greatest(rows.A[:, 0] * solution.u[0] + rows.A[:, 1] * solution.u[1] - rows.b),
         clearance=surroundings.clearance,
-        active=_by_boundary(solution.active[_BOX_ROWS:], surroundings.boundary),
+        active=_by_boundary(shield, solution.active[_BOX_ROWS:], surroundings),
         governed=governed,
-        on_boundary=(_greatest(solution.multipliers) > 0) | ~feasible | governed,
+        lost_gradient=(_greatest(solution.multipliers) > 0) | ~feasible | governed,
     )
 
 
-def unfiltered(nominal: Control, surroundings: Surroundings, *, robot: Unicycle, governed: bool = False) -> Shielded:
+def unfiltered(nominal: Control, surroundings: Surroundings, *, robot: Robot, governed: bool = False) -> Shielded:
     """What happens without the program: the nominal control cut off at the actuator limits, and, if `governed`, slowed
     by theorem 1. In the same terms as `guard`, so that the two can be compared."""
-    control = motion.limit(robot, nominal)
+    control = robot.limit(nominal)
     acted = none = jnp.zeros(nominal.shape[1:], bool)
     if governed:
         control, acted = govern(control, surroundings)
@@ -235,25 +226,25 @@ def unfiltered(nominal: Control, surroundings: Surroundings, *, robot: Unicycle,
         control=control,
         nominal=nominal,
         intervened=acted,
-        correction=length(motion.to_unit_box(robot, control) - motion.to_unit_box(robot, nominal)),
+        correction=length(robot.to_unit_box(control) - robot.to_unit_box(nominal)),
         feasible=~none,
         residual=jnp.zeros_like(surroundings.clearance),
         clearance=surroundings.clearance,
-        active=jnp.zeros(surroundings.boundary.shape, bool),
+        active=jnp.zeros(surroundings.barriers.value.shape, bool),
         governed=acted,
-        on_boundary=acted,
+        lost_gradient=acted,
     )
 
 
-def adopt(control: Control, nominal: Control, surroundings: Surroundings, *, robot: Unicycle) -> Shielded:
+def adopt(control: Control, nominal: Control, surroundings: Surroundings, *, robot: Robot) -> Shielded:
     """A control that was made from `nominal` by other means than the program, such as a map onto the safe set.
 
     It is cut off at the actuator limits and governed all the same, so that safety does not rest on those means. In the
     same terms as `guard`; any change beyond `CHANGED` half-widths counts as an intervention.
     """
-    done = unfiltered(motion.limit(robot, control), surroundings, robot=robot, governed=True)
-    correction = length(motion.to_unit_box(robot, done.control) - motion.to_unit_box(robot, nominal))
-    within = length(motion.to_unit_box(robot, done.control) - motion.to_unit_box(robot, motion.limit(robot, nominal)))
+    done = unfiltered(robot.limit(control), surroundings, robot=robot, governed=True)
+    correction = length(robot.to_unit_box(done.control) - robot.to_unit_box(nominal))
+    within = length(robot.to_unit_box(done.control) - robot.to_unit_box(robot.limit(nominal)))
     return done._replace(nominal=nominal, intervened=done.governed | (within > CHANGED), correction=correction)
 
 
@@ -270,14 +261,14 @@ def govern(control: Control, surroundings: Surroundings) -> tuple[Control, Flag]
     return jnp.where(known, safe, 0), governed | ~known
 
 
-def distance(shield: Shield, robot: Unicycle, shielded: Shielded) -> Scalar:
+def distance(shield: Shield, robot: Robot, shielded: Shielded) -> Scalar:
     """‖u − Π(u)‖²_W of a filtered nominal control, relative to full speed; with the projection held constant.
 
     Its gradient with respect to the nominal control is therefore exactly that of the squared distance to the safe set
     (theory.md §3 B). 1 means: beyond the safe set by as much as full speed.
     """
-    nominal = motion.to_swing(robot, shielded.nominal)
-    projected = jax.lax.stop_gradient(motion.to_swing(robot, shielded.control))
+    nominal = robot.to_swing(shielded.nominal)
+    projected = jax.lax.stop_gradient(robot.to_swing(shielded.control))
     turn_weight = (shield.offset / robot.dt) ** 2
     return ((nominal[0] - projected[0]) ** 2 + turn_weight * (nominal[1] - projected[1]) ** 2) / robot.max_speed**2
 
@@ -285,54 +276,20 @@ def distance(shield: Shield, robot: Unicycle, shielded: Shielded) -> Scalar:
 class _Ingredients(NamedTuple):
     """What the program's rows are made of."""
 
-    barriers: Barriers
-    boundary: Int[Array, "rows *batch"]
-    other: Barriers | None
+    found: tuple[Barriers, ...]
     gains: GainRule
 
 
 def _ingredients(shield: Shield, surroundings: Surroundings, gains: Gains | None) -> _Ingredients:
-    barriers, boundary, *_, other = surroundings
-    return _Ingredients(barriers, boundary, other, as_rule(shield.gain if gains is None else gains, barriers))
+    rule = as_rule(shield.gain if gains is None else gains, surroundings.barriers)
+    return _Ingredients(surroundings.found, rule)
 
 
-def _rows(shield: Shield, robot: Unicycle, ingredients: _Ingredients) -> Halfplanes:
+def _rows(shield: Shield, robot: Robot, ingredients: _Ingredients) -> Halfplanes:
     """All but the actuator box, which most controls meet at most."""
-    barriers, boundary, other, gains = ingredients
-    rows = [barrier.vcp_rows(robot, shield.offset, barriers, gains(barriers, boundary))]
-    if other is not None:
-        rows.append(barrier.robot_row(robot, other.facing, other.side, other.value, shield.robot_gain))
-    return qp.join(*rows)
-
-
-def _as_they_come(*values: Rows) -> tuple[Array, ...]:
-    """All as they are, and last the index of each row."""
-    index = jnp.arange(len(values[0])).reshape((-1,) + (1,) * (values[0].ndim - 1))
-    return *values, jnp.broadcast_to(index, values[0].shape)
-
-
-def _ascending(value: Rows, *others: Rows) -> tuple[Array, ...]:
-    """All sorted by `value` along the rows, equal ones in their order, and last the index each row had."""
-    rows = value.shape[0]
-    index = jnp.arange(rows).reshape((rows,) + (1,) * (value.ndim - 1))
-    # XLA on CPU sorts one problem at a time, by a comparator it calls: four to twelve times slower than counting. The
-    # places are a sum over an axis, not a chain of additions, which everyone who uses them would compute again.
-    earlier = (value < value[:, None]) | ((value == value[:, None]) & (index < index[:, None]))
-    place = jnp.sum(earlier.astype(index.dtype), axis=1)
-
-    def sort(values: Array) -> Array:
-        result = jnp.zeros_like(values)
-        for row in range(rows):
-            result = jnp.where(place[row] == index, values[row], result)
-        return result
-
-    return tuple(sort(values) for values in (value, *others, jnp.broadcast_to(index, value.shape)))
-
-
-def _padded(shield: Shield, robot: Unicycle, margins: int) -> Unicycle:
-    """The robot with the shield's margin added to its radius so many times."""
-    radius = robot.radius + margins * shield.margin
-    return Unicycle(radius, robot.max_speed, robot.max_turn_rate, robot.dt, robot.integrator)
+    gain = ingredients.gains(ingredients.found[0])
+    pairs = zip(shield.kinds, ingredients.found, strict=False)
+    return qp.join(*(kind.rows(robot, found, gain) for kind, found in pairs))
 
 
 def _greatest(values: Rows) -> Scalar:
@@ -340,27 +297,28 @@ def _greatest(values: Rows) -> Scalar:
     return jnp.max(values, axis=0, initial=0)
 
 
-def _metric(shield: Shield, robot: Unicycle, dtype) -> Float[Array, "2"]:
+def _metric(shield: Shield, robot: Robot, dtype) -> Float[Array, "2"]:
     return jnp.asarray([1.0, (shield.offset / robot.dt) ** 2], dtype)
 
 
-def _box(robot: Unicycle, like: Scalar) -> qp.Box:
+def _box(robot: Robot, like: Scalar) -> qp.Box:
     """The actuator limits 0 ≤ v ≤ v̄, |w| ≤ sin φ̄, as often as `like` has entries."""
     swing = math.sin(robot.max_swing)
     low, high = (jnp.asarray(limits, like.dtype) for limits in ([0.0, -swing], [robot.max_speed, swing]))
     return qp.Box(*(jnp.broadcast_to(one.reshape(2, *(1,) * like.ndim), (2, *like.shape)) for one in (low, high)))
 
 
-def _by_boundary(held: Bool[Array, "rows *batch"], boundary: Int[Array, "boundaries *batch"]) -> Array:
-    """Which boundaries, in the scene's order, hold the control, given their rows, two each, as surveyed; what rows
-    are left (the inter-robot one) follows."""
-    count = boundary.shape[0]
-    pairs = held[: 2 * count].reshape(count, 2, *held.shape[1:])
-    each = pairs[:, 0] | pairs[:, 1]  # `any` is slow on CPU
-    in_order = jnp.put_along_axis(jnp.zeros_like(each), boundary, each, axis=0, inplace=False)
-    return jnp.concatenate([in_order, held[2 * count :]])
-
-
-def _in_heading_frame(ahead: Float[Array, "2 *batch"], normal: Float[Array, "2 *shape"]) -> tuple[Array, Array]:
-    """(n·e, n·e⊥) of normals (2, rows, …) or (2, …)."""
-    return ahead[0] * normal[0] + ahead[1] * normal[1], ahead[0] * normal[1] - ahead[1] * normal[0]
+def _by_boundary(shield: Shield, held: Bool[Array, "rows *batch"], surroundings: Surroundings) -> Array:
+    """Which boundaries hold the control, given which rows do: each kind's in the order in which it found them."""
+    parts, first = [], 0
+    for kind, found in zip(shield.kinds, surroundings.found, strict=False):
+        count, each = len(found.value), kind.rows_each
+        rows = held[first : first + count * each].reshape(count, each, *held.shape[1:])
+        any_row = rows[:, 0]
+        for row in range(1, each):  # `any` is slow on CPU
+            any_row = any_row | rows[:, row]
+        if count > 1:
+            any_row = jnp.put_along_axis(jnp.zeros_like(any_row), found.boundary, any_row, axis=0, inplace=False)
+        parts.append(any_row)
+        first += count * each
+    return jnp.concatenate(parts)

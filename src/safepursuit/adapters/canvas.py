@@ -109,19 +109,19 @@ class Canvas:
                 draw.circle(self._surface, DISC, self._at(x, y), float(radius) * self._scale)
 
     def _robots(self, state: GameState, nominal: np.ndarray | None) -> None:
-        draw, robot = self._pygame.draw, self._game.robot
+        draw, robot, own = self._pygame.draw, self._game.robot, state.robot(self._role)
         for (role, colour), trail in zip(_COLOURS.items(), self._trails, strict=True):
-            trail.append(self._at(*getattr(state, role)[:2]))
+            trail.append(self._at(*state.robot(role).pose[:2]))
             if len(trail) > 1:
                 pale = [round(0.5 * one + 127) for one in colour]
                 draw.lines(self._surface, pale, False, trail, 2 * _FINE)
         draw.circle(self._surface, CAPTURE, self._at(*state.evader[:2]), self._game.capture_radius * self._scale, _FINE)
         if nominal is not None:
-            self._way(getattr(state, self._role), nominal, INK, 2)
-        self._way(getattr(state, self._role), getattr(state, f"{self._role}_control"), _COLOURS[self._role], 3)
+            self._way(own.pose, nominal, INK, 2)
+        self._way(own.pose, own.control, _COLOURS[self._role], 3)
         size = max(robot.radius * self._scale, _LEAST * _FINE)
         for role, colour in _COLOURS.items():
-            pose = getattr(state, role)
+            pose = state.robot(role).pose
             centre, heading = self._at(*pose[:2]), float(pose[2])
             held = nominal is not None and role == self._role
             draw.circle(self._surface, BARRIER if held else PAPER, centre, size + (2 if held else 1) * _FINE)
@@ -129,7 +129,7 @@ class Canvas:
             nose = (centre[0] + size * math.cos(heading), centre[1] - size * math.sin(heading))
             draw.line(self._surface, PAPER, centre, nose, 2 * _FINE)
 
-    def _way(self, pose: np.ndarray, control: np.ndarray, colour: tuple[int, int, int], width: int) -> None:
+    def _way(self, pose: Any, control: Any, colour: tuple[int, int, int], width: int) -> None:
         """Where the robot would be over the next second if this control were held."""
         x, y, heading = (float(one) for one in pose)
         speed, turn_rate, dt = float(control[0]), float(control[1]), self._game.robot.dt

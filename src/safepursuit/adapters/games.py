@@ -7,10 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from safepursuit import game as rules
 from safepursuit.adapters.match import Match, Outcome, observe, program
-from safepursuit.game import Game, GameState
-from safepursuit.policy import Policy
+from safepursuit.agents import Agent
+from safepursuit.game import Game, GameState, initial
 
 _LEAST = 64
 """Starts drawn at once at least: the first one costs as much as many."""
@@ -28,7 +27,7 @@ def _taken(ring: GameState, used, count: int) -> GameState:
 
 
 class Starts:
-    """Random starts, each used once and in order; drawn in blocks, because drawing one by one is dear.
+    """Random starts, each used once and in order; drawn in blocks, because drawing one by one is slow.
 
     Two blocks lie in a ring, and a block that is used up is drawn anew: at least one block's worth of fresh starts is
     always there.
@@ -42,7 +41,7 @@ class Starts:
         self.ring = jax.tree.map(lambda *halves: jnp.concatenate(halves, axis=-1), first, second)
 
     def _draw(self) -> GameState:
-        block = rules.initial(jax.random.fold_in(self._key, self._drawn), self._game, self.block)
+        block = initial(jax.random.fold_in(self._key, self._drawn), self._game, self.block)
         self._drawn += 1
         return block
 
@@ -66,19 +65,15 @@ class Games:
     With `restarts`, a game that ends goes on from a new start in the same step.
     """
 
-    def __init__(self, match: Match, count: int, policy: Policy | None = None, restarts: bool = False) -> None:
-        self.count, self._policy, self._restarts = count, policy, restarts
-        self.play(match)
+    def __init__(self, match: Match, count: int, rival: Agent, restarts: bool = False) -> None:
+        self.match, self.count, self.rival, self._restarts = match, count, rival, restarts
+        self._program = program(match)
         self.starts: Starts | None = None
         self.state: GameState | None = None
         """From which the games go on, games on the trailing axis."""
         self.arrived: GameState | None = None
         """To which the last step led, before games that had ended started anew; None after a reset."""
         self._key: Any = None
-
-    def play(self, match: Match) -> None:
-        """Go on with another match of the same game and role."""
-        self.match, self._program = match, program(match)
 
     def deal(self, seed: int | None, states: GameState | None = None) -> np.ndarray:
         """Start all games anew and observe them, (games, features); with the stream of a seed, or going on in the
@@ -105,7 +100,7 @@ class Games:
             )
         ring = self.starts.ring if self._restarts else None
         used = self.starts.used % (2 * self.starts.block) if self._restarts else 0
-        outcome = self._program(self.state, self._key, action, ring, used, self._policy)
+        outcome = self._program(self.state, self._key, action, ring, used, self.rival)
         self.state, self._key = outcome.state, outcome.key
         self.arrived = outcome.arrived if self._restarts else outcome.state
         return outcome

@@ -27,15 +27,14 @@ from gymnasium.error import ResetNeeded
 from gymnasium.spaces import Box
 from gymnasium.utils.seeding import np_random
 
-from safepursuit import game as rules
 from safepursuit.adapters import setting
 from safepursuit.adapters.canvas import Canvas
 from safepursuit.adapters.games import Starts
 from safepursuit.adapters.match import flatten, judge, report, to_control
 from safepursuit.adapters.spaces import action_space, observation_space
-from safepursuit.game import Game, GameState, Role
+from safepursuit.game import ROLES, Game, GameState
+from safepursuit.play import advance
 
-ROLES: tuple[Role, ...] = ("pursuer", "evader")
 RENDER_MODES = ["human", "rgb_array"]
 
 
@@ -69,8 +68,9 @@ class PursuitEvasionParallelEnv(ParallelEnv):
         self.possible_agents: list[str] = list(ROLES)
         self.agents: list[str] = []
         self.observation_spaces: dict[str, Box] = {role: observation_space(self.game) for role in ROLES}
-        limits = dict(zip(ROLES, (self.game.robot, self.game.evader), strict=True))
-        self.action_spaces: dict[str, Box] = {role: action_space(limits[role], self._normalised) for role in ROLES}
+        self.action_spaces: dict[str, Box] = {
+            role: action_space(self.game.limits(role), self._normalised) for role in ROLES
+        }
         self._starts: Starts | None = None
         self._states: GameState | None = None
         self._canvas: Canvas | None = None
@@ -150,8 +150,7 @@ def _observe(states: GameState, game: Game) -> jax.Array:
 @partial(jax.jit, static_argnames=("game", "normalised"))
 def _advance(states: GameState, actions, game: Game, normalised: bool):
     """The next states, what each robot sees there, and the rows of `judge` for each."""
-    limits = (game.robot, game.evader)
-    pursuer, evader = (to_control(actions[place][None], limits[place], normalised) for place in range(2))
-    outcome = rules.transition(states, pursuer, evader, game)
+    controls = (to_control(action[None], robot, normalised) for action, robot in zip(actions, game.robots, strict=True))
+    outcome, _, _ = advance(states, tuple(controls), game)
     numbers, flags = zip(*(judge(states, outcome, game, role) for role in ROLES), strict=True)
     return outcome.state, _observe(outcome.state, game), jnp.stack(numbers)[..., 0], jnp.stack(flags)[..., 0]

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from safepursuit.adapters.match import Match
-from safepursuit.adapters.opponent import Opponent, find
+from safepursuit.experiment.opponents import Opponents, find
 from safepursuit.game import Game, Role
 from safepursuit.runs.configuration import nearest
-from safepursuit.shield import Shield, check
+from safepursuit.shield import check
 
 _PARTS = ("arena", "robot")
 """Parts of `Game` whose fields are named like its own."""
@@ -33,26 +33,18 @@ def rules(game: Game | None, changes: dict[str, Any]) -> Game:
 
 
 def match(
-    role: str,
-    opponent: str | Path | None,
-    game: Game,
-    *,
-    opponent_shielded: bool,
-    normalised: bool,
-    games: int = 1,
-) -> tuple[Match, Opponent]:
-    """A match of these settings, and its opponent. Raises ValueError for an unknown role, opponent or impossible game,
+    role: str, opponent: str | Path | None, game: Game, *, opponent_shielded: bool, normalised: bool
+) -> tuple[Match, Opponents]:
+    """A match of these settings, and its opponents. Raises ValueError for an unknown role, opponent or impossible game,
     and whatever opening a run raises."""
     others: dict[str, tuple[Role, Role]] = {"pursuer": ("pursuer", "evader"), "evader": ("evader", "pursuer")}
     if role not in others:
         raise ValueError(f"the role must be 'pursuer' or 'evader', not {role!r}.")
     own, other = others[role]
-    found = find(opponent, other, game)
-    shield = found.shield or Shield()
-    if opponent_shielded:
-        check(shield, game.evader if other == "evader" else game.robot, game.capture_radius)
-    names = found.lineup(games)
-    return Match(game, own, names, shield, opponent_shielded, normalised), found
+    found = find(opponent, other, game, shielded=opponent_shielded)
+    if shield := found.trained.shield if found.trained else found.shield:
+        check(shield, game.limits(other), game.capture_radius)
+    return Match(game, own, normalised), found
 
 
 def normalised(actions: str) -> bool:

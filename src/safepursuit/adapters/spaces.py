@@ -5,7 +5,7 @@ from gymnasium.spaces import Box
 
 from safepursuit.adapters.match import bounds
 from safepursuit.game import Game
-from safepursuit.robot import Unicycle
+from safepursuit.robot import Robot
 
 
 def observation_space(game: Game) -> Box:
@@ -13,7 +13,7 @@ def observation_space(game: Game) -> Box:
     return Box(*bounds(game), dtype=np.float32)
 
 
-def action_space(robot: Unicycle, normalised: bool) -> Box:
+def action_space(robot: Robot, normalised: bool) -> Box:
     """(2,) float32: speed and turn rate, within [−1, 1]² or in [0, v̄] m/s × [−ω̄, ω̄] rad/s."""
     if normalised:
         return Box(-1.0, 1.0, (2,), np.float32)

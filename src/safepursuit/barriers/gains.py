@@ -1,11 +1,10 @@
-"""Class-K gains γ: what the safety layer is told about how fast a barrier may be approached."""
+"""Class-K gains γ: how fast a barrier may be approached."""
 
 from abc import abstractmethod
 from typing import TypeAlias
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Int
 
 from safepursuit.barriers.barrier import Barriers
 from safepursuit.shapes import Rows
@@ -18,12 +17,12 @@ class GainRule(eqx.Module):
     """
 
     @abstractmethod
-    def __call__(self, barriers: Barriers, boundary: Int[Array, "rows *batch"]) -> Rows:
-        """γ in [0, 1], a step, of every barrier; `boundary` as in `shield.Surroundings`."""
+    def __call__(self, barriers: Barriers) -> Rows:
+        """γ in [0, 1], per step, of every barrier."""
 
 
 Gains: TypeAlias = Rows | float | GainRule
-"""One a barrier, one for all, or a rule that makes them."""
+"""One per barrier, one for all, or a rule that makes them."""
 
 
 def as_rule(gains: Gains, barriers: Barriers) -> GainRule:
@@ -38,12 +37,12 @@ def as_rule(gains: Gains, barriers: Barriers) -> GainRule:
 class _OneGain(GainRule):
     value: float = eqx.field(static=True)
 
-    def __call__(self, barriers: Barriers, boundary: Int[Array, "rows *batch"]) -> Rows:
+    def __call__(self, barriers: Barriers) -> Rows:
         return jnp.full_like(barriers.value, self.value)
 
 
 class _GivenGains(GainRule):
     values: Rows
 
-    def __call__(self, barriers: Barriers, boundary: Int[Array, "rows *batch"]) -> Rows:
+    def __call__(self, barriers: Barriers) -> Rows:
         return self.values

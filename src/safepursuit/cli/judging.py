@@ -9,7 +9,7 @@ from rich.console import Console
 
 from safepursuit.cli.played import Played
 from safepursuit.cli.usage import Run, UsageError
-from safepursuit.evaluation.episodes import save as save_recording
+from safepursuit.play.recording import save as save_recording
 from safepursuit.report.tables import evaluation_table
 from safepursuit.runs.folder import RunFolder, write_json
 

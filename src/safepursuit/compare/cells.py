@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from safepursuit.evaluation.episodes import Recording, load, save, take
 from safepursuit.evaluation.evaluation import Evaluation
 from safepursuit.evaluation.failures import worst
 from safepursuit.evaluation.referee import Verdict
+from safepursuit.play.recording import Recording, load, save, take
 from safepursuit.runs.folder import slug, write_json
 
 KEPT = 10

@@ -2,14 +2,15 @@
 
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from safepursuit.evaluation import episodes as playing
+from safepursuit.agents import Agent, Layer, Scripted, Trained, behind
 from safepursuit.evaluation import metrics, referee, scenarios
-from safepursuit.evaluation.deployment import DEPLOYMENTS, Deployment, Pursuer, ScriptedPursuer
-from safepursuit.evaluation.episodes import Recording
+from safepursuit.evaluation.episodes import record
 from safepursuit.evaluation.referee import Verdict
 from safepursuit.experiment import TrainConfig
 from safepursuit.game import Game
-from safepursuit.players import evader_weights, evaders_of
+from safepursuit.play.recording import Recording
+from safepursuit.players import PURSUERS, evader_weights, evaders_of
+from safepursuit.policy import Policy
 
 Rules: TypeAlias = Literal["as-trained", "default"]
 """Which game a suite is made from: that of the training, or the default one, as comparisons do."""
@@ -23,7 +24,7 @@ class Evaluation(NamedTuple):
 
 
 def evaluate(
-    pursuer: Pursuer,
+    pursuer: Policy | str,
     config: TrainConfig,
     *,
     episodes: int,
@@ -31,12 +32,13 @@ def evaluate(
     evader: str | None = None,
     obstacles: int | None = None,
     seed: int = 0,
-    deployment: Deployment = "as-trained",
+    layer: Layer = "as-trained",
     rules: Rules = "as-trained",
 ) -> Evaluation:
-    """Play and judge; opponent and number of discs are those of the suite, or else of the training, unless given.
+    """Play and judge a policy, or the scripted pursuer of this name, behind a safety layer.
 
-    Raises ValueError for an unknown name or an impossible game.
+    Opponent and number of discs are those of the suite, or else of the training, unless given. Raises ValueError for
+    an unknown name or an impossible game.
     """
     if suite in scenarios.SUITES:
         about = scenarios.SUITES[suite]
@@ -45,18 +47,22 @@ def evaluate(
         evader = about.evader if evader is None else evader
     evader = config.evader if evader is None else evader
     evader_weights(evader)  # refuses what is unknown before anything is drawn
-    if deployment not in DEPLOYMENTS:
-        raise ValueError(f"unknown shield mode {deployment!r}; known are {', '.join(DEPLOYMENTS)}.")
+    if isinstance(pursuer, str):
+        PURSUERS.find(pursuer)
+        own: Agent = Scripted(pursuer, config.shield if layer == "as-trained" else None)
+    else:
+        own = Trained(pursuer, config.shield)
+    own = behind(layer, own, config.shield)
     game = config.game if rules == "as-trained" else Game()
     if obstacles is not None:
         game = scenarios.with_obstacles(game, obstacles)
     drawn = scenarios.draw(suite, game, seed, episodes)
     game = drawn.game
-    recording = playing.record(pursuer, drawn, config.shield, evader, deployment)
+    recording = record(own, evader, drawn, config.shield)
     verdict = metrics.verdict(recording)
     head = {
-        "method": pursuer.name if isinstance(pursuer, ScriptedPursuer) else config.method,
-        "shield": deployment,
+        "method": pursuer if isinstance(pursuer, str) else config.method,
+        "shield": layer,
         "suite": suite,
         "suite_version": scenarios.SUITES[suite].version,
         "evader": evader,

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from safepursuit.evaluation.episodes import Recording
 from safepursuit.evaluation.referee import Verdict, separation
+from safepursuit.play.recording import Recording
 
 
 def worst(recording: Recording, verdict: Verdict, count: int) -> np.ndarray:

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from safepursuit.evaluation.episodes import Recording
 from safepursuit.evaluation.referee import Verdict, judge
+from safepursuit.play.recording import Recording
 
 CONFIDENCE = 0.95
 

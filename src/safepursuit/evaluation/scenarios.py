@@ -70,7 +70,7 @@ def _behind_disc(state: GameState, game: Game, key: Key[Array, ""]) -> tuple[Gam
     distance = length(place - state.pursuer[:2])
     low, high = game.start_distance
     usable = scene.present[0] & (clear >= game.start_clearance) & (distance >= low) & (distance <= high)
-    return state._replace(evader=evader), usable
+    return state.with_robot("evader", pose=evader), usable
 
 
 SUITES = {

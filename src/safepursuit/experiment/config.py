@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass, field, replace
 
-from safepursuit.barriers.barrier import arc_allowance
-from safepursuit.game import Game
+from safepursuit.barriers.control_point import arc_allowance
+from safepursuit.game import SENSORS, Game
 from safepursuit.players import evader_weights, evaders_of
-from safepursuit.policy import HEADS, PolicyConfig
+from safepursuit.policy import HEADS, NETWORKS, PolicyConfig
+from safepursuit.robot import ROBOTS, Unicycle
 from safepursuit.shield import Shield, check
 
 
@@ -62,6 +63,8 @@ class TrainConfig:
 
     method: str = "barriernet"
     """Safety architecture; `safepursuit list methods` names them."""
+    robot: str = "unicycle"
+    """Model of the robots, whose parameters are `game.robot`; `safepursuit list robots` names them."""
     evader: str = "random"
     """Scripted opponent (`safepursuit list evaders`), or a mixture that shares the games, such as flee:2,orbit,hide."""
     timesteps: int = 1_000_000
@@ -87,8 +90,16 @@ class TrainConfig:
     ppo: PPOConfig = field(default_factory=PPOConfig)
 
     def __post_init__(self) -> None:
-        if self.method not in HEADS:
-            raise ValueError(f"unknown method {self.method!r}; known are {', '.join(HEADS)}.")
+        HEADS.find(self.method)
+        SENSORS.find(self.game.sensor)
+        NETWORKS.find(self.policy.network)
+        fresh = ROBOTS.find(self.robot)()
+        if type(self.game.robot) is not type(fresh):
+            if self.game.robot != Unicycle():
+                raise ValueError(
+                    f"game.robot is a {type(self.game.robot).__name__}, which is not the robot {self.robot!r}."
+                )
+            object.__setattr__(self, "game", replace(self.game, robot=fresh))
         for name in ("timesteps", "num_envs", "rollout_length", "checkpoint_every", "shares"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}.")

@@ -39,6 +39,6 @@ def load_run(run: RunFolder, which: checkpoint.Which = "latest") -> TrainedRun:
     Raises ConfigurationError or CheckpointError where the folder's contents cannot be used.
     """
     config = load_config(run)
-    fresh = build_policy(jax.random.key(0), config.method, config.policy, config.game.robot, config.shield)
+    fresh = build_policy(jax.random.key(0), config.method, config.policy, config.game, config.shield)
     policy = checkpoint.restore(run, _Trained(fresh), which).policy
     return TrainedRun(policy, config, int(checkpoint.locate(run, which).name), run)

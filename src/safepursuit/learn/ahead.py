@@ -15,8 +15,8 @@ import jax.numpy as jnp
 from safepursuit.experiment import TrainConfig
 from safepursuit.game import initial_shapes
 from safepursuit.learn.health import rollout_metrics, safety_layer
-from safepursuit.learn.programs import play_program, update_program
-from safepursuit.learn.rollout import Players, pool_size
+from safepursuit.learn.programs import collect_program, update_program
+from safepursuit.learn.rollout import Games, pool_size
 from safepursuit.learn.sharded import places
 from safepursuit.learn.update import fresh_learner
 
@@ -30,14 +30,14 @@ def start(config: TrainConfig) -> None:
     """Start compiling the programs of a training. Raises ValueError where its devices are not there."""
     if not jax.config.values["jax_compilation_cache_dir"]:
         return
-    policy, moments, multiplier, players, starts, rollout = _shapes(config)
+    policy, moments, multiplier, games, starts, rollout = _shapes(config)
     key, rate = jax.eval_shape(lambda: jax.random.key(0)), jax.eval_shape(lambda: jnp.asarray(0.0, jnp.float32))
-    play_arguments = (policy, players, starts, key)
+    play_arguments = (policy, games, starts, key)
     update_arguments = (policy, moments, rollout, multiplier, key, rate)
-    playing = partial(play_program(config).jitted.lower, *play_arguments)
+    playing = partial(collect_program(config).jitted.lower, *play_arguments)
     learning = partial(update_program(config).jitted.lower, *update_arguments)
     counting = partial(rollout_metrics.lower, rollout, config.game.robot.dt, config.lineup)
-    alone = policy, jax.ShapeDtypeStruct((2, config.num_envs), jnp.float32), players.state
+    alone = policy, jax.ShapeDtypeStruct((2, config.num_envs), jnp.float32), games.state
     if config.shares > 1:
         first = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         alone = _at(alone, jax.tree.map(lambda _: first, alone))
@@ -56,21 +56,21 @@ def wait() -> None:
 
 
 def _shapes(config: TrainConfig) -> tuple[Any, ...]:
-    """Of policy, optimiser state, multiplier, players, starts and rollout, with the places they will have."""
+    """Of policy, optimiser state, multiplier, games, starts and rollout, with the places they will have."""
     learner = fresh_learner.jitted.eval_shape(jax.eval_shape(lambda: jax.random.key(0)), config)
     starts = initial_shapes(config.game, pool_size(config))
-    games = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((*leaf.shape[:-1], config.num_envs), leaf.dtype), starts)
+    state = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((*leaf.shape[:-1], config.num_envs), leaf.dtype), starts)
     count = jax.ShapeDtypeStruct((config.num_envs,), jnp.int32)
     total = jax.ShapeDtypeStruct((config.num_envs,), jnp.result_type(float))
-    players: Any = Players(games, total, total, count)  # type: ignore[arg-type]
+    games: Any = Games(state, total, total, count)  # type: ignore[arg-type]
     if config.shares > 1:
         learner = _at(learner, places(learner, config, spread=False))
-        players = _at(players, places(players, config, spread=True))
+        games = _at(games, places(games, config, spread=True))
     # Of the program that is compiled next, so that it is traced once.
-    rollout = play_program(config).jitted.eval_shape(learner[0], players, starts, jax.random.key(0))[1]
+    rollout = collect_program(config).jitted.eval_shape(learner[0], games, starts, jax.random.key(0))[1]
     if config.shares > 1:
         rollout = _at(rollout, places(rollout, config, spread=True))
-    return *learner, players, starts, rollout
+    return *learner, games, starts, rollout
 
 
 def _at(shapes: Any, places: Any) -> Any:

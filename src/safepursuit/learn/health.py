@@ -3,17 +3,17 @@
 from functools import partial
 from statistics import median
 from time import perf_counter
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from safepursuit import robot as motion
 from safepursuit.experiment import TrainConfig
 from safepursuit.game import GameState
 from safepursuit.learn.lagrangian import Multiplier
-from safepursuit.learn.rollout import Players, Rollout
+from safepursuit.learn.rollout import Games, Rollout
 from safepursuit.learn.update import UpdateReport
 from safepursuit.policy import Policy, situation
 from safepursuit.shapes import Control
@@ -62,6 +62,23 @@ def rollout_metrics(
     } | by_evader
 
 
+class Findings(NamedTuple):
+    """What an iteration found: one tree, fetched from the device at once."""
+
+    metrics: dict[str, Any]
+    report: UpdateReport
+    multiplier: Multiplier | None
+    """After the update."""
+    finite: Any
+    """Whether all that was learned is."""
+
+
+def findings(
+    rollout: Rollout, report: UpdateReport, multiplier: Multiplier | None, finite: Any, config: TrainConfig
+) -> Findings:
+    return Findings(rollout_metrics(rollout, config.game.robot.dt, config.lineup), report, multiplier, finite)
+
+
 def update_metrics(report: UpdateReport, multiplier: Multiplier | None, rate: float) -> dict[str, float]:
     """What an update did; `multiplier` is the one after it."""
     terms = {f"ppo/{name}": float(value) for name, value in report.terms._asdict().items()}
@@ -77,17 +94,17 @@ def update_metrics(report: UpdateReport, multiplier: Multiplier | None, rate: fl
     }
 
 
-def safety_layer_time(policy: Policy, action: Float[Array, "2 games"], players: Players, config: TrainConfig) -> float:
+def safety_layer_time(policy: Policy, action: Float[Array, "2 games"], games: Games, config: TrainConfig) -> float:
     """Microseconds the safety layer takes for one control: rows, program and governor, in a batch of all games.
 
     The median of five calls on the states the games are in now. In training the layer is fused into a larger program;
     this is what it costs by itself, dispatch included, so that a single game pays the full overhead of a call.
     """
-    nominal = motion.from_unit_box(config.game.robot, action)
+    nominal = config.game.robot.from_unit_box(action)
     times = []
     for _ in range(6):
         start = perf_counter()
-        safety_layer(policy, nominal, players.state, config).block_until_ready()
+        safety_layer(policy, nominal, games.state, config).block_until_ready()
         times.append(perf_counter() - start)
     return 1e6 * median(times[1:]) / action.shape[-1]
 
@@ -95,4 +112,4 @@ def safety_layer_time(policy: Policy, action: Float[Array, "2 games"], players: 
 @partial(jax.jit, static_argnames="config")
 def safety_layer(policy: Policy, nominal: Float[Array, "2 games"], state: GameState, config: TrainConfig) -> Control:
     """The safety layer by itself, as samples meet it in training."""
-    return policy.head.project(nominal, situation(state, config.game.robot, config.shield)).control
+    return policy.head.project(nominal, situation(state, config.game, config.shield)).control

@@ -6,8 +6,8 @@ from functools import cache, partial
 
 from safepursuit.compiling import SELDOM, Effort, Program
 from safepursuit.experiment import TrainConfig
-from safepursuit.learn.rollout import play
-from safepursuit.learn.sharded import spread_play, spread_update
+from safepursuit.learn.rollout import collect
+from safepursuit.learn.sharded import spread_collect, spread_update
 from safepursuit.learn.update import update
 
 _SHORT = 500_000
@@ -20,9 +20,9 @@ _UNFUSED: Effort = (("xla_cpu_experimental_ynn_fusion_type", ""),)
 """XLA for CPU otherwise makes one operation of the whole network, which for 65,536 games takes most of a rollout."""
 
 
-def play_program(config: TrainConfig) -> Program:
-    """`play` for this configuration: (policy, players, starts, key) → (players, rollout). All seeds share it."""
-    return _play_program(replace(config, seed=0))
+def collect_program(config: TrainConfig) -> Program:
+    """`play` for this configuration: (policy, games, starts, key) → (games, rollout). All seeds share it."""
+    return _collect_program(replace(config, seed=0))
 
 
 def update_program(config: TrainConfig) -> Program:
@@ -31,8 +31,8 @@ def update_program(config: TrainConfig) -> Program:
 
 
 @cache
-def _play_program(config: TrainConfig) -> Program:
-    function = spread_play(config) if config.shares > 1 else partial(play, config=config)
+def _collect_program(config: TrainConfig) -> Program:
+    function = spread_collect(config) if config.shares > 1 else partial(collect, config=config)
     many = config.num_envs // config.shares > _MANY
     return Program(function, _effort(config) + (_UNFUSED if many else ()))
 

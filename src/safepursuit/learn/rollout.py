@@ -1,25 +1,28 @@
 """Playing: many games side by side, each step recorded as the learner needs it."""
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from safepursuit import game as rules
+from safepursuit.agents import Agent, View
 from safepursuit.compiling import ONCE, Program
-from safepursuit.experiment import TrainConfig
-from safepursuit.game import Contact, GameState, Observation
-from safepursuit.learn.opponent import evader_control
-from safepursuit.policy import Policy, Situation, situation
+from safepursuit.experiment import TrainConfig, opponent
+from safepursuit.game import Contact, GameState, Observation, collided, initial, observe, reward
+from safepursuit.play import Step, play
+from safepursuit.policy import Policy, Situation
+from safepursuit.shapes import Flag, Keys
+from safepursuit.shield import Shield, Shielded
 
 _FEW = 4096
 """Games up to which the critics look at all steps of a rollout at once."""
 
 
-class Players(NamedTuple):
-    """The games in progress, and what has been scored in their current episodes."""
+class Games(NamedTuple):
+    """Games in progress, and what has been scored in their current episodes."""
 
     state: GameState
     episode_return: Float[Array, "games"]
@@ -28,7 +31,7 @@ class Players(NamedTuple):
 
 
 class Rollout(NamedTuple):
-    """One record a step; axes (time, …, games)."""
+    """One record per step; axes (time, …, games)."""
 
     observation: Observation
     situation: Situation
@@ -63,25 +66,25 @@ class Rollout(NamedTuple):
     """Its length in steps; 0 elsewhere."""
 
 
-def join_games(key: Key[Array, ""], config: TrainConfig) -> Players:
+def join_games(key: Key[Array, ""], config: TrainConfig) -> Games:
     """The games as a training finds them: each at a random age, so that their time-outs do not fall together."""
     start_key, age_key = jax.random.split(key)
     # As many are drawn as for a rollout, so that one program does for both; the first of them are the same.
-    drawn = rules.initial(start_key, config.game, max(config.num_envs, pool_size(config)))
+    drawn = initial(start_key, config.game, max(config.num_envs, pool_size(config)))
     return _joined(drawn, age_key, config)
 
 
 @partial(Program, effort=ONCE, static_argnames="config")
-def _joined(drawn: GameState, key: Key[Array, ""], config: TrainConfig) -> Players:
+def _joined(drawn: GameState, key: Key[Array, ""], config: TrainConfig) -> Games:
     states = jax.tree.map(lambda leaf: leaf[..., : config.num_envs], drawn)
     age = jax.random.randint(key, (config.num_envs,), 0, config.game.horizon)
     nothing = jnp.zeros(config.num_envs)
-    return Players(states._replace(step=age), nothing, nothing, jnp.zeros(config.num_envs, jnp.int32))
+    return Games(states._replace(step=age), nothing, nothing, jnp.zeros(config.num_envs, jnp.int32))
 
 
 def fresh_starts(key: Key[Array, ""], config: TrainConfig) -> GameState:
-    """The starts a rollout may need, drawn at once: random numbers for a layout are too dear to draw at every step."""
-    return rules.initial(key, config.game, pool_size(config))
+    """The starts a rollout may need, drawn at once: drawing layouts at every step is too slow."""
+    return initial(key, config.game, pool_size(config))
 
 
 def pool_size(config: TrainConfig) -> int:
@@ -90,78 +93,87 @@ def pool_size(config: TrainConfig) -> int:
     return number + -number % config.shares
 
 
+class Sample(NamedTuple):
+    """What the learner saw and drew in a step."""
+
+    observation: Observation
+    situation: Situation
+    distribution: Any
+    action: Float[Array, "2 *batch"]
+
+
+class Learner(Agent):
+    """The policy that learns: it samples. Its carry after a step is what it saw and drew."""
+
+    policy: Policy
+    shield: Shield = eqx.field(static=True)
+
+    def act(self, carry: Any, key: Keys, view: View) -> tuple[Shielded, Sample]:
+        observation, where = view.observation(), view.situation(self.shield)
+        distribution = self.policy.head.distribution(self.policy.features(observation), where)
+        action = self.policy.head.sample(key, distribution)
+        done = self.policy.head.execute(distribution, action, where)
+        return done, Sample(observation, where, distribution, action)
+
+    def onward(self, carry: Any, over: Flag) -> None:
+        return None
+
+
 @partial(jax.jit, static_argnames="config")
-def play(policy: Policy, players: Players, starts: GameState, key: Key[Array, ""], config: TrainConfig):
+def collect(policy: Policy, games: Games, starts: GameState, key: Key[Array, ""], config: TrainConfig):
     """Advance every game by `config.rollout_length` steps; returns the games and the `Rollout`.
 
     A game that ends goes on from the next of `starts` (used in turn).
     """
-    pool = starts.step.shape[-1]
-    game, evaders = config.rules, config.lineup
-    evader_shield = config.shield if config.evader_shielded else None
+    game, head = config.rules, policy.head
     unknown = jnp.zeros(0)
+    values = jax.eval_shape(_values, policy, observe(games.state, game))
 
-    def advance(carry, step_key):
-        players, used, observation = carry
-        action_key, evader_key = jax.random.split(step_key)
-        state = players.state
-        where = situation(state, game.robot, config.shield)
-        distribution = policy.head.distribution(policy.features(observation), where)
-        action = policy.head.sample(action_key, distribution)
-        done = policy.head.execute(distribution, action, where)
-        fled = evader_control(evaders, evader_key, state, game, evader_shield)
-        outcome = rules.transition(state, done.control, fled, game)
-        reward = rules.reward(state, outcome, game)
-        cost = rules.collided(outcome.pursuer_contact).astype(reward.dtype)
-        over = outcome.terminated | outcome.truncated
-        total = players.episode_return + reward
-        total_cost = players.episode_cost + cost
-        steps = players.episode_steps + 1
+    def keep(sums, step: Step):
+        sample, done, outcome, over = step.carries[0], step.done[0], step.outcome, step.ended
+        now = reward(step.before, outcome, game)
+        contact = outcome.contact("pursuer")
+        cost = collided(contact).astype(now.dtype)
+        total, total_cost, steps = sums[0] + now, sums[1] + cost, sums[2] + 1
         record = Rollout(
-            observation=observation,
-            situation=where,
-            action=action,
-            log_prob=policy.head.log_prob(distribution, action),
+            observation=sample.observation,
+            situation=sample.situation,
+            action=sample.action,
+            log_prob=head.log_prob(sample.distribution, sample.action),
             value=unknown,  # the critics look at all steps together, below
             next_value=unknown,
-            reward=reward,
+            reward=now,
             cost=cost,
             cost_value=None,
             next_cost_value=None,
             terminated=outcome.terminated,
             truncated=outcome.truncated,
             captured=outcome.captured,
-            contact=outcome.pursuer_contact,
+            contact=contact,
             intervened=done.intervened,
             correction=done.correction,
             feasible=done.feasible,
             residual=done.residual,
             clearance=done.clearance,
-            lost_gradient=policy.head.lost_gradient(distribution),
-            std=jnp.mean(policy.head.std(distribution), axis=-1),
+            lost_gradient=head.lost_gradient(sample.distribution),
+            std=jnp.mean(head.std(sample.distribution), axis=-1),
             final_return=jnp.where(over, total, 0),
             final_cost=jnp.where(over, total_cost, 0),
             final_length=jnp.where(over, steps, 0),
         )
-        index = (used + jnp.cumsum(over) - 1) % pool
-        following = jax.tree.map(lambda new, old: jnp.where(over, new[..., index], old), starts, outcome.state)
-        sums = (jnp.where(over, 0, value) for value in (total, total_cost, steps))
         # Time-outs are rare; at all other steps the next value is that of the next step's observation.
         at_time_out = jax.lax.cond(
             jnp.any(outcome.truncated),
-            lambda: _values(policy, rules.observe(outcome.state, game)),
+            lambda: _values(policy, observe(outcome.state, game)),
             lambda: jax.tree.map(lambda one: jnp.zeros(one.shape, one.dtype), values),
         )
-        carry = (Players(following, *sums), used + jnp.sum(over), rules.observe(following, game))
-        return carry, (record, at_time_out)
+        return [jnp.where(over, 0, value) for value in (total, total_cost, steps)], (record, at_time_out)
 
-    observation = rules.observe(players.state, game)
-    values = jax.eval_shape(_values, policy, observation)
+    agents = Learner(policy, config.shield), opponent(config)
     keys = jax.random.split(key, config.rollout_length)
-    (players, _, observation), (rollout, at_time_out) = jax.lax.scan(
-        advance, (players, jnp.asarray(0), observation), keys
-    )
-    return players, _judged(policy, rollout, observation, at_time_out)
+    state, *sums = games
+    state, sums, (rollout, at_time_out) = play(agents, state, keys, game, keep, ledger=sums, starts=starts)
+    return Games(state, *sums), _judged(policy, rollout, observe(state, game), at_time_out)
 
 
 class _Values(NamedTuple):

@@ -20,12 +20,12 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Key
 
 from safepursuit.experiment import TrainConfig
-from safepursuit.learn.health import rollout_metrics, safety_layer_time, update_metrics
-from safepursuit.learn.rollout import fresh_starts, play
-from safepursuit.learn.trainer import BarrierNetTrainer, Observer, all_finite, check_finite
+from safepursuit.learn.health import findings, safety_layer_time
+from safepursuit.learn.rollout import collect, fresh_starts
+from safepursuit.learn.trainer import BarrierNetTrainer, Observer, all_finite
 from safepursuit.learn.update import update
 
-_LEARNED = ("policy", "optimiser", "multiplier", "players", "key")
+_LEARNED = ("policy", "optimiser", "multiplier", "games", "key")
 """The fields of a training state that live on the device."""
 
 
@@ -91,10 +91,10 @@ class SeedGroup:
         starts = _stacked([fresh_starts(key, self.config) for key in keys[:, 1]])
         rates = jnp.full(len(keys), rate, jnp.float32)
         state, action, found = self._iteration((state | {"key": keys[:, 0]}, starts, keys[:, 2], keys[:, 3], rates))
-        values, reports, multipliers, finite = jax.device_get(found)
+        found = jax.device_get(found)
         elapsed = time.perf_counter() - start
         first, action = jax.device_put((_one(state, 0), action[0]), jax.local_devices()[0])
-        taken = safety_layer_time(first["policy"], action, first["players"], self.config)
+        layer_time = safety_layer_time(first["policy"], action, first["games"], self.config)
         speed = len(self.trainers) * self.config.steps_per_iteration / elapsed
         rows = []
         for index, trainer in enumerate(self.trainers):
@@ -102,11 +102,8 @@ class SeedGroup:
                 iteration=trainer.state.iteration + 1,
                 steps=trainer.state.steps + self.config.steps_per_iteration,
             )
-            seen = {name: float(value[index]) for name, value in values.items()} | {"qp/time_us": taken}
-            learned = update_metrics(_one(reports, index), _one(multipliers, index), rate)
-            if not finite[index]:
-                check_finite(learned, _one(state["policy"], index))
-            rows.append(trainer.account(seen, learned, elapsed, speed))
+            policy = partial(_one, state["policy"], index)
+            rows.append(trainer.account(_one(found, index), policy, rate, layer_time, elapsed, speed))
         return state, rows
 
     def _save(self, state: dict[str, Any]) -> None:
@@ -125,18 +122,13 @@ def _keys(key: Key[Array, ""]) -> Key[Array, "4"]:
 def _iteration(arguments: tuple, config: TrainConfig) -> tuple[dict[str, Any], Any, tuple]:
     """One seed's rollout and update: its state, the last actions, and what is worth knowing."""
     state, starts, play_key, update_key, rate = arguments
-    players, rollout = play(state["policy"], state["players"], starts, play_key, config)
+    games, rollout = collect(state["policy"], state["games"], starts, play_key, config)
     policy, optimiser, multiplier, report = update(
         state["policy"], state["optimiser"], rollout, state["multiplier"], update_key, rate, config.ppo
     )
-    learned = dict(zip(_LEARNED, (policy, optimiser, multiplier, players, state["key"]), strict=True))
-    known = (
-        rollout_metrics(rollout, config.game.robot.dt, config.lineup),
-        report,
-        multiplier,
-        all_finite((policy, report)),
-    )
-    return learned, rollout.action[-1], known
+    learned = dict(zip(_LEARNED, (policy, optimiser, multiplier, games, state["key"]), strict=True))
+    found = findings(rollout, report, multiplier, all_finite((policy, report)), config)
+    return learned, rollout.action[-1], found
 
 
 def _on_all(function: Callable, mesh: Mesh) -> Callable:

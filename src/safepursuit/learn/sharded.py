@@ -15,7 +15,7 @@ from jaxtyping import Array, Key
 from safepursuit.experiment import TrainConfig
 from safepursuit.game import GameState
 from safepursuit.learn.devices import mean_over_devices
-from safepursuit.learn.rollout import Players, Rollout, play
+from safepursuit.learn.rollout import Games, Rollout, collect
 from safepursuit.learn.update import update
 from safepursuit.policy import Policy
 
@@ -34,28 +34,28 @@ def mesh_of(config: TrainConfig) -> Mesh:
     return Mesh(np.asarray(there[: config.shares]), (_GAMES,))
 
 
-def spread_play(config: TrainConfig) -> Any:
+def spread_collect(config: TrainConfig) -> Any:
     """`play` but for the configuration: the games and starts it takes and the rollout it makes are spread."""
     mesh = mesh_of(config)
     share = replace(config, num_envs=config.num_envs // config.shares, devices=None)
 
-    def on_one(policy: Policy, players: Players, starts: GameState, keys: Key[Array, "1"]):
-        players, rollout = play(policy, players, starts, keys[0], share)
-        return players, rollout._replace(std=mean_over_devices(rollout.std, _GAMES))
+    def on_one(policy: Policy, games: Games, starts: GameState, keys: Key[Array, "1"]):
+        games, rollout = collect(policy, games, starts, keys[0], share)
+        return games, rollout._replace(std=mean_over_devices(rollout.std, _GAMES))
 
-    def on_all(policy: Policy, players: Players, starts: GameState, key: Key[Array, ""]):
+    def on_all(policy: Policy, games: Games, starts: GameState, key: Key[Array, ""]):
         keys = jax.random.split(key, config.shares)
-        results = jax.eval_shape(play, policy, players, starts, key, config)  # for the number of their axes
+        results = jax.eval_shape(collect, policy, games, starts, key, config)  # for the number of their axes
         out_specs = _spread(results[0]), _spread(results[1])
-        in_specs = (_SAME, _spread(players), _spread(starts), PartitionSpec(_GAMES))
+        in_specs = (_SAME, _spread(games), _spread(starts), PartitionSpec(_GAMES))
         spread = jax.shard_map(on_one, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
-        return spread(policy, players, starts, keys)
+        return spread(policy, games, starts, keys)
 
     return on_all
 
 
 def spread_update(config: TrainConfig) -> Any:
-    """`update` of a rollout from `spread_play`: the same arguments but the configuration, the same results."""
+    """`update` of a rollout from `spread_collect`: the same arguments but the configuration, the same results."""
     mesh = mesh_of(config)
 
     def on_one(policy, optimiser_state, rollout, multiplier, key, rate):

@@ -13,10 +13,10 @@ from jaxtyping import Array, Key
 
 from safepursuit.experiment import TrainConfig, load_config
 from safepursuit.learn import ahead
-from safepursuit.learn.health import rollout_metrics, safety_layer_time, update_metrics
+from safepursuit.learn.health import Findings, findings, safety_layer_time, update_metrics
 from safepursuit.learn.lagrangian import Multiplier
-from safepursuit.learn.programs import play_program, update_program
-from safepursuit.learn.rollout import Players, Rollout, fresh_starts, join_games
+from safepursuit.learn.programs import collect_program, update_program
+from safepursuit.learn.rollout import Games, Rollout, fresh_starts, join_games
 from safepursuit.learn.sharded import on_first, places
 from safepursuit.learn.update import UpdateReport, fresh_learner, learning_rate
 from safepursuit.policy import Policy
@@ -34,7 +34,7 @@ class TrainingState(NamedTuple):
     optimiser: Any
     multiplier: Multiplier | None
     """Of a constrained method."""
-    players: Players
+    games: Games
     key: Key[Array, ""]
     iteration: int
     """Iterations finished."""
@@ -104,10 +104,8 @@ class BarrierNetTrainer:
         """Let every game play on for `rollout_length` steps with the current policy."""
         key, start_key, play_key = jax.random.split(self.state.key, 3)
         starts = fresh_starts(start_key, self.config)
-        players, rollout = play_program(self.config)(self.state.policy, self.state.players, starts, play_key)
-        self.state = self.state._replace(
-            players=players, key=key, steps=self.state.steps + self.config.steps_per_iteration
-        )
+        games, rollout = collect_program(self.config)(self.state.policy, self.state.games, starts, play_key)
+        self.state = self.state._replace(games=games, key=key, steps=self.state.steps + self.config.steps_per_iteration)
         return rollout
 
     def update(self, rollout: Rollout) -> UpdateReport:
@@ -200,23 +198,33 @@ class BarrierNetTrainer:
         ahead.wait()
         rollout = self.collect_rollout()
         report = self.update(rollout)
-        found = rollout_metrics(rollout, self.config.game.robot.dt, self.config.lineup)
-        found, report, multiplier, finite = jax.device_get(
-            (found, report, self.state.multiplier, all_finite(self.state.policy))
+        found = jax.device_get(
+            findings(rollout, report, self.state.multiplier, all_finite(self.state.policy), self.config)
         )
-        values = {name: float(value) for name, value in found.items()}
-        learned = update_metrics(report, multiplier, rate)
-        if not finite or not all(map(math.isfinite, learned.values())):
-            check_finite(learned, self.policy)
         elapsed = time.perf_counter() - start
-        action, players = on_first((rollout.action, self.state.players))
-        values["qp/time_us"] = safety_layer_time(self.policy, action[-1], players, self.config)
-        return self.account(values, learned, elapsed, self.config.steps_per_iteration / elapsed)
+        action, games = on_first((rollout.action, self.state.games))
+        layer_time = safety_layer_time(self.policy, action[-1], games, self.config)
+        return self.account(
+            found, lambda: self.policy, rate, layer_time, elapsed, self.config.steps_per_iteration / elapsed
+        )
 
     def account(
-        self, values: dict[str, float], learned: dict[str, float], elapsed: float, speed: float
+        self,
+        found: Findings,
+        policy: Callable[[], Policy],
+        rate: float,
+        layer_time: float,
+        elapsed: float,
+        speed: float,
     ) -> dict[str, float]:
-        """Enter an iteration that took `elapsed` seconds into the books: what happened, what was learned."""
+        """Enter an iteration that took `elapsed` seconds and led to `policy()` into the books; returns its metrics.
+
+        `layer_time` [µs] is that of the safety layer. Raises NotFiniteError where a number is not finite.
+        """
+        learned = update_metrics(found.report, found.multiplier, rate)
+        if not found.finite or not all(map(math.isfinite, learned.values())):
+            check_finite(learned, policy())
+        values = {name: float(value) for name, value in found.metrics.items()}
         compiled, self._fresh = self._fresh, False
         episodes = values["pursuit/episodes"]
         captures = values["pursuit/capture_rate"] * episodes if episodes else 0.0
@@ -229,6 +237,7 @@ class BarrierNetTrainer:
             "iteration": float(self.state.iteration),
             "steps": float(self.state.steps),
             **values,
+            "qp/time_us": layer_time,
             **learned,
             "time/steps_per_second": speed,
             "time/seconds": self.state.seconds,
@@ -246,13 +255,13 @@ class BarrierNetTrainer:
 def _initial_state(config: TrainConfig) -> TrainingState:
     policy_key, start_key, key = jax.random.split(jax.random.key(config.seed), 3)
     # First what small programs draw: the compiler would let them wait behind the large ones that are made ahead.
-    players = join_games(start_key, config)
+    games = join_games(start_key, config)
     policy, moments, multiplier = fresh_learner(policy_key, config)
     return TrainingState(
         policy=policy,
         optimiser=moments,
         multiplier=multiplier,
-        players=players,
+        games=games,
         key=key,
         iteration=0,
         steps=0,
@@ -269,8 +278,8 @@ def _placed(state: TrainingState, config: TrainConfig) -> TrainingState:
         return state
     same = (state.policy, state.optimiser, state.multiplier)
     policy, moments, multiplier = jax.device_put(same, places(same, config, spread=False))
-    players = jax.device_put(state.players, places(state.players, config, spread=True))
-    return state._replace(policy=policy, optimiser=moments, multiplier=multiplier, players=players)
+    games = jax.device_put(state.games, places(state.games, config, spread=True))
+    return state._replace(policy=policy, optimiser=moments, multiplier=multiplier, games=games)
 
 
 @jax.jit

@@ -1,47 +1,60 @@
 """Scripted pursuers and evaders, by name.
 
 A player is a function of what both robots do now; it keeps no memory and returns a *nominal* control, which the caller
-may send through the shield. To add one, write it and give it a line here.
+may send through the shield. To add one, write it and give it a line here, or register it in a plugin.
 """
 
-from safepursuit.players import lineup
+from collections.abc import Mapping
+
+from safepursuit.game import Role
 from safepursuit.players.evaders import flee, hide, orbit, random_controls, run
+from safepursuit.players.lineup import lineup, parse, play_together
 from safepursuit.players.player import Player, Sight
 from safepursuit.players.pursuers import constant_bearing, lead_intercept, pure_pursuit, tangent_pursuit, voronoi
 from safepursuit.players.rollout_mpc import mpc_evader, mpc_lead_evader, mpc_pursuer, mpc_robust_evader
+from safepursuit.registry import Registry
 
-EVADERS: dict[str, Player] = {
-    "random": random_controls,
-    "run": run,
-    "flee": flee,
-    "orbit": orbit,
-    "hide": hide,
-    "mpc": mpc_evader,
-    "mpc-lead": mpc_lead_evader,
-    "mpc-robust": mpc_robust_evader,
-}
-PURSUERS: dict[str, Player] = {
-    "pure-pursuit": pure_pursuit,
-    "tangent-pursuit": tangent_pursuit,
-    "constant-bearing": constant_bearing,
-    "lead-intercept": lead_intercept,
-    "voronoi": voronoi,
-    "mpc": mpc_pursuer,
-}
+EVADERS: Registry[Player] = Registry(
+    "evader",
+    random=random_controls,
+    run=run,
+    flee=flee,
+    orbit=orbit,
+    hide=hide,
+    mpc=mpc_evader,
+    mpc_lead=mpc_lead_evader,
+    mpc_robust=mpc_robust_evader,
+)
+PURSUERS: Registry[Player] = Registry(
+    "pursuer",
+    pure_pursuit=pure_pursuit,
+    tangent_pursuit=tangent_pursuit,
+    constant_bearing=constant_bearing,
+    lead_intercept=lead_intercept,
+    voronoi=voronoi,
+    mpc=mpc_pursuer,
+)
+PLAYERS: Mapping[Role, Registry[Player]] = {"pursuer": PURSUERS, "evader": EVADERS}
 
-__all__ = ["EVADERS", "PURSUERS", "Player", "Sight", "evader_weights", "evaders_of", "summary"]
+__all__ = [
+    "EVADERS",
+    "PLAYERS",
+    "PURSUERS",
+    "Player",
+    "Sight",
+    "evader_weights",
+    "evaders_of",
+    "lineup",
+    "parse",
+    "play_together",
+]
 
 
 def evader_weights(mixture: str) -> dict[str, float]:
     """The evaders of “flee”, or of a mixture such as “flee:2,orbit,hide”. Raises ValueError for anything else."""
-    return lineup.parse(mixture, EVADERS)
+    return parse(mixture, EVADERS)
 
 
 def evaders_of(mixture: str, games: int) -> tuple[str, ...]:
     """The evader of each of so many games. Raises ValueError as `evader_weights` does."""
-    return lineup.lineup(evader_weights(mixture), games)
-
-
-def summary(player: Player) -> str:
-    """The first line of a player's documentation."""
-    return (player.__doc__ or "").strip().splitlines()[0]
+    return lineup(evader_weights(mixture), games)

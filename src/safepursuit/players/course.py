@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from safepursuit.geometry import length, unit
-from safepursuit.robot import Unicycle
+from safepursuit.robot import Robot
 from safepursuit.scene import FAR, Scene
 from safepursuit.shapes import Point, Scalar
 
@@ -22,7 +22,7 @@ _NOTICE = 1.5
 """Distance of the body from a wall or disc [m] below which `clear_of_boundaries` starts to turn along it."""
 
 
-def around_discs(own: Point, target: Point, scene: Scene, robot: Unicycle) -> Course:
+def around_discs(own: Point, target: Point, scene: Scene, robot: Robot) -> Course:
     """Straight at the target, or along the tangent of the first disc in the way, on the side of the smaller detour.
 
     The tangent-bug rule (Kamon, Rimon & Rivlin 1998) for round obstacles, each grown by the body and `BERTH`. From
@@ -54,7 +54,7 @@ def around_discs(own: Point, target: Point, scene: Scene, robot: Unicycle) -> Co
     return jnp.where(jnp.any(first, axis=0), tangent, ahead)
 
 
-def clear_of_boundaries(own: Point, course: Course, scene: Scene, robot: Unicycle) -> Course:
+def clear_of_boundaries(own: Point, course: Course, scene: Scene, robot: Robot) -> Course:
     """The course bent along walls and around discs before they are reached.
 
     Within `_NOTICE` of a boundary the part that heads into it is taken out in proportion to how near it is, and a push
@@ -90,7 +90,7 @@ def _one_by_one(own: Point, scene: Scene) -> Iterator[tuple[Scalar, Scalar | flo
     yield half_y + y, 0.0, 1.0
 
 
-def within_walls(point: Point, scene: Scene, robot: Unicycle) -> Point:
+def within_walls(point: Point, scene: Scene, robot: Robot) -> Point:
     """The nearest place in the arena where a body has room."""
     x, y = point
     half_x, half_y = scene.half_extents[0] - robot.radius, scene.half_extents[1] - robot.radius
@@ -114,7 +114,7 @@ def interception_time(gap: Point, velocity: Point, speed: Scalar | float, longes
     return jnp.minimum(time, longest)
 
 
-def towards_interception(own: Point, other: Point, velocity: Point, scene: Scene, robot: Unicycle) -> Course:
+def towards_interception(own: Point, other: Point, velocity: Point, scene: Scene, robot: Robot) -> Course:
     """To where the other robot will be met if it keeps its velocity [m/s] until the wall stops it, around the discs."""
     time = interception_time(other - own, velocity, robot.max_speed, _FORESIGHT)
     aim = within_walls(other + time * velocity, scene, robot)

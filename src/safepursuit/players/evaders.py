@@ -6,11 +6,11 @@ import jax.numpy as jnp
 from safepursuit.geometry import length, unit
 from safepursuit.players.course import BERTH, around_discs, clear_of_boundaries
 from safepursuit.players.player import Sight, steer
-from safepursuit.robot import Unicycle
+from safepursuit.robot import Robot
 from safepursuit.shapes import Control, Keys
 
 
-def random_controls(key: Keys, sight: Sight, robot: Unicycle) -> Control:
+def random_controls(key: Keys, sight: Sight, robot: Robot) -> Control:
     """Speed and turn rate uniform over their limits, anew at every step.
 
     The evader of safe-rl-pe's experiments. Its heading drifts slowly (correlation time about 2Δ/Var(ωΔ) = 15 s), so it
@@ -24,20 +24,20 @@ def random_controls(key: Keys, sight: Sight, robot: Unicycle) -> Control:
     return jnp.stack([robot.max_speed * sample[0], robot.max_turn_rate * (2 * sample[1] - 1)])
 
 
-def run(key: Keys, sight: Sight, robot: Unicycle) -> Control:
+def run(key: Keys, sight: Sight, robot: Robot) -> Control:
     """Straight away from the pursuer, with no regard for walls or discs."""
     del key
     return steer(robot, sight.own, sight.own[:2] - sight.opponent[:2])
 
 
-def flee(key: Keys, sight: Sight, robot: Unicycle) -> Control:
+def flee(key: Keys, sight: Sight, robot: Robot) -> Control:
     """Straight away from the pursuer, bent along walls and around discs before they are reached."""
     del key
     away = unit(sight.own[:2] - sight.opponent[:2])
     return steer(robot, sight.own, clear_of_boundaries(sight.own[:2], away, sight.scene, robot))
 
 
-def orbit(key: Keys, sight: Sight, robot: Unicycle) -> Control:
+def orbit(key: Keys, sight: Sight, robot: Robot) -> Control:
     """Go to the disc it can reach well before the pursuer, and circle it on the side away from the pursuer.
 
     With equal speeds a lone pursuer that follows around a large disc never arrives (theory.md §5). Flees where there is
@@ -72,7 +72,7 @@ def orbit(key: Keys, sight: Sight, robot: Unicycle) -> Control:
     return jnp.where(jnp.any(scene.present, axis=0), control, flee(key, sight, robot))
 
 
-def hide(key: Keys, sight: Sight, robot: Unicycle) -> Control:
+def hide(key: Keys, sight: Sight, robot: Robot) -> Control:
     """Keep a disc between itself and the pursuer: head for the point behind it that is reached soonest.
 
     Leaves the cover by fleeing once the pursuer is closer than that point, or where there is no disc.

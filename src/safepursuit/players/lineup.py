@@ -8,29 +8,28 @@ import jax.numpy as jnp
 import numpy as np
 
 from safepursuit.players.player import Player, Sight
-from safepursuit.robot import Unicycle
+from safepursuit.registry import Registry
+from safepursuit.robot import Robot
 from safepursuit.shapes import Control, Keys
 
 
-def parse(text: str, known: dict[str, Player], role: str = "evader") -> dict[str, float]:
+def parse(text: str, known: Registry[Player]) -> dict[str, float]:
     """Names and weights of “flee”, or of a mixture such as “flee:2,orbit,hide:0.5”; a weight left out is 1.
-    `role` is what they are called in messages.
 
     Raises ValueError for an unknown name, a name given twice, or a weight that is not a positive number.
     """
     weights: dict[str, float] = {}
     for part in text.split(","):
         name, colon, number = (word.strip() for word in part.partition(":"))
-        if name not in known:
-            raise ValueError(f"unknown {role} {name!r}; known are {', '.join(known)}.")
+        known.find(name)
         if name in weights:
-            raise ValueError(f"{role} {name!r} is named twice in {text!r}: add up its weights.")
+            raise ValueError(f"{known.kind} {name!r} is named twice in {text!r}: add up its weights.")
         try:
             weights[name] = float(number) if colon else 1.0
         except ValueError:
             weights[name] = math.nan
         if not 0 < weights[name] < math.inf:
-            raise ValueError(f"the weight of {role} {name!r} must be a positive number, not {number!r}.")
+            raise ValueError(f"the weight of {known.kind} {name!r} must be a positive number, not {number!r}.")
     return weights
 
 
@@ -50,19 +49,17 @@ def lineup(weights: dict[str, float], games: int) -> tuple[str, ...]:
     return tuple(chosen)
 
 
-def play_together(
-    names: Sequence[str], players: dict[str, Player], key: Keys, sight: Sight, robot: Unicycle
-) -> Control:
+def play_together(names: Sequence[str], players: Registry[Player], key: Keys, sight: Sight, robot: Robot) -> Control:
     """The controls of games in which `names[i]` plays in game i; each player thinks about its own games only.
 
     `key` is one key, or one for each game; every array of `sight` has the axis of the games.
     """
     distinct = list(dict.fromkeys(names))
     if len(distinct) == 1:
-        return players[distinct[0]](key, sight, robot)
+        return players.find(distinct[0])(key, sight, robot)
     places = [np.flatnonzero(np.array(names) == name) for name in distinct]
     parts = []
     for number, (name, own) in enumerate(zip(distinct, places, strict=True)):
         part = key[own] if key.ndim else jax.random.fold_in(key, number)
-        parts.append(players[name](part, jax.tree.map(lambda leaf, own=own: leaf[..., own], sight), robot))
+        parts.append(players.find(name)(part, jax.tree.map(lambda leaf, own=own: leaf[..., own], sight), robot))
     return jnp.concatenate(parts, axis=-1)[..., np.argsort(np.concatenate(places))]

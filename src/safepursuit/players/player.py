@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from safepursuit.geometry import wrap_angle
-from safepursuit.robot import Unicycle
+from safepursuit.robot import Robot
 from safepursuit.scene import Scene
 from safepursuit.shapes import Control, Keys, Pose
 
@@ -25,12 +25,12 @@ class Sight(NamedTuple):
 class Player(Protocol):
     """A scripted player: one function of the situation."""
 
-    def __call__(self, key: Keys, sight: Sight, robot: Unicycle) -> Control:
+    def __call__(self, key: Keys, sight: Sight, robot: Robot) -> Control:
         """The nominal control [m/s, rad/s]. `key` is one key for a single game, or one for each game of a batch."""
         ...
 
 
-def steer(robot: Unicycle, own: Pose, course: Float[Array, "2 *batch"]) -> Control:
+def steer(robot: Robot, own: Pose, course: Float[Array, "2 *batch"]) -> Control:
     """Turn towards a world-frame direction as fast as allowed, and drive as fast as the heading is right.
 
     The speed is v̄·max(0, cos(error)): full speed ahead, none while facing away.

@@ -5,11 +5,11 @@ import jax.numpy as jnp
 from safepursuit.geometry import direction, length, unit
 from safepursuit.players.course import around_discs, towards_interception
 from safepursuit.players.player import Sight, steer
-from safepursuit.robot import Unicycle
+from safepursuit.robot import Robot
 from safepursuit.shapes import Control, Keys
 
 
-def pure_pursuit(key: Keys, sight: Sight, robot: Unicycle) -> Control:
+def pure_pursuit(key: Keys, sight: Sight, robot: Robot) -> Control:
     """Head straight at the evader (Isaacs 1965).
 
     The line-of-sight law: no prediction, no regard for walls or discs. A sanity baseline: it always catches the random
@@ -19,13 +19,13 @@ def pure_pursuit(key: Keys, sight: Sight, robot: Unicycle) -> Control:
     return steer(robot, sight.own, sight.opponent[:2] - sight.own[:2])
 
 
-def tangent_pursuit(key: Keys, sight: Sight, robot: Unicycle) -> Control:
+def tangent_pursuit(key: Keys, sight: Sight, robot: Robot) -> Control:
     """Pure pursuit around the discs: straight at the evader, or along the tangent of the disc in between."""
     del key
     return steer(robot, sight.own, around_discs(sight.own[:2], sight.opponent[:2], sight.scene, robot))
 
 
-def constant_bearing(key: Keys, sight: Sight, robot: Unicycle) -> Control:
+def constant_bearing(key: Keys, sight: Sight, robot: Robot) -> Control:
     """Keep the line of sight from turning: match the evader's velocity across it, close along it with the rest.
 
     Parallel navigation, the limit of proportional navigation for a high navigation constant (Shneydor 1998). Where the
@@ -42,7 +42,7 @@ def constant_bearing(key: Keys, sight: Sight, robot: Unicycle) -> Control:
     return steer(robot, sight.own, around_discs(sight.own[:2], aim, sight.scene, robot))
 
 
-def lead_intercept(key: Keys, sight: Sight, robot: Unicycle) -> Control:
+def lead_intercept(key: Keys, sight: Sight, robot: Robot) -> Control:
     """Head for where the evader will be met if it keeps its course until the wall stops it, around the discs.
 
     Collision course with an extrapolation of a few seconds at most, cut off where the arena ends: against an
@@ -54,7 +54,7 @@ def lead_intercept(key: Keys, sight: Sight, robot: Unicycle) -> Control:
     return steer(robot, sight.own, ahead)
 
 
-def voronoi(key: Keys, sight: Sight, robot: Unicycle) -> Control:
+def voronoi(key: Keys, sight: Sight, robot: Robot) -> Control:
     """Head for the middle of the boundary between the points that the evader and that the pursuer reaches first.
 
     Area-minimising pursuit (Huang et al. 2011; Zhou et al. 2016): the quickest way to shrink the evader's region. The

@@ -6,6 +6,7 @@ simulated in steps of `_STEP` seconds for both robots as unicycles with their li
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import jax
@@ -21,7 +22,7 @@ from safepursuit.players.course import (
     within_walls,
 )
 from safepursuit.players.player import Sight, steer
-from safepursuit.robot import Unicycle
+from safepursuit.robot import Robot
 from safepursuit.scene import Scene
 from safepursuit.shapes import Control, Keys, Point, Pose, Scalar
 
@@ -41,7 +42,7 @@ class _Mover(NamedTuple):
     def at(cls, pose: Pose) -> "_Mover":
         return cls(pose[:2], direction(pose[2]), jnp.zeros_like(pose[2]))
 
-    def steered(self, robot: Unicycle, course: Course, scene: Scene) -> "_Mover":
+    def steered(self, robot: Robot, course: Course, scene: Scene) -> "_Mover":
         """One step later: `player.steer` and Euler's step, stopped at the walls."""
         ahead = unit(course)
         forward = self.heading[0] * ahead[0] + self.heading[1] * ahead[1]
@@ -54,28 +55,28 @@ class _Mover(NamedTuple):
         return _Mover(within_walls(self.place + speed * robot.dt * self.heading, scene, robot), turned, speed)
 
 
-Model = Callable[[_Mover, _Mover, Scene, Unicycle], Course]
+Model = Callable[[_Mover, _Mover, Scene, Robot], Course]
 """The course a model opponent takes: itself, the other, the scene, its own limits."""
 
 
-def _pursue(own: _Mover, other: _Mover, scene: Scene, robot: Unicycle) -> Course:
+def _pursue(own: _Mover, other: _Mover, scene: Scene, robot: Robot) -> Course:
     return around_discs(own.place, other.place, scene, robot)
 
 
-def _lead(own: _Mover, other: _Mover, scene: Scene, robot: Unicycle) -> Course:
+def _lead(own: _Mover, other: _Mover, scene: Scene, robot: Robot) -> Course:
     return towards_interception(own.place, other.place, other.speed * other.heading, scene, robot)
 
 
-def _run(own: _Mover, other: _Mover, scene: Scene, robot: Unicycle) -> Course:
+def _run(own: _Mover, other: _Mover, scene: Scene, robot: Robot) -> Course:
     return clear_of_boundaries(own.place, own.place - other.place, scene, robot)
 
 
-def _play_out(course: Course, sight: Sight, robot: Unicycle, model: Model, horizon: float, pursuing: bool) -> Scalar:
+def _play_out(course: Course, sight: Sight, robot: Robot, model: Model, horizon: float, pursuing: bool) -> Scalar:
     """How well it goes for a robot that heads this way, whatever the opponent does according to the model.
 
     The evader gains the least distance and, less so, the last one; the pursuer loses as much.
     """
-    coarse = Unicycle(robot.radius, robot.max_speed, robot.max_turn_rate, _STEP)
+    coarse = replace(robot, dt=_STEP, integrator="euler")  # type: ignore[type-var]
     scene = sight.scene
 
     def advance(carry, _):
@@ -93,7 +94,7 @@ def _play_out(course: Course, sight: Sight, robot: Unicycle, model: Model, horiz
     return -score if pursuing else score
 
 
-def _best(sight: Sight, robot: Unicycle, models: tuple[Model, ...], horizon: float, pursuing: bool) -> Control:
+def _best(sight: Sight, robot: Robot, models: tuple[Model, ...], horizon: float, pursuing: bool) -> Control:
     """The first control of the candidate that is best against the model, or against the worst of several."""
     towards = jnp.arctan2(*(sight.opponent[:2] - sight.own[:2])[::-1])
 
@@ -108,25 +109,25 @@ def _best(sight: Sight, robot: Unicycle, models: tuple[Model, ...], horizon: flo
     return steer(robot, sight.own, course)
 
 
-def mpc_pursuer(key: Keys, sight: Sight, robot: Unicycle) -> Control:
+def mpc_pursuer(key: Keys, sight: Sight, robot: Robot) -> Control:
     """Rollout-MPC against an evader that is thought to flee (2.4 s ahead)."""
     del key
     return _best(sight, robot, (_run,), 2.4, pursuing=True)
 
 
-def mpc_evader(key: Keys, sight: Sight, robot: Unicycle) -> Control:
+def mpc_evader(key: Keys, sight: Sight, robot: Robot) -> Control:
     """Rollout-MPC against a pursuer that is thought to head straight for it (2.4 s ahead)."""
     del key
     return _best(sight, robot, (_pursue,), 2.4, pursuing=False)
 
 
-def mpc_lead_evader(key: Keys, sight: Sight, robot: Unicycle) -> Control:
+def mpc_lead_evader(key: Keys, sight: Sight, robot: Robot) -> Control:
     """Rollout-MPC against a pursuer that is thought to cut it off (lead-intercept, 3.6 s ahead)."""
     del key
     return _best(sight, robot, (_lead,), 3.6, pursuing=False)
 
 
-def mpc_robust_evader(key: Keys, sight: Sight, robot: Unicycle) -> Control:
+def mpc_robust_evader(key: Keys, sight: Sight, robot: Robot) -> Control:
     """Rollout-MPC that assumes the worse of a pursuer that heads straight for it and one that cuts it off (3.6 s)."""
     del key
     return _best(sight, robot, (_pursue, _lead), 3.6, pursuing=False)

@@ -19,19 +19,16 @@ from typing import ClassVar, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
-from safepursuit import robot as motion
 from safepursuit import shield as safety
-from safepursuit.barriers.barrier import Barriers
-from safepursuit.barriers.gains import GainRule, Gains
+from safepursuit.barriers import Barriers, GainRule, Gains
 from safepursuit.policy import gaussian
 from safepursuit.policy.config import PolicyConfig
 from safepursuit.policy.gaussian import BoundedStd, Gaussian
 from safepursuit.policy.head import Head, Situation
 from safepursuit.policy.network import dense, orthogonal
-from safepursuit.robot import Unicycle
-from safepursuit.scene import WALLS
+from safepursuit.robot import Robot
 from safepursuit.shapes import Control, Flag, Keys, Rows, Scalar
 from safepursuit.shield import Shield, Shielded
 
@@ -61,7 +58,7 @@ class LearnedGains(GainRule):
     for_walls: Float[Array, "5 *batch"]
     minimum: float = eqx.field(static=True)
 
-    def __call__(self, barriers: Barriers, boundary: Int[Array, "rows *batch"]) -> Rows:
+    def __call__(self, barriers: Barriers) -> Rows:
         value = jnp.maximum(barriers.value, 0)
         near_value, far_value = 1 / (1 + value), jnp.minimum(value, 1)
 
@@ -70,8 +67,7 @@ class LearnedGains(GainRule):
             return constant + near * near_value + far * far_value + ahead * barriers.facing + aside * barriers.side
 
         # Both sums, then a choice of one: to choose among the terms first would take five choices.
-        is_wall = boundary >= boundary.shape[0] - WALLS
-        chosen = jnp.where(is_wall, logit(self.for_walls), logit(self.for_discs))
+        chosen = jnp.where(jnp.isinf(barriers.radius), logit(self.for_walls), logit(self.for_discs))
         return self.minimum + (1 - self.minimum) * jax.nn.sigmoid(chosen)
 
 
@@ -82,6 +78,7 @@ class BarrierNetHead(Head):
     """
 
     hard: ClassVar[bool] = True
+    promises: ClassVar[bool] = True
 
     layer: eqx.nn.Linear
     """Features → the mean (2), and with learned gains the terms for discs and for walls (5 each)."""
@@ -90,12 +87,12 @@ class BarrierNetHead(Head):
     min_gain: float = eqx.field(static=True)
     penalty: float = eqx.field(static=True)
     gradient: bool = eqx.field(static=True)
-    robot: Unicycle = eqx.field(static=True)
+    robot: Robot = eqx.field(static=True)
     shield: Shield = eqx.field(static=True)
 
     @classmethod
     def create(
-        cls, key: Key[Array, ""], features: int, config: PolicyConfig, robot: Unicycle, shield: Shield
+        cls, key: Key[Array, ""], features: int, config: PolicyConfig, robot: Robot, shield: Shield
     ) -> "BarrierNetHead":
         outputs = 2 + (2 * _GAIN_TERMS if config.learned_gains else 0)
         return cls(
@@ -117,14 +114,14 @@ class BarrierNetHead(Head):
 
     def distribution(self, features: Float[Array, "features *batch"], situation: Situation) -> ProjectedGaussian:
         outputs = dense(self.layer, features)
-        rule, around = self.gain_rule(outputs), situation.around
-        gains = rule(around.barriers, around.boundary) if isinstance(rule, LearnedGains) else rule
-        nominal = motion.from_unit_box(self.robot, outputs[:2])
+        rule = self.gain_rule(outputs)
+        gains = rule(situation.around.barriers) if isinstance(rule, LearnedGains) else rule
+        nominal = self.robot.from_unit_box(outputs[:2])
         mean = self._filter(nominal, situation, rule)
         control = mean.control
         if not self.gradient:  # value of the projection, derivative of the identity
             control = jax.lax.stop_gradient(control - nominal) + nominal
-        centre = motion.to_unit_box(self.robot, control)
+        centre = self.robot.to_unit_box(control)
         return ProjectedGaussian(Gaussian(centre, self.spread()), mean, gains)
 
     def sample(self, key: Keys, distribution: ProjectedGaussian) -> Float[Array, "2 *batch"]:
@@ -142,7 +139,7 @@ class BarrierNetHead(Head):
     def execute(
         self, distribution: ProjectedGaussian, action: Float[Array, "2 *batch"], situation: Situation
     ) -> Shielded:
-        done = self.project(motion.from_unit_box(self.robot, action), situation)
+        done = self.project(self.robot.from_unit_box(action), situation)
         # A step counts as an intervention if the mean or the sample was held by a barrier.
         return done._replace(intervened=done.intervened | distribution.mean.intervened)
 
@@ -159,7 +156,10 @@ class BarrierNetHead(Head):
         return self.penalty * safety.distance(self.shield, self.robot, distribution.mean)
 
     def lost_gradient(self, distribution: ProjectedGaussian) -> Flag:
-        return distribution.mean.on_boundary
+        return distribution.mean.lost_gradient
+
+    def least_gain(self) -> float | None:
+        return self.min_gain if self.learns_gains else self.shield.gain
 
     def _filter(self, nominal: Control, situation: Situation, gains: Gains) -> Shielded:
         return safety.guard(nominal, situation.around, robot=self.robot, shield=self.shield, gains=gains)

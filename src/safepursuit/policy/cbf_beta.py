@@ -19,14 +19,13 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from safepursuit import robot as motion
 from safepursuit import shield as safety
 from safepursuit.policy import beta, safe_set
 from safepursuit.policy.beta import Beta
 from safepursuit.policy.config import PolicyConfig
 from safepursuit.policy.head import Head, Situation
 from safepursuit.policy.network import dense, orthogonal
-from safepursuit.robot import Unicycle
+from safepursuit.robot import Robot
 from safepursuit.shapes import Control, Flag, Keys, Scalar
 from safepursuit.shield import Shield, Shielded
 
@@ -38,16 +37,17 @@ class CBFBetaHead(Head):
     """
 
     hard: ClassVar[bool] = True
+    promises: ClassVar[bool] = True
 
     layer: eqx.nn.Linear
     """Features → a and b of speed and turn rate (2 + 2)."""
     onto: str = eqx.field(static=True)
-    robot: Unicycle = eqx.field(static=True)
+    robot: Robot = eqx.field(static=True)
     shield: Shield = eqx.field(static=True)
 
     @classmethod
     def create(
-        cls, key: Key[Array, ""], features: int, config: PolicyConfig, robot: Unicycle, shield: Shield
+        cls, key: Key[Array, ""], features: int, config: PolicyConfig, robot: Robot, shield: Shield
     ) -> "CBFBetaHead":
         return cls(orthogonal(key, features, 4, 0.01), config.safe_set, robot, shield)
 
@@ -71,7 +71,7 @@ class CBFBetaHead(Head):
 
     def project(self, nominal: Control, situation: Situation) -> Shielded:
         """The point of the safe set that lies as `nominal` lies in the actuator box: a map, not a projection."""
-        z = 0.5 * (motion.to_unit_box(self.robot, motion.limit(self.robot, nominal)) + 1)
+        z = 0.5 * (self.robot.to_unit_box(self.robot.limit(nominal)) + 1)
         around = situation.around
         if self.onto == "box":
             control = safe_set.box(self.robot, around, z)
@@ -90,3 +90,6 @@ class CBFBetaHead(Head):
 
     def lost_gradient(self, distribution: Beta) -> Flag:
         return jnp.zeros(distribution.a.shape[1:], bool)
+
+    def least_gain(self) -> float | None:
+        return self.shield.gain if self.onto == "polygon" else None

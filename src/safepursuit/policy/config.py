@@ -1,13 +1,17 @@
 """The policy's own parameters."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+import tyro
 
 
 @dataclass(frozen=True)
 class PolicyConfig:
     """The network and the head's own parameters."""
 
+    network: Annotated[str, tyro.conf.arg(prefix_name=False)] = "trunk"
+    """Network of actor and critic; `safepursuit list networks` names them."""
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the tanh layers of actor and critic."""
     disc_width: int = 16

@@ -1,11 +1,16 @@
 """The neural networks: an encoder for any number of discs, and the trunk behind it."""
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from safepursuit.game import DISC_FEATURES, EGO_FEATURES, Observation
+from safepursuit.game import Observation
+from safepursuit.policy.config import PolicyConfig
+from safepursuit.registry import Registry
 
 
 def dense(layer: eqx.nn.Linear, x: Float[Array, "inputs *shape"], skip: int = 0) -> Float[Array, "outputs *shape"]:
@@ -23,32 +28,44 @@ def orthogonal(key: Key[Array, ""], inputs: int, outputs: int, scale: float) -> 
 
 
 class Trunk(eqx.Module):
-    """Observation → features: each disc through a shared layer, summed over the discs, then a tanh network.
+    """Each disc through a shared layer, summed over the discs, then a tanh network.
 
     The sum makes the result independent of the discs' order and of their number, so that a policy trained with two
-    discs can be asked about six.
+    discs can be asked about six. Without a set of things the vector alone goes through the tanh network.
     """
 
-    disc: eqx.nn.Linear
+    disc: eqx.nn.Linear | None
     layers: list[eqx.nn.Linear]
 
-    def __init__(self, key: Key[Array, ""], hidden: tuple[int, ...], disc_width: int) -> None:
-        keys = jax.random.split(key, len(hidden) + 1)
-        self.disc = orthogonal(keys[0], DISC_FEATURES, disc_width, 2**0.5)
-        widths = (EGO_FEATURES + disc_width, *hidden)
+    def __init__(self, key: Key[Array, ""], observation: Observation, config: PolicyConfig) -> None:
+        keys = jax.random.split(key, len(config.hidden) + 1)
+        features, disc_features = observation.ego.shape[0], observation.discs.shape[0]
+        self.disc = orthogonal(keys[0], disc_features, config.disc_width, 2**0.5) if disc_features else None
+        widths = (features + (config.disc_width if disc_features else 0), *config.hidden)
         self.layers = [
             orthogonal(one, inputs, outputs, 2**0.5)
             for one, inputs, outputs in zip(keys[1:], widths[:-1], widths[1:], strict=True)
         ]
 
     def __call__(self, observation: Observation) -> Float[Array, "features *batch"]:
-        each = jnp.tanh(dense(self.disc, observation.discs))
-        discs = jnp.sum(jnp.where(observation.present, each, 0), axis=1)
-        # The first layer in two parts: the ego features need no gradient, and are not copied to stand beside the discs.
         first, *others = self.layers
-        x = jnp.tanh(
-            dense(first, discs, EGO_FEATURES) + jnp.tensordot(first.weight[:, :EGO_FEATURES], observation.ego, axes=1)
-        )
+        ego = len(observation.ego)
+        # The first layer in two parts: the ego features need no gradient, and are not copied to stand beside the discs.
+        x = jnp.tensordot(first.weight[:, :ego], observation.ego, axes=1)
+        if self.disc is not None:
+            each = jnp.tanh(dense(self.disc, observation.discs))
+            discs = jnp.sum(jnp.where(observation.present, each, 0), axis=1)
+            x = dense(first, discs, ego) + x
+        else:
+            x = x + first.bias.reshape((-1,) + (1,) * (x.ndim - 1))  # type: ignore[union-attr]
+        x = jnp.tanh(x)
         for layer in others:
             x = jnp.tanh(dense(layer, x))
         return x
+
+
+Network: TypeAlias = Callable[[Observation], Float[Array, "features *batch"]]
+"""Observation → features; an Equinox module."""
+
+NETWORKS: Registry[Callable[..., Network]] = Registry("network", trunk=Trunk)
+"""Makers of networks by name, called as `Trunk`: (key, observation, config); `observation` holds shapes."""

@@ -4,7 +4,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from safepursuit.game import EGO_FEATURES, Observation
+from safepursuit.game import Observation
 
 _LIMIT = 5.0
 
@@ -19,9 +19,9 @@ class Normaliser(eqx.Module):
     variance: Float[Array, "features"]
     count: Float[Array, ""]
 
-    def __init__(self) -> None:
-        self.mean = jnp.zeros(EGO_FEATURES, jnp.float32)
-        self.variance = jnp.ones(EGO_FEATURES, jnp.float32)
+    def __init__(self, features: int) -> None:
+        self.mean = jnp.zeros(features, jnp.float32)
+        self.variance = jnp.ones(features, jnp.float32)
         self.count = jnp.asarray(0.0, jnp.float32)
 
     def __call__(self, observation: Observation) -> Observation:

@@ -1,18 +1,20 @@
 """A policy: normaliser, actor, critic and the head of its safety architecture, as one immutable value."""
 
+from functools import partial
+
 import equinox as eqx
 import jax
 from jaxtyping import Array, Float, Key
 
-from safepursuit.game import GameState, Observation
+from safepursuit.game import Game, Observation, observation_shapes
 from safepursuit.policy.barriernet import BarrierNetHead
 from safepursuit.policy.cbf_beta import CBFBetaHead
 from safepursuit.policy.config import PolicyConfig
-from safepursuit.policy.head import Head, Situation
-from safepursuit.policy.network import Trunk, dense, orthogonal
+from safepursuit.policy.head import Head
+from safepursuit.policy.network import NETWORKS, Network, dense, orthogonal
 from safepursuit.policy.normaliser import Normaliser
 from safepursuit.policy.unprojected import PPOFilterHead, PPOHead, PPOLagrangianHead, PPOShieldedHead
-from safepursuit.robot import Unicycle
+from safepursuit.registry import Registry
 from safepursuit.shapes import Scalar
 from safepursuit.shield import Shield
 
@@ -21,10 +23,10 @@ class Policy(eqx.Module):
     """Everything needed to act and to judge a state."""
 
     normaliser: Normaliser
-    actor: Trunk
-    critic: Trunk
+    actor: Network
+    critic: Network
     value_layer: eqx.nn.Linear
-    cost_critic: Trunk | None
+    cost_critic: Network | None
     """Only for constrained methods, like the layer that follows."""
     cost_layer: eqx.nn.Linear | None
     head: Head
@@ -48,39 +50,37 @@ class Policy(eqx.Module):
         return self.normaliser(observation) if self.normalise else observation
 
 
-def situation(state: GameState, robot: Unicycle, shield: Shield) -> Situation:
-    """The pursuer's situation in a game."""
-    return Situation.survey(shield, robot, state.pursuer, state.evader, state.scene)
+HEADS: Registry[type[Head]] = Registry(
+    "method",
+    barriernet=BarrierNetHead,
+    cbf_beta=CBFBetaHead,
+    ppo=PPOHead,
+    ppo_filter=PPOFilterHead,
+    ppo_shielded=PPOShieldedHead,
+    ppo_lagrangian=PPOLagrangianHead,
+)
+"""The safety architectures by name: a new one is a file with a `Head` and a line here, or a plugin."""
 
 
-HEADS: dict[str, type[Head]] = {
-    "barriernet": BarrierNetHead,
-    "cbf-beta": CBFBetaHead,
-    "ppo": PPOHead,
-    "ppo-filter": PPOFilterHead,
-    "ppo-shielded": PPOShieldedHead,
-    "ppo-lagrangian": PPOLagrangianHead,
-}
-"""The safety architectures by name: a new one is a file with a `Head`, and a line here."""
-
-
-def build_policy(key: Key[Array, ""], method: str, config: PolicyConfig, robot: Unicycle, shield: Shield) -> Policy:
-    """A fresh policy. Raises ValueError for an unknown method."""
-    if method not in HEADS:
-        raise ValueError(f"unknown method {method!r}; known are {', '.join(HEADS)}.")
+def build_policy(key: Key[Array, ""], method: str, config: PolicyConfig, game: Game, shield: Shield) -> Policy:
+    """A fresh policy for the pursuer of a game. Raises ValueError for an unknown method or network."""
+    head = HEADS.find(method)
     actor_key, critic_key, value_key, head_key = jax.random.split(key, 4)
-    features = config.hidden[-1]
+    seen = observation_shapes(game)
+    network = partial(NETWORKS.find(config.network), observation=seen, config=config)
+    actor = network(actor_key)
+    features = jax.eval_shape(actor, seen).shape[0]
     cost_critic = cost_layer = None
-    if HEADS[method].constrained:
-        cost_critic = Trunk(jax.random.fold_in(critic_key, 1), config.hidden, config.disc_width)
+    if head.constrained:
+        cost_critic = network(jax.random.fold_in(critic_key, 1))
         cost_layer = orthogonal(jax.random.fold_in(value_key, 1), features, 1, 1.0)
     return Policy(
-        normaliser=Normaliser(),
-        actor=Trunk(actor_key, config.hidden, config.disc_width),
-        critic=Trunk(critic_key, config.hidden, config.disc_width),
+        normaliser=Normaliser(seen.ego.shape[0]),
+        actor=actor,
+        critic=network(critic_key),
         value_layer=orthogonal(value_key, features, 1, 1.0),
         cost_critic=cost_critic,
         cost_layer=cost_layer,
-        head=HEADS[method].create(head_key, features, config, robot, shield),
+        head=head.create(head_key, features, config, game.robot, shield),
         normalise=config.normalise,
     )

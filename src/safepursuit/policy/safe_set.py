@@ -11,42 +11,41 @@ nothing is ever divided by its width.
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from safepursuit import robot as motion
 from safepursuit.qp import Halfplanes
-from safepursuit.robot import Unicycle
+from safepursuit.robot import Robot
 from safepursuit.shapes import Control, Scalar
 from safepursuit.shield import Surroundings
 
 
-def actuator_box(robot: Unicycle, z: Float[Array, "2 *batch"]) -> Control:
+def actuator_box(robot: Robot, z: Float[Array, "2 *batch"]) -> Control:
     """All controls within the limits, safe or not: v = v̄ z₁, ω = ω̄(2z₂ − 1)."""
-    return motion.from_unit_box(robot, 2 * z - 1)
+    return robot.from_unit_box(2 * z - 1)
 
 
-def box(robot: Unicycle, surroundings: Surroundings, z: Float[Array, "2 *batch"]) -> Control:
+def box(robot: Robot, surroundings: Surroundings, z: Float[Array, "2 *batch"]) -> Control:
     """The control in the box of theorem 1."""
     speed, turn_rate = actuator_box(robot, z)
     return jnp.stack([speed * (surroundings.speed_limit / robot.max_speed), turn_rate])
 
 
-def from_box(robot: Unicycle, surroundings: Surroundings, control: Control) -> Float[Array, "2 *batch"]:
+def from_box(robot: Robot, surroundings: Surroundings, control: Control) -> Float[Array, "2 *batch"]:
     """The inverse of `box`; z₁ = 0 where only standing still is safe."""
     limit = surroundings.speed_limit
     speed = control[0] * robot.max_speed / jnp.where(limit > 0, limit, 1)
-    return 0.5 * (motion.to_unit_box(robot, jnp.stack([speed, control[1]])) + 1)
+    return 0.5 * (robot.to_unit_box(jnp.stack([speed, control[1]])) + 1)
 
 
-def polygon(robot: Unicycle, rows: Halfplanes, z: Float[Array, "2 *batch"]) -> Control:
+def polygon(robot: Robot, rows: Halfplanes, z: Float[Array, "2 *batch"]) -> Control:
     """The control in the polygon that `rows` (with the actuator box among them) cut out of the (v, w) plane."""
     low, high = swing_range(rows)
     w = low + (high - low) * z[1]
     slowest, fastest = speed_range(rows, w)
-    return motion.from_swing(robot, jnp.stack([slowest + (fastest - slowest) * z[0], w]))
+    return robot.from_swing(jnp.stack([slowest + (fastest - slowest) * z[0], w]))
 
 
-def from_polygon(robot: Unicycle, rows: Halfplanes, control: Control) -> Float[Array, "2 *batch"]:
+def from_polygon(robot: Robot, rows: Halfplanes, control: Control) -> Float[Array, "2 *batch"]:
     """The inverse of `polygon`; 0 along an interval that is a point."""
-    v, w = motion.to_swing(robot, control)
+    v, w = robot.to_swing(control)
     low, high = swing_range(rows)
     slowest, fastest = speed_range(rows, w)
     return jnp.stack([_share(v, slowest, fastest), _share(w, low, high)])

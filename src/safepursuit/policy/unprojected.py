@@ -19,14 +19,13 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from safepursuit import robot as motion
 from safepursuit import shield as safety
 from safepursuit.policy import gaussian
 from safepursuit.policy.config import PolicyConfig
 from safepursuit.policy.gaussian import BoundedStd, Gaussian
 from safepursuit.policy.head import Head, Situation
 from safepursuit.policy.network import dense, orthogonal
-from safepursuit.robot import Unicycle
+from safepursuit.robot import Robot
 from safepursuit.shapes import Control, Flag, Keys, Scalar
 from safepursuit.shield import Shield, Shielded, Surroundings
 
@@ -46,7 +45,7 @@ class UnprojectedHead(Head):
     layer: eqx.nn.Linear
     spread: BoundedStd
     penalty: float = eqx.field(static=True)
-    robot: Unicycle = eqx.field(static=True)
+    robot: Robot = eqx.field(static=True)
     shield: Shield = eqx.field(static=True)
 
     @abstractmethod
@@ -55,7 +54,7 @@ class UnprojectedHead(Head):
 
     @classmethod
     def create(
-        cls: type[Self], key: Key[Array, ""], features: int, config: PolicyConfig, robot: Unicycle, shield: Shield
+        cls: type[Self], key: Key[Array, ""], features: int, config: PolicyConfig, robot: Robot, shield: Shield
     ) -> Self:
         return cls(orthogonal(key, features, 2, 0.01), BoundedStd.create(config), config.penalty, robot, shield)
 
@@ -75,13 +74,13 @@ class UnprojectedHead(Head):
         return gaussian.std(distribution.gaussian)
 
     def execute(self, distribution: Unprojected, action: Float[Array, "2 *batch"], situation: Situation) -> Shielded:
-        return self.project(motion.from_unit_box(self.robot, action), situation)
+        return self.project(self.robot.from_unit_box(action), situation)
 
     def deploy(self, distribution: Unprojected, situation: Situation) -> Shielded:
         return self.protect(self.nominal(distribution), situation)
 
     def nominal(self, distribution: Unprojected) -> Control:
-        return motion.from_unit_box(self.robot, distribution.gaussian.mean)
+        return self.robot.from_unit_box(distribution.gaussian.mean)
 
     def lost_gradient(self, distribution: Unprojected) -> Flag:
         return jnp.zeros(distribution.gaussian.mean.shape[1:], bool)
@@ -89,8 +88,6 @@ class UnprojectedHead(Head):
 
 class UnshieldedHead(UnprojectedHead):
     """Trains without any safety layer; subclasses say what is deployed."""
-
-    hard: ClassVar[bool] = False
 
     def project(self, nominal: Control, situation: Situation) -> Shielded:
         return safety.unfiltered(nominal, situation.around, robot=self.robot)
@@ -118,20 +115,29 @@ class PPOLagrangianHead(UnshieldedHead):
 class PPOFilterHead(UnshieldedHead):
     """Plain PPO, put behind the safety layer only when it is deployed: the post-hoc filter."""
 
+    promises: ClassVar[bool] = True
+
     def protect(self, nominal: Control, situation: Situation) -> Shielded:
         return safety.guard(nominal, situation.around, robot=self.robot, shield=self.shield)
+
+    def least_gain(self) -> float | None:
+        return self.shield.gain
 
 
 class PPOShieldedHead(UnprojectedHead):
     """PPO with the safety layer in the loop, as a part of the environment, and the distance penalty."""
 
     hard: ClassVar[bool] = True
+    promises: ClassVar[bool] = True
 
     def project(self, nominal: Control, situation: Situation) -> Shielded:
         return safety.guard(nominal, situation.around, robot=self.robot, shield=self.shield)
 
     def protect(self, nominal: Control, situation: Situation) -> Shielded:
         return self.project(nominal, situation)
+
+    def least_gain(self) -> float | None:
+        return self.shield.gain
 
     def auxiliary_loss(self, distribution: Unprojected) -> Scalar:
         if not self.penalty:

@@ -13,6 +13,7 @@ from safepursuit import shield as safety
 from safepursuit.adapters.gymnasium.single import PursuitEvasionEnv
 from safepursuit.adapters.gymnasium.vector import PursuitEvasionVectorEnv, with_masks
 from safepursuit.adapters.match import Match, to_action, to_control
+from safepursuit.agents import View
 from safepursuit.game import Game, GameState, Role
 from safepursuit.shield import Shield, check
 
@@ -89,14 +90,12 @@ def _protector(match: Match, shield: Shield | None, untouched: bool) -> Any:
 
 @lru_cache(maxsize=64)
 def _program(game: Game, role: Role, normalised: bool, shield: Shield) -> Any:
-    robot = game.robot if role == "pursuer" else game.evader
-
     def protect(actions, states: GameState):
-        poses = (states.pursuer, states.evader)
-        own, other = poses if role == "pursuer" else poses[::-1]
-        nominal = to_control(actions, robot, normalised)
-        done = safety.filter(nominal, own, states.scene, robot=robot, shield=shield, opponent=other)
-        safe = to_action(done.control, robot, normalised)
+        view = View(states, game, role)
+        nominal = to_control(actions, view.robot, normalised)
+        other = view.opponent.pose
+        done = safety.filter(nominal, view.own.pose, states.scene, robot=view.robot, shield=shield, opponent=other)
+        safe = to_action(done.control, view.robot, normalised)
         controls, flags = jnp.stack([done.nominal.T, done.control.T]), jnp.stack([done.intervened, done.feasible])
         return safe, controls, flags, done.correction
 

@@ -1,6 +1,5 @@
 """One game as a Gymnasium environment."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +37,7 @@ class PursuitEvasionEnv(gym.Env):
 
     Speeds are in units of the pursuer's limit. `game.Observation` says more.
 
-    **Reward** of the pursuer: 10 at capture, 0.3 for each metre of approach, −0.1 for each step with a collision of its
+    **Reward** of the pursuer: 10 at capture, 0.3 per metre of approach, −0.1 per step with a collision of its
     own (`game.Reward`). Of the evader: the negative, but that each robot pays for its own collisions alone.
 
     **End**: `terminated` at capture (with `collision_terminates`, at the pursuer's first collision, too), `truncated`
@@ -79,9 +78,9 @@ class PursuitEvasionEnv(gym.Env):
             role, opponent, self.game, opponent_shielded=opponent_shielded, normalised=normalised(actions)
         )
         total = sum(found.weights.values())
-        self._names = list(found.weights)
+        self._opponents, self._names = found, list(found.weights)
         self._shares = [weight / total for weight in found.weights.values()]
-        self._games = Games(self.match, 1, found.policy)
+        self._games = Games(self.match, 1, found.agent(self._names[:1]))
         self._over = True
         self.observation_space = observation_space(self.game)
         self.action_space = action_space(self.match.robot, self.match.normalised)
@@ -114,7 +113,7 @@ class PursuitEvasionEnv(gym.Env):
         name = self._names[0]
         if len(self._names) > 1:
             name = str(self.np_random.choice(self._names, p=self._shares))
-            self._games.play(replace(self.match, opponents=(name,)))
+            self._games.rival = self._opponents.agent((name,))
         given = (options or {}).get("state")
         states = None if given is None else jax.tree.map(lambda leaf: jnp.asarray(leaf)[..., None], given)
         observation = self._games.deal(stream, states)[0]

@@ -55,16 +55,12 @@ class PursuitEvasionVectorEnv(VectorEnv):
         self.num_envs = num_envs
         self.game = rules(game, changes)
         self.match, found = match(
-            role,
-            opponent,
-            self.game,
-            opponent_shielded=opponent_shielded,
-            normalised=normalised(actions),
-            games=num_envs,
+            role, opponent, self.game, opponent_shielded=opponent_shielded, normalised=normalised(actions)
         )
-        self.opponents = self.match.opponents if len(self.match.opponents) > 1 else self.match.opponents * num_envs
+        names = found.lineup(num_envs)
+        self.opponents = names if len(names) > 1 else names * num_envs
         """The opponent of each game."""
-        self._games = Games(self.match, num_envs, found.policy, restarts=True)
+        self._games = Games(self.match, num_envs, found.agent(names), restarts=True)
         self.single_observation_space = observation_space(self.game)
         self.single_action_space = action_space(self.match.robot, self.match.normalised)
         self.observation_space = batch_space(self.single_observation_space, num_envs)

@@ -9,10 +9,10 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from safepursuit.game import Game, GameState, observe
-from safepursuit.policy import Policy
-from safepursuit.policy.head import Situation
-from safepursuit.robot import Unicycle
+from safepursuit.agents import Trained
+from safepursuit.game import Game, GameState, RobotState, observe
+from safepursuit.policy import Policy, Situation
+from safepursuit.robot import Robot
 from safepursuit.scene import Scene
 from safepursuit.shapes import Control, Flag, Pose
 from safepursuit.shield import Shield, Shielded, Surroundings, survey
@@ -81,7 +81,7 @@ def drive(policy: Policy, game: Game, shield: Shield, measured: Measured) -> Com
     scene = Scene(measured.half_extents, jnp.stack([x, y]), size, jnp.ones(len(size), bool))
     around = survey(shield, game.robot, measured.pose, scene, measured.opponent_pose, nearest_first=False)
     seen = scene._replace(centre=measured.discs[:2], radius=radius, present=present)
-    return _command(policy, game, measured, seen, around)
+    return _command(policy, game, shield, measured, seen, around)
 
 
 def deployed(policy: Policy, game: Game, shield: Shield, measured: Measured) -> Command:
@@ -89,15 +89,17 @@ def deployed(policy: Policy, game: Game, shield: Shield, measured: Measured) -> 
     radius = measured.discs[2]
     scene = Scene(measured.half_extents, measured.discs[:2], radius, radius > 0)
     return _command(
-        policy, game, measured, scene, survey(shield, game.robot, measured.pose, scene, measured.opponent_pose)
+        policy, game, shield, measured, scene, survey(shield, game.robot, measured.pose, scene, measured.opponent_pose)
     )
 
 
-def _command(policy: Policy, game: Game, measured: Measured, scene: Scene, around: Surroundings) -> Command:
+def _command(
+    policy: Policy, game: Game, shield: Shield, measured: Measured, scene: Scene, around: Surroundings
+) -> Command:
     pose, control, opponent, opponent_control, *_ = measured
-    observation = observe(GameState(pose, opponent, control, opponent_control, scene, jnp.asarray(0)), game)
-    where = Situation(pose, opponent, scene, around)
-    done = policy.head.deploy(policy.head.distribution(policy.features(observation), where), where)
+    robots = RobotState(pose, control), RobotState(opponent, opponent_control)
+    observation = observe(GameState(robots, scene, jnp.asarray(0)), game)
+    done = Trained(policy, shield).respond(observation, Situation(pose, opponent, scene, around))
     trusted = (_size(measured, scene.present) <= BELIEVED) & (jnp.sum(jnp.abs(done.control), axis=0) < jnp.inf)
     return Command(
         safe_control=jnp.where(trusted, done.control, 0),
@@ -114,7 +116,7 @@ def _size(measured: Measured, present: Bool[Array, "discs *batch"]) -> Float[Arr
     return jnp.sum(jnp.abs(numbers), axis=0) + jnp.sum(jnp.abs(jnp.where(present, discs, 0)), axis=(0, 1))
 
 
-def _active(done: Shielded, discs: int, robot: Unicycle) -> Int[Array, "*batch"]:
+def _active(done: Shielded, discs: int, robot: Robot) -> Int[Array, "*batch"]:
     """The governor, which acts last, before all others; of those the one with the lowest number."""
     nominal, rank = done.nominal, done.nominal.ndim - 1
     low, high = (

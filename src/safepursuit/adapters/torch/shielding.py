@@ -10,7 +10,7 @@ import torch
 from safepursuit import shield as safety
 from safepursuit.adapters.torch import bridge
 from safepursuit.adapters.torch.projection import flatten
-from safepursuit.robot import Unicycle
+from safepursuit.robot import Robot
 from safepursuit.scene import Scene
 from safepursuit.shield import Shield
 
@@ -37,7 +37,7 @@ def filter(
     gains: torch.Tensor | None = None,
     *,
     half_extents: tuple[float, float],
-    robot: Unicycle,
+    robot: Robot,
     shield: Shield,
 ) -> Shielded:
     """Make a control safe: `safepursuit.shield.filter`, which see, on tensors.
@@ -67,7 +67,7 @@ def filter(
 class ShieldLayer(torch.nn.Module):
     """`filter` as the last layer of a network: `layer(nominal, pose, discs, gains)` gives the safe control."""
 
-    def __init__(self, *, half_extents: Sequence[float], robot: Unicycle, shield: Shield) -> None:
+    def __init__(self, *, half_extents: Sequence[float], robot: Robot, shield: Shield) -> None:
         """Walls at ±`half_extents` [m]. Raises ValueError where the robot breaks an assumption of the theorems."""
         super().__init__()
         safety.check(shield, robot, capture_radius=float("inf"))
@@ -86,7 +86,7 @@ class ShieldLayer(torch.nn.Module):
 
 
 @cache
-def _filter(robot: Unicycle, shield: Shield, half_extents: tuple[float, float]) -> bridge.Function:
+def _filter(robot: Robot, shield: Shield, half_extents: tuple[float, float]) -> bridge.Function:
     def function(nominal, pose, discs, gains=None):
         present = jnp.all(jnp.isfinite(discs), axis=1)
         discs = jnp.where(present[:, None], discs, 0)

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from safepursuit.evaluation.episodes import Recording
 from safepursuit.evaluation.referee import Verdict
+from safepursuit.play.recording import Recording
 from safepursuit.robot import Unicycle
 from safepursuit.scene import Scene
 from safepursuit.shield import Shield, Surroundings, survey

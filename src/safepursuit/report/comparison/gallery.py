@@ -13,11 +13,11 @@ from PIL import Image
 from safepursuit.compare import cells
 from safepursuit.compare.cells import Cell
 from safepursuit.compare.plan import Plan
-from safepursuit.evaluation.episodes import Recording
 from safepursuit.evaluation.failures import ranks
 from safepursuit.evaluation.metrics import verdict as judge
 from safepursuit.evaluation.referee import Verdict, separation
 from safepursuit.evaluation.scenarios import SUITES
+from safepursuit.play.recording import Recording
 from safepursuit.report.comparison.numbers import Comparison
 from safepursuit.report.figures import STYLE, arena, paths
 

@@ -1,0 +1,6 @@
+"""Agents: everything that drives a robot, in either role, is one value with one method, `Agent.act`."""
+
+from safepursuit.agents.agent import LAYERS, Agent, Filtered, Layer, Scripted, Trained, View, behind
+from safepursuit.agents.pilot import Pilot
+
+__all__ = ["LAYERS", "Agent", "Filtered", "Layer", "Pilot", "Scripted", "Trained", "View", "behind"]

@@ -1,0 +1,119 @@
+"""Barriers of the virtual control point q = p + d·e(θ), sound between samples (theorem 2, theory.md §2).
+
+Obeyed for one step, they keep the whole body clear for the whole step, for the Euler step and for the exact arc.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from safepursuit.barriers.barrier import Barriers, in_heading_frame
+from safepursuit.geometry import direction
+from safepursuit.qp import Halfplanes
+from safepursuit.robot import Robot
+from safepursuit.scene import Scene, boundaries
+from safepursuit.shapes import Pose, Rows
+
+_FEW = 16
+"""Boundaries (12 discs and the walls) up to which the nearest come first; for more, order costs more than it saves."""
+
+
+@dataclass(frozen=True)
+class ControlPoint:
+    """One barrier per boundary of the scene. Needs v̄Δ ≤ d."""
+
+    offset: float
+    """d [m]."""
+    margin: float = 0.0
+    """Added to the robot's radius [m]."""
+    nearest_first: bool = True
+    """Order up to `_FEW` barriers by their value: it saves the projection work and changes nothing else."""
+    rows_each: int = 2
+
+    def find(self, robot: Robot, pose: Pose, scene: Scene, opponent: Pose | None = None) -> Barriers:
+        ahead = direction(pose[2])
+        around = boundaries(scene, pose[:2] + self.offset * ahead)
+        body = replace(robot, radius=robot.radius + self.margin)  # type: ignore[type-var]
+        value = around.distance - standoff(body, self.offset, around.radius)
+        arranged = _ascending if self.nearest_first and len(value) <= _FEW else _as_they_come
+        return Barriers(*arranged(value, *in_heading_frame(ahead, around.normal), around.radius))
+
+    def rows(self, robot: Robot, barriers: Barriers, gain: Rows) -> Halfplanes:
+        return control_point_rows(robot, self.offset, barriers, gain)
+
+
+def standoff(robot: Robot, offset: float, radius: Rows) -> Rows:
+    """Distance [m] that the virtual control point must keep from a surface of this radius of curvature [m] (theorem 2).
+
+    ρ_q − R with ρ_q = √(ρ² + d²), ρ = R + r, and d·φ̄/2 more for the arc. A plain ρ_q = ρ would let the body cut the
+    corner by up to ρ − √(ρ² − d²). For a wall, R = ∞, it is r.
+    """
+    flat = jnp.isinf(radius)
+    rho = jnp.where(flat, 0, radius) + robot.radius
+    return jnp.where(flat, robot.radius, jnp.sqrt(rho**2 + offset**2) - radius) + arc_allowance(robot, offset)
+
+
+def arc_allowance(robot: Robot, offset: float) -> float:
+    """How far [m] the arc's chord direction can carry the point p + d·e′ from q: d·φ̄/2; nothing for Euler."""
+    return 0.0 if robot.integrator == "euler" else 0.5 * offset * robot.max_swing
+
+
+def turn_slope(robot: Robot) -> float:
+    """κ = tan(φ̄/2): the share of |w| by which the linear row overestimates a turn towards what lies ahead."""
+    return math.tan(0.5 * robot.max_swing)
+
+
+def control_point_rows(robot: Robot, offset: float, barriers: Barriers, gain: Rows) -> Halfplanes:
+    """Rows in (v, w), w = sin(ωΔ), under which h⁺ ≥ (1 − γ)h for every boundary (theorem 2).
+
+        A_v v + d(s_β ∓ κ c_β⁺) w  ≥  −γ max(h, 0)         two rows per boundary, equal when the robot faces it
+
+    with A_v = Δ c_β (Euler) or Δ(c_β⁻ + S c_β⁺ − μ|s_β|), S = sin φ̄/φ̄, μ = (1 − cos φ̄)/φ̄ (arc). `gain` is γ in
+    [0, 1], one per boundary; any value, learned or random, keeps the guarantee. A boundary with a zero normal is
+    padding and bounds nothing. Returned as A u ≤ b [m], for each boundary the row with −κ, then the one with +κ.
+    """
+    ahead, behind = jnp.maximum(barriers.facing, 0), jnp.minimum(barriers.facing, 0)
+    if robot.integrator == "euler":
+        speed = robot.dt * barriers.facing
+    else:
+        swing = robot.max_swing
+        chord, drift = math.sin(swing) / swing, (1 - math.cos(swing)) / swing
+        speed = robot.dt * (behind + chord * ahead - drift * jnp.abs(barriers.side))
+    error = turn_slope(robot) * ahead
+    bound = gain * jnp.maximum(barriers.value, 0)
+
+    # Both signs by broadcasting rather than by concatenation, which XLA on CPU does element by element.
+    rows, *batch = speed.shape
+    sign = jnp.asarray([-1.0, 1.0], speed.dtype).reshape((2,) + (1,) * len(batch))
+
+    def both(each: Array) -> Array:
+        return jnp.broadcast_to(each[:, None], (rows, 2, *batch)).reshape(2 * rows, *batch)
+
+    turn = both(barriers.side) + (sign * error[:, None]).reshape(2 * rows, *batch)
+    turn = -offset * turn
+    return Halfplanes(jnp.stack([both(-speed), turn], axis=1), both(bound))
+
+
+def _as_they_come(*values: Rows) -> tuple[Array, ...]:
+    """All as they are, and last the index of each row."""
+    index = jnp.arange(len(values[0])).reshape((-1,) + (1,) * (values[0].ndim - 1))
+    return *values, jnp.broadcast_to(index, values[0].shape)
+
+
+def _ascending(value: Rows, *others: Rows) -> tuple[Array, ...]:
+    """All sorted by `value` along the rows, equal ones in their order, and last the index each row had."""
+    *_, index = _as_they_come(value)
+    # XLA on CPU sorts one problem at a time, by a comparator it calls: four to twelve times slower than counting. The
+    # places are a sum over an axis, not a chain of additions, which every use of them would compute again.
+    earlier = (value < value[:, None]) | ((value == value[:, None]) & (index < index[:, None]))
+    place = jnp.sum(earlier.astype(index.dtype), axis=1)
+
+    def sort(values: Array) -> Array:
+        result = jnp.zeros_like(values)
+        for row in range(len(values)):
+            result = jnp.where(place[row] == index, values[row], result)
+        return result
+
+    return tuple(sort(values) for values in (value, *others, index))

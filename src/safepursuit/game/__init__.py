@@ -1,0 +1,41 @@
+"""The pursuit-evasion game of two robots in a walled arena with round obstacles.
+
+Verbs, as in Gymnasium's functional API: `initial`, `observe`, `transition`, `reward`; all pure, batch on trailing axes.
+
+    state      pose [m, m, rad] and last control of each robot, the scene, the step counter
+    control    (v, ω) of each robot [m/s, rad/s], held for dt seconds
+    capture    the centres come within `capture_radius` at any time during the step  →  terminated
+    time-out   `horizon` steps without capture                                      →  truncated (never both)
+    contact    a robot's body would enter a wall or disc: walls and discs are solid, so it stops where it touches, keeps
+               its turn, and the step is recorded as a collision of that kind, by that robot. Bodies of the two robots
+               that touch are a collision too, of each robot that was moving towards the other.
+
+The game knows no safety layer. Version 1.
+"""
+
+from safepursuit.game.rules import REWARDS, Game, Reward, reward, transition
+from safepursuit.game.sensors import SENSORS, Observation, flat, observation_shapes, observe
+from safepursuit.game.starts import initial, initial_shapes
+from safepursuit.game.state import ROLES, Contact, GameState, RobotState, Role, Transition, collided
+
+__all__ = [
+    "REWARDS",
+    "ROLES",
+    "SENSORS",
+    "Contact",
+    "Game",
+    "GameState",
+    "Observation",
+    "Reward",
+    "RobotState",
+    "Role",
+    "Transition",
+    "collided",
+    "flat",
+    "initial",
+    "initial_shapes",
+    "observation_shapes",
+    "observe",
+    "reward",
+    "transition",
+]

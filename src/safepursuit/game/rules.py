@@ -1,0 +1,159 @@
+"""The rules: who may do what, and what a step does to a game."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Annotated, TypeAlias
+
+import jax.numpy as jnp
+import tyro
+
+from safepursuit.game.motion import move
+from safepursuit.game.state import ROLES, Contact, GameState, Role, Transition, collided
+from safepursuit.geometry import length, segment_minimum, unit
+from safepursuit.registry import Registry
+from safepursuit.robot import Robot, Unicycle
+from safepursuit.scene import Arena
+from safepursuit.shapes import Control, Scalar
+
+
+@dataclass(frozen=True)
+class Reward:
+    """The pursuer's reward, summed from these parts by the standard rule. The evader's is the negative, but that each
+    robot pays for its own collisions alone."""
+
+    rule: Annotated[str, tyro.conf.arg(name="reward", prefix_name=False)] = "standard"
+    """Rule of the reward; `safepursuit list rewards` names them."""
+    capture: float = 10.0
+    """At capture."""
+    approach: float = 0.3
+    """Per metre by which the distance shrinks in a step (shaping)."""
+    time: float = 0.0
+    """Subtracted at each step."""
+    collision: float = 0.1
+    """Subtracted at each step with a collision of the robot's own."""
+
+
+@dataclass(frozen=True)
+class Game:
+    """The rules. All lengths in metres."""
+
+    arena: Arena = field(default_factory=Arena)
+    robot: Unicycle = field(default_factory=Unicycle)
+    """Both robots; the evader's speed limit is scaled by `evader_speed_ratio`."""
+    evader_speed_ratio: float = 1.0
+    min_evader_speed_ratio: float | None = None
+    """Where given, each episode draws the evader's speed limit, uniformly from here to `evader_speed_ratio`."""
+    capture_radius: float = 0.5
+    horizon: int = 600
+    """Steps until time-out."""
+    start_distance: tuple[float, float] = (3.0, 15.0)
+    """Range of the initial distance of the two centres."""
+    start_clearance: float = 0.25
+    """Least initial clearance of both bodies from walls and discs; puts them into the shield's safe set."""
+    collision_terminates: bool = False
+    """End the episode at the pursuer's first collision."""
+    reward: Reward = field(default_factory=Reward)
+    sensor: Annotated[str, tyro.conf.arg(prefix_name=False)] = "discs"
+    """What the robots observe; `safepursuit list sensors` names them."""
+
+    def __post_init__(self) -> None:
+        REWARDS.find(self.reward.rule)
+        if self.capture_radius < 2 * self.robot.radius:
+            raise ValueError(
+                f"capture_radius is {self.capture_radius:g} m, but the bodies touch at {2 * self.robot.radius:g} m: "
+                "capture must come before contact."
+            )
+        if self.horizon < 1:
+            raise ValueError(f"horizon must be at least one step, not {self.horizon}.")
+        if not self.evader_speed_ratio > 0:
+            raise ValueError(f"evader_speed_ratio must be positive, not {self.evader_speed_ratio}.")
+        if self.min_evader_speed_ratio is not None and not 0 < self.min_evader_speed_ratio <= self.evader_speed_ratio:
+            raise ValueError(
+                f"min_evader_speed_ratio must be positive and at most evader_speed_ratio, {self.evader_speed_ratio:g}, "
+                f"not {self.min_evader_speed_ratio:g}."
+            )
+        low, high = self.start_distance
+        if not self.capture_radius < low <= high:
+            raise ValueError(
+                f"start_distance {self.start_distance} must be a range beyond the capture radius of "
+                f"{self.capture_radius:g} m."
+            )
+
+    @property
+    def evader(self) -> Unicycle:
+        """The evader's limits, the highest ones where they are drawn for each episode (`RobotState.max_speed`)."""
+        return replace(self.robot, max_speed=self.robot.max_speed * self.evader_speed_ratio)
+
+    @property
+    def robots(self) -> tuple[Robot, ...]:
+        """The limits of each robot, in the order of `ROLES`."""
+        return self.robot, self.evader
+
+    def limits(self, role: Role) -> Robot:
+        """Those of the robot in this role."""
+        return self.robots[ROLES.index(role)]
+
+
+def transition(state: GameState, controls: tuple[Control, ...], game: Game) -> Transition:
+    """All robots act for one step; their controls, in the order of `ROLES`, are cut off at the actuator limits.
+
+    Differentiable in poses and controls wherever nothing is touched.
+    """
+    moves = []
+    for robot, own, control in zip(game.robots, state.robots, controls, strict=True):
+        control = robot.limit(control)
+        if own.max_speed is not None:
+            control = control.at[0].min(own.max_speed)
+        moves.append(move(robot, own.pose, control, state.scene))
+    pursuer, evader = moves
+    between = evader.way - pursuer.way
+    separation = jnp.min(segment_minimum(between[:, :-1], between[:, 1:] - between[:, :-1]), axis=0)
+
+    captured = separation <= game.capture_radius
+    touching = separation < game.robot.radius + game.evader.radius
+    towards = unit(state.evader[:2] - state.pursuer[:2])
+    closing = (
+        jnp.sum(towards * (pursuer.pose[:2] - state.pursuer[:2]), axis=0) > 0,
+        jnp.sum(towards * (evader.pose[:2] - state.evader[:2]), axis=0) < 0,
+    )
+    contacts = tuple(Contact(one.wall, one.disc, touching & own) for one, own in zip(moves, closing, strict=True))
+
+    played = state.step + 1
+    terminated = captured | (collided(contacts[0]) if game.collision_terminates else jnp.zeros_like(captured))
+    robots = tuple(
+        own._replace(pose=one.pose, control=one.control) for own, one in zip(state.robots, moves, strict=True)
+    )
+    return Transition(
+        state=GameState(robots, state.scene, played),
+        terminated=terminated,
+        truncated=(played >= game.horizon) & ~terminated,
+        captured=captured,
+        contacts=contacts,
+        separation=separation,
+    )
+
+
+def standard_reward(before: GameState, outcome: Transition, game: Game, role: Role) -> Scalar:
+    """Capture, approach, time and own collisions, weighted as `Reward` says.
+
+    The evader's is the negative, but that each robot pays for its own collisions alone.
+    """
+    weights = game.reward
+    after = outcome.state
+    progress = length(before.evader[:2] - before.pursuer[:2]) - length(after.evader[:2] - after.pursuer[:2])
+    caught = outcome.captured.astype(progress.dtype)
+    gain = weights.capture * caught + weights.approach * progress - weights.time
+    own = gain if role == "pursuer" else -gain
+    return own - weights.collision * collided(outcome.contact(role)).astype(progress.dtype)
+
+
+RewardRule: TypeAlias = Callable[[GameState, Transition, Game, Role], Scalar]
+"""The reward of the robot in this role for one step, from the state before it and what it did."""
+
+REWARDS: Registry[RewardRule] = Registry("reward", standard=standard_reward)
+"""Reward rules by name."""
+
+
+def reward(before: GameState, outcome: Transition, game: Game, role: Role = "pursuer") -> Scalar:
+    """The reward of the robot in this role for one step, by the game's rule."""
+    return REWARDS.find(game.reward.rule)(before, outcome, game, role)

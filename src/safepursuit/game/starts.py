@@ -1,0 +1,79 @@
+"""Random starts of games."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Key
+
+from safepursuit.compiling import SELDOM, Program
+from safepursuit.game.rules import Game
+from safepursuit.game.state import GameState, RobotState
+from safepursuit.geometry import length
+from safepursuit.scene import clearance, draw_scene
+from safepursuit.shapes import Flag
+
+_TRIES = 64
+
+
+@partial(Program, effort=SELDOM, static_argnames=("game", "count"))
+def _draw(key, game: Game, count: int) -> tuple[GameState, Flag]:
+    states, success = jax.vmap(partial(_draw_one, game=game), out_axes=-1)(jax.random.split(key, count))
+    # Whoever found no place gets a copy of the last one before it that did (at the front, of the first that did): the
+    # first starts of a key are the same, however many are drawn.
+    index = jax.lax.cummax(jnp.where(success, jnp.arange(count), -1))
+    index = jnp.where(index < 0, jnp.argmax(success), index)
+    return jax.tree.map(lambda leaf: leaf[..., index], states), success
+
+
+def _draw_one(key, game: Game) -> tuple[GameState, Flag]:
+    scene_key, place_key, heading_key = jax.random.split(key, 3)
+    scene, success = draw_scene(scene_key, game.arena)
+    room = scene.half_extents - game.robot.radius - game.start_clearance
+    places = room[:, None, None] * jax.random.uniform(place_key, (2, 2, _TRIES), minval=-1, maxval=1)
+    tries = jax.vmap(lambda point: clearance(scene, point, game.robot.radius), in_axes=-1)
+    free = tries(places.reshape(2, -1)).reshape(2, _TRIES) >= game.start_clearance
+    distance = length(places[:, 0] - places[:, 1])
+    low, high = game.start_distance
+    fits = free[0] & free[1] & (distance >= low) & (distance <= high) & jnp.all(room > 0)
+    chosen = places[:, :, jnp.argmax(fits)]
+    heading = jax.random.uniform(heading_key, (1, 2), minval=-jnp.pi, maxval=jnp.pi)
+    poses = jnp.concatenate([chosen, heading])
+    rest = jnp.zeros(2, poses.dtype)
+    speed = None
+    if game.min_evader_speed_ratio is not None:
+        low, high = (game.robot.max_speed * ratio for ratio in (game.min_evader_speed_ratio, game.evader_speed_ratio))
+        speed = jax.random.uniform(jax.random.fold_in(key, 1), (), poses.dtype, low, high)
+    robots = RobotState(poses[:, 0], rest), RobotState(poses[:, 1], rest, speed)
+    return GameState(robots, scene, jnp.asarray(0, jnp.int32)), success & jnp.any(fits)
+
+
+def initial(key: Key[Array, ""], game: Game, count: int) -> GameState:
+    """`count` random starts (trailing batch axis): layouts with free passages, both robots clear, at rest.
+
+    Raises ValueError where the rules cannot be met, after `count` (at least 256) attempts.
+    """
+    states, success = _draw(key, game, count)
+    if not np.asarray(success).any():
+        states, success = _draw(key, game, max(count, 256))
+        if not np.asarray(success).any():
+            raise ValueError(_no_room(game))
+        states = jax.tree.map(lambda leaf: leaf[..., :count], states)
+    return states
+
+
+def initial_shapes(game: Game, count: int) -> GameState:
+    """The shapes of what `initial` gives; nothing is drawn."""
+    return _draw.jitted.eval_shape(jax.random.key(0), game, count)[0]
+
+
+def _no_room(game: Game) -> str:
+    arena = game.arena
+    width, height = (2 * extent for extent in arena.half_extents)
+    return (
+        f"no layout found for {arena.obstacles} discs of radius {arena.radius_range[0]:g}–{arena.radius_range[1]:g} m "
+        f"with gaps of {arena.passage:g} m and robots {game.start_distance[0]:g}–{game.start_distance[1]:g} m apart in "
+        f"a {width:g} m × {height:g} m arena: use fewer or smaller discs, a larger arena, a smaller passage or "
+        "start distance, or allow_overlap."
+    )

@@ -1,0 +1,5 @@
+"""Playing: the one loop in which agents act, games are stepped and started anew, and steps are recorded."""
+
+from safepursuit.play.loop import Step, advance, play
+
+__all__ = ["Step", "advance", "play"]

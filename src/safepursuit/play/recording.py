@@ -1,0 +1,157 @@
+"""Recordings: every step of some episodes, as NumPy arrays and as files."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+from zipfile import BadZipFile
+
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from safepursuit.game import Game, GameState
+from safepursuit.play.loop import Step
+from safepursuit.runs import configuration
+
+Numbers: TypeAlias = Array | np.ndarray
+
+
+class Moment(NamedTuple):
+    """What is recorded of a step; axes (time, …, games) in a recording, (…, games) in one step. JAX's or NumPy's."""
+
+    pursuer: Float[Numbers, "*time 3 games"]
+    """Where the step led."""
+    evader: Float[Numbers, "*time 3 games"]
+    pursuer_control: Float[Numbers, "*time 2 games"]
+    """Executed."""
+    evader_control: Float[Numbers, "*time 2 games"]
+    pursuer_nominal: Float[Numbers, "*time 2 games"]
+    correction: Float[Numbers, "*time games"]
+    intervened: Bool[Numbers, "*time games"]
+    infeasible: Bool[Numbers, "*time games"]
+    lost_gradient: Bool[Numbers, "*time games"]
+    active: Bool[Numbers, "*time boundaries games"]
+    over: Bool[Numbers, "*time games"]
+    """The game was over before this step: nothing else counts."""
+    captured: Bool[Numbers, "*time games"]
+    terminated: Bool[Numbers, "*time games"]
+
+
+def moment(step: Step) -> Moment:
+    """What is recorded of a step of the loop; the safety layer's part is the pursuer's."""
+    own, after = step.done[0], step.outcome.state
+    return Moment(
+        pursuer=after.pursuer,
+        evader=after.evader,
+        pursuer_control=after.pursuer_control,
+        evader_control=after.evader_control,
+        pursuer_nominal=own.nominal,
+        correction=own.correction,
+        intervened=own.intervened,
+        infeasible=~own.feasible,
+        lost_gradient=own.lost_gradient,
+        active=own.active,
+        over=step.over,
+        captured=step.outcome.captured,
+        terminated=step.outcome.terminated,
+    )
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Episodes as NumPy arrays, episode first, float64; what is past an episode's `length` is NaN (or False)."""
+
+    pursuer: np.ndarray
+    """(episodes, time + 1, 3) poses [m, m, rad]."""
+    evader: np.ndarray
+    pursuer_control: np.ndarray
+    """(episodes, time, 2) executed controls [m/s, rad/s]."""
+    evader_control: np.ndarray
+    pursuer_nominal: np.ndarray
+    """(episodes, time, 2) what the network asked for."""
+    intervened: np.ndarray
+    """(episodes, time) bool."""
+    correction: np.ndarray
+    infeasible: np.ndarray
+    lost_gradient: np.ndarray
+    active: np.ndarray
+    """(episodes, time, boundaries) bool: which disc or wall (+x, −x, +y, −y) held the control by its row."""
+    discs: np.ndarray
+    """(episodes, discs, 3) x, y, radius [m]; padding NaN."""
+    length: np.ndarray
+    """(episodes,) steps played."""
+    outcome: np.ndarray
+    """(episodes,) "capture", "timeout" or "collision" (where the rules end the episode on one)."""
+    game: Game
+
+
+_ARRAYS = tuple(field.name for field in fields(Recording) if field.name != "game")
+
+
+def assemble(start: GameState, moments: Moment, game: Game) -> Recording:
+    """The recording of episodes that began in `start` (games on the trailing axis), from their moments."""
+    played = ~np.asarray(moments.over).T
+    values = {name: np.moveaxis(np.asarray(value), -1, 0) for name, value in moments._asdict().items()}
+    arrays = {}
+    for name in _ARRAYS[: _ARRAYS.index("discs")]:
+        value = values[name]
+        mask = played.reshape(*played.shape, *(1,) * (value.ndim - 2))
+        arrays[name] = value & mask if value.dtype == bool else np.where(mask, value.astype(np.float64), np.nan)
+    for name in ("pursuer", "evader"):
+        first = np.asarray(getattr(start, name), np.float64).T[:, None]
+        arrays[name] = np.concatenate([first, arrays[name]], axis=1)
+    captured, terminated = ((values[name] & played).any(axis=1) for name in ("captured", "terminated"))
+    outcome = np.select([captured, terminated], ["capture", "collision"], "timeout")
+    return Recording(**arrays, discs=_discs(start), length=played.sum(axis=1), outcome=outcome, game=game)
+
+
+def _discs(state: GameState) -> np.ndarray:
+    """(games, discs, 3) x, y, radius [m]; padding NaN."""
+    scene = state.scene
+    discs = np.stack([*np.asarray(scene.centre, np.float64), np.asarray(scene.radius, np.float64)], axis=-1)
+    return np.moveaxis(np.where(np.asarray(scene.present)[..., None], discs, np.nan), 1, 0)
+
+
+def joined(parts: Sequence[Recording]) -> Recording:
+    """The episodes of several recordings of one game, one after the other."""
+    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS}
+    return Recording(**arrays, game=parts[0].game)
+
+
+def take(recording: Recording, episodes: Sequence[int] | np.ndarray) -> Recording:
+    """Some of the episodes, in this order."""
+    chosen = np.asarray(episodes, int)
+    return replace(recording, **{name: getattr(recording, name)[chosen] for name in _ARRAYS})
+
+
+def save(recording: Recording, file: Path, scenario: Sequence[int] | np.ndarray | None = None) -> None:
+    """Write a recording as .npz: all that is needed to judge it with one's own code (docs/evaluation.md), and to `load`
+    it. `scenario` says which of its suite's scenarios the episodes are; without it, the first ones."""
+    game = recording.game
+    numbers = np.arange(len(recording.length)) if scenario is None else np.asarray(scenario, int)
+    partial_file = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    with partial_file.open("wb") as stream:  # an open file keeps NumPy from adding a suffix of its own
+        np.savez_compressed(
+            stream,
+            **{name: getattr(recording, name) for name in _ARRAYS},
+            half_extents=np.asarray(game.arena.half_extents, np.float64),
+            robot_radius=np.float64(game.robot.radius),
+            capture_radius=np.float64(game.capture_radius),
+            dt=np.float64(game.robot.dt),
+            integrator=np.asarray(game.robot.integrator),
+            scenario=numbers,
+            game=np.asarray(configuration.dump(game)),
+        )
+    os.replace(partial_file, file)
+
+
+def load(file: Path) -> tuple[Recording, np.ndarray]:
+    """A saved recording, and which of its suite's scenarios the episodes are. Raises ValueError where it is none."""
+    try:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in _ARRAYS}
+            game = configuration.parse(Game(), str(stored["game"]), str(file))
+            return Recording(**arrays, game=game), stored["scenario"]
+    except (OSError, KeyError, BadZipFile) as error:
+        raise ValueError(f"{file} is not a recording of this version: {error}.") from None

@@ -1,0 +1,36 @@
+"""Registries: what can be chosen by a name, ours and what plugins bring."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Registry(dict[str, T]):
+    """Values by name, in the order in which they were added; `kind` is what messages call one of them."""
+
+    def __init__(self, kind: str, **values: T) -> None:
+        super().__init__({name.replace("_", "-"): value for name, value in values.items()})
+        self.kind = kind
+
+    def add(self, name: str) -> Callable[[Any], Any]:
+        """A decorator that registers what it decorates. Raises ValueError where the name is taken by something else."""
+
+        def register(value: Any) -> Any:
+            known = self.setdefault(name, value)
+            if known is not value:
+                raise ValueError(f"there is a {self.kind} {name!r} already: choose another name.")
+            return value
+
+        return register
+
+    def find(self, name: str) -> T:
+        """The value of this name. Raises ValueError, naming what is known, where there is none."""
+        if name not in self:
+            raise ValueError(f"unknown {self.kind} {name!r}; known are {', '.join(self)}.")
+        return self[name]
+
+    def summary(self, name: str) -> str:
+        """The first sentence of its documentation."""
+        value: Any = self[name]
+        return " ".join((value.__doc__ or "").split()).split(". ")[0].rstrip(".") + "."
