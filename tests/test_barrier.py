@@ -246,7 +246,7 @@ def test_governor_keeps_the_body_clear(integrator):
 @pytest.mark.parametrize("integrator", INTEGRATORS)
 def test_attack_finds_that_guarding_the_control_point_alone_lets_the_body_touch(integrator, monkeypatch):
     """ρ_q = R + r, the textbook choice, cuts corners by millimetres in a single step."""
-    monkeypatch.setattr(barrier, "vcp_standoff", lambda robot, offset, radius: jnp.full_like(radius, robot.radius))
+    monkeypatch.setattr(control_point, "standoff", lambda robot, offset, radius: jnp.full_like(radius, robot.radius))
     found = attack_rows(Unicycle(integrator=integrator), 0.1, 100_000, 0)
     assert found.clearance < -2e-3
 
@@ -254,7 +254,7 @@ def test_attack_finds_that_guarding_the_control_point_alone_lets_the_body_touch(
 @pytest.mark.parametrize("integrator", INTEGRATORS)
 def test_attack_finds_that_the_turn_term_is_needed(integrator, monkeypatch):
     """Without κ|w| the barrier falls below its bound by fractions of a millimetre."""
-    monkeypatch.setattr(barrier, "turn_slope", lambda robot: 0.0)
+    monkeypatch.setattr(control_point, "turn_slope", lambda robot: 0.0)
     found = attack_rows(Unicycle(integrator=integrator), 0.1, 100_000, 0)
     assert found.decrease < -2e-4
     assert found.value < -2e-4

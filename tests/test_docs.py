@@ -135,7 +135,7 @@ def test_the_example_head_needs_its_file_and_one_line(monkeypatch, tmp_path):
     assert trainer.train()["collisions"] == 0
     # Straight on at full speed in a small arena: without a layer it hits what there is.
     blind, longer = aimed(trainer.policy, (3.0, 0.0)), replace(config, game=replace(config.game, horizon=200))
-    found = {one: evaluate(blind, longer, episodes=20, deployment=one).result for one in ("as-trained", "off")}
+    found = {one: evaluate(blind, longer, episodes=20, layer=one).result for one in ("as-trained", "off")}
     assert found["off"]["collision"]["count"] > 0
     assert found["as-trained"]["intervention_rate"] > 0
     assert found["as-trained"]["collision"]["count"] == 0

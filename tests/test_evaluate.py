@@ -7,15 +7,16 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
-from safepursuit.evaluation.deployment import DEPLOYMENTS, ScriptedPursuer
 
 from reference import body_clearance, motion
 from safepursuit import game as rules
-from safepursuit.evaluation import episodes, evaluate, metrics, scenarios
+from safepursuit.agents import LAYERS
+from safepursuit.evaluation import evaluate, evaluation, metrics, scenarios
 from safepursuit.evaluation.referee import Verdict
 from safepursuit.game import Game
 from safepursuit.learn import BarrierNetTrainer
 from safepursuit.learn.rollout import fresh_starts
+from safepursuit.play import recording as recordings
 from safepursuit.play.recording import Recording
 from safepursuit.players import evaders_of
 from safepursuit.policy import build_policy
@@ -38,7 +39,7 @@ def reckless(config=CONFIG):
 @pytest.fixture(scope="module")
 def judged():
     """The same network on the same scenarios, behind each of the safety layers."""
-    return {name: evaluate(reckless(), CONFIG, episodes=EPISODES, deployment=name) for name in DEPLOYMENTS}
+    return {name: evaluate(reckless(), CONFIG, episodes=EPISODES, layer=name) for name in LAYERS}
 
 
 # --- safe and unsafe controllers ---------------------------------------------------------------------------------
@@ -54,16 +55,16 @@ def test_a_reckless_network_without_a_safety_layer_is_found_unsafe(judged):
     assert result["mean_correction"] == pytest.approx(0, abs=1e-6)
 
 
-@pytest.mark.parametrize("deployment", ["as-trained", "filter", "governor"])
-def test_the_same_network_behind_a_safety_layer_never_collides(judged, deployment):
+@pytest.mark.parametrize("layer", ["as-trained", "filter", "governor"])
+def test_the_same_network_behind_a_safety_layer_never_collides(judged, layer):
     """More than 100,000 steps in all, most of them nose to a wall or disc."""
-    result = judged[deployment].result
+    result = judged[layer].result
     assert result["collision"]["count"] == 0
     assert result["collision"]["by"] == {"wall": 0, "obstacle": 0, "robot": 0}
     assert 0 <= result["min_clearance"] < 0.01
     assert result["infeasible_rate"] == 0
     assert result["intervention_rate"] > 0.3
-    assert sum(judged[name].result["steps"] for name in DEPLOYMENTS if name != "off") > 100_000
+    assert sum(judged[name].result["steps"] for name in LAYERS if name != "off") > 100_000
 
 
 def test_the_governor_only_brakes(judged):
@@ -77,11 +78,11 @@ def test_the_governor_only_brakes(judged):
 
 
 def test_scenarios_are_the_same_for_every_policy_and_opponent(judged):
-    for deployment in DEPLOYMENTS:
+    for layer in LAYERS:
         for name in ("pursuer", "evader"):
-            starts = [getattr(judged[one].recording, name)[:, 0] for one in ("off", deployment)]
+            starts = [getattr(judged[one].recording, name)[:, 0] for one in ("off", layer)]
             np.testing.assert_array_equal(*starts)
-        np.testing.assert_array_equal(judged["off"].recording.discs, judged[deployment].recording.discs)
+        np.testing.assert_array_equal(judged["off"].recording.discs, judged[layer].recording.discs)
     # The random evader plays the same hand, as long as the shield leaves it alone: at the first step, nearly always.
     first = [judged[one].recording.evader_control[:, 0] for one in ("off", "as-trained")]
     np.testing.assert_array_equal(*first)
@@ -140,8 +141,8 @@ def test_without_a_safety_layer_solid_things_stop_the_robot_and_the_referee_stil
 
 
 def test_what_is_past_an_episodes_end_is_empty(judged):
-    for deployment in DEPLOYMENTS:
-        recording = judged[deployment].recording
+    for layer in LAYERS:
+        recording = judged[layer].recording
         assert len(set(recording.length)) > 5
         for episode, length in enumerate(recording.length):
             for name in ("pursuer", "evader"):
@@ -171,7 +172,7 @@ def test_outcomes_are_what_the_poses_show(judged):
 def test_a_collision_ends_an_episode_where_the_rules_say_so():
     """Without discs, too: there are only walls to hit, and the places of discs are empty."""
     strict = replace(CONFIG, game=replace(GAME, collision_terminates=True))
-    found = evaluate(reckless(), strict, episodes=100, obstacles=0, deployment="off")
+    found = evaluate(reckless(), strict, episodes=100, obstacles=0, layer="off")
     recording = found.recording
     assert found.result["obstacles"] == 0
     assert recording.discs.shape == (100, 1, 3)
@@ -192,7 +193,7 @@ def test_the_recording_file_is_complete(judged, tmp_path):
     """Every field of the contract, to be judged by other code: shapes, kinds, units."""
     recording = judged["as-trained"].recording
     file = tmp_path / "recording.data"
-    episodes.save(recording, file)
+    recordings.save(recording, file)
     with np.load(file, allow_pickle=False) as stored:
         found = dict(stored)
     shapes = {
@@ -236,8 +237,8 @@ def test_the_recording_file_is_complete(judged, tmp_path):
 def test_a_recording_survives_its_file(judged, tmp_path):
     recording = judged["as-trained"].recording
     chosen = [5, 2, 700]
-    episodes.save(episodes.take(recording, chosen), tmp_path / "some.npz", scenario=chosen)
-    found, scenario = episodes.load(tmp_path / "some.npz")
+    recordings.save(recordings.take(recording, chosen), tmp_path / "some.npz", scenario=chosen)
+    found, scenario = recordings.load(tmp_path / "some.npz")
     assert scenario.tolist() == chosen
     assert found.game == recording.game == GAME
     for name in ("pursuer", "evader_control", "intervened", "correction", "discs", "length", "outcome"):
@@ -248,7 +249,7 @@ def test_a_recording_survives_its_file(judged, tmp_path):
     (tmp_path / "broken.npz").write_bytes((tmp_path / "some.npz").read_bytes()[:1000])
     for file in ("broken.npz", "missing.npz"):
         with pytest.raises(ValueError, match="is not a recording of this version"):
-            episodes.load(tmp_path / file)
+            recordings.load(tmp_path / file)
 
 
 # --- opponents ---------------------------------------------------------------------------------------------------
@@ -272,16 +273,16 @@ def test_a_mixture_is_judged_evader_by_evader(judged):
 
 
 def test_a_scripted_pursuer_is_judged_like_a_policy():
-    found = evaluate(ScriptedPursuer("pure-pursuit"), CONFIG, episodes=100)
+    found = evaluate("pure-pursuit", CONFIG, episodes=100)
     assert found.result["method"] == "pure-pursuit"
     assert found.result["capture"]["rate"] > 0.9
     assert found.result["collision"]["count"] == 0
     assert found.result["zero_gradient_share"] == 0
-    bare = evaluate(ScriptedPursuer("pure-pursuit"), CONFIG, episodes=100, deployment="off")
+    bare = evaluate("pure-pursuit", CONFIG, episodes=100, layer="off")
     assert bare.result["intervention_rate"] == 0
     assert bare.result["collision"]["count"] > 0  # it has no regard for discs
     with pytest.raises(ValueError, match="unknown pursuer 'cat'; known are pure-pursuit"):
-        ScriptedPursuer("cat")
+        evaluate("cat", CONFIG, episodes=4)
 
 
 # --- scenarios ---------------------------------------------------------------------------------------------------
@@ -361,10 +362,10 @@ def test_the_default_rules_are_those_of_a_comparison_whatever_the_training_had(m
         """Raised in place of playing: what was drawn is all that matters here."""
 
     def drawn(rules):
-        def record(pursuer, scenarios, *rest):
+        def record(pursuer, evader, scenarios, shield):
             raise EnoughError(scenarios)
 
-        monkeypatch.setattr(episodes, "record", record)
+        monkeypatch.setattr(evaluation, "record", record)
         with pytest.raises(EnoughError) as caught:
             evaluate(reckless(), CONFIG, episodes=7, rules=rules)
         return caught.value.args[0]
@@ -504,6 +505,6 @@ def test_episodes_beyond_a_chunk_are_the_same_ones(judged, monkeypatch):
     """Played in two pieces or all at once."""
     whole = judged["off"].recording
     monkeypatch.setattr(episodes, "_CHUNK", EPISODES // 2)
-    pieces = evaluate(reckless(), CONFIG, episodes=EPISODES, deployment="off").recording
+    pieces = evaluate(reckless(), CONFIG, episodes=EPISODES, layer="off").recording
     for name in ("pursuer", "evader", "pursuer_control", "length", "outcome", "intervened", "discs"):
         np.testing.assert_array_equal(getattr(whole, name), getattr(pieces, name))

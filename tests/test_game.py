@@ -12,7 +12,7 @@ import pytest
 import scalar_game
 from reference import body_clearance, central_difference
 from safepursuit import game as rules
-from safepursuit.game import Game, GameState, Reward
+from safepursuit.game import Game, GameState, Reward, RobotState
 from safepursuit.robot import Unicycle
 from safepursuit.scene import Arena, Scene
 from tiny import moved

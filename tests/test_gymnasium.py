@@ -26,8 +26,8 @@ from safepursuit.adapters.gymnasium import (
     VectorShieldAction,
     record,
 )
+from safepursuit.agents import Trained, View
 from safepursuit.evaluation import metrics, referee
-from safepursuit.evaluation.deployment import act
 from safepursuit.game import Game
 from safepursuit.learn import BarrierNetTrainer
 from safepursuit.players import evaders_of
@@ -395,9 +395,10 @@ def test_a_trained_run_plays_the_pursuer(tmp_path):
     env = PursuitEvasionEnv("evader", run.path, game=TINY.game)
     _, info = env.reset(seed=0)
     assert info["opponent"] == str(run.path)
-    drive = jax.jit(act, static_argnames=("game", "shield", "deployment"))
+    agent = Trained(trainer.policy, TINY.shield)
+    drive = jax.jit(lambda states: agent.act(None, jax.random.key(0), View(states, TINY.game, "pursuer"))[0].control)
     for _ in range(5):
-        asked = drive(trainer.policy, jax.random.key(0), env.states, TINY.game, TINY.shield, "as-trained").done.control
+        asked = drive(env.states)
         if any(env.step(np.array([1.0, 0.5], np.float32))[2:4]):
             break
         np.testing.assert_allclose(env.state.pursuer_control, np.asarray(asked)[:, 0], atol=1e-6)

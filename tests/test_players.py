@@ -13,7 +13,7 @@ from scipy import stats
 from safepursuit import game as rules
 from safepursuit import players, shield
 from safepursuit.game import Game
-from safepursuit.players import EVADERS, PURSUERS, Player, Sight, course, evaders, pursuers, rollout_mpc, summary
+from safepursuit.players import EVADERS, PURSUERS, Player, Sight, course, evaders, pursuers, rollout_mpc
 from safepursuit.players.player import steer
 from safepursuit.robot import Unicycle
 from safepursuit.scene import Arena, Scene
@@ -59,7 +59,8 @@ def test_controls_are_finite_and_within_the_limits(everyones_controls, name):
 
 @pytest.mark.parametrize("name", EVERYONE)
 def test_a_player_has_a_summary_and_is_a_player(name):
-    text = summary(EVERYONE[name])
+    known = PURSUERS if EVERYONE[name] in PURSUERS.values() else EVADERS
+    text = known.summary(next(one for one, player in known.items() if player is EVERYONE[name]))
     assert len(text) > 10
     assert text.endswith(".")
     assert isinstance(EVERYONE[name], Player)

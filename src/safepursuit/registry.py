@@ -19,7 +19,7 @@ class Registry(dict[str, T]):
         def register(value: Any) -> Any:
             known = self.setdefault(name, value)
             if known is not value:
-                raise ValueError(f"there is a {self.kind} {name!r} already: choose another name.")
+                raise ValueError(f"{self.kind} {name!r} exists already: choose another name.")
             return value
 
         return register

@@ -11,7 +11,7 @@ program (`problem`) and solving it (`filter`) are two functions, so that a test 
 import math
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,7 @@ from safepursuit.barriers.governor import governed_speed, governor_swing
 from safepursuit.barriers.separation import check_robot_gain
 from safepursuit.geometry import direction, length
 from safepursuit.qp import Halfplanes
-from safepursuit.robot import Robot
+from safepursuit.robot import Robot, Unicycle
 from safepursuit.scene import Scene, boundaries
 from safepursuit.shapes import Control, Flag, Pose, Rows, Scalar
 
@@ -68,6 +68,10 @@ class Shield:
         """The kinds of barriers whose rows make up the program."""
         own = (Separation(self.min_separation, self.robot_gain),) if self.robot_barrier else ()
         return ControlPoint(self.offset, 2 * self.margin), *own
+
+
+UNICYCLE, SHIELD = Unicycle(), Shield()
+"""The robot and the parameters where none are given."""
 
 
 class Surroundings(NamedTuple):
@@ -161,21 +165,30 @@ def problem(shield: Shield, robot: Robot, surroundings: Surroundings, gains: Gai
 
 
 def filter(
-    nominal: Control,
-    pose: Pose,
+    nominal: Any,
+    pose: Any,
     scene: Scene,
     *,
-    robot: Robot,
-    shield: Shield,
+    robot: Robot = UNICYCLE,
+    shield: Shield = SHIELD,
     gains: Rows | float | None = None,
     opponent: Pose | None = None,
 ) -> Shielded:
     """The safe control nearest to `nominal` (in the displacement of the virtual control point), never braking in vain.
 
+    `nominal` (2, …) [m/s, rad/s] and `pose` (3, …) [m, m, rad] are arrays or lists of numbers with the same batch axes,
+    if any; one scene serves them all, or there is one for each. Raises ValueError for shapes that do not go together.
+
     Safe from every pose whose body is clear of the scene, for any gains in [0, 1] and any nominal control; a nominal
     control that is not finite is replaced by braking. `gains` is one number, or one per boundary in the order of
     `scene.boundaries`. Differentiable in `nominal`, `pose` and `gains`.
     """
+    nominal, pose = _numbers(nominal), _numbers(pose)
+    if nominal.shape[:1] != (2,) or pose.shape[:1] != (3,) or nominal.shape[1:] != pose.shape[1:]:
+        raise ValueError(
+            f"a nominal control is (2, …) and a pose (3, …) with the same batch axes, not {nominal.shape} and "
+            f"{pose.shape}."
+        )
     surroundings = survey(shield, robot, pose, scene, opponent)
     if gains is not None and jnp.ndim(gains):
         order = surroundings.barriers.boundary
@@ -290,6 +303,12 @@ def _rows(shield: Shield, robot: Robot, ingredients: _Ingredients) -> Halfplanes
     gain = ingredients.gains(ingredients.found[0])
     pairs = zip(shield.kinds, ingredients.found, strict=False)
     return qp.join(*(kind.rows(robot, found, gain) for kind, found in pairs))
+
+
+def _numbers(values: Any) -> Array:
+    """As floating-point numbers; whole numbers are numbers, too."""
+    array = jnp.asarray(values)
+    return array if jnp.issubdtype(array.dtype, jnp.inexact) else array.astype(jnp.result_type(float))
 
 
 def _greatest(values: Rows) -> Scalar:

@@ -22,6 +22,17 @@ class Evaluation(NamedTuple):
     recording: Recording
     verdict: Verdict
 
+    def __str__(self) -> str:
+        """What was found, in a sentence."""
+        found = self.result
+        capture, collision, mean = found["capture"], found["collision"], found["capture_time"]["mean"]
+        took = "" if mean is None else f", after {mean:.1f} s in the mean"
+        return (
+            f"{found['method']} caught {capture['rate']:.1%} of {found['episodes']:,} evaders ({found['evader']}; 95 % "
+            f"interval {capture['low']:.1%} to {capture['high']:.1%}){took}, and collided in {collision['count']:,} "
+            f"episodes (at most {collision['high']:.2%} of all)."
+        )
+
 
 def evaluate(
     pursuer: Policy | str,

@@ -6,7 +6,7 @@ from safepursuit.barriers.control_point import arc_allowance
 from safepursuit.game import SENSORS, Game
 from safepursuit.players import evader_weights, evaders_of
 from safepursuit.policy import HEADS, NETWORKS, PolicyConfig
-from safepursuit.robot import ROBOTS, Unicycle
+from safepursuit.robot import ROBOTS, Unicycle, within_theory
 from safepursuit.shield import Shield, check
 
 
@@ -126,6 +126,11 @@ class TrainConfig:
                 f"game start_clearance {self.game.start_clearance:g} m does not put the robots into the safe set of a "
                 f"shield with offset {self.shield.offset:g} m: it takes {needed:.3g} m."
             )
+
+    @property
+    def promises(self) -> bool:
+        """Whether the deployed policy keeps the robot clear of walls and discs: its head says so, for this robot."""
+        return HEADS.find(self.method).promises and within_theory(self.game.robot)
 
     @property
     def rules(self) -> Game:

@@ -1,0 +1,71 @@
+"""What a notebook needs: train, load, evaluate, and the log of a training."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from safepursuit.evaluation import Evaluation
+from safepursuit.evaluation import evaluate as judge
+from safepursuit.experiment import TrainConfig, TrainedRun, load_run
+from safepursuit.learn import BarrierNetTrainer
+from safepursuit.runs import configuration
+from safepursuit.runs.checkpoint import Which
+from safepursuit.runs.console import TrainingDisplay
+from safepursuit.runs.folder import RunFolder, slug
+from safepursuit.runs.metrics import read_metrics
+
+
+def train(
+    run_dir: str | Path | None = None,
+    *,
+    config: TrainConfig | None = None,
+    start: str | Path | TrainedRun | None = None,
+    progress: bool = True,
+    **changes: Any,
+) -> TrainedRun:
+    """Train a pursuer and return it.
+
+    `changes` are any settings by their names, such as `method`, `evader`, `timesteps`, `obstacles`, `learning_rate`,
+    on top of `config`. With `start`, a run or its folder, the training goes on from its weights, and its configuration
+    is the default. Everything is kept in `run_dir`, which must be new (default: runs/<method>-<evader>-<date>-<time>).
+    Raises TypeError for an unknown setting, ValueError for an impossible one or weights that do not fit.
+    """
+    given = load(start) if isinstance(start, str | Path) else start
+    base = config or (given.config if given else TrainConfig())
+    whole = configuration.changed(base, changes)
+    stamp = f"{datetime.now():%Y%m%d-%H%M%S}"
+    path = Path(run_dir) if run_dir else Path("runs") / slug(f"{whole.method}-{whole.evader}-{stamp}")
+    RunFolder.check_free(path)
+    trainer = BarrierNetTrainer(whole)
+    if given:
+        trainer.begin_with(given.policy)
+    trainer.run = RunFolder.create(
+        path, configuration.dump(whole), ["safepursuit.train", repr(str(path)), repr(changes)]
+    )
+    with TrainingDisplay(whole.iterations, whole.steps_per_iteration) as display:
+        trainer.train([display] if progress else [])
+    return load_run(trainer.run)
+
+
+def load(run: str | Path, checkpoint: Which = "latest") -> TrainedRun:
+    """The policy that a run folder holds: `load(run).act(state)` drives. Raises ValueError where there is none."""
+    return load_run(RunFolder.open(Path(run)), checkpoint)
+
+
+def evaluate(run: str | Path | TrainedRun, *, episodes: int = 1000, **choices: Any) -> Evaluation:
+    """Judge a run on held-out scenarios; printed, the result says what it found in a sentence.
+
+    `choices` are those of `evaluation.evaluate`: suite, evader, obstacles, seed, layer, rules.
+    """
+    found = load(run) if isinstance(run, str | Path) else run
+    return judge(found.policy, found.config, episodes=episodes, **choices)
+
+
+def metrics(run: str | Path | TrainedRun) -> Mapping[str, np.ndarray]:
+    """The log of a training, a column per metric and a row per iteration: `pandas.DataFrame(metrics(run))`."""
+    folder = RunFolder.open(Path(run)) if isinstance(run, str | Path) else run.folder
+    rows = read_metrics(folder)
+    return {name: np.array([row[name] for row in rows]) for name in (rows[0] if rows else ())}

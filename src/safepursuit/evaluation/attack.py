@@ -1,0 +1,101 @@
+"""An attack on what a head promises: that its deployed control keeps the robot clear, whatever its parameters.
+
+Policies with random parameters of every size, none of them trained, drive among crowds of overlapping discs, from poses
+that touch and face them. The referee counts every step in which the pursuer would have entered a wall or a disc.
+"""
+
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Key
+
+from safepursuit.agents import Scripted, Trained
+from safepursuit.evaluation import metrics
+from safepursuit.experiment import TrainConfig
+from safepursuit.game import Game, GameState, initial
+from safepursuit.geometry import length
+from safepursuit.play import play
+from safepursuit.play.recording import Moment, assemble, moment
+from safepursuit.policy import Policy, build_policy
+from safepursuit.scene import Arena, boundaries, clearance
+
+GAMES, STEPS = 512, 32
+SIZES = (0.3, 3.0, 30.0, float("nan"))
+"""Standard deviations of the noise on the parameters, by turns; the last one leaves no number in the policy."""
+
+
+class Attack(NamedTuple):
+    steps: int
+    contacts: int
+    """Steps in which the body would have entered a wall or a disc."""
+    depth: float
+    """By how much at most [m]; 0 without a contact."""
+
+
+def attack(config: TrainConfig, steps: int, seed: int = 0) -> Attack:
+    """Attack the head of this configuration for at least so many steps. Raises ValueError for a number below 1."""
+    if steps < 1:
+        raise ValueError(f"the number of steps must be at least 1, not {steps}.")
+    game = arena_of(config)
+    contacts, depth, played, number = 0, 0.0, 0, 0
+    while played < steps:
+        key = jax.random.fold_in(jax.random.key(seed), number)
+        policy = _random_policy(key, config, SIZES[number % len(SIZES)])
+        starts = _hostile(initial(jax.random.fold_in(key, 1), game, GAMES), jax.random.fold_in(key, 2), game)
+        recording = assemble(starts, _drive(Trained(policy, config.shield), starts, key, game), game)
+        judged = metrics.verdict(recording)
+        contacts += int((judged.wall | judged.obstacle).sum())
+        depth = max(depth, -float(np.nanmin(judged.clearance)))
+        played, number = played + int(recording.length.sum()), number + 1
+    return Attack(played, contacts, depth if contacts else 0.0)
+
+
+def arena_of(config: TrainConfig) -> Game:
+    """The configuration's game, in a small arena crowded with overlapping discs."""
+    radius = config.game.robot.radius
+    half = (20 * radius, 15 * radius)
+    crowd = Arena(half, 16, (0.5 * radius, 5 * radius), passage=0, allow_overlap=True, scene=config.game.arena.scene)
+    near = config.game.capture_radius
+    return replace(
+        config.game, arena=crowd, start_clearance=0.0, start_distance=(1.01 * near, 4 * max(half)), horizon=STEPS
+    )
+
+
+def _hostile(states: GameState, key: Key[Array, ""], game: Game) -> GameState:
+    """Half of the pursuers moved into contact with their nearest boundary, and turned towards it or along it."""
+    pose = states.pursuer
+    around = boundaries(states.scene, pose[:2])
+    nearest = around.distance == jnp.min(around.distance, axis=0)
+    normal = jnp.sum(jnp.where(nearest, around.normal, 0), axis=1) / jnp.maximum(jnp.sum(nearest, axis=0), 1)
+    gap = jnp.min(around.distance, axis=0) - game.robot.radius
+    place = pose[:2] - (gap - 1e-6) * normal
+    offset = jax.random.choice(key, jnp.asarray([jnp.pi, jnp.pi / 2, -jnp.pi / 2, 3.0, 2.0]), gap.shape)
+    facing = jnp.stack([*place, jnp.arctan2(normal[1], normal[0]) + offset])
+    clear = clearance(states.scene, place, game.robot.radius) >= 0
+    far = length(place - states.evader[:2]) > game.capture_radius
+    move = clear & far & (jnp.arange(gap.shape[0]) % 2 == 0)
+    return states.with_robot("pursuer", pose=jnp.where(move, facing, pose))
+
+
+def _random_policy(key: Key[Array, ""], config: TrainConfig, size: float) -> Policy:
+    policy = build_policy(key, config.method, config.policy, config.game, config.shield)
+    learned, fixed = eqx.partition(policy, eqx.is_inexact_array)
+    leaves, structure = jax.tree.flatten(learned)
+    keys = jax.random.split(jax.random.fold_in(key, 3), len(leaves))
+    noisy = [
+        leaf + size * jax.random.normal(one, leaf.shape, leaf.dtype) for leaf, one in zip(leaves, keys, strict=True)
+    ]
+    whole: Policy = eqx.combine(jax.tree.unflatten(structure, noisy), fixed)
+    return eqx.tree_at(lambda one: one.normaliser, whole, policy.normaliser)
+
+
+@partial(jax.jit, static_argnames="game")
+def _drive(pursuer: Trained, starts: GameState, key: Key[Array, ""], game: Game) -> Moment:
+    draws = jax.random.split(key, game.horizon)
+    agents = pursuer, Scripted("random", None)
+    return play(agents, starts, draws, game, lambda _, step: (None, moment(step)), ledger=None)[2]

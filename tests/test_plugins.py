@@ -1,0 +1,171 @@
+"""What users add from files of their own: found, trained, judged, kept in the run folder, and promised nothing by default."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from safepursuit import plugins
+from safepursuit.cli import main
+from safepursuit.evaluation import attack as attacks
+from safepursuit.experiment import TrainConfig
+from safepursuit.game import Game, initial, observe
+from safepursuit.policy import HEADS, Head
+from safepursuit.scene import Arena
+from tiny import TINY
+
+EXAMPLES = Path(__file__).parents[1] / "examples" / "plugins"
+CHOICES = {
+    "evader": "--evader zigzag",
+    "head": "--method brake",
+    "reward": "--reward deadline",
+    "sensor": "--sensor lidar",
+    "network": "--network residual",
+    "scene": "--scene colonnade",
+    "robot": "--robot differential-drive",
+}
+SMALL = (
+    "--timesteps 64 --num-envs 4 --rollout-length 8 --devices 1 --ppo.minibatches 2 --ppo.epochs 1 --policy.hidden 8"
+)
+
+
+@pytest.fixture(autouse=True)
+def as_before():
+    """Whatever a test registers is gone after it."""
+    before = {name: dict(registry) for name, registry in plugins.REGISTRIES.items()}
+    known = dict(plugins._LOADED)
+    yield
+    for name, registry in plugins.REGISTRIES.items():
+        registry.clear()
+        registry.update(before[name])
+    plugins._LOADED.clear()
+    plugins._LOADED.update(known)
+
+
+def test_every_example_is_tried_and_short():
+    files = {file.stem: file for file in EXAMPLES.glob("*.py")}
+    assert set(files) == set(CHOICES)
+    for file in files.values():
+        assert len(file.read_text(encoding="utf-8").splitlines()) <= 40
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_an_example_trains_and_is_judged_and_is_kept_with_its_run(name, tmp_path, capsys):
+    file, run = EXAMPLES / f"{name}.py", tmp_path / "run"
+    assert main(["train", "--plugin", str(file), *CHOICES[name].split(), *SMALL.split(), "--run-dir", str(run)]) == 0
+    kept = run / "plugins" / file.name
+    assert kept.read_text(encoding="utf-8") == file.read_text(encoding="utf-8")
+    assert (
+        json.loads((run / "plugins.json").read_text())[file.name] == plugins.Plugin(file.name, kept.read_text()).sha256
+    )
+    assert main(["evaluate", str(run), "--episodes", "4", "--plugin", str(kept)]) == 0
+    assert "capture" in capsys.readouterr().out
+    kind = {"evader": "evaders", "head": "methods"}.get(name, f"{name}s")
+    assert main(["list", kind, "--plugin", str(file)]) == 0
+    assert CHOICES[name].split()[1] in capsys.readouterr().out
+
+
+def test_a_run_does_not_bring_its_plugin_along(tmp_path, capsys):
+    file, run = EXAMPLES / "evader.py", tmp_path / "run"
+    train = ["train", "--plugin", str(file), "--evader", "zigzag", *SMALL.split(), "--run-dir", str(run)]
+    assert subprocess.run([sys.executable, "-m", "safepursuit", *train]).returncode == 0
+    done = subprocess.run(
+        [sys.executable, "-m", "safepursuit", "evaluate", str(run), "--episodes", "2"], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert f"--plugin {run / 'plugins' / 'evader.py'}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_name_that_is_taken_is_refused_and_leaves_nothing_behind(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from safepursuit.plugins import evader\n"
+        "evader('fresh')(lambda key, sight, robot: None)\n"
+        "evader('flee')(lambda key, sight, robot: None)\n"
+    )
+    with pytest.raises(plugins.PluginError, match=r"mine\.py failed: ValueError: evader 'flee' exists already"):
+        plugins.load(file)
+    assert "fresh" not in plugins.REGISTRIES["evaders"]
+
+
+@pytest.mark.parametrize("text", ["1/0", "import nothing_like_this", "def broken(:"])
+def test_a_plugin_that_fails_is_one_sentence(text, tmp_path, capsys):
+    file = tmp_path / "bad.py"
+    file.write_text(text)
+    assert main(["list", "evaders", "--plugin", str(file)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("safepursuit: plugin bad.py failed: ")
+    assert error.count("\n") == 1
+
+
+# --- promises --------------------------------------------------------------------------------------------------------
+
+
+def heads():
+    plugins.load(EXAMPLES / "head.py")
+    return {name: head for name, head in HEADS.items() if head.promises}
+
+
+def test_a_head_that_declares_nothing_promises_nothing_whatever_it_inherits():
+    promising = heads()
+    assert set(promising) == {"barriernet", "cbf-beta", "ppo-filter", "ppo-shielded", "brake"}
+
+    class Heir(HEADS["barriernet"]):
+        pass
+
+    assert HEADS["barriernet"].hard
+    assert not Heir.promises
+    assert not Heir.hard
+    assert not Head.promises
+
+
+@pytest.mark.parametrize("method", ["barriernet", "cbf-beta", "ppo-filter", "ppo-shielded", "brake"])
+def test_what_is_promised_holds_under_attack(method):
+    assert method in heads()
+    found = attacks.attack(replace(TINY, method=method), 60_000)
+    assert found.steps >= 60_000
+    assert found.contacts == 0
+
+
+@pytest.mark.parametrize("method", ["ppo", "bold"])
+def test_the_attack_finds_what_is_not_safe(method):
+    heads()
+    found = attacks.attack(replace(TINY, method=method), 10_000)
+    assert found.contacts > 100
+    assert found.depth > 1e-3
+
+
+def test_a_robot_that_moves_otherwise_is_promised_nothing():
+    plugins.load(EXAMPLES / "robot.py")
+    assert TrainConfig().promises
+    assert not TrainConfig(robot="differential-drive").promises
+    assert not TrainConfig(method="ppo").promises
+
+
+# --- what the examples bring is right --------------------------------------------------------------------------------
+
+
+def test_lidar_ranges_by_marching_along_the_rays():
+    plugins.load(EXAMPLES / "sensor.py")
+    game = Game(
+        Arena(half_extents=(3.0, 2.0), obstacles=3, radius_range=(0.2, 0.4)), start_distance=(0.6, 4.0), sensor="lidar"
+    )
+    states = initial(jax.random.key(0), game, 8)
+    seen = np.asarray(observe(states, game).ego)
+    half, (x, y, heading) = np.array([3.0, 2.0]), np.asarray(states.pursuer)
+    along = np.arange(0, 6, 1e-3)
+    for number in range(8):
+        for ray in range(32):
+            angle = heading[number] + 2 * np.pi * ray / 32
+            points = np.stack([x[number] + along * np.cos(angle), y[number] + along * np.sin(angle)])
+            discs = np.hypot(*(points[:, None] - np.asarray(states.scene.centre)[:, :, number, None]))
+            inside = (discs < np.asarray(states.scene.radius)[:, number, None]).any(0)
+            hit = inside | (np.abs(points) > half[:, None]).any(0)
+            expected = along[hit.argmax()] if hit.any() else 6.0
+            assert 1 / seen[ray, number] - 1 == pytest.approx(expected, abs=2e-3)
