@@ -17,8 +17,8 @@ import numpy as np
 
 from safepursuit.compare import cells
 from safepursuit.compare import plan as plans
-from safepursuit.compare.cells import Cell, Contender
-from safepursuit.compare.plan import Entry, Plan, PlannedSuite
+from safepursuit.compare.contenders import Contender
+from safepursuit.compare.plan import Plan, PlannedSuite
 from safepursuit.evaluation import metrics
 from safepursuit.evaluation.episodes import Recording
 from safepursuit.evaluation.evaluation import Evaluation
@@ -130,17 +130,17 @@ def evaluation(group, seed, evader):
 
 
 def plan(groups=tuple(CAPTURES), evaders=EVADERS):
-    entries = []
+    contenders = []
     for group in groups:
         for seed in CAPTURES[group]:
-            run = None if seed is None else f"runs/{group}/seed-{seed}"
-            entries.append(Entry(Contender(group, METHODS[group], seed, run), None if seed is None else STEPS))
+            run, steps = (None, None) if seed is None else (f"runs/{group}/seed-{seed}", STEPS)
+            contenders.append(Contender(group, METHODS[group], seed, run, steps))
     return Plan(
         command="safepursuit compare --runs runs/guarded runs/free runs/ramped --pursuers pure-pursuit --out OUT",
         primary="guarded",
         suites=(PlannedSuite("standard", 1, tuple(evaders)),),
         episodes=EPISODES,
-        entries=tuple(entries),
+        contenders=tuple(contenders),
         obstacles=2,
         provenance={"python": "3.11.9", "cores": 2, "commit": None, "packages": {"jax": "0.10.2", "numpy": "2.4.6"}},
     )
@@ -152,10 +152,10 @@ def write(folder: Path, groups=tuple(CAPTURES), evaders=EVADERS) -> None:
     plans.write(made, folder)
     for cell in made.cells():
         one = cell.contender
-        cells.write(Cell(one, cell.suite, cell.evader), evaluation(one.group, one.seed, cell.evader), folder)
-    for entry in made.entries:
-        if entry.contender.run is not None:
-            _run(folder / entry.contender.run, entry.contender)
+        cells.write(*cells.summarise(cell, evaluation(one.group, one.seed, cell.evader)), folder)
+    for one in made.contenders:
+        if one.run is not None:
+            _run(folder / one.run, one)
 
 
 def _run(path: Path, contender: Contender) -> None:

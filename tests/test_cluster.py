@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from safepursuit.cli import main
-from safepursuit.compare import Settings, carry_out, from_found, from_pursuers, prepare, to_train, undone
+from safepursuit.compare import Settings, carry_out, from_methods, from_pursuers, named, prepare, undone
 from safepursuit.compare.cluster import RayCrew
 from safepursuit.evaluation.deployment import ScriptedPursuer
 from test_compare import COMMAND, CONFIG, Bomb, Here, figures, job, state_of
@@ -18,9 +18,9 @@ SETTINGS = Settings(evaders=("random", "run"), episodes=3)
 
 
 def compare(out, crew, observers=()):
-    runs = to_train(["ppo"], [CONFIG.seed, CONFIG.seed + 1], CONFIG, out)
-    candidates = from_found(runs, out) + from_pursuers(["pure-pursuit"])
-    left = undone(prepare(candidates, SETTINGS, out, ""), candidates, SETTINGS, out)
+    runs = from_methods(["ppo"], [CONFIG.seed, CONFIG.seed + 1], CONFIG, out)
+    contenders = named(runs, out) + from_pursuers(["pure-pursuit"])
+    left = undone(prepare(contenders, SETTINGS, out, ""), out)
     return carry_out(*left, crew, out, COMMAND, observers)
 
 

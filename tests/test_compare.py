@@ -16,21 +16,21 @@ import pytest
 
 from safepursuit.cli import main
 from safepursuit.compare import (
+    Contender,
     LocalCrew,
     Settings,
     carry_out,
     cells,
-    from_found,
+    from_methods,
     from_pursuers,
+    named,
     prepare,
-    to_train,
+    trainings,
     undone,
 )
 from safepursuit.compare import plan as plans
-from safepursuit.compare import trainings as sittings
-from safepursuit.compare.cells import Cell, Contender
-from safepursuit.compare.contenders import Found
-from safepursuit.compare.jobs import Judging, Training, perform
+from safepursuit.compare.cells import Cell
+from safepursuit.compare.jobs import CellJob, TrainingJob, perform
 from safepursuit.compare.work import Event
 from safepursuit.evaluation import evaluate
 from safepursuit.evaluation.deployment import ScriptedPursuer
@@ -67,12 +67,12 @@ class Here:
             return []
         job, self.job = self.job, None
         try:
-            files = perform(job, self._count)
+            value = perform(job, self._count)
         except ValueError as error:
             return [Event(job, "failed", str(error))]
         self.done.append(str(job))
         self._count()
-        return [Event(job, "finished", files)]
+        return [Event(job, "finished", value)]
 
     def _count(self, _=None):
         if self.breath is not None:
@@ -86,15 +86,12 @@ class Here:
 
 def contenders(out, config=CONFIG):
     """A training and a scripted pursuer."""
-    runs = to_train(["ppo"], [config.seed], config, out)
-    return from_found(runs, out) + from_pursuers(["pure-pursuit"])
+    return named(from_methods(["ppo"], [config.seed], config, out), out) + from_pursuers(["pure-pursuit"])
 
 
 def compare(out, crew, settings=SETTINGS, config=CONFIG):
     """The whole comparison, as the command does it; what was left to do, and the failures."""
-    candidates = contenders(out, config)
-    plan = prepare(candidates, settings, out, "safepursuit compare")
-    left = undone(plan, candidates, settings, out)
+    left = undone(prepare(contenders(out, config), settings, out, "safepursuit compare"), out)
     return left, carry_out(*left, crew, out, COMMAND)
 
 
@@ -165,9 +162,10 @@ def test_the_plan_says_what_is_compared(whole):
     plan = plans.read(whole.out)
     assert (plan.primary, plan.groups, plan.episodes, plan.seed) == ("ppo", ("ppo", "pure-pursuit"), 3, 0)
     assert [(suite.name, suite.evaders) for suite in plan.suites] == [("standard", ("random",))]
-    trained, scripted = plan.entries
-    assert trained.contender == Contender("ppo", "ppo", CONFIG.seed, f"runs/ppo/seed-{CONFIG.seed}")
-    assert (trained.steps, scripted.steps) == (CONFIG.iterations * CONFIG.steps_per_iteration, None)
+    trained, scripted = plan.contenders
+    steps = CONFIG.iterations * CONFIG.steps_per_iteration
+    assert trained == Contender("ppo", "ppo", CONFIG.seed, f"runs/ppo/seed-{CONFIG.seed}", steps)
+    assert scripted == Contender("pure-pursuit", "pure-pursuit")
     assert plan.provenance["packages"]["jax"]
 
 
@@ -219,17 +217,14 @@ def test_cells_of_a_run_that_was_trained_further_are_done_again(copy):
     more = replace(CONFIG, timesteps=2 * CONFIG.timesteps)
     run = copy / "runs" / "ppo" / f"seed-{CONFIG.seed}"
     (run / "config.yaml").write_text(configuration.dump(more))
-    candidates = contenders(copy, more)
-    plan = prepare(candidates, SETTINGS, copy, "")
-    trained, left = undone(plan, candidates, SETTINGS, copy)
-    assert [job.contender for job in trained] == [f"ppo/seed-{CONFIG.seed}"]
-    assert [job.cell.contender.group for job in left] == ["ppo"]
+    trained, left = undone(prepare(contenders(copy, more), SETTINGS, copy, ""), copy)
+    assert [job.contender.name for job in trained] == [f"ppo/seed-{CONFIG.seed}"]
+    assert [job.contender.group for job in left] == ["ppo"]
 
 
 def test_another_opponent_adds_its_cells_only(copy):
     wider = replace(SETTINGS, evaders=("random", "run"))
-    candidates = contenders(copy)
-    _, left = undone(prepare(candidates, wider, copy, ""), candidates, wider, copy)
+    _, left = undone(prepare(contenders(copy), wider, copy, ""), copy)
     assert [job.cell.evader for job in left] == ["run", "run"]
 
 
@@ -259,17 +254,17 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
 # --- trainings ---------------------------------------------------------------------------------------------------
 
 
-def test_a_training_in_sittings_is_the_training_in_one(whole, tmp_path):
-    """By value, as on other machines: 5 iterations with checkpoints at 2, 4 and 5 make three sittings."""
-    run = sittings.begin(tmp_path / "run", CONFIG, COMMAND)
-    content, done, count = sittings.pack(run.path), False, 0
+def test_a_training_in_parts_is_the_training_in_one(whole, tmp_path):
+    """By value, as on other machines: 5 iterations with checkpoints at 2, 4 and 5 make three parts."""
+    run = trainings.begin(tmp_path / "run", CONFIG, COMMAND)
+    content, done, count = trainings.pack(run.path), False, 0
     while not done:
-        content, done, metrics = sittings.sit(content, sittings=ITERATIONS)
+        content, done, metrics = trainings.train_part(content, parts=ITERATIONS)
         count += 1
     assert (count, metrics["iteration"]) == (3, ITERATIONS)
-    sittings.replace(run.path, content)
+    trainings.replace(run.path, content)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["run"]
-    assert sittings.finished(run.path, CONFIG)
+    assert trainings.finished(run.path, CONFIG)
     once, again = state_of(whole.out), dict(numbers(BarrierNetTrainer.load(RunFolder.open(run.path)).state))
     for name, value in once.items():
         np.testing.assert_array_equal(again[name], value, err_msg=name)
@@ -283,18 +278,18 @@ def test_a_training_folder_outlives_an_interruption_while_it_is_made_or_replaced
     half = tmp_path / ".seed-7.partial"
     half.mkdir()
     (half / "config.yaml").write_text("half of")
-    run = sittings.begin(folder, CONFIG, COMMAND)
+    run = trainings.begin(folder, CONFIG, COMMAND)
     assert configuration.load(TrainConfig(), run.config) == CONFIG
     (folder / "mark").touch()
     folder.rename(tmp_path / ".seed-7.previous")  # killed between the two steps of `replace`
-    assert (sittings.begin(folder, CONFIG, COMMAND).path / "mark").exists()
+    assert (trainings.begin(folder, CONFIG, COMMAND).path / "mark").exists()
     assert [file.name for file in tmp_path.iterdir()] == ["seed-7"]
 
 
 def test_a_training_that_fails_takes_its_cells_along_and_nothing_else(tmp_path):
     class Stumbling(Here):
         def events(self):
-            if isinstance(self.job, Training):
+            if isinstance(self.job, TrainingJob):
                 job, self.job = self.job, None
                 return [Event(job, "failed", "the loss is no longer finite.")]
             return super().events()
@@ -309,11 +304,11 @@ def test_a_training_that_fails_takes_its_cells_along_and_nothing_else(tmp_path):
 
 
 def found(config, folder, label="run"):
-    return Found(Path("/runs") / folder, label, config, 10)
+    return Contender(label, config.method, config.seed, str(Path("/runs") / folder), 10, config)
 
 
 def names(*runs):
-    return [candidate.entry.contender.name for candidate in from_found(runs, Path("/out"))]
+    return [contender.name for contender in named(runs, Path("/out"))]
 
 
 def test_seeds_share_a_group_named_after_the_method():
@@ -434,8 +429,8 @@ class Pid:
 
 
 def job(evader, pursuer=None, group="one"):
-    cell = Cell(Contender(group, "ppo"), "standard", evader)
-    return Judging(cell, CONFIG, 1, 2, seed=0, trained_steps=None, folder=Path("/runs") / group, pursuer=pursuer)
+    cell = Cell(Contender(group, "ppo", config=CONFIG), "standard", evader)
+    return CellJob(cell, Path("/runs") / group, 1, 2, seed=0, pursuer=pursuer)
 
 
 def test_a_worker_that_dies_fails_its_job_and_the_next_one_works(tmp_path):
@@ -465,7 +460,7 @@ def test_workers_keep_to_what_they_have_compiled(tmp_path, monkeypatch):
 
     monkeypatch.setattr(type(crew._workers[0]), "give", give)
     flee, again, run = job("flee"), job("flee", group="two"), job("run")
-    training = Training("ppo/seed-7", CONFIG, tmp_path)
+    training = TrainingJob(Contender("ppo", "ppo", CONFIG.seed, config=CONFIG), tmp_path)
     assert crew.choose([flee, training]) is training
     crew.give(training)
     assert crew.choose([flee, again, run]) is flee

@@ -1,14 +1,23 @@
-"""Evaluations as tables."""
+"""The figures of an evaluation as a table."""
 
 from typing import Any
 
 from rich.table import Table
 
+from safepursuit.scene import Arena
 
-def evaluation_table(result: dict[str, Any]) -> Table:
-    """The figures of one evaluation, with their intervals."""
+
+def obstacles(arena: Arena) -> str:
+    """How many discs an arena has, in words: “3 obstacles”, or “0–3 obstacles” where their number is drawn."""
+    most, least = arena.obstacles, arena.min_obstacles
+    number = f"{most}" if least in (None, most) else f"{least}–{most}"
+    return f"{number} obstacle{'s' * (number != '1')}"
+
+
+def evaluation_table(result: dict[str, Any], arena: Arena) -> Table:
+    """The figures of one evaluation in this arena, with their intervals."""
     table = Table(
-        title=f"{result['method']} against {result['evader']}, {result['obstacles']} obstacles: "
+        title=f"{result['method']} against {result['evader']}, {obstacles(arena)}: "
         f"{result['episodes']:,} held-out episodes, {result['steps']:,} steps",
         title_justify="left",
         title_style="bold",

@@ -17,8 +17,8 @@ from matplotlib.patches import Rectangle
 from safepursuit.report.animation import movie
 from safepursuit.report.animation.stage import NOMINAL, Stage
 from safepursuit.report.animation.strip import GREY, Strip
-from safepursuit.report.animation.take import CAPTURE, COLLISION, PLAIN, Take, level
-from safepursuit.report.figures import BARRIER, EVADER, PURSUER, STYLE
+from safepursuit.report.animation.take import PLAIN, Take, level
+from safepursuit.report.figures import BARRIER, CAPTURE, COLLISION, EVADER, PURSUER, STYLE
 
 HOLD = 1.5
 """Seconds for which the last picture of an episode, or of a page of them, stands still."""

@@ -1,7 +1,7 @@
-"""The figures of a comparison, drawn narrow so that their words can be read on a telephone."""
+"""The charts of a comparison, drawn narrow so that their words can be read on a telephone."""
 
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from safepursuit.report.figures import EVADER, PURSUER, STYLE
 from safepursuit.runs.folder import slug
 
 WIDTH = 4.6
-"""Of a figure [in]; a page shows one at about 100 pixels an inch."""
+"""Of a chart [in]; a page shows one at about 100 pixels per inch."""
 
 RESOLUTION = 200
 """Dots per inch."""
@@ -30,14 +30,14 @@ _INK, _FAINT = "#202124", "#6b7178"
 
 @dataclass(frozen=True)
 class Chart:
-    """A picture with the words that go with it."""
+    """A figure with the words that go with it."""
 
     file: Path
     title: str
     aid: str
     """How to read it, in one line."""
     alt: str
-    """What it shows, for those who cannot see it."""
+    """What it shows, for a reader who cannot see it."""
 
 
 def percent(share: float, digits: int = 1) -> str:
@@ -71,27 +71,23 @@ def of_learning(numbers: dict[str, Any], folder: Path) -> list[Chart]:
     if not curves:
         return []
     about = (
-        ("capture", "Captures while learning", "captured episodes, %", 100.0, "Higher is better."),
-        ("collisions", "Own collisions while learning", "steps so far", 1.0, "A line that stays at 0 touched nothing."),
-        (
-            "intervention",
-            "Intervention while learning",
-            "share of steps, %",
-            100.0,
-            "How often a barrier held the control.",
-        ),
+        ("capture", "Captures", "captured episodes, %", 100.0, "Higher is better."),
+        ("collisions", "Own collisions", "steps so far", 1.0, "A line that stays at 0 touched nothing."),
+        ("intervention", "Intervention", "share of steps, %", 100.0, "How often a barrier held the control."),
     )
-    band = "Lines: mean over the seeds; bands: lowest to highest seed."
-    charts = []
-    for key, title, unit, scale, aid in about:
-        file = folder / f"learning-{key}.png"
-        style = looks(list(numbers["compared"]["groups"]))
-        _save(file, 3.3, partial(_learning, curves=curves, key=key, unit=unit, scale=scale, style=style))
-        ends = ", ".join(_at_end(group, found[key], scale) for group, found in curves.items())
-        charts.append(
-            Chart(file, title, f"{aid} {band}", f"Curves over the training steps ({unit}); at the end {ends}.")
+    style = looks(list(numbers["compared"]["groups"]))
+    return [
+        _chart(
+            folder / f"learning-{key}.png",
+            3.3,
+            partial(_learning, curves=curves, key=key, unit=unit, scale=scale, style=style),
+            f"{title} while learning",
+            f"{aid} Lines: mean over the seeds; bands: lowest to highest seed.",
+            f"Curves over the training steps ({unit}); at the end "
+            f"{', '.join(_at_end(group, found[key], scale) for group, found in curves.items())}.",
         )
-    return charts
+        for key, title, unit, scale, aid in about
+    ]
 
 
 def _at_end(group: str, band: dict[str, list], scale: float) -> str:
@@ -99,7 +95,16 @@ def _at_end(group: str, band: dict[str, list], scale: float) -> str:
     return f"{group} {'unknown' if value is None else f'{scale * value:.4g}'}"
 
 
-def _save(file: Path, height: float, draw: Callable[[Axes], None], projection: str | None = None) -> None:
+def _chart(
+    file: Path,
+    height: float,
+    draw: Callable[[Axes], None],
+    title: str,
+    aid: str,
+    alt: str,
+    projection: str | None = None,
+) -> Chart:
+    """Draw a chart of this height [in] into its file."""
     sizes = {"font.size": 9.5, "axes.titlesize": 10, "axes.labelcolor": _INK, "axes.edgecolor": _FAINT}
     ticks = {"xtick.color": _FAINT, "ytick.color": _FAINT, "xtick.labelcolor": _INK, "ytick.labelcolor": _INK}
     with mpl.rc_context(STYLE | sizes | ticks):
@@ -107,6 +112,17 @@ def _save(file: Path, height: float, draw: Callable[[Axes], None], projection: s
         draw(figure.add_subplot(projection=projection))
         file.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(file, dpi=RESOLUTION)
+    return Chart(file, title, aid, alt)
+
+
+def _told(sentence: str, groups: dict[str, Any], words: Callable[[Any], str], between: str = ": ") -> str:
+    """The sentence, completed by each group's name and words."""
+    return f"{sentence} {'; '.join(f'{group}{between}{words(found)}' for group, found in groups.items())}."
+
+
+def _below(groups: Collection[str]) -> float:
+    """Height [in] of a chart with a legend below, two groups to a line."""
+    return 3.2 + 0.2 * ((len(groups) + 1) // 2)
 
 
 def _legend(axes: Axes, style: dict[str, dict[str, Any]], marker: str = "") -> None:
@@ -137,16 +153,16 @@ def _trade_off(suite: dict[str, Any], file: Path) -> Chart:
         axes.set_xlim(-0.03 * max(1, axes.get_xlim()[1]), max(1.0, 1.05 * axes.get_xlim()[1]))
         _legend(axes, style, "o")
 
-    _save(file, 3.2 + 0.2 * ((len(groups) + 1) // 2), draw)
-    told = "; ".join(
-        f"{group}: {percent(found['capture']['rate'])} captured at {percent(found['intervention'])} intervention"
-        for group, found in groups.items()
-    )
-    return Chart(
+    def words(found: dict[str, Any]) -> str:
+        return f"{percent(found['capture']['rate'])} captured at {percent(found['intervention'])} intervention"
+
+    return _chart(
         file,
+        _below(groups),
+        draw,
         "Capture against intervention",
         "Up and left is better: captures that needed little help. Bars: 95 % interval; rings: single seeds.",
-        f"Scatter of captured episodes over intervention on {suite['name']}. {told}.",
+        _told(f"Scatter of captured episodes over intervention on {suite['name']}.", groups, words),
     )
 
 
@@ -166,17 +182,18 @@ def _over_time(suite: dict[str, Any], file: Path) -> Chart:
         axes.set_xlim(0, suite["horizon"])
         _legend(axes, style)
 
-    _save(file, 3.2 + 0.2 * ((len(curves) + 1) // 2), draw)
-    half = len(curves[first]["share"]) // 2
-    told = "; ".join(
-        f"{group}: {percent(curve['share'][half])} by half time, {percent(curve['share'][-1])} at the end"
-        for group, curve in curves.items()
-    )
-    return Chart(
+    def words(curve: dict[str, Any]) -> str:
+        share = curve["share"]
+        return f"{percent(share[len(share) // 2])} by half time, {percent(share[-1])} at the end"
+
+    what = f"Share of episodes captured by each time on {suite['name']}, time-out after {suite['horizon']:g} s."
+    return _chart(
         file,
+        _below(curves),
+        draw,
         "Time to capture",
         f"Higher and further left is better. Band: 95 % interval of {first} at each time.",
-        f"Share of episodes captured by each time on {suite['name']}, time-out after {suite['horizon']:g} s. {told}.",
+        _told(what, curves, words),
     )
 
 
@@ -200,13 +217,14 @@ def _bars(suite: dict[str, Any], evader: str, file: Path) -> Chart:
         axes.set(xlim=(0, 115), xlabel="captured, % of episodes", xticks=[0, 25, 50, 75, 100])
         axes.set_ylim(len(found) - 0.45, -0.55)
 
-    _save(file, 0.75 + 0.36 * len(found), draw)
-    told = "; ".join(f"{group} {_interval(one['capture'])}" for group, one in found.items())
-    return Chart(
+    what = f"Bars of captured episodes against {evader} on {suite['name']}, with 95 % intervals:"
+    return _chart(
         file,
+        0.75 + 0.36 * len(found),
+        draw,
         f"Captures of {evader}",
         "Longer is better. Lines: 95 % interval over episodes; dots: single seeds.",
-        f"Bars of captured episodes against {evader} on {suite['name']}, with 95 % intervals: {told}.",
+        _told(what, found, lambda one: _interval(one["capture"]), " "),
     )
 
 
@@ -227,17 +245,17 @@ def _by_start(suite: dict[str, Any], group: str, file: Path) -> Chart:
     edges = suite["starts"]["distance_edges"]
     captured, episodes = (np.array(suite["starts"]["groups"][group][name]) for name in ("captured", "episodes"))
     share = np.where(episodes > 0, captured / np.maximum(episodes, 1), np.nan)
-    _save(file, 4.2, partial(_rose, share=share, edges=edges), "polar")
-    known = np.argwhere(episodes > 0)
-    worst = known[np.argmin([share[tuple(place)] for place in known])]
-    ring, part = (int(one) for one in worst)
-    return Chart(
+    ring, part = (int(one) for one in np.unravel_index(np.nanargmin(share), share.shape))
+    return _chart(
         file,
+        4.2,
+        partial(_rose, share=share, edges=edges),
         group,
         "The pursuer, in the middle, looks up. Numbers: captured, % of episodes. Rings: distance in m, not to scale.",
         f"Captures of {group} on {suite['name']} by initial bearing and distance of the evader. Lowest: "
         f"{percent(share[ring, part])} of {episodes[ring, part]} episodes from {edges[ring]:.1f} to "
         f"{edges[ring + 1]:.1f} m, {_direction(part)}.",
+        "polar",
     )
 
 

@@ -85,7 +85,7 @@ def _context(
 
 def _training_commands(comparison: Comparison) -> list[str]:
     """Each once: seeds that were trained together share theirs."""
-    runs = [run_of(entry.contender, comparison.folder) for entry in comparison.plan.entries]
+    runs = [run_of(contender, comparison.folder) for contender in comparison.plan.contenders]
     files = [run.path / "command.txt" for run in runs if run is not None]
     return list(dict.fromkeys(file.read_text(encoding="utf-8").strip() for file in files if file.is_file()))
 
