@@ -33,7 +33,7 @@ def local(tmp_path_factory):
 
 
 def patiently(start, tries=5):
-    """Ray gives a node 30 s to start, which a busy machine may not manage."""
+    """Ray gives a node 30 s to start, which may be too short on a machine with other load."""
     try:
         return start()
     except Exception as error:

@@ -51,10 +51,10 @@ COMMAND = ["safepursuit", "compare"]
 
 
 class Here:
-    """Does the jobs one after the other in this process; out of breath after so many messages."""
+    """Does the jobs one after the other in this process; interrupted after so many messages."""
 
-    def __init__(self, breath=None):
-        self.breath, self.job, self.done = breath, None, []
+    def __init__(self, messages=None):
+        self.messages, self.job, self.done = messages, None, []
 
     def choose(self, waiting):
         return None if self.job else waiting[0]
@@ -75,9 +75,9 @@ class Here:
         return [Event(job, "finished", value)]
 
     def _count(self, _=None):
-        if self.breath is not None:
-            self.breath -= 1
-            if self.breath < 0:
+        if self.messages is not None:
+            self.messages -= 1
+            if self.messages < 0:
                 raise KeyboardInterrupt
 
     def close(self):
@@ -141,12 +141,12 @@ def test_the_figures_of_a_cell_are_those_of_an_evaluation(whole):
         (trainer.policy, f"ppo/seed-{CONFIG.seed}"),
         (ScriptedPursuer("pure-pursuit"), "pure-pursuit"),
     ):
-        judged = evaluate(pursuer, replace(CONFIG, game=Game()), episodes=3, evader="random")
+        evaluation = evaluate(pursuer, replace(CONFIG, game=Game()), episodes=3, evader="random")
         found = cells.read(whole.out / "cells" / name / "standard--random.json")
-        assert {key: value for key, value in found.result.items() if key != "trained_steps"} == judged.result
-        assert found.outcomes.captured.tolist() == (judged.recording.outcome == "capture").tolist()
+        assert {key: value for key, value in found.result.items() if key != "trained_steps"} == evaluation.result
+        assert found.outcomes.captured.tolist() == (evaluation.recording.outcome == "capture").tolist()
         recorded, which = cells.read_worst(found.cell, whole.out)
-        np.testing.assert_array_equal(recorded.pursuer, judged.recording.pursuer[which])
+        np.testing.assert_array_equal(recorded.pursuer, evaluation.recording.pursuer[which])
     assert found.result["trained_steps"] is None
 
 
@@ -188,14 +188,14 @@ def test_what_is_finished_is_not_done_again(whole):
     assert {file: file.stat().st_mtime_ns for file in (whole.out / "cells").rglob("*.*")} == before
 
 
-@pytest.mark.parametrize("breath", [0, 3, ITERATIONS, ITERATIONS + 2])
-def test_an_interrupted_comparison_ends_in_the_same_numbers(whole, tmp_path, breath):
+@pytest.mark.parametrize("messages", [0, 3, ITERATIONS, ITERATIONS + 2])
+def test_an_interrupted_comparison_ends_in_the_same_numbers(whole, tmp_path, messages):
     """Interrupted in the first iteration, between two checkpoints, after the training, after the first cell."""
     with pytest.raises(KeyboardInterrupt):
-        compare(tmp_path, Here(breath))
+        compare(tmp_path, Here(messages))
     left, failures = compare(tmp_path, Here())
     assert failures == []
-    assert (len(left[0]), len(left[1])) == {ITERATIONS: (0, 2), ITERATIONS + 2: (0, 1)}.get(breath, (1, 2))
+    assert (len(left[0]), len(left[1])) == {ITERATIONS: (0, 2), ITERATIONS + 2: (0, 1)}.get(messages, (1, 2))
     once, again = state_of(whole.out), state_of(tmp_path)
     assert len(once) > 30
     for name, value in once.items():
@@ -327,7 +327,7 @@ def test_groups_of_a_method_are_told_apart_by_what_differs():
     ]
 
 
-def test_where_much_differs_the_folder_has_its_say():
+def test_where_much_differs_the_name_says_the_folder():
     other = replace(CONFIG, evader="flee", timesteps=5, num_envs=2)
     assert names(found(CONFIG, "a", "small"), found(other, "b", "large")) == [
         "ppo (small)/seed-7",
@@ -439,7 +439,7 @@ def test_a_worker_that_dies_fails_its_job_and_the_next_one_works(tmp_path):
         for one in (job("flee", Bomb(-signal.SIGKILL)), job("flee", Bomb(3)), job("cat", ScriptedPursuer("voronoi"))):
             assert crew.choose([one]) is one
             crew.give(one)
-            assert crew.choose([one]) is None  # it is at work
+            assert crew.choose([one]) is None  # its worker is not free
             told += crew.events()
     finally:
         crew.close()

@@ -85,9 +85,9 @@ def episodes(group):
 
 def test_the_planted_episodes_are_physical():
     """What is planted as free of collisions is so for the referee; three episodes hit a wall, in 4, 3 and 2 steps."""
-    judged = verdict(planted.recording("free", 0, "flee"))
-    assert sorted(judged.wall.sum(axis=1))[-4:] == [0, 2, 3, 4]
-    assert not (judged.obstacle | judged.robot).any()
+    seen = verdict(planted.recording("free", 0, "flee"))
+    assert sorted(seen.wall.sum(axis=1))[-4:] == [0, 2, 3, 4]
+    assert not (seen.obstacle | seen.robot).any()
 
 
 def test_captures_are_pooled_over_seeds_and_evaders(groups):
@@ -185,8 +185,8 @@ def test_one_seed_a_side_is_mcnemar():
 
 def test_repeating_a_scripted_episode_for_every_seed_proves_nothing():
     """The same evidence from seeds that are copies of each other: same counts, same p."""
-    dice = np.random.default_rng(1)
-    first, second = dice.random((1, 1, 40)) < 0.8, dice.random((1, 1, 40)) < 0.5
+    draw = np.random.default_rng(1)
+    first, second = draw.random((1, 1, 40)) < 0.8, draw.random((1, 1, 40)) < 0.5
     once, often = contrast(first, second), contrast(np.repeat(first, 5, axis=1), second)
     for name in ("better", "worse", "p_value", "scenarios"):
         assert once[name] == often[name]
@@ -305,7 +305,7 @@ def test_a_comparison_that_is_not_finished_is_refused(folder, tmp_path):
 
 
 def test_without_runs_there_is_a_report_all_the_same(folder, tmp_path):
-    """Cells alone, one scripted pursuer: no trainings, no differences, nobody to compare with."""
+    """Cells alone, one scripted pursuer: no trainings, no differences, no group to compare with."""
     whole = planted.plan()
     (scripted,) = whole.members("pursuit")
     alone = replace(whole, primary="pursuit", contenders=(scripted,))

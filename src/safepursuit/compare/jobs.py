@@ -96,7 +96,7 @@ def settle_in() -> None:
     each kind of processor, because they use whatever it offers; the folder may be removed at any time. To be called
     before JAX is first used.
     """
-    # One thread, not one core: pinned to a core that is busy with something else, a process would wait for it.
+    # One thread, not one core: pinned to a core that another program uses, a process would wait for it.
     os.environ["PJRT_NPROC"] = "1"
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

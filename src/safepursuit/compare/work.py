@@ -102,5 +102,5 @@ def _pursuer(folder: Path, steps: int | None) -> Pursuer:
     """The policy of a run at its latest checkpoint. Raises ValueError where that is not the one of `steps`."""
     run = load_run(RunFolder.open(folder))
     if run.steps != steps:
-        raise ValueError(f"{folder} has gone on from step {steps:,} while it was to be judged: compare again.")
+        raise ValueError(f"{folder} has been trained beyond step {steps:,} since the comparison began: compare again.")
     return run.policy

@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def cores() -> int:
 
 
 class _Worker:
-    """One process, started when it is first needed, and again after it died."""
+    """One process, started when it is first needed, and again after it ended."""
 
     def __init__(self, log: Path) -> None:
         self.log = log
@@ -61,7 +61,7 @@ class _Worker:
             kind, value = self.connection.recv()
         except (EOFError, OSError):
             self.process.join(_PATIENCE)
-            kind, value = "failed", _last_words(self.process.exitcode, self.log)
+            kind, value = "failed", _cause(self.process.exitcode, self.log)
             self.shape = None
         if kind != "progress":
             self.job = None
@@ -82,19 +82,19 @@ class LocalCrew:
         if not free:
             return None
         candidates = [job for job in waiting if isinstance(job, TrainingJob)] or waiting
-        busy = {worker.shape for worker in self._workers if worker.job is not None}
-        ranked = ((job.shape not in free, job.shape in busy, place) for place, job in enumerate(candidates))
+        running = {worker.shape for worker in self._workers if worker.job is not None}
+        ranked = ((job.shape not in free, job.shape in running, place) for place, job in enumerate(candidates))
         return candidates[min(ranked)[-1]]
 
     def give(self, job: Job) -> None:
         free = [worker for worker in self._workers if worker.job is None]
-        # Rather start another worker than take one away from what it has compiled.
+        # A worker that has compiled nothing is taken before one that has compiled another shape.
         min(free, key=lambda worker: (worker.shape != job.shape, worker.shape is not None)).give(job)
 
     def events(self) -> list[Event]:
-        busy = [worker for worker in self._workers if worker.job is not None]
-        ready = multiprocessing.connection.wait([worker.connection for worker in busy]) if busy else []
-        return [worker.event() for worker in busy if worker.connection in ready]
+        running = [worker for worker in self._workers if worker.job is not None]
+        ready = multiprocessing.connection.wait([worker.connection for worker in running]) if running else []
+        return [worker.event() for worker in running if worker.connection in ready]
 
     def close(self) -> None:
         processes = [worker.process for worker in self._workers if worker.process is not None]
@@ -113,8 +113,8 @@ class LocalCrew:
             self._logs.rmdir()
 
 
-def _last_words(status: int | None, log: Path) -> str:
-    """Why a worker died."""
+def _cause(status: int | None, log: Path) -> str:
+    """Why a worker ended."""
     if status is not None and status < 0:
         name = signal.Signals(-status).name
         hint = " (out of memory?)" if name == "SIGKILL" else ""
@@ -125,11 +125,15 @@ def _last_words(status: int | None, log: Path) -> str:
 def _serve(connection: Connection, log: Path) -> None:
     """What a worker runs: jobs in, messages out, until the other side is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that hands out the jobs
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _print_to(log)
     settle_in()
     shape: Hashable = None
-    for job in _jobs(connection):
+    while True:
+        try:
+            job = connection.recv()
+        except EOFError:
+            return
         if job.shape != shape:
             shape = job.shape
             jax.clear_caches()  # programs of another shape, tens of megabytes each, are not needed again soon
@@ -142,13 +146,7 @@ def _serve(connection: Connection, log: Path) -> None:
             connection.send(("finished", value))
 
 
-def _jobs(connection: Connection) -> Iterator[Job]:
-    with contextlib.suppress(EOFError):
-        while True:
-            yield connection.recv()
-
-
-def _die_with_parent() -> None:
+def _end_with_parent() -> None:
     """End when the process that writes the results ends."""
     parent = multiprocessing.parent_process()
     if parent is not None:

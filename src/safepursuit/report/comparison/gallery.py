@@ -13,9 +13,9 @@ from PIL import Image
 from safepursuit.compare import cells
 from safepursuit.compare.cells import Cell
 from safepursuit.compare.plan import Plan
+from safepursuit.evaluation import metrics
 from safepursuit.evaluation.episodes import Recording
 from safepursuit.evaluation.failures import ranks
-from safepursuit.evaluation.metrics import verdict
 from safepursuit.evaluation.referee import Verdict, separation
 from safepursuit.evaluation.scenarios import SUITES
 from safepursuit.report.comparison.numbers import Comparison
@@ -53,10 +53,10 @@ def worst_of(comparison: Comparison, group: str, count: int) -> list[Failure]:
     for cell in comparison.plan.cells():
         if cell.contender.group == group:
             recording, scenarios = cells.read_worst(cell, comparison.folder)
-            judged = verdict(recording)
-            for row, (kind, severity) in enumerate(zip(*ranks(recording, judged), strict=True)):
-                what = _what(recording, judged, row)
-                failure = Failure(cell, int(scenarios[row]), row, what, recording, judged)
+            verdict = metrics.verdict(recording)
+            for row, (kind, severity) in enumerate(zip(*ranks(recording, verdict), strict=True)):
+                what = _what(recording, verdict, row)
+                failure = Failure(cell, int(scenarios[row]), row, what, recording, verdict)
                 found.append((int(kind), -float(severity), len(found), failure))
     return [failure for *_, failure in sorted(found)[:count]]
 
@@ -94,15 +94,15 @@ def draw(failure: Failure, file: Path) -> None:
     small.save(file, optimize=True)
 
 
-def _what(recording: Recording, judged: Verdict, row: int) -> str:
+def _what(recording: Recording, verdict: Verdict, row: int) -> str:
     end = ending(recording, row)
     if recording.outcome[row] != "capture":
         nearest = np.nanmin(separation(recording.pursuer[row : row + 1], recording.evader[row : row + 1]))
         end += f", nearest {nearest:.2f} m"
-    when = np.flatnonzero(hits(judged)[row])
+    when = np.flatnonzero(hits(verdict)[row])
     if not when.size:
         return end
-    kinds = {"a wall": judged.wall, "a disc": judged.obstacle, "the evader": judged.robot}
+    kinds = {"a wall": verdict.wall, "a disc": verdict.obstacle, "the evader": verdict.robot}
     touched = " and ".join(name for name, flags in kinds.items() if flags[row].any())
     steps = f"{when.size} step{'s' * (when.size > 1)}"
     first = when[0] * recording.game.robot.dt

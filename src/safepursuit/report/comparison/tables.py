@@ -11,7 +11,7 @@ NOTHING = "–"
 """Where there is nothing to report."""
 
 ENOUGH = 5
-"""Seeds from which on a bootstrap over them is taken at its word."""
+"""Seeds below which a bootstrap over them is called too narrow."""
 
 
 class Entry(NamedTuple):

@@ -131,7 +131,7 @@ def facts(numbers: dict[str, Any]) -> list[tuple[str, str]]:
         ("contenders", str(contenders)),
         ("suites", str(len(suites))),
         ("evaders", str(len(evaders))),
-        ("episodes a pairing", f"{about['episodes']:,}"),
+        ("episodes per pairing", f"{about['episodes']:,}"),
         ("episodes in all", f"{cells * about['episodes']:,}"),
     ]
 
@@ -143,7 +143,7 @@ def compared(numbers: dict[str, Any]) -> list[str]:
     layout = "" if discs is None else f"{discs} discs where the suite does not set their number, "
     return [
         f"Compared: {groups}.",
-        f"All played the same {about['episodes']:,} scenarios of each suite: {layout}scenario seed "
+        f"All contenders played the same {about['episodes']:,} scenarios of each suite: {layout}scenario seed "
         f"{about['seed']}, deterministic policies, shield {about['shield']}. A group's sample is its seeds × episodes "
         "× evaders.",
     ]
