@@ -27,13 +27,9 @@ class ComparisonDisplay:
             transient=True,
             disable=not console.is_terminal,
         )
-        self._total = {TrainingJob: len(to_train), CellJob: len(to_evaluate)}
-        self._done = dict.fromkeys(self._total, 0)
-        self._totals = {
-            kind: self._bars.add_task(title, total=self._total[kind], note="")
-            for kind, title in ((TrainingJob, "trainings"), (CellJob, "cells"))
-            if self._total[kind]
-        }
+        self._done: dict[type, TaskID] = {}
+        for kind, title, jobs in ((TrainingJob, "trainings", to_train), (CellJob, "cells", to_evaluate)):
+            self._done[kind] = self._bars.add_task(title, total=len(jobs), note="", visible=bool(jobs))
         self._running: dict[str, TaskID] = {}
 
     def __enter__(self) -> "ComparisonDisplay":
@@ -69,11 +65,11 @@ class ComparisonDisplay:
         self._bars.update(self._running[name], completed=metrics["iteration"], note=note)
 
     def _line(self, word: str, text: str, colour: str, job: TrainingJob | CellJob) -> None:
-        kind = type(job)
-        self._done[kind] += 1
         if isinstance(job, TrainingJob) and job.contender.name in self._running:
             self._bars.remove_task(self._running.pop(job.contender.name))
-        note = f"mean capture {sum(self._rates) / len(self._rates):.1%}" if self._rates and kind is CellJob else ""
-        self._bars.update(self._totals[kind], completed=self._done[kind], note=note)
-        count = f"{self._done[kind]}/{self._total[kind]}"
+        rates = self._rates if isinstance(job, CellJob) else []
+        note = f"mean capture {sum(rates) / len(rates):.1%}" if rates else ""
+        self._bars.update(self._done[type(job)], advance=1, note=note)
+        (task,) = (task for task in self._bars.tasks if task.id == self._done[type(job)])
+        count = f"{task.completed:g}/{task.total:g}"
         self._console.print(f"[{colour}]{word:8}[/{colour}]{count:>9}  {escape(text)}", highlight=False, soft_wrap=True)

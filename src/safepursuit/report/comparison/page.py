@@ -63,6 +63,7 @@ def _context(
 ) -> dict[str, Any]:
     plan = comparison.plan
     return {
+        "wording": wording,
         "title": wording.title(content),
         "verdict": wording.verdict(content),
         "facts": wording.facts(content),
@@ -72,14 +73,10 @@ def _context(
         "training": tables.training(content),
         "learning": charts.of_learning(content, pictures),
         "failures": {group: [_picture(one, comparison, pictures) for one in found] for group, found in worst.items()},
-        "failure_words": wording.FAILURES,
-        "key": wording.KEY,
         "health": tables.health(content),
         "command": plan.command,
         "trainings": "\n".join(_training_commands(comparison)),
-        "repeat": wording.REPEAT,
         "versions": wording.versions(plan.provenance),
-        "glossary": wording.GLOSSARY,
     }
 
 
