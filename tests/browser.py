@@ -1,4 +1,4 @@
-"""Chromium without a window, driven through its DevTools protocol: what a reader's browser makes of a page."""
+"""Chromium without a window, driven through its DevTools protocol: a page as a reader's browser shows it."""
 
 import base64
 import itertools
@@ -14,7 +14,7 @@ from websockets.sync.client import connect
 PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 _PATIENCE = 60
-"""Seconds for any single answer: the machine may be busy."""
+"""Seconds for any single answer, on a machine with other load."""
 
 
 class Browser:

@@ -1,8 +1,8 @@
-"""A finished comparison with known numbers: synthetic episodes, written, judged and kept like real ones.
+"""A finished comparison with known numbers: synthetic episodes, evaluated and stored like real ones.
 
     group       method       seeds  captures of 60 by flee, orbit, hide    collisions
     guarded     barriernet   0, 1   57 54 60 / 55 52 58                    none
-    free        ppo          0, 1   48 40 50 / 44 30 46                    3 episodes a seed, against flee, on a wall
+    free        ppo          0, 1   48 40 50 / 44 30 46                    3 episodes per seed, against flee, on a wall
     RAMPED      barriernet   0, 1   30 30 30 / 36 36 36                    none
     pursuit     pure-pursuit –      36 12 60                               none
 
@@ -17,8 +17,8 @@ import numpy as np
 
 from safepursuit.compare import cells
 from safepursuit.compare import plan as plans
-from safepursuit.compare.cells import Cell, Contender
-from safepursuit.compare.plan import Entry, Plan, PlannedSuite
+from safepursuit.compare.contenders import Contender
+from safepursuit.compare.plan import Plan, PlannedSuite
 from safepursuit.evaluation import metrics
 from safepursuit.evaluation.evaluation import Evaluation
 from safepursuit.game import Game
@@ -54,11 +54,11 @@ def capture_steps(group):
 
 
 def recording(group, seed, evader):
-    """Curved chases through the middle of the arena; the discs stand in two corners, where nobody comes."""
-    dice = np.random.default_rng(7)  # the same scenarios for everyone
-    start = dice.uniform(-2, 2, (EPISODES, 2))
-    bearing, distance = dice.uniform(-np.pi, np.pi, EPISODES), dice.uniform(0.8, 2.2, EPISODES)
-    turn = dice.uniform(0.5, 1.5, EPISODES)
+    """Curved chases through the middle of the arena; the discs stand in two corners, away from both robots."""
+    draw = np.random.default_rng(7)  # the same scenarios for every contender
+    start = draw.uniform(-2, 2, (EPISODES, 2))
+    bearing, distance = draw.uniform(-np.pi, np.pi, EPISODES), draw.uniform(0.8, 2.2, EPISODES)
+    turn = draw.uniform(0.5, 1.5, EPISODES)
     hit = captured(group, seed, evader)
     length = np.where(hit, capture_steps(group), HORIZON)
     time = np.arange(HORIZON + 1)
@@ -69,7 +69,7 @@ def recording(group, seed, evader):
     share = np.clip(time / length[:, None], 0, 1) * nearest[:, None]
     chaser = start[:, None] + share[..., None] * (runner - start[:, None])
     chaser[:, 1] = chaser[:, 0]  # it turns on the spot first
-    pursuer, control = _driven(chaser, GAME.robot.dt, dice.uniform(-np.pi, np.pi, EPISODES))
+    pursuer, control = _driven(chaser, GAME.robot.dt, draw.uniform(-np.pi, np.pi, EPISODES))
     if group == "free" and evader == "flee":
         _ram(pursuer, control, np.flatnonzero(~hit)[:COLLISIONS])
     past, over = time > length[:, None], time[:-1] >= length[:, None]
@@ -124,23 +124,23 @@ def _ram(pursuer, control, episodes):
 
 def evaluation(group, seed, evader):
     played = recording(group, seed, evader)
-    judged = metrics.verdict(played)
+    verdict = metrics.verdict(played)
     head = {"method": METHODS[group], "suite": "standard", "suite_version": 1, "evader": evader}
-    return Evaluation(head | metrics.figures(played, judged), played, judged)
+    return Evaluation(head | metrics.figures(played, verdict), played, verdict)
 
 
 def plan(groups=tuple(CAPTURES), evaders=EVADERS):
-    entries = []
+    contenders = []
     for group in groups:
         for seed in CAPTURES[group]:
-            run = None if seed is None else f"runs/{group}/seed-{seed}"
-            entries.append(Entry(Contender(group, METHODS[group], seed, run), None if seed is None else STEPS))
+            run, steps = (None, None) if seed is None else (f"runs/{group}/seed-{seed}", STEPS)
+            contenders.append(Contender(group, METHODS[group], seed, run, steps))
     return Plan(
         command="safepursuit compare --runs runs/guarded runs/free runs/ramped --pursuers pure-pursuit --out OUT",
         primary="guarded",
         suites=(PlannedSuite("standard", 1, tuple(evaders)),),
         episodes=EPISODES,
-        entries=tuple(entries),
+        contenders=tuple(contenders),
         obstacles=2,
         provenance={"python": "3.11.9", "cores": 2, "commit": None, "packages": {"jax": "0.10.2", "numpy": "2.4.6"}},
     )
@@ -152,10 +152,10 @@ def write(folder: Path, groups=tuple(CAPTURES), evaders=EVADERS) -> None:
     plans.write(made, folder)
     for cell in made.cells():
         one = cell.contender
-        cells.write(Cell(one, cell.suite, cell.evader), evaluation(one.group, one.seed, cell.evader), folder)
-    for entry in made.entries:
-        if entry.contender.run is not None:
-            _run(folder / entry.contender.run, entry.contender)
+        cells.write(*cells.summarise(cell, evaluation(one.group, one.seed, cell.evader)), folder)
+    for one in made.contenders:
+        if one.run is not None:
+            _run(folder / one.run, one)
 
 
 def _run(path: Path, contender: Contender) -> None:

@@ -23,8 +23,8 @@ from safepursuit.play.recording import Recording
 from safepursuit.report.animation import film as animation
 from safepursuit.report.animation import movie
 from safepursuit.report.animation.film import film, grid, moments
-from safepursuit.report.animation.take import CAPTURE, COLLISION, least_barrier, level, prediction, takes
-from safepursuit.report.figures import BARRIER
+from safepursuit.report.animation.take import least_barrier, level, prediction, takes
+from safepursuit.report.figures import BARRIER, CAPTURE, COLLISION
 from safepursuit.runs import checkpoint, configuration
 from safepursuit.runs.folder import RunFolder
 from safepursuit.shield import Shield

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from safepursuit.cli import main
-from safepursuit.compare import Settings, carry_out, from_found, from_pursuers, prepare, to_train, undone
+from safepursuit.compare import Settings, carry_out, from_methods, from_pursuers, named, prepare, undone
 from safepursuit.compare.cluster import RayCrew
-from safepursuit.evaluation.deployment import ScriptedPursuer
 from test_compare import COMMAND, CONFIG, Bomb, Here, figures, job, state_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.filterwarnings("ignore")]
@@ -18,9 +17,9 @@ SETTINGS = Settings(evaders=("random", "run"), episodes=3)
 
 
 def compare(out, crew, observers=()):
-    runs = to_train(["ppo"], [CONFIG.seed, CONFIG.seed + 1], CONFIG, out)
-    candidates = from_found(runs, out) + from_pursuers(["pure-pursuit"])
-    left = undone(prepare(candidates, SETTINGS, out, ""), candidates, SETTINGS, out)
+    runs = from_methods(["ppo"], [CONFIG.seed, CONFIG.seed + 1], CONFIG, out)
+    contenders = named(runs, out) + from_pursuers(["pure-pursuit"])
+    left = undone(prepare(contenders, SETTINGS, out, ""), out)
     return carry_out(*left, crew, out, COMMAND, observers)
 
 
@@ -33,7 +32,7 @@ def local(tmp_path_factory):
 
 
 def patiently(start, tries=5):
-    """Ray gives a node 30 s to start, which a busy machine may not manage."""
+    """Ray gives a node 30 s to start, which may be too short on a machine with other load."""
     try:
         return start()
     except Exception as error:
@@ -97,7 +96,7 @@ def test_a_comparison_outlives_its_nodes_and_equals_the_local_one(local, cluster
 def test_failures_come_back_as_sentences(cluster, tmp_path):
     crew = RayCrew(cluster.address)
     try:
-        for one in (job("cat", ScriptedPursuer("voronoi")), job("flee", Bomb(3))):
+        for one in (job("cat", "voronoi"), job("flee", Bomb(3))):
             assert crew.choose([one]) is one
             crew.give(one)
         told = [*crew.events()]

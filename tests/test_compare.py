@@ -16,24 +16,23 @@ import pytest
 
 from safepursuit.cli import main
 from safepursuit.compare import (
+    Contender,
     LocalCrew,
     Settings,
     carry_out,
     cells,
-    from_found,
+    from_methods,
     from_pursuers,
+    named,
     prepare,
-    to_train,
+    trainings,
     undone,
 )
 from safepursuit.compare import plan as plans
-from safepursuit.compare import trainings as sittings
-from safepursuit.compare.cells import Cell, Contender
-from safepursuit.compare.contenders import Found
-from safepursuit.compare.jobs import Judging, Training, perform
+from safepursuit.compare.cells import Cell
+from safepursuit.compare.jobs import CellJob, TrainingJob, perform
 from safepursuit.compare.work import Event
 from safepursuit.evaluation import evaluate
-from safepursuit.evaluation.deployment import ScriptedPursuer
 from safepursuit.experiment import TrainConfig
 from safepursuit.game import Game
 from safepursuit.learn import BarrierNetTrainer
@@ -51,10 +50,10 @@ COMMAND = ["safepursuit", "compare"]
 
 
 class Here:
-    """Does the jobs one after the other in this process; out of breath after so many messages."""
+    """Does the jobs one after the other in this process; interrupted after so many messages."""
 
-    def __init__(self, breath=None):
-        self.breath, self.job, self.done = breath, None, []
+    def __init__(self, messages=None):
+        self.messages, self.job, self.done = messages, None, []
 
     def choose(self, waiting):
         return None if self.job else waiting[0]
@@ -67,17 +66,17 @@ class Here:
             return []
         job, self.job = self.job, None
         try:
-            files = perform(job, self._count)
+            value = perform(job, self._count)
         except ValueError as error:
             return [Event(job, "failed", str(error))]
         self.done.append(str(job))
         self._count()
-        return [Event(job, "finished", files)]
+        return [Event(job, "finished", value)]
 
     def _count(self, _=None):
-        if self.breath is not None:
-            self.breath -= 1
-            if self.breath < 0:
+        if self.messages is not None:
+            self.messages -= 1
+            if self.messages < 0:
                 raise KeyboardInterrupt
 
     def close(self):
@@ -86,15 +85,12 @@ class Here:
 
 def contenders(out, config=CONFIG):
     """A training and a scripted pursuer."""
-    runs = to_train(["ppo"], [config.seed], config, out)
-    return from_found(runs, out) + from_pursuers(["pure-pursuit"])
+    return named(from_methods(["ppo"], [config.seed], config, out), out) + from_pursuers(["pure-pursuit"])
 
 
 def compare(out, crew, settings=SETTINGS, config=CONFIG):
     """The whole comparison, as the command does it; what was left to do, and the failures."""
-    candidates = contenders(out, config)
-    plan = prepare(candidates, settings, out, "safepursuit compare")
-    left = undone(plan, candidates, settings, out)
+    left = undone(prepare(contenders(out, config), settings, out, "safepursuit compare"), out)
     return left, carry_out(*left, crew, out, COMMAND)
 
 
@@ -142,14 +138,14 @@ def test_the_figures_of_a_cell_are_those_of_an_evaluation(whole):
     trainer = BarrierNetTrainer.load(RunFolder.open(whole.out / "runs" / "ppo" / f"seed-{CONFIG.seed}"))
     for pursuer, name in (
         (trainer.policy, f"ppo/seed-{CONFIG.seed}"),
-        (ScriptedPursuer("pure-pursuit"), "pure-pursuit"),
+        ("pure-pursuit", "pure-pursuit"),
     ):
-        judged = evaluate(pursuer, replace(CONFIG, game=Game()), episodes=3, evader="random")
+        evaluation = evaluate(pursuer, replace(CONFIG, game=Game()), episodes=3, evader="random")
         found = cells.read(whole.out / "cells" / name / "standard--random.json")
-        assert {key: value for key, value in found.result.items() if key != "trained_steps"} == judged.result
-        assert found.outcomes.captured.tolist() == (judged.recording.outcome == "capture").tolist()
+        assert {key: value for key, value in found.result.items() if key != "trained_steps"} == evaluation.result
+        assert found.outcomes.captured.tolist() == (evaluation.recording.outcome == "capture").tolist()
         recorded, which = cells.read_worst(found.cell, whole.out)
-        np.testing.assert_array_equal(recorded.pursuer, judged.recording.pursuer[which])
+        np.testing.assert_array_equal(recorded.pursuer, evaluation.recording.pursuer[which])
     assert found.result["trained_steps"] is None
 
 
@@ -165,9 +161,10 @@ def test_the_plan_says_what_is_compared(whole):
     plan = plans.read(whole.out)
     assert (plan.primary, plan.groups, plan.episodes, plan.seed) == ("ppo", ("ppo", "pure-pursuit"), 3, 0)
     assert [(suite.name, suite.evaders) for suite in plan.suites] == [("standard", ("random",))]
-    trained, scripted = plan.entries
-    assert trained.contender == Contender("ppo", "ppo", CONFIG.seed, f"runs/ppo/seed-{CONFIG.seed}")
-    assert (trained.steps, scripted.steps) == (CONFIG.iterations * CONFIG.steps_per_iteration, None)
+    trained, scripted = plan.contenders
+    steps = CONFIG.iterations * CONFIG.steps_per_iteration
+    assert trained == Contender("ppo", "ppo", CONFIG.seed, f"runs/ppo/seed-{CONFIG.seed}", steps)
+    assert scripted == Contender("pure-pursuit", "pure-pursuit")
     assert plan.provenance["packages"]["jax"]
 
 
@@ -190,14 +187,14 @@ def test_what_is_finished_is_not_done_again(whole):
     assert {file: file.stat().st_mtime_ns for file in (whole.out / "cells").rglob("*.*")} == before
 
 
-@pytest.mark.parametrize("breath", [0, 3, ITERATIONS, ITERATIONS + 2])
-def test_an_interrupted_comparison_ends_in_the_same_numbers(whole, tmp_path, breath):
+@pytest.mark.parametrize("messages", [0, 3, ITERATIONS, ITERATIONS + 2])
+def test_an_interrupted_comparison_ends_in_the_same_numbers(whole, tmp_path, messages):
     """Interrupted in the first iteration, between two checkpoints, after the training, after the first cell."""
     with pytest.raises(KeyboardInterrupt):
-        compare(tmp_path, Here(breath))
+        compare(tmp_path, Here(messages))
     left, failures = compare(tmp_path, Here())
     assert failures == []
-    assert (len(left[0]), len(left[1])) == {ITERATIONS: (0, 2), ITERATIONS + 2: (0, 1)}.get(breath, (1, 2))
+    assert (len(left[0]), len(left[1])) == {ITERATIONS: (0, 2), ITERATIONS + 2: (0, 1)}.get(messages, (1, 2))
     once, again = state_of(whole.out), state_of(tmp_path)
     assert len(once) > 30
     for name, value in once.items():
@@ -219,17 +216,14 @@ def test_cells_of_a_run_that_was_trained_further_are_done_again(copy):
     more = replace(CONFIG, timesteps=2 * CONFIG.timesteps)
     run = copy / "runs" / "ppo" / f"seed-{CONFIG.seed}"
     (run / "config.yaml").write_text(configuration.dump(more))
-    candidates = contenders(copy, more)
-    plan = prepare(candidates, SETTINGS, copy, "")
-    trained, left = undone(plan, candidates, SETTINGS, copy)
-    assert [job.contender for job in trained] == [f"ppo/seed-{CONFIG.seed}"]
-    assert [job.cell.contender.group for job in left] == ["ppo"]
+    trained, left = undone(prepare(contenders(copy, more), SETTINGS, copy, ""), copy)
+    assert [job.contender.name for job in trained] == [f"ppo/seed-{CONFIG.seed}"]
+    assert [job.contender.group for job in left] == ["ppo"]
 
 
 def test_another_opponent_adds_its_cells_only(copy):
     wider = replace(SETTINGS, evaders=("random", "run"))
-    candidates = contenders(copy)
-    _, left = undone(prepare(candidates, wider, copy, ""), candidates, wider, copy)
+    _, left = undone(prepare(contenders(copy), wider, copy, ""), copy)
     assert [job.cell.evader for job in left] == ["run", "run"]
 
 
@@ -259,17 +253,17 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
 # --- trainings ---------------------------------------------------------------------------------------------------
 
 
-def test_a_training_in_sittings_is_the_training_in_one(whole, tmp_path):
-    """By value, as on other machines: 5 iterations with checkpoints at 2, 4 and 5 make three sittings."""
-    run = sittings.begin(tmp_path / "run", CONFIG, COMMAND)
-    content, done, count = sittings.pack(run.path), False, 0
+def test_a_training_in_parts_is_the_training_in_one(whole, tmp_path):
+    """By value, as on other machines: 5 iterations with checkpoints at 2, 4 and 5 make three parts."""
+    run = trainings.begin(tmp_path / "run", CONFIG, COMMAND)
+    content, done, count = trainings.pack(run.path), False, 0
     while not done:
-        content, done, metrics = sittings.sit(content, sittings=ITERATIONS)
+        content, done, metrics = trainings.train_part(content, parts=ITERATIONS)
         count += 1
     assert (count, metrics["iteration"]) == (3, ITERATIONS)
-    sittings.replace(run.path, content)
+    trainings.replace(run.path, content)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["run"]
-    assert sittings.finished(run.path, CONFIG)
+    assert trainings.finished(run.path, CONFIG)
     once, again = state_of(whole.out), dict(numbers(BarrierNetTrainer.load(RunFolder.open(run.path)).state))
     for name, value in once.items():
         np.testing.assert_array_equal(again[name], value, err_msg=name)
@@ -283,18 +277,18 @@ def test_a_training_folder_outlives_an_interruption_while_it_is_made_or_replaced
     half = tmp_path / ".seed-7.partial"
     half.mkdir()
     (half / "config.yaml").write_text("half of")
-    run = sittings.begin(folder, CONFIG, COMMAND)
+    run = trainings.begin(folder, CONFIG, COMMAND)
     assert configuration.load(TrainConfig(), run.config) == CONFIG
     (folder / "mark").touch()
     folder.rename(tmp_path / ".seed-7.previous")  # killed between the two steps of `replace`
-    assert (sittings.begin(folder, CONFIG, COMMAND).path / "mark").exists()
+    assert (trainings.begin(folder, CONFIG, COMMAND).path / "mark").exists()
     assert [file.name for file in tmp_path.iterdir()] == ["seed-7"]
 
 
 def test_a_training_that_fails_takes_its_cells_along_and_nothing_else(tmp_path):
     class Stumbling(Here):
         def events(self):
-            if isinstance(self.job, Training):
+            if isinstance(self.job, TrainingJob):
                 job, self.job = self.job, None
                 return [Event(job, "failed", "the loss is no longer finite.")]
             return super().events()
@@ -309,11 +303,11 @@ def test_a_training_that_fails_takes_its_cells_along_and_nothing_else(tmp_path):
 
 
 def found(config, folder, label="run"):
-    return Found(Path("/runs") / folder, label, config, 10)
+    return Contender(label, config.method, config.seed, str(Path("/runs") / folder), 10, config)
 
 
 def names(*runs):
-    return [candidate.entry.contender.name for candidate in from_found(runs, Path("/out"))]
+    return [contender.name for contender in named(runs, Path("/out"))]
 
 
 def test_seeds_share_a_group_named_after_the_method():
@@ -332,7 +326,7 @@ def test_groups_of_a_method_are_told_apart_by_what_differs():
     ]
 
 
-def test_where_much_differs_the_folder_has_its_say():
+def test_where_much_differs_the_name_says_the_folder():
     other = replace(CONFIG, evader="flee", timesteps=5, num_envs=2)
     assert names(found(CONFIG, "a", "small"), found(other, "b", "large")) == [
         "ppo (small)/seed-7",
@@ -434,17 +428,17 @@ class Pid:
 
 
 def job(evader, pursuer=None, group="one"):
-    cell = Cell(Contender(group, "ppo"), "standard", evader)
-    return Judging(cell, CONFIG, 1, 2, seed=0, trained_steps=None, folder=Path("/runs") / group, pursuer=pursuer)
+    cell = Cell(Contender(group, "ppo", config=CONFIG), "standard", evader)
+    return CellJob(cell, Path("/runs") / group, 1, 2, seed=0, pursuer=pursuer)
 
 
 def test_a_worker_that_dies_fails_its_job_and_the_next_one_works(tmp_path):
     crew, told = LocalCrew(1, tmp_path / "logs"), []
     try:
-        for one in (job("flee", Bomb(-signal.SIGKILL)), job("flee", Bomb(3)), job("cat", ScriptedPursuer("voronoi"))):
+        for one in (job("flee", Bomb(-signal.SIGKILL)), job("flee", Bomb(3)), job("cat", "voronoi")):
             assert crew.choose([one]) is one
             crew.give(one)
-            assert crew.choose([one]) is None  # it is at work
+            assert crew.choose([one]) is None  # its worker is not free
             told += crew.events()
     finally:
         crew.close()
@@ -465,7 +459,7 @@ def test_workers_keep_to_what_they_have_compiled(tmp_path, monkeypatch):
 
     monkeypatch.setattr(type(crew._workers[0]), "give", give)
     flee, again, run = job("flee"), job("flee", group="two"), job("run")
-    training = Training("ppo/seed-7", CONFIG, tmp_path)
+    training = TrainingJob(Contender("ppo", "ppo", CONFIG.seed, config=CONFIG), tmp_path)
     assert crew.choose([flee, training]) is training
     crew.give(training)
     assert crew.choose([flee, again, run]) is flee

@@ -66,7 +66,7 @@ def test_a_plan_comes_back_as_it_was_written(tmp_path):
     assert replace(plan, primary="pursuit").groups == ("pursuit", "guarded", "free", RAMPED)
     assert len({cell.file(tmp_path) for cell in plan.cells()}) == 7 * 3
     with pytest.raises(ValueError, match=r"'guarded/seed-0' is named twice"):
-        replace(plan, entries=plan.entries + plan.entries[:1])
+        replace(plan, contenders=plan.contenders + plan.contenders[:1])
     with pytest.raises(ValueError, match=r"primary group 'nobody' has no contender"):
         replace(plan, primary="nobody")
     (tmp_path / plans.FILE).write_text('{"command": ')
@@ -85,9 +85,9 @@ def episodes(group):
 
 def test_the_planted_episodes_are_physical():
     """What is planted as free of collisions is so for the referee; three episodes hit a wall, in 4, 3 and 2 steps."""
-    judged = verdict(planted.recording("free", 0, "flee"))
-    assert sorted(judged.wall.sum(axis=1))[-4:] == [0, 2, 3, 4]
-    assert not (judged.obstacle | judged.robot).any()
+    seen = verdict(planted.recording("free", 0, "flee"))
+    assert sorted(seen.wall.sum(axis=1))[-4:] == [0, 2, 3, 4]
+    assert not (seen.obstacle | seen.robot).any()
 
 
 def test_captures_are_pooled_over_seeds_and_evaders(groups):
@@ -113,13 +113,11 @@ def test_the_interquartile_mean_leaves_out_a_quarter_at_either_end(groups):
 
 
 def test_collisions_are_counted_with_what_a_zero_rules_out(found, groups):
-    """Each seed of `free` hits the wall in three episodes. No collision in 360 has the chance 5 % at the bound."""
+    """Each seed of `free` hits the wall in three episodes. No collision in 360 has the chance 2.5 % at the bound."""
     hits = groups["free"]["collision"]
     assert (hits["count"], hits["episodes"], hits["by"]) == (6, 360, {"wall": 6, "obstacle": 0, "robot": 0})
-    assert "one_sided_bound" not in hits
     none = groups["guarded"]["collision"]
     assert none["count"] == 0
-    assert (1 - none["one_sided_bound"]) ** 360 == pytest.approx(0.05)
     assert (1 - none["high"]) ** 360 == pytest.approx(0.025)
     assert found["collisions"]["free"] == hits  # there is one suite only
     assert groups["free"]["clean"]["count"] == groups["free"]["capture"]["count"]  # the collisions end in time-outs
@@ -187,8 +185,8 @@ def test_one_seed_a_side_is_mcnemar():
 
 def test_repeating_a_scripted_episode_for_every_seed_proves_nothing():
     """The same evidence from seeds that are copies of each other: same counts, same p."""
-    dice = np.random.default_rng(1)
-    first, second = dice.random((1, 1, 40)) < 0.8, dice.random((1, 1, 40)) < 0.5
+    draw = np.random.default_rng(1)
+    first, second = draw.random((1, 1, 40)) < 0.8, draw.random((1, 1, 40)) < 0.5
     once, often = contrast(first, second), contrast(np.repeat(first, 5, axis=1), second)
     for name in ("better", "worse", "p_value", "scenarios"):
         assert once[name] == often[name]
@@ -307,13 +305,13 @@ def test_a_comparison_that_is_not_finished_is_refused(folder, tmp_path):
 
 
 def test_without_runs_there_is_a_report_all_the_same(folder, tmp_path):
-    """Cells alone, one scripted pursuer: no trainings, no differences, nobody to compare with."""
+    """Cells alone, one scripted pursuer: no trainings, no differences, no group to compare with."""
     whole = planted.plan()
-    (entry,) = (one for one in whole.entries if one.contender.group == "pursuit")
-    alone = replace(whole, primary="pursuit", entries=(entry,))
+    (scripted,) = whole.members("pursuit")
+    alone = replace(whole, primary="pursuit", contenders=(scripted,))
     plans.write(alone, tmp_path)
     for evader in EVADERS:
-        cell = Cell(entry.contender, "standard", evader)
+        cell = Cell(scripted, "standard", evader)
         cell.file(tmp_path).parent.mkdir(parents=True, exist_ok=True)
         for suffix in (".json", ".npz"):
             source = cell.file(folder).with_suffix(suffix)
@@ -374,7 +372,7 @@ def page(folder):
 def test_the_page_says_what_the_numbers_say(page):
     summary = {row[0]: row[1:] for row in page.tables[0]}
     assert summary["guarded"][1] == "93.3% (90.3 to 95.5)"
-    assert summary["guarded"][3] == "0 of 360 (≤ 1.02%; 3/360 = 0.83%)"
+    assert summary["guarded"][3] == "0 of 360 (≤ 1.02%)"
     assert summary["free"][3].startswith("6 of 360 (0.61 to 3.59%)")
     assert summary["free"][0].startswith("74.2% (")
     assert summary["pursuit"][0] == "– (one run)"
@@ -385,7 +383,7 @@ def test_the_page_says_what_the_numbers_say(page):
     differences = {tuple(row[:2]): row[2:] for row in page.tables[2]}
     assert differences["pursuit", "hide"][0].startswith("−1.7 (")  # 118 of 120 against 60 of 60
     assert differences["free", "all together"][0].startswith("+21.7 (")  # 336 less 258 of 360
-    assert any("collided in 0 of 360 (95 % upper bound 0.83%)" in words for words in page.words)
+    assert any("collided in 0 of 360 (95 % upper bound 1.02%)" in words for words in page.words)
 
 
 def test_the_page_needs_nothing_from_elsewhere(folder, page):

@@ -12,7 +12,8 @@ from rich.console import Console
 from safepursuit.play.recording import Recording
 from safepursuit.report import figures
 from safepursuit.report.figures import learning_curves, trajectories
-from safepursuit.report.tables import evaluation_rows, evaluation_table
+from safepursuit.report.tables import evaluation_rows, evaluation_table, obstacles
+from safepursuit.scene import Arena
 from tiny import TINY
 
 STEPS = 20
@@ -95,8 +96,8 @@ def test_without_metrics_there_is_nothing_to_draw(tmp_path):
 
 def test_smoothing_is_a_running_mean():
     """Of 40 values, over two: (1 + 2)/2, (2 + 3)/2 …; the first alone."""
-    np.testing.assert_allclose(figures._smoothed(np.arange(1.0, 41.0)), [1, *np.arange(1.5, 40.0)])
-    np.testing.assert_allclose(figures._smoothed(np.array([3.0, 5.0])), [3, 5])
+    np.testing.assert_allclose(figures.smoothed(np.arange(1.0, 41.0)), [1, *np.arange(1.5, 40.0)])
+    np.testing.assert_allclose(figures.smoothed(np.array([3.0, 5.0])), [3, 5])
 
 
 def test_trajectories_show_paths_discs_and_where_barriers_were_active(tmp_path):
@@ -155,9 +156,16 @@ def test_the_table_says_what_the_figures_say():
     assert rows["intervention"][0] == "2.13% of steps"
     assert rows["gradient lost at the mean"][0] == "25.00% of steps"
     text = io.StringIO()
-    Console(file=text, width=100).print(evaluation_table(RESULT))
+    Console(file=text, width=100).print(evaluation_table(RESULT, Arena(obstacles=2)))
     shown = text.getvalue()
     assert "barriernet against flee, 2 obstacles: 1,000 held-out episodes, 123,456 steps" in shown
     for value, interval in rows.values():
         assert value in shown
         assert interval in shown
+
+
+def test_a_number_of_obstacles_that_is_drawn_is_a_range():
+    for least, most, words in ((None, 3, "3 obstacles"), (0, 3, "0–3 obstacles"), (8, 16, "8–16 obstacles")):
+        assert obstacles(Arena(obstacles=most, min_obstacles=least)) == words
+    for least in (None, 1):
+        assert obstacles(Arena(obstacles=1, min_obstacles=least)) == "1 obstacle"

@@ -1,6 +1,6 @@
-"""The page of a comparison as a browser shows it, on a desk and on a telephone, by day and by night.
+"""The page of a comparison as a browser shows it, on a desk and on a telephone, light and dark.
 
-The pictures that are taken stay in build/report-page/, for those who want to look.
+The screenshots stay in build/report-page/.
 """
 
 from pathlib import Path

@@ -12,18 +12,18 @@ from rich.console import Console
 
 from safepursuit.cli.usage import UsageError, listed, parsed_seeds
 from safepursuit.compare import (
+    Contender,
     LocalCrew,
     Settings,
     carry_out,
-    from_found,
+    from_methods,
     from_pursuers,
     from_runs,
+    named,
     prepare,
-    to_train,
     undone,
 )
 from safepursuit.compare.cluster import RayCrew
-from safepursuit.compare.contenders import Candidate
 from safepursuit.compare.display import ComparisonDisplay
 from safepursuit.compare.work import Crew
 from safepursuit.evaluation.scenarios import SUITES
@@ -76,13 +76,13 @@ class Compare:
                 raise UsageError(f"--{name} must be at least 1, not {number}.")
         out = self.out or Path("comparisons") / f"{datetime.now():%Y%m%d-%H%M%S}"
         settings = self._settings()
-        candidates = self._candidates(out)
+        contenders = self._contenders(out)
         words = ["safepursuit", *sys.argv[1:]]
-        plan = prepare(candidates, settings, out, shlex.join(words))
-        trainings, cells = undone(plan, candidates, settings, out)
+        plan = prepare(contenders, settings, out, shlex.join(words))
+        trainings, cells = undone(plan, out)
         total = sum(1 for _ in plan.cells())
         console.print(
-            f"comparing {len(candidates)} contenders in {total} cells of {settings.episodes:,} episodes → {out}\n"
+            f"comparing {len(contenders)} contenders in {total} cells of {settings.episodes:,} episodes → {out}\n"
             f"to do: {len(trainings)} trainings, {len(cells)} cells",
             highlight=False,
             soft_wrap=True,
@@ -90,7 +90,7 @@ class Compare:
         try:
             failures = []
             if cells or trainings:
-                with ComparisonDisplay(trainings, cells, out, console) as display:
+                with ComparisonDisplay(trainings, cells, console) as display:
                     failures = carry_out(trainings, cells, self._crew(out), out, words, [display])
         except KeyboardInterrupt:
             console.print(f"go on with the same command and --out {out}", highlight=False, soft_wrap=True)
@@ -109,16 +109,16 @@ class Compare:
         suites, evaders = listed(self.suite, SUITES), listed(self.evaders, EVADERS)
         return Settings(suites, evaders, self.episodes, self.obstacles, self.seed)
 
-    def _candidates(self, out: Path) -> list[Candidate]:
+    def _contenders(self, out: Path) -> list[Contender]:
         """In the order named; the first group is the one the others are compared with."""
         runs = from_runs(self.runs)
         if self.methods is not None:
             base = configuration.load(TrainConfig(), self.config) if self.config else TrainConfig()
             base = replace(base, timesteps=self.timesteps or base.timesteps, evader=self.evader or base.evader)
-            runs += to_train(listed(self.methods, HEADS), parsed_seeds(self.seeds), base, out)
+            runs += from_methods(listed(self.methods, HEADS), parsed_seeds(self.seeds), base, out)
         elif self.config or self.timesteps or self.evader:
             raise UsageError("--config, --timesteps and --evader are for trainings: name their --methods.")
-        found = from_found(runs, out) + (from_pursuers(listed(self.pursuers, PURSUERS)) if self.pursuers else [])
+        found = named(runs, out) + (from_pursuers(listed(self.pursuers, PURSUERS)) if self.pursuers else [])
         if not found:
             raise UsageError("nothing to compare: name run folders, --methods to train or scripted --pursuers.")
         return found

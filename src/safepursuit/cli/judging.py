@@ -43,5 +43,5 @@ class Evaluate:
             write_json(file, result)
         if self.record:
             save_recording(judged.recording, self.record)
-        console.print(evaluation_table(result))
+        console.print(evaluation_table(result, judged.recording.game.arena))
         console.print(f"run folder: {run.path}", highlight=False, soft_wrap=True)

@@ -14,6 +14,7 @@ from safepursuit.evaluation import Evaluation
 from safepursuit.evaluation.deployment import Deployment
 from safepursuit.evaluation.failures import worst
 from safepursuit.experiment import TrainConfig
+from safepursuit.report.tables import obstacles
 from safepursuit.runs.folder import RunFolder
 
 _POOL = 1000
@@ -73,7 +74,7 @@ class Render:
         shown = takes(recording, verdict, list(map(int, chosen)), config.shield, braking_gain(config, deployment))
         file = self.out or self._default(run, judged, count, trainer.state.steps)
         layer = "" if deployment == "as-trained" else f" (shield {deployment})"
-        title = f"{config.method}{layer} against {result['evader']}, {result['obstacles']} obstacles"
+        title = f"{config.method}{layer} against {result['evader']}, {obstacles(recording.game.arena)}"
         title += f", worst of {pool:,}" if self.worst else ""
         with console.status("drawing …"):
             if shape:

@@ -22,6 +22,7 @@ from safepursuit.learn import BarrierNetTrainer, SeedGroup, ahead
 from safepursuit.learn.sharded import mesh_of
 from safepursuit.learn.trainer import Observer
 from safepursuit.players import evader_weights
+from safepursuit.report.tables import obstacles
 from safepursuit.runs import configuration
 from safepursuit.runs.console import TrainingDisplay
 from safepursuit.runs.folder import SEED_PREFIX, RunFolder, slug, write_text
@@ -71,7 +72,7 @@ class Train:
             text = configuration.dump(trainer.config)
             trainer.run = RunFolder.create(folder, text, ["safepursuit", *sys.argv[1:]])
         console.print(
-            f"training {config.method} against {config.evader} with {config.game.arena.obstacles} obstacles, "
+            f"training {config.method} against {config.evader} with {obstacles(config.game.arena)}, "
             f"{config.timesteps:,} steps, {f'seeds {self.seeds}' if seeds else f'seed {config.seed}'} → {path}",
             highlight=False,
             soft_wrap=True,
@@ -160,7 +161,7 @@ def draw(trainer: BarrierNetTrainer, console: Console) -> None:
 
     run, config = trainer.run, trainer.config
     assert run is not None
-    title = f"{config.method} against {config.evader}, {config.game.arena.obstacles} obstacles, seed {config.seed}"
+    title = f"{config.method} against {config.evader}, {obstacles(config.game.arena)}, seed {config.seed}"
     with console.status("drawing figures …"):
         learning_curves(read_metrics(run), title, run.figures / "learning_curves.png")
         judged = evaluate(trainer.policy, config, episodes=_SAMPLES)

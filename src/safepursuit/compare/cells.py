@@ -1,6 +1,6 @@
-"""Cells: one contender on one suite against one opponent, the unit in which a comparison is worked, stored and read.
+"""Cells: one contender on one suite against one opponent, the unit in which a comparison is computed and stored.
 
-    OUT/cells/<contender>/<suite>--<evader>.json     the figures of `evaluate --json`, and what happened in each episode
+    OUT/cells/<contender>/<suite>--<evader>.json     the figures of `evaluate --json`, and the outcome of each episode
     OUT/cells/<contender>/<suite>--<evader>.npz      the worst of its episodes, step by step
 
 Episode i of a suite is the same scenario for every contender, so that lists of two cells pair up by their index.
@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from safepursuit.compare.contenders import Contender
+from safepursuit.play.recording import Recording, load, save, take
 from safepursuit.evaluation.evaluation import Evaluation
 from safepursuit.evaluation.failures import worst
 from safepursuit.evaluation.referee import Verdict
@@ -23,27 +25,8 @@ KEPT = 10
 """Worst episodes whose every step is kept."""
 
 
-@dataclass(frozen=True)
-class Contender:
-    """Who is judged: a trained run, or a scripted pursuer."""
-
-    group: str
-    """What it is compared as: runs that differ only by their seed share it."""
-    method: str
-    """The safety architecture, or the scripted pursuer's name."""
-    seed: int | None = None
-    """The training's seed; None for a scripted pursuer."""
-    run: str | None = None
-    """The run folder; None for a scripted pursuer."""
-
-    @property
-    def name(self) -> str:
-        """Unique within a comparison; also the name of a folder."""
-        return self.group if self.seed is None else f"{self.group}/seed-{self.seed}"
-
-
 class Cell(NamedTuple):
-    """What is judged."""
+    """What is evaluated."""
 
     contender: Contender
     suite: str
@@ -56,7 +39,7 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What happened in each episode, in the order of the suite's scenarios; all (episodes,)."""
+    """The outcome of each episode, in the order of the suite's scenarios; all (episodes,)."""
 
     captured: np.ndarray
     """bool"""
@@ -75,12 +58,29 @@ class Outcomes:
 
 
 class CellRecord(NamedTuple):
-    """A finished cell."""
+    """The figures of a finished cell: its JSON file."""
 
     cell: Cell
     result: dict[str, Any]
-    """The contents of `evaluate --json`."""
+    """The contents of `evaluate --json`, and `trained_steps`: the environment steps of the contender's training."""
     outcomes: Outcomes
+
+
+class Worst(NamedTuple):
+    """The worst episodes of a finished cell: its .npz file."""
+
+    recording: Recording
+    """The worst episode first."""
+    scenarios: np.ndarray
+    """(episodes,) their numbers in the suite."""
+
+
+def summarise(cell: Cell, evaluation: Evaluation) -> tuple[CellRecord, Worst]:
+    """What is kept of a cell's evaluation."""
+    recording, verdict = evaluation.recording, evaluation.verdict
+    chosen = worst(recording, verdict, KEPT)
+    result = evaluation.result | {"trained_steps": cell.contender.steps}
+    return CellRecord(cell, result, outcomes(recording, verdict)), Worst(take(recording, chosen), chosen)
 
 
 def outcomes(recording: Recording, verdict: Verdict) -> Outcomes:
@@ -99,23 +99,24 @@ def outcomes(recording: Recording, verdict: Verdict) -> Outcomes:
     )
 
 
-def write(cell: Cell, judged: Evaluation, folder: Path) -> None:
-    """Keep a finished cell. Its JSON file comes last: where that is, the cell is complete."""
-    file = cell.file(folder)
+def write(record: CellRecord, episodes: Worst, folder: Path) -> None:
+    """Keep a finished cell, each file in one step; the JSON file comes last: where that is, the cell is complete."""
+    file = record.cell.file(folder)
     file.parent.mkdir(parents=True, exist_ok=True)
-    chosen = worst(judged.recording, judged.verdict, KEPT)
-    save(take(judged.recording, chosen), file.with_suffix(".npz"), scenario=chosen)
-    listed = {name: _plain(values) for name, values in asdict(outcomes(judged.recording, judged.verdict)).items()}
-    content = {"contender": asdict(cell.contender), "suite": cell.suite, "evader": cell.evader}
-    write_json(file, content | {"result": judged.result, "outcomes": listed})
+    save(episodes.recording, file.with_suffix(".npz"), scenario=episodes.scenarios)
+    contender = {name: value for name, value in record.cell.contender.stored.items() if name != "steps"}
+    listed = {name: _plain(values) for name, values in asdict(record.outcomes).items()}
+    content = {"contender": contender, "suite": record.cell.suite, "evader": record.cell.evader}
+    write_json(file, content | {"result": record.result, "outcomes": listed})
 
 
 def read(file: Path) -> CellRecord:
     """A finished cell. Raises ValueError where the file is not one."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-        cell = Cell(Contender(**content["contender"]), content["suite"], content["evader"])
+        contender = Contender(**content["contender"], steps=content["result"].get("trained_steps"))
         arrays = {name: np.asarray(values) for name, values in content["outcomes"].items()}
+        cell = Cell(contender, content["suite"], content["evader"])
         return CellRecord(cell, content["result"], Outcomes(**arrays))
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
@@ -123,9 +124,9 @@ def read(file: Path) -> CellRecord:
         ) from None
 
 
-def read_worst(cell: Cell, folder: Path) -> tuple[Recording, np.ndarray]:
-    """The worst episodes of a finished cell, worst first, and which of the suite's scenarios they are."""
-    return load(cell.file(folder).with_suffix(".npz"))
+def read_worst(cell: Cell, folder: Path) -> Worst:
+    """The worst episodes of a finished cell. Raises ValueError where the file is not a recording."""
+    return Worst(*load(cell.file(folder).with_suffix(".npz")))
 
 
 def _plain(values: np.ndarray) -> list:

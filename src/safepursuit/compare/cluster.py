@@ -1,9 +1,9 @@
-"""The same jobs on many machines, by Ray.
+"""The jobs of a comparison on many machines, by Ray.
 
-Everything comes and goes by value: a cell is sent with its policy and returns its files; a training is sent as its run
-folder, comes back after each of several sittings and is put down here. No file system is shared, and what is lost with
-a machine is one cell or one sitting, which Ray does again elsewhere. Every machine needs the same versions of this
-package and of JAX; a processor of another make may round in another way.
+Everything is sent by value: a cell goes out with its policy and returns finished; a training goes out as its run
+folder, returns after each of several parts and is stored here. No file system is shared, and with a machine one cell or
+one part is lost, which Ray does again elsewhere. Every machine needs the same versions of this package and of JAX; a
+processor of another make may round in another way.
 """
 
 import logging
@@ -13,24 +13,27 @@ from importlib.metadata import version
 from typing import Any
 
 from safepursuit.compare import trainings
-from safepursuit.compare.jobs import Job, Training, perform, settle_in
+from safepursuit.compare.jobs import Job, TrainingJob, perform, settle_in
 from safepursuit.compare.work import Event
 
 RETRIES = 10
 """Times that a job is done again because its machine was lost."""
 
 _AHEAD = 2
-"""Jobs handed to Ray for each core, so that nobody waits for this process."""
+"""Jobs handed to Ray per core, so that no core waits for this process."""
 
 _PATIENCE = 10.0
 """Seconds within which a cluster must answer."""
 
 
 class RayCrew:
-    """The cores of a Ray cluster; one core a job."""
+    """The cores of a Ray cluster, one job per core."""
 
     def __init__(self, address: str) -> None:
-        """`address` as `ray.init` takes it; "local" starts Ray on this machine. Raises RuntimeError without Ray."""
+        """`address` as `ray.init` takes it; "local" starts Ray on this machine.
+
+        Raises RuntimeError where Ray is not installed or no cluster answers.
+        """
         try:
             import ray
         except ModuleNotFoundError:
@@ -47,13 +50,13 @@ class RayCrew:
         self._tasks: dict[Any, Job] = {}
 
     def choose(self, waiting: Sequence[Job]) -> Job | None:
-        """The first one: Ray finds it a place."""
+        """Trainings first; Ray chooses where a job runs."""
         if len(self._tasks) >= max(1, _AHEAD * int(self._ray.cluster_resources().get("CPU", 0))):
             return None
-        return next((job for job in waiting if isinstance(job, Training)), waiting[0])
+        return next((job for job in waiting if isinstance(job, TrainingJob)), waiting[0])
 
     def give(self, job: Job) -> None:
-        content = trainings.pack(job.folder) if isinstance(job, Training) else None
+        content = trainings.pack(job.folder) if isinstance(job, TrainingJob) else None
         self._tasks[self._do.remote(job, content, _versions())] = job
 
     def events(self) -> list[Event]:
@@ -67,13 +70,13 @@ class RayCrew:
             kind, value = self._ray.get(task)
         except self._ray.exceptions.RayError as error:
             return Event(job, "failed", f"lost {RETRIES + 1} times: {str(error).splitlines()[0]}")
-        if kind == "sitting" and isinstance(job, Training):
+        if kind == "finished" and isinstance(job, TrainingJob):
             content, done, metrics = value
             trainings.replace(job.folder, content)
             if not done:
                 self.give(job)
                 return Event(job, "progress", metrics)
-            return Event(job, "finished", {})
+            value = None
         return Event(job, kind, value)
 
     def close(self) -> None:
@@ -84,7 +87,7 @@ class RayCrew:
 
 
 def _knock(address: str) -> None:
-    """Raise OSError where nobody answers at host:port; Ray itself would try for minutes."""
+    """Raise OSError where nothing answers at host:port; Ray itself would try for minutes."""
     host, colon, port = address.rpartition("://")[2].rpartition(":")
     if colon:
         socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
@@ -96,7 +99,7 @@ def _do(job: Job, content: bytes | None, expected: dict[str, str]) -> tuple[str,
         return "failed", f"a machine of the cluster has {found}, but this one {expected}: install the same there."
     settle_in()
     try:
-        return ("finished", perform(job, lambda _: None)) if content is None else ("sitting", trainings.sit(content))
+        return "finished", perform(job, lambda _: None) if content is None else trainings.train_part(content)
     except Exception as error:
         return "failed", str(error) or type(error).__name__
 

@@ -1,134 +1,148 @@
 """Who is compared: finished runs, trainings to come, scripted pursuers; and under which names."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from safepursuit.compare.cells import Contender
-from safepursuit.compare.plan import Entry
-from safepursuit.evaluation.deployment import ScriptedPursuer
 from safepursuit.experiment import TrainConfig, load_config
 from safepursuit.game import Game
+from safepursuit.players import PURSUERS
 from safepursuit.runs import checkpoint
 from safepursuit.runs.folder import SEED_PREFIX, RunFolder, slug
 
 _TOLD = 2
-"""Settings that a group's name tells apart from those of its siblings; beyond that the folder's name says more."""
+"""Most settings by which a group's name differs from another's; beyond that it says where the run is from."""
+
+_STORED = ("group", "method", "seed", "run", "steps")
+
+_SAME = (
+    *(f"robot.{name}" for name in ("radius", "max_speed", "max_turn_rate", "dt", "integrator")),
+    *("capture_radius", "horizon", "arena.half_extents"),
+)
+"""Fields of the game in which all trainings must equal `Game()`."""
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """One contender, with what it takes to judge it."""
+class Contender:
+    """A trained run, a training to come, or a scripted pursuer."""
 
-    entry: Entry
-    config: TrainConfig
-    """Its own; of a scripted pursuer the default one."""
-    folder: Path | None = None
-    """The run folder; None for a scripted pursuer."""
-    to_train: bool = False
-    """The run is made by the comparison."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """A run, or one to come, before it has a name."""
-
-    folder: Path
-    label: str
-    """What its folder says about it, the seed apart."""
-    config: TrainConfig
-    steps: int
-    to_train: bool = False
+    group: str
+    """What it is compared as: runs that differ only by their seed share it."""
+    method: str
+    """The safety architecture, or the scripted pursuer's name."""
+    seed: int | None = None
+    """The training's seed; None for a scripted pursuer."""
+    run: str | None = None
+    """The run folder, relative to that of the comparison where it lies inside; None for a scripted pursuer."""
+    steps: int | None = None
+    """Environment steps of the training; None for a scripted pursuer."""
+    config: TrainConfig = field(default_factory=TrainConfig, compare=False, repr=False)
+    """Of the training; the default one for a scripted pursuer, or where the contender was read from a file."""
+    to_train: bool = field(default=False, compare=False, repr=False)
+    """The comparison trains it."""
 
     @property
-    def arm(self) -> TrainConfig:
-        """What runs that are replicas of each other have in common."""
-        return replace(self.config, seed=0, checkpoint_every=1)
+    def name(self) -> str:
+        """Unique within a comparison; also the name of a folder."""
+        return self.group if self.seed is None else f"{self.group}/{SEED_PREFIX}{self.seed}"
+
+    @property
+    def stored(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {name: getattr(self, name) for name in _STORED}
+
+    def folder(self, out: Path) -> Path | None:
+        """The run folder, for a comparison in OUT; None for a scripted pursuer."""
+        return None if self.run is None else out.resolve() / self.run
 
 
-def from_runs(paths: Sequence[Path]) -> list[Found]:
-    """What is in these run folders, or folders of several seeds, at their latest checkpoints.
+def from_runs(paths: Sequence[Path]) -> list[Contender]:
+    """What is in these run folders, or folders of several seeds, at their latest checkpoints, still to be `named`.
 
     Raises RunFolderError, ConfigurationError or CheckpointError for a folder that cannot be used, and ValueError for
     one whose game differs from that of the comparison (`refuse_another_game`).
     """
-    return [run for path in paths for run in _read(path)]
-
-
-def _read(path: Path) -> Iterator[Found]:
-    for run in RunFolder.of_seeds(path) or [RunFolder.open(path)]:
+    found = []
+    for run in (run for path in paths for run in RunFolder.of_seeds(path) or [RunFolder.open(path)]):
         config = load_config(run)
-        refuse_another_game(config.game, str(run.path))
+        refuse_another_game(config, str(run.path))
         folder = run.path.resolve()
         label = folder.parent.name if folder.name.startswith(SEED_PREFIX) else folder.name
-        yield Found(folder, label, config, int(checkpoint.locate(run).name))
+        found.append(_of_run(label, folder, int(checkpoint.locate(run).name), config))
+    return found
 
 
-def to_train(methods: Sequence[str], seeds: Sequence[int], config: TrainConfig, out: Path) -> list[Found]:
-    """One run for each method and seed, to be trained with this configuration in OUT/runs/<method>/seed-N.
+def from_methods(methods: Sequence[str], seeds: Sequence[int], config: TrainConfig, out: Path) -> list[Contender]:
+    """One training for each method and seed, in OUT/runs/<method>/seed-N with this configuration, still to be `named`.
 
     Raises ValueError for an unknown method, or a game that differs from that of the comparison.
     """
-    refuse_another_game(config.game, "the training to come")
+    refuse_another_game(config, "the training to come")
+    label = f"{config.evader}, {config.timesteps:,} steps"
     found = []
-    for method in methods:
-        for seed in seeds:
-            own = replace(config, method=method, seed=seed)
-            folder = out.resolve() / "runs" / method / f"{SEED_PREFIX}{seed}"
-            steps = own.iterations * own.steps_per_iteration
-            found.append(Found(folder, f"{config.evader}, {config.timesteps:,} steps", own, steps, to_train=True))
+    for own in (replace(config, method=method, seed=seed) for method in methods for seed in seeds):
+        folder = out.resolve() / "runs" / own.method / f"{SEED_PREFIX}{own.seed}"
+        found.append(_of_run(label, folder, own.iterations * own.steps_per_iteration, own, to_train=True))
     return found
 
 
-def from_pursuers(names: Sequence[str]) -> list[Candidate]:
+def _of_run(label: str, folder: Path, steps: int, config: TrainConfig, to_train: bool = False) -> Contender:
+    return Contender(label, config.method, config.seed, str(folder), steps, config, to_train)
+
+
+def from_pursuers(names: Sequence[str]) -> list[Contender]:
     """Scripted pursuers as contenders. Raises ValueError for an unknown one."""
-    return [
-        Candidate(Entry(Contender(group=ScriptedPursuer(name).name, method=name)), TrainConfig(game=Game()))
-        for name in names
-    ]
+    for name in names:
+        PURSUERS.find(name)
+    return [Contender(group=name, method=name) for name in names]
 
 
-def from_found(runs: Sequence[Found], out: Path) -> list[Candidate]:
-    """Runs as contenders, their groups named after the method and, where that is not enough, after what differs.
+def named(runs: Sequence[Contender], out: Path) -> list[Contender]:
+    """Runs with the groups of a comparison in OUT, named after the method and, where needed, after what differs.
 
-    Runs that differ only by their seed share a group. A run that is given twice is one contender. Raises ValueError for
-    runs that nothing tells apart.
+    Runs that differ only by their seed share a group; where the name does not tell two runs apart, it takes the
+    preliminary group in brackets. A run that is given twice is one contender. Raises ValueError for runs that no name
+    tells apart.
     """
-    runs = list({run.folder: run for run in runs}.values())
+    runs = list({run.run: run for run in runs}.values())
     told = [_told(run, runs) for run in runs]
-    pairs = [(name, run.config.seed) for name, run in zip(told, runs, strict=True)]
-    unclear = {name for name, seed in pairs if pairs.count((name, seed)) > 1}
-    names = [
-        f"{run.config.method} ({run.label})" if name in unclear else name for name, run in zip(told, runs, strict=True)
-    ]
-    first: dict[tuple[str, int], Path] = {}
-    found = []
+    counts = Counter((name, run.seed) for name, run in zip(told, runs, strict=True))
+    unclear = {name for (name, _), count in counts.items() if count > 1}
+    names = [_labelled(run) if name in unclear else name for name, run in zip(told, runs, strict=True)]
+    first: dict[tuple[str, int | None], Contender] = {}
     for name, run in zip(names, runs, strict=True):
-        other = first.setdefault((slug(name), run.config.seed), run.folder)
-        if other != run.folder:
+        if (other := first.setdefault((slug(name), run.seed), run)) is not run:
             raise ValueError(
-                f"{other} and {run.folder} are both called {name!r}, seed {run.config.seed}: leave one out, or rename "
-                "its folder."
+                f"{other.run} and {run.run} are both called {name!r}, seed {run.seed}: leave one out, or rename its "
+                "folder."
             )
-        contender = Contender(name, run.config.method, run.config.seed, _path(run.folder, out))
-        found.append(Candidate(Entry(contender, run.steps), run.config, run.folder, run.to_train))
-    return found
+    return [replace(run, group=name, run=_inside(run, out)) for name, run in zip(names, runs, strict=True)]
 
 
-def _told(run: Found, runs: Sequence[Found]) -> str:
+def _told(run: Contender, runs: Sequence[Contender]) -> str:
     """The method, and in brackets what differs from other runs of the same method."""
-    method = run.config.method
-    arms = list(dict.fromkeys(one.arm for one in runs if one.config.method == method))
+    arms = list(dict.fromkeys(_arm(one) for one in runs if one.method == run.method))
     if len(arms) == 1:
-        return method
+        return run.method
     flat = [dict(_flat(asdict(arm))) for arm in arms]
-    own = dict(_flat(asdict(run.arm)))
+    own = dict(_flat(asdict(_arm(run))))
     differ = [key for key in own if any(other[key] != own[key] for other in flat)]
     if len(differ) > _TOLD:
-        return f"{method} ({run.label})"
+        return _labelled(run)
     settings = (f"{key.rpartition('.')[2]} {_short(own[key])}" for key in differ)
-    return f"{method} ({', '.join(settings)})"
+    return f"{run.method} ({', '.join(settings)})"
+
+
+def _arm(run: Contender) -> TrainConfig:
+    """What runs that are replicas of each other have in common."""
+    return replace(run.config, seed=0, checkpoint_every=1)
+
+
+def _labelled(run: Contender) -> str:
+    return f"{run.method} ({run.group})"
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -143,24 +157,19 @@ def _short(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _path(folder: Path, out: Path) -> str:
-    """Relative to OUT where it lies inside, so that a comparison can be moved."""
-    inside = folder.is_relative_to(out.resolve())
-    return folder.relative_to(out.resolve()).as_posix() if inside else str(folder)
+def _inside(run: Contender, out: Path) -> str:
+    """The run folder relative to OUT where it lies inside, so that a comparison can be moved."""
+    folder, out = Path(str(run.run)), out.resolve()
+    return folder.relative_to(out).as_posix() if folder.is_relative_to(out) else str(folder)
 
 
-def refuse_another_game(game: Game, who: str) -> None:
+def refuse_another_game(config: TrainConfig, who: str) -> None:
     """Raise ValueError where a training's game differs from `Game()` in what makes figures comparable."""
-    ours = Game()
-    for name in ("radius", "max_speed", "max_turn_rate", "dt", "integrator"):
-        _refuse(who, f"robot.{name}", getattr(game.robot, name), getattr(ours.robot, name))
-    for name in ("capture_radius", "horizon"):
-        _refuse(who, name, getattr(game, name), getattr(ours, name))
-    _refuse(who, "arena.half_extents", game.arena.half_extents, ours.arena.half_extents)
-
-
-def _refuse(who: str, name: str, theirs: Any, ours: Any) -> None:
-    if theirs != ours:
-        raise ValueError(
-            f"{who} has game.{name} = {theirs}, but the game of a comparison has {ours}: its figures would not compare."
-        )
+    for name in _SAME:
+        theirs, ours = (attrgetter(name)(game) for game in (config.game, Game()))
+        if theirs != ours:
+            raise ValueError(
+                f"{who} has game.{name} = {theirs}, but the game of a comparison has {ours}: its figures would not "
+                "compare."
+            )
+    replace(config, game=Game())  # refuses a shield for which the starts of that game are too near to walls and discs

@@ -7,114 +7,96 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple, TypeAlias
 
 import jax
 
 from safepursuit.compare import trainings
-from safepursuit.compare.cells import Cell, write
+from safepursuit.compare.cells import Cell, CellRecord, Worst, summarise
+from safepursuit.compare.contenders import Contender
 from safepursuit.evaluation import evaluate
-from safepursuit.evaluation.deployment import Pursuer
-from safepursuit.experiment import TrainConfig
+from safepursuit.policy import Policy
 from safepursuit.runs.folder import RunFolder
 
-Files: TypeAlias = dict[str, bytes]
-"""Contents of files, by their path in the folder of the comparison."""
+Finished: TypeAlias = tuple[CellRecord, Worst]
+"""All that is written of a cell."""
 
 Report: TypeAlias = Callable[[Mapping[str, float]], None]
 
 
-class Training(NamedTuple):
-    """Go on with a run until it is finished."""
+class TrainingJob(NamedTuple):
+    """Train a run until it is finished."""
 
-    contender: str
-    config: TrainConfig
+    contender: Contender
     folder: Path
 
     @property
     def shape(self) -> Hashable:
         """Jobs of the same shape run the same compiled programs."""
-        return "training", replace(self.config, seed=0)
+        return "training", replace(self.contender.config, seed=0)
 
     def __str__(self) -> str:
-        return f"training of {self.contender}"
+        return f"training of {self.contender.name}"
 
 
-class Judging(NamedTuple):
-    """Work out a cell."""
+class CellJob(NamedTuple):
+    """Compute a cell."""
 
     cell: Cell
-    config: TrainConfig
-    """The contender's, with the game of the comparison."""
+    folder: Path | None
+    """The run folder, which only the process that hands out the job can read; None for a scripted pursuer."""
     episodes: int
     obstacles: int | None
     """None where the suite sets their number."""
     seed: int
-    trained_steps: int | None
-    folder: Path | None = None
-    """The run folder, which only the process that hands out the job can see."""
-    pursuer: Pursuer | None = None
+    pursuer: Policy | str | None = None
     """Filled in when the job is handed out."""
+
+    @property
+    def contender(self) -> Contender:
+        return self.cell.contender
 
     @property
     def shape(self) -> Hashable:
         """Jobs of the same shape run the same compiled programs."""
-        scripted = self.cell.contender.name if self.folder is None else None
-        return "judging", scripted, self.config.method, self.config.policy, self.config.shield, self.cell[1:]
+        scripted = self.contender.name if self.folder is None else None
+        config = self.contender.config
+        return "cell", scripted, config.method, config.policy, config.shield, self.cell[1:]
 
     def __str__(self) -> str:
-        return f"{self.cell.contender.name} on {self.cell.suite} against {self.cell.evader}"
+        return f"{self.contender.name} on {self.cell.suite} against {self.cell.evader}"
 
 
-Job: TypeAlias = Training | Judging
+Job: TypeAlias = TrainingJob | CellJob
 
 
-def perform(job: Job, report: Report) -> Files:
-    """Do a job in this process; a training in its folder. Returns the files of a cell."""
-    if isinstance(job, Training):
+def perform(job: Job, report: Report) -> Finished | None:
+    """Do a job in this process: train a run in its folder, or compute a cell, which is returned."""
+    if isinstance(job, TrainingJob):
         trainings.go_on(RunFolder(job.folder), [report])
-        return {}
-    return judge(job)
-
-
-def judge(job: Judging) -> Files:
-    """The files of a finished cell; `trained_steps` among its figures says what it is a judgement of."""
+        return None
     assert job.pursuer is not None
-    judged = evaluate(
+    evaluation = evaluate(
         job.pursuer,
-        job.config,
+        job.contender.config,
         episodes=job.episodes,
         suite=job.cell.suite,
         evader=job.cell.evader,
         obstacles=job.obstacles,
         seed=job.seed,
+        rules="default",
     )
-    judged = judged._replace(result=judged.result | {"trained_steps": job.trained_steps})
-    with TemporaryDirectory() as name:
-        write(job.cell, judged, Path(name))
-        files = (file for file in Path(name).rglob("*") if file.is_file())
-        return {file.relative_to(name).as_posix(): file.read_bytes() for file in files}
-
-
-def place(files: Files, folder: Path) -> None:
-    """Write the files of a cell, each in one step, the JSON file last: where that is, the cell is complete."""
-    for name in sorted(files, key=lambda name: name.endswith(".json")):
-        target = folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-        partial.write_bytes(files[name])
-        partial.replace(target)
+    return summarise(job.cell, evaluation)
 
 
 def settle_in() -> None:
-    """Make this process one that does jobs: on one core, sharing compiled programs with others on this machine.
+    """Prepare this process for jobs: JAX in one thread, compiled programs shared with other processes.
 
     The programs are kept in the folder that JAX_COMPILATION_CACHE_DIR names, or else in the user's cache, apart for
     each kind of processor, because they use whatever it offers; the folder may be removed at any time. To be called
     before JAX is first used.
     """
-    # One thread, not one core: pinned to a core that is busy with something else, a process would wait for it.
+    # One thread, not one core: pinned to a core that another program uses, a process would wait for it.
     os.environ["PJRT_NPROC"] = "1"
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

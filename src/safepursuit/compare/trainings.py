@@ -1,4 +1,4 @@
-"""Trainings that survive their process: begun once, gone on with after any interruption, finished once."""
+"""Trainings that survive their process: begun once, continued after any interruption, finished once."""
 
 import io
 import shutil
@@ -15,8 +15,8 @@ from safepursuit.runs.metrics import read_metrics
 
 Observer = Callable[[Mapping[str, float]], None]
 
-SITTINGS = 10
-"""Pieces of about equal length into which a training on another machine is cut; it can be lost only by the piece."""
+PARTS = 10
+"""Parts of about equal length into which a training on another machine is cut; with a machine one part is lost."""
 
 
 def check(folder: Path, config: TrainConfig) -> None:
@@ -53,29 +53,29 @@ def finished(folder: Path, config: TrainConfig) -> bool:
     return int(checkpoint.locate(run).name) >= config.iterations * config.steps_per_iteration
 
 
-def go_on(run: RunFolder, observers: Iterable[Observer] = (), sittings: int = 1) -> bool:
+def go_on(run: RunFolder, observers: Iterable[Observer] = (), parts: int = 1) -> bool:
     """Train from the latest checkpoint, or from the start, to the end, in the same bits however often it was stopped.
 
-    With several sittings only about that part of the whole, to the next checkpoint. Returns whether it is finished.
+    With several parts only about one part of the whole, to the next checkpoint. Returns whether it is finished.
     """
     begun = (run.checkpoints / "latest").is_file()
     trainer = BarrierNetTrainer.load(run) if begun else BarrierNetTrainer(load_config(run), run)
     every = trainer.config.checkpoint_every
-    # A sitting ends where a checkpoint is due anyway: one more would be another candidate for the best.
-    stop = trainer.state.iteration + every * -(-trainer.config.iterations // (every * sittings))
-    trainer.train(observers, lambda: sittings > 1 and trainer.state.iteration >= stop - stop % every)
+    # A part ends where a checkpoint is due anyway: one more would be another candidate for the best.
+    stop = trainer.state.iteration + every * -(-trainer.config.iterations // (every * parts))
+    trainer.train(observers, lambda: parts > 1 and trainer.state.iteration >= stop - stop % every)
     return trainer.finished
 
 
-def sit(content: bytes, sittings: int = SITTINGS) -> tuple[bytes, bool, dict[str, float]]:
-    """One sitting of a training whose run folder comes and goes by value.
+def train_part(content: bytes, parts: int = PARTS) -> tuple[bytes, bool, dict[str, float]]:
+    """One part of a training whose packed run folder is sent by value.
 
-    Returns the folder, whether the training is finished, and the last metrics.
+    Returns the packed folder, whether the training is finished, and the last metrics.
     """
     with TemporaryDirectory() as name:
         run = RunFolder(Path(name) / "run")
         unpack(content, run.path)
-        done = go_on(run, sittings=sittings)
+        done = go_on(run, parts=parts)
         rows = read_metrics(run)
         return pack(run.path), done, rows[-1] if rows else {}
 

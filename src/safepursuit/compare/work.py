@@ -1,18 +1,14 @@
-"""Carrying out the jobs of a comparison: trainings first, then a run's cells as soon as it is trained."""
+"""Carrying out the jobs of a comparison: trainings first, then the cells of a run as soon as it is trained."""
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
-import jax
-
-from safepursuit.compare import trainings
-from safepursuit.compare.jobs import Job, Judging, Training, place
-from safepursuit.evaluation.deployment import Pursuer, ScriptedPursuer
-from safepursuit.experiment import TrainConfig, load_config
-from safepursuit.policy import Policy, build_policy
-from safepursuit.runs import checkpoint
+from safepursuit.compare import cells, trainings
+from safepursuit.compare.jobs import CellJob, Job, TrainingJob
+from safepursuit.policy import Policy
+from safepursuit.experiment import load_run
 from safepursuit.runs.folder import RunFolder
 
 
@@ -22,21 +18,21 @@ class Event(NamedTuple):
     job: Job
     kind: Literal["started", "progress", "finished", "failed"]
     value: Any = None
-    """The metrics of an iteration; the files of a finished cell; the sentence that says why a job failed."""
+    """The metrics of an iteration; a `Finished` cell; the sentence that says why a job failed."""
 
 
 @runtime_checkable
 class Crew(Protocol):
-    """Those who do the jobs: processes on this machine, or on many."""
+    """The processes that do the jobs, on this machine or on many."""
 
     def choose(self, waiting: Sequence[Job]) -> Job | None:
-        """The one it would take next; None if everybody is busy."""
+        """The job to start next; None if no process is free."""
 
     def give(self, job: Job) -> None:
-        """Let somebody do the job that was chosen."""
+        """Start the job that was chosen."""
 
     def events(self) -> list[Event]:
-        """What happened since; waits until something did. Nothing if nobody is at work."""
+        """Blocks until there are events; returns at once, with none, if no job runs."""
 
     def close(self) -> None:
         """Stop everything at once."""
@@ -46,28 +42,27 @@ Observer = Callable[[Event], None]
 
 
 def carry_out(
-    to_train: Sequence[Training],
-    to_judge: Sequence[Judging],
+    to_train: Sequence[TrainingJob],
+    to_evaluate: Sequence[CellJob],
     crew: Crew,
     out: Path,
     command: list[str],
     observers: Sequence[Observer] = (),
 ) -> list[Event]:
     """Do all jobs; finished cells are written into OUT. Returns the failures; one failure does not stop the others."""
-    training = {job.contender for job in to_train}
-    ready: list[Job] = [*to_train, *(job for job in to_judge if job.cell.contender.name not in training)]
-    later = [job for job in to_judge if job.cell.contender.name in training]
+    later: dict[str, list[Job]] = {job.contender.name: [] for job in to_train}
+    ready: list[Job] = list(to_train)
+    for cell in to_evaluate:
+        later.get(cell.contender.name, ready).append(cell)
     failures: list[Event] = []
 
     def settle(event: Event) -> None:
-        nonlocal later
         if event.kind == "finished":
-            place(event.value, out)
-        if isinstance(event.job, Training) and event.kind in ("finished", "failed"):
-            own = [job for job in later if job.cell.contender.name == event.job.contender]
-            later = [job for job in later if job not in own]
-            if event.kind == "finished":
-                ready.extend(own)
+            if isinstance(event.job, CellJob):
+                record, worst = event.value
+                cells.write(record, worst, out)
+            else:
+                ready.extend(later[event.job.contender.name])
         if event.kind == "failed":
             failures.append(event)
         for observer in observers:
@@ -93,27 +88,19 @@ def carry_out(
 
 
 def _equipped(job: Job, command: list[str]) -> Job:
-    """The job with all that only this process can see: a run folder to train in, the pursuer to judge."""
-    if isinstance(job, Training):
-        trainings.begin(job.folder, job.config, command)
+    """The job with all that only this process can read: a run folder to train in, the pursuer to evaluate."""
+    if isinstance(job, TrainingJob):
+        trainings.begin(job.folder, job.contender.config, command)
         return job
     if job.folder is None:
-        return job._replace(pursuer=ScriptedPursuer(job.cell.contender.method))
-    return job._replace(pursuer=_pursuer(job.folder, job.trained_steps))
-
-
-class _Trained(NamedTuple):
-    """The part of `ppo.trainer.TrainingState` that plays."""
-
-    policy: Policy
+        return job._replace(pursuer=job.contender.method)
+    return job._replace(pursuer=_pursuer(job.folder, job.contender.steps))
 
 
 @lru_cache(maxsize=16)
-def _pursuer(folder: Path, steps: int | None) -> Pursuer:
-    """The policy of a run at its latest checkpoint, which must be that of `steps`."""
-    run = RunFolder.open(folder)
-    if int(checkpoint.locate(run).name) != steps:
-        raise ValueError(f"{folder} has gone on from step {steps:,} while it was to be judged: compare again.")
-    config: TrainConfig = load_config(run)
-    fresh = build_policy(jax.random.key(0), config.method, config.policy, config.game.robot, config.shield)
-    return checkpoint.restore(run, _Trained(fresh)).policy
+def _pursuer(folder: Path, steps: int | None) -> Policy:
+    """The policy of a run at its latest checkpoint. Raises ValueError where that is not the one of `steps`."""
+    run = load_run(RunFolder.open(folder))
+    if run.steps != steps:
+        raise ValueError(f"{folder} has been trained beyond step {steps:,} since the comparison began: compare again.")
+    return run.policy

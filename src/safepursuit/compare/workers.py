@@ -1,8 +1,8 @@
-"""Processes on this machine that do the jobs, one on each core.
+"""Processes on this machine that do the jobs of a comparison, one per core.
 
-Every worker is a process of its own behind a pipe of its own, so that one that dies takes only its job with it. (A pool
-of `concurrent.futures` or loky breaks as a whole and does not say which job it was.) A worker keeps to jobs of one
-shape as long as there are any, because their programs are compiled already.
+Every worker is a process of its own behind a pipe of its own, so that with a process only its job is lost. (A pool of
+`concurrent.futures` or loky breaks as a whole and does not say which job it was.) A worker gets jobs of one shape as
+long as there are any, because their programs are compiled already.
 """
 
 import contextlib
@@ -13,13 +13,13 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import jax
 
-from safepursuit.compare.jobs import Job, Training, perform, settle_in
+from safepursuit.compare.jobs import Job, TrainingJob, perform, settle_in
 from safepursuit.compare.work import Event
 
 _SPAWN = multiprocessing.get_context("spawn")
@@ -33,13 +33,13 @@ def cores() -> int:
 
 
 class _Worker:
-    """One process, started when it is first needed, and anew after it died."""
+    """One process, started when it is first needed, and again after it ended."""
 
     def __init__(self, log: Path) -> None:
         self.log = log
         self.job: Job | None = None
         self.shape: Hashable = None
-        """Of the job that it does or did last."""
+        """Of its latest job."""
         self.process: multiprocessing.process.BaseProcess | None = None
         self.connection: Connection
 
@@ -52,8 +52,8 @@ class _Worker:
         self.connection.send(job)
         self.job, self.shape = job, job.shape
 
-    def happened(self) -> Event:
-        """The next message about its job."""
+    def event(self) -> Event:
+        """The next event of its job."""
         assert self.job is not None
         assert self.process is not None
         job = self.job
@@ -61,7 +61,7 @@ class _Worker:
             kind, value = self.connection.recv()
         except (EOFError, OSError):
             self.process.join(_PATIENCE)
-            kind, value = "failed", _last_words(self.process.exitcode, self.log)
+            kind, value = "failed", _cause(self.process.exitcode, self.log)
             self.shape = None
         if kind != "progress":
             self.job = None
@@ -72,29 +72,29 @@ class LocalCrew:
     """Workers on this machine."""
 
     def __init__(self, workers: int | None, logs: Path) -> None:
-        """By default one worker on each core that this process may use. What they print goes to files in `logs`."""
+        """By default one worker per core that this process may use. What they print goes to files in `logs`."""
         self._logs = logs
         self._workers = [_Worker(logs / f"worker-{number}.log") for number in range(workers or cores())]
 
     def choose(self, waiting: Sequence[Job]) -> Job | None:
-        """Trainings first; of those, or of the cells, one that a free worker has compiled, else one that nobody has."""
+        """Trainings first; of those, or of the cells, one that a free worker has compiled, else one that none has."""
         free = {worker.shape for worker in self._workers if worker.job is None}
         if not free:
             return None
-        candidates = [job for job in waiting if isinstance(job, Training)] or waiting
-        busy = {worker.shape for worker in self._workers if worker.job is not None}
-        ranked = ((job.shape not in free, job.shape in busy, place) for place, job in enumerate(candidates))
+        candidates = [job for job in waiting if isinstance(job, TrainingJob)] or waiting
+        running = {worker.shape for worker in self._workers if worker.job is not None}
+        ranked = ((job.shape not in free, job.shape in running, place) for place, job in enumerate(candidates))
         return candidates[min(ranked)[-1]]
 
     def give(self, job: Job) -> None:
         free = [worker for worker in self._workers if worker.job is None]
-        # Rather start another worker than take one away from what it has compiled.
+        # A worker that has compiled nothing is taken before one that has compiled another shape.
         min(free, key=lambda worker: (worker.shape != job.shape, worker.shape is not None)).give(job)
 
     def events(self) -> list[Event]:
-        busy = [worker for worker in self._workers if worker.job is not None]
-        ready = multiprocessing.connection.wait([worker.connection for worker in busy]) if busy else []
-        return [worker.happened() for worker in busy if worker.connection in ready]
+        running = [worker for worker in self._workers if worker.job is not None]
+        ready = multiprocessing.connection.wait([worker.connection for worker in running]) if running else []
+        return [worker.event() for worker in running if worker.connection in ready]
 
     def close(self) -> None:
         processes = [worker.process for worker in self._workers if worker.process is not None]
@@ -113,8 +113,8 @@ class LocalCrew:
             self._logs.rmdir()
 
 
-def _last_words(status: int | None, log: Path) -> str:
-    """Why a worker died."""
+def _cause(status: int | None, log: Path) -> str:
+    """Why a worker ended."""
     if status is not None and status < 0:
         name = signal.Signals(-status).name
         hint = " (out of memory?)" if name == "SIGKILL" else ""
@@ -123,33 +123,31 @@ def _last_words(status: int | None, log: Path) -> str:
 
 
 def _serve(connection: Connection, log: Path) -> None:
-    """The life of a worker: jobs in, messages out, until the other side is gone."""
+    """What a worker runs: jobs in, messages out, until the other side is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that hands out the jobs
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _print_to(log)
     settle_in()
     shape: Hashable = None
-    for job in _jobs(connection):
+    while True:
+        try:
+            job = connection.recv()
+        except EOFError:
+            return
         if job.shape != shape:
             shape = job.shape
             jax.clear_caches()  # programs of another shape, tens of megabytes each, are not needed again soon
         try:
-            files = perform(job, lambda metrics: connection.send(("progress", dict(metrics))))
+            value = perform(job, lambda metrics: connection.send(("progress", dict(metrics))))
         except Exception as error:
             traceback.print_exc()
-            connection.send(("failed", f"{error or type(error).__name__}"))
+            connection.send(("failed", str(error) or type(error).__name__))
         else:
-            connection.send(("finished", files))
+            connection.send(("finished", value))
 
 
-def _jobs(connection: Connection) -> Iterator[Job]:
-    with contextlib.suppress(EOFError):
-        while True:
-            yield connection.recv()
-
-
-def _die_with_parent() -> None:
-    """Nothing is left at work when the process that writes the results is gone."""
+def _end_with_parent() -> None:
+    """End when the process that writes the results ends."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -1,1 +1,1 @@
-"""What people look at: tables and figures, made from recordings and metric logs; nothing here trains."""
+"""Tables, figures and pages made from recordings, metric logs and finished comparisons; nothing here trains."""

@@ -1,4 +1,4 @@
-"""Pictures of a run: how it learned, and how it plays."""
+"""Figures of a run: how it learned, and how it plays."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,8 +13,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Rectangle
 
 from safepursuit.play.recording import Recording
+from safepursuit.play.recording import Recording
+from safepursuit.evaluation.referee import Verdict
 
 PURSUER, EVADER, BARRIER, DISC = "#1f5fa8", "#d1731a", "#c2185b", "#b9bec5"
+CAPTURE, COLLISION = "#2e7d32", "#d50000"
 
 _CURVES: tuple[tuple[str, tuple[tuple[str, str], ...], str], ...] = (
     ("Captured episodes", (("pursuit/capture_rate", ""),), "share"),
@@ -70,7 +73,7 @@ def _curve(axes: Axes, rows: Sequence[dict[str, float]], steps: np.ndarray, curv
         values = np.array([row.get(name, np.nan) for row in rows])
         known = np.isfinite(values)
         axes.plot(steps[known], values[known], color=colour, lw=0.8, alpha=0.35)
-        axes.plot(steps[known], _smoothed(values[known]), color=colour, lw=1.8, label=label or None)
+        axes.plot(steps[known], smoothed(values[known]), color=colour, lw=1.8, label=label or None)
     if any(label for _, label in curves):
         axes.legend(frameon=False, loc="best")
 
@@ -85,7 +88,7 @@ def _limits(axes: Axes, names: list[str]) -> None:
         axes.set_ylim(-0.05, 1)
 
 
-def _smoothed(values: np.ndarray) -> np.ndarray:
+def smoothed(values: np.ndarray) -> np.ndarray:
     """A running mean over a twentieth of the curve."""
     width = max(1, len(values) // 20)
     total = np.cumsum(np.concatenate([[0.0], values]))
@@ -126,7 +129,7 @@ def arena(axes: Axes, recording: Recording, episode: int) -> None:
 
 
 def paths(axes: Axes, recording: Recording, episode: int) -> None:
-    """Both robots' ways, where a barrier was active, and as a title how it ended."""
+    """Both robots' paths, where a barrier was active, and as a title how it ended."""
     length = int(recording.length[episode])
     for poses, colour in ((recording.evader, EVADER), (recording.pursuer, PURSUER)):
         path = poses[episode, : length + 1, :2]
@@ -137,15 +140,24 @@ def paths(axes: Axes, recording: Recording, episode: int) -> None:
         axes.add_patch(Circle(tuple(path[-1]), recording.game.robot.radius, fc=colour, ec="white", lw=0.5, zorder=4))
     held = recording.pursuer[episode, :length][recording.intervened[episode, :length]]
     axes.scatter(held[:, 0], held[:, 1], s=9, color=BARRIER, zorder=3, linewidths=0)
-    outcome = str(recording.outcome[episode])
-    time = length * recording.game.robot.dt
-    if outcome == "capture":
+    if recording.outcome[episode] == "capture":
         x, y, _ = recording.evader[episode, length]
         radius = recording.game.capture_radius
-        axes.add_patch(Circle((x, y), radius, fill=False, ec="#2e7d32", lw=1.4, ls=(0, (3, 2)), zorder=5))
-    words = {"capture": f"captured after {time:.1f} s", "timeout": f"not captured in {time:.0f} s"}
+        axes.add_patch(Circle((x, y), radius, fill=False, ec=CAPTURE, lw=1.4, ls=(0, (3, 2)), zorder=5))
     share = recording.intervened[episode, :length].mean()
-    axes.set_title(f"{words.get(outcome, f'collided after {time:.1f} s')} · barrier active {share:.1%}", fontsize=9)
+    axes.set_title(f"{ending(recording, episode)} · barrier active {share:.1%}", fontsize=9)
+
+
+def ending(recording: Recording, episode: int) -> str:
+    """How an episode ended, and when."""
+    time = recording.length[episode] * recording.game.robot.dt
+    words = {"capture": f"captured after {time:.1f} s", "timeout": f"not captured in {time:.0f} s"}
+    return words.get(str(recording.outcome[episode]), f"collided after {time:.1f} s")
+
+
+def hits(verdict: Verdict) -> np.ndarray:
+    """(episodes, time) whether the pursuer collided by its own motion."""
+    return verdict.wall | verdict.obstacle | verdict.robot
 
 
 def _legend() -> list[Line2D]:
@@ -155,6 +167,6 @@ def _legend() -> list[Line2D]:
         Line2D([], [], color=EVADER, lw=2, label="evader"),
         Line2D([], [], mfc="white", mec="#3c4043", ms=5, label="start", **dot),
         Line2D([], [], color=BARRIER, ms=4, label="barrier active", **dot),
-        Line2D([], [], mfc="none", mec="#2e7d32", ms=10, label="capture radius", **dot),
+        Line2D([], [], mfc="none", mec=CAPTURE, ms=10, label="capture radius", **dot),
         Line2D([], [], color=DISC, ms=9, label="disc", **dot),
     ]

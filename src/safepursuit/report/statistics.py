@@ -1,18 +1,16 @@
 """The statistics that make a claim believable: intervals, paired comparisons, aggregates over seeds and tasks.
 
 Pure functions of arrays; a bootstrap takes a seed and returns the same figures for the same seed. Intervals are
-two-sided and at 95 % unless something else is said. The interval of a single rate is `evaluate.metrics.rate`.
+two-sided and at 95 % unless something else is said. The interval of a single rate is `evaluation.metrics.rate`; where
+nothing happened in N episodes, the upper end of its exact interval, 3.69/N, is what the zero rules out.
 
-    one rate                       evaluate.metrics.rate; beside a zero also `upper_bound`
     time to capture                `restricted_mean`, `capture_curve`
-    two methods, same scenarios    `paired_comparison`; several such p-values: `holm`
-    methods over seeds and tasks   `aggregate`, `probability_of_improvement`
-    before the experiment          `sample_size`
+    two methods, same scenarios    `paired_comparison`, `paired_shares`; several such p-values: `holm`
+    methods over seeds and tasks   `interquartile_mean`, `probability_of_improvement`
 """
 
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -27,9 +25,6 @@ RESAMPLES = 9999
 
 _CELLS = 2_000_000
 """Numbers that a bootstrap holds at once."""
-
-
-_CENTRES: dict[str, Callable] = {"iqm": partial(trim_mean, proportiontocut=0.25), "mean": np.mean}
 
 
 class Estimate(NamedTuple):
@@ -60,17 +55,6 @@ class PairedComparison(NamedTuple):
     """Of McNemar's exact test; two-sided."""
 
 
-def upper_bound(total: int, confidence: float = CONFIDENCE) -> float:
-    """The rate that 0 of `total` rules out, one-sided and exact: 1 − (1 − confidence)^(1/total).
-
-    At 95 % this is just below 3/total, the rule of three. The two-sided interval of `evaluate.metrics.rate` ends at
-    about 3.69/total: it keeps 2.5 % for the other side.
-    """
-    if total < 1:
-        raise ValueError(f"a bound needs at least one episode, not {total}.")
-    return -math.expm1(math.log1p(-confidence) / total)
-
-
 def restricted_mean(time: ArrayLike, captured: ArrayLike, horizon: float, seed: int = 0) -> Estimate:
     """Mean of min(capture time, horizon) [s] with its interval: the restricted mean survival time at the horizon.
 
@@ -80,12 +64,12 @@ def restricted_mean(time: ArrayLike, captured: ArrayLike, horizon: float, seed: 
 
     The interval is a BCa bootstrap: the times are skewed, with a lump at the horizon, and BCa follows the skew and
     stays between 0 and the horizon, where a t interval need not. Where all times are equal a resample cannot differ;
-    then the interval rests on the share of other times that so many episodes rule out (`upper_bound`).
+    then the interval rests on the share of other times that so many episodes rule out.
     """
     times = _restricted(time, captured, horizon)
     value = float(times.mean())
     if np.ptp(times) == 0:
-        unseen = upper_bound(times.size)
+        unseen = rate(0, times.size, "exact")["high"]
         return Estimate(value, value * (1 - unseen), value + (horizon - value) * unseen)
     return _bootstrap((times,), np.mean, seed, "BCa")
 
@@ -95,7 +79,7 @@ def capture_curve(time: ArrayLike, captured: ArrayLike, horizon: float, grid: Ar
 
     `time`, `captured` and `horizon` as in `restricted_mean`. As no episode is censored before the horizon, this is one
     minus the Kaplan–Meier curve, and at each time a binomial rate. Its Wilson interval is the band: unlike Greenwood's
-    it does not vanish where nobody, or everybody, has been captured. The band holds at each time, not at all at once.
+    it does not vanish where the share is 0 or 1. The band holds at each time, not at all at once.
     """
     times = np.where(np.asarray(captured, bool), _restricted(time, captured, horizon), np.inf)
     at = np.asarray(grid, float)
@@ -158,17 +142,15 @@ def holm(p_values: ArrayLike) -> np.ndarray:
     return adjusted
 
 
-def aggregate(scores: ArrayLike, statistic: Literal["iqm", "mean"] = "iqm", seed: int = 0) -> Estimate:
-    """One figure for the scores (seeds, tasks) of a method, over all runs, with its interval.
+def interquartile_mean(scores: ArrayLike, seed: int = 0) -> Estimate:
+    """The mean of the middle half of all runs' scores (seeds, tasks) of a method, with its interval.
 
-    "iqm", the interquartile mean, leaves out the lowest and the highest quarter of all runs. The interval is a
-    percentile bootstrap that draws seeds anew within each task (Agarwal et al., NeurIPS 2021). It speaks of new seeds
-    on these tasks, not of new tasks, and has no width where all seeds score alike.
+    The interval is a percentile bootstrap that draws seeds anew within each task (Agarwal et al., NeurIPS 2021). It
+    speaks of new seeds on these tasks, not of new tasks, and has no width where all seeds score alike.
     """
-    centre = _CENTRES[statistic]
 
     def pooled(*tasks: np.ndarray, axis: int) -> Any:
-        return centre(np.concatenate(tasks, axis=axis), axis=axis)
+        return trim_mean(np.concatenate(tasks, axis=axis), 0.25, axis=axis)
 
     return _bootstrap(tuple(_matrix(scores).T), pooled, seed, "percentile")
 
@@ -176,8 +158,8 @@ def aggregate(scores: ArrayLike, statistic: Literal["iqm", "mean"] = "iqm", seed
 def probability_of_improvement(first: ArrayLike, second: ArrayLike, seed: int = 0) -> Estimate:
     """P(a run of the first method scores higher than one of the second), mean over the tasks, with its interval.
 
-    Scores (seeds, tasks) of each; the numbers of seeds may differ. Ties count one half. Bootstrap as in `aggregate`,
-    over the seeds of both methods (Agarwal et al., NeurIPS 2021).
+    Scores (seeds, tasks) of each; the numbers of seeds may differ. Ties count one half. Bootstrap as in
+    `interquartile_mean`, over the seeds of both methods (Agarwal et al., NeurIPS 2021).
     """
     first, second = _matrix(first), _matrix(second)
     tasks = first.shape[1]
@@ -190,20 +172,6 @@ def probability_of_improvement(first: ArrayLike, second: ArrayLike, seed: int = 
         return np.mean(wins, axis=0)
 
     return _bootstrap((*first.T, *second.T), mean_over_tasks, seed, "percentile")
-
-
-def sample_size(first: float, second: float, power: float = 0.8, alpha: float = 0.05) -> int:
-    """Episodes needed of each of two independent methods with these true rates for the two-sided z test to find it.
-
-    The normal approximation with the pooled variance under the hypothesis of equal rates and separate ones otherwise,
-    as in R's power.prop.test. On paired scenarios fewer are enough, the fewer the more the methods agree.
-    """
-    if not (0 < first < 1 and 0 < second < 1 and first != second):
-        raise ValueError(f"the rates must differ and lie strictly between 0 and 1, not {first:g} and {second:g}.")
-    pooled = (first + second) / 2
-    at_equality = norm.isf(alpha / 2) * math.sqrt(2 * pooled * (1 - pooled))
-    at_these = norm.isf(1 - power) * math.sqrt(first * (1 - first) + second * (1 - second))
-    return math.ceil(((at_equality + at_these) / (first - second)) ** 2)
 
 
 def _restricted(time: ArrayLike, captured: ArrayLike, horizon: float) -> np.ndarray:

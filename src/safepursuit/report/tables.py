@@ -1,14 +1,23 @@
-"""Evaluations as tables."""
+"""The figures of an evaluation as a table."""
 
 from typing import Any
 
 from rich.table import Table
 
+from safepursuit.scene import Arena
 
-def evaluation_table(result: dict[str, Any]) -> Table:
-    """The figures of one evaluation, with their intervals."""
+
+def obstacles(arena: Arena) -> str:
+    """How many discs an arena has, in words: “3 obstacles”, or “0–3 obstacles” where their number is drawn."""
+    most, least = arena.obstacles, arena.min_obstacles
+    number = f"{most}" if least in (None, most) else f"{least}–{most}"
+    return f"{number} obstacle{'s' * (number != '1')}"
+
+
+def evaluation_table(result: dict[str, Any], arena: Arena) -> Table:
+    """The figures of one evaluation in this arena, with their intervals."""
     table = Table(
-        title=f"{result['method']} against {result['evader']}, {result['obstacles']} obstacles: "
+        title=f"{result['method']} against {result['evader']}, {obstacles(arena)}: "
         f"{result['episodes']:,} held-out episodes, {result['steps']:,} steps",
         title_justify="left",
         title_style="bold",
@@ -25,26 +34,25 @@ def evaluation_table(result: dict[str, Any]) -> Table:
 
 def evaluation_rows(result: dict[str, Any]) -> list[tuple[str, str, str]]:
     """(what, value, interval) as text, in the order in which they are shown."""
-    capture, clean, collision = result["capture"], result["capture_without_collision"], result["collision"]
-    time, by = result["capture_time"], result["collision"]["by"]
-    kinds = ", ".join(f"{by[kind]} {kind}" for kind in ("wall", "obstacle", "robot"))
+    time, collision = result["capture_time"], result["collision"]
+    kinds = ", ".join(f"{collision['by'][kind]} {kind}" for kind in ("wall", "obstacle", "robot"))
     return [
-        ("capture", f"{capture['rate']:.2%}", f"{capture['low']:.2%} – {capture['high']:.2%}"),
-        ("capture without collision", f"{clean['rate']:.2%}", f"{clean['low']:.2%} – {clean['high']:.2%}"),
+        ("capture", *_rate(result["capture"])),
+        ("capture without collision", *_rate(result["capture_without_collision"])),
         ("capture time, mean", _seconds(time["mean"]), ""),
         ("capture time, median", _seconds(time["median"]), ""),
         ("restricted mean time", _seconds(time["restricted_mean"]), ""),
-        (
-            "own collisions (episodes)",
-            f"{collision['count']} ({kinds})",
-            f"{collision['low']:.2%} – {collision['high']:.2%}",
-        ),
+        ("own collisions (episodes)", f"{collision['count']} ({kinds})", _rate(collision)[1]),
         ("least clearance", f"{1000 * result['min_clearance']:.3f} mm", ""),
         ("intervention", f"{result['intervention_rate']:.2%} of steps", ""),
         ("mean correction", f"{result['mean_correction']:.4f} half-widths", ""),
         ("infeasible programs", f"{result['infeasible_rate']:.2%} of steps", ""),
         ("gradient lost at the mean", f"{result['zero_gradient_share']:.2%} of steps", ""),
     ]
+
+
+def _rate(found: dict[str, Any]) -> tuple[str, str]:
+    return f"{found['rate']:.2%}", f"{found['low']:.2%} – {found['high']:.2%}"
 
 
 def _seconds(value: float | None) -> str:

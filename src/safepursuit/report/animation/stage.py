@@ -17,8 +17,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Polygon, Rectangle
 
-from safepursuit.report.animation.take import CAPTURE, COLLISION, Take, least_barrier, level, prediction
-from safepursuit.report.figures import BARRIER, DISC, EVADER, PURSUER, arena
+from safepursuit.report.animation.take import Take, least_barrier, level, prediction
+from safepursuit.report.figures import BARRIER, CAPTURE, COLLISION, DISC, EVADER, PURSUER, arena
 
 NOMINAL = "#5f6368"
 

@@ -1,5 +1,7 @@
 """A quantity over time as a narrow chart."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -25,22 +27,10 @@ class Strip:
         self.artists: list[Artist] = [self.curve, self.label]
 
     def shade(self, where: np.ndarray) -> None:
-        """Mark these times, as soon as they have come."""
-        self.artists.insert(
-            0,
-            self.axes.fill_between(
-                self.times,
-                0,
-                1,
-                where=where,
-                step="post",
-                fc=BARRIER,
-                alpha=0.3,
-                lw=0,
-                transform=self.axes.get_xaxis_transform(),
-                animated=True,
-            ),
-        )
+        """Mark these times in what has grown of the curve."""
+        style: dict[str, Any] = {"fc": BARRIER, "alpha": 0.3, "lw": 0, "transform": self.axes.get_xaxis_transform()}
+        shaded = self.axes.fill_between(self.times, 0, 1, where=where, step="post", animated=True, **style)
+        self.artists.insert(0, shaded)
 
     def show(self, step: int) -> None:
         self.curve.set_data(self.times[: step + 1], self.values[: step + 1])

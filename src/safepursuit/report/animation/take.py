@@ -10,11 +10,12 @@ import numpy as np
 
 from safepursuit.evaluation.referee import Verdict
 from safepursuit.play.recording import Recording
+from safepursuit.report.figures import CAPTURE, COLLISION, ending, hits
 from safepursuit.robot import Unicycle
 from safepursuit.scene import Scene
 from safepursuit.shield import Shield, Surroundings, survey
 
-CAPTURE, COLLISION, PLAIN = "#2e7d32", "#d50000", "#3c4043"
+PLAIN = "#3c4043"
 
 _AHEAD = 1.0
 """Seconds that a prediction looks ahead: with the control held, the robot would be at its end."""
@@ -40,21 +41,15 @@ class Take:
     @property
     def hits(self) -> np.ndarray:
         """(time,) whether the pursuer collided by its own motion."""
-        judged = self.verdict
-        return (judged.wall | judged.obstacle | judged.robot)[self.index]
+        return hits(self.verdict)[self.index]
 
     @property
     def ending(self) -> tuple[str, str]:
         """How it ended, and the colour for it."""
-        time = self.length * self.recording.game.robot.dt
-        if self.recording.outcome[self.index] == "capture":
-            words, colour = f"captured after {time:.1f} s", CAPTURE
-        else:
-            words, colour = f"not captured in {time:.0f} s", PLAIN
         if self.hits.any():
-            first = int(np.argmax(self.hits)) * self.recording.game.robot.dt
-            words, colour = f"collided after {first:.1f} s", COLLISION
-        return words, colour
+            return f"collided after {np.argmax(self.hits) * self.recording.game.robot.dt:.1f} s", COLLISION
+        captured = self.recording.outcome[self.index] == "capture"
+        return ending(self.recording, self.index), CAPTURE if captured else PLAIN
 
 
 def takes(

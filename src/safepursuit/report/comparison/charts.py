@@ -1,9 +1,9 @@
-"""The figures of a comparison, drawn narrow so that their words can be read on a telephone."""
+"""The charts of a comparison, drawn narrow so that their words can be read on a telephone."""
 
 import textwrap
-from collections.abc import Callable
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from safepursuit.report.figures import EVADER, PURSUER, STYLE
 from safepursuit.runs.folder import slug
 
 WIDTH = 4.6
-"""Of a figure [in]; a page shows one at about 100 pixels an inch."""
+"""Of a chart [in]; a page shows one at about 100 pixels per inch."""
 
 RESOLUTION = 200
 """Dots per inch."""
@@ -30,21 +30,21 @@ _INK, _FAINT = "#202124", "#6b7178"
 
 @dataclass(frozen=True)
 class Chart:
-    """A picture with the words that go with it."""
+    """A figure with the words that go with it."""
 
     file: Path
     title: str
     aid: str
     """How to read it, in one line."""
     alt: str
-    """What it shows, for those who cannot see it."""
+    """What it shows, for a reader who cannot see it."""
 
 
 def percent(share: float, digits: int = 1) -> str:
     return f"{100 * share:.{digits}f}%"
 
 
-def looks(groups: list[str]) -> dict[str, dict[str, Any]]:
+def looks(groups: Collection[str]) -> dict[str, dict[str, Any]]:
     """Colour and dashes of each group, the same in every figure."""
     count = len(PALETTE)
     return {
@@ -67,65 +67,61 @@ def of_suite(suite: dict[str, Any], folder: Path) -> dict[str, list[Chart]]:
 
 def of_learning(numbers: dict[str, Any], folder: Path) -> list[Chart]:
     """The learning curves of report.json; none if no contender has a metric log."""
-    curves = numbers["learning"]
-    if not curves:
-        return []
+    curves, style = numbers["learning"], looks(numbers["compared"]["groups"])
     about = (
-        ("capture", "Captures while learning", "captured episodes, %", 100.0, "Higher is better."),
-        ("collisions", "Own collisions while learning", "steps so far", 1.0, "A line that stays at 0 touched nothing."),
-        (
-            "intervention",
-            "Intervention while learning",
-            "share of steps, %",
-            100.0,
-            "How often a barrier held the control.",
-        ),
+        ("capture", "Captures", "captured episodes, %", 100.0, "Higher is better."),
+        ("collisions", "Own collisions", "steps so far", 1.0, "A line that stays at 0 touched nothing."),
+        ("intervention", "Intervention", "share of steps, %", 100.0, "How often a barrier held the control."),
     )
-    band = "Lines: mean over the seeds; bands: lowest to highest seed."
     charts = []
-    for key, title, unit, scale, aid in about:
+    for key, title, unit, scale, aid in about if curves else ():
         file = folder / f"learning-{key}.png"
-        style = looks(list(numbers["compared"]["groups"]))
-        _save(file, 3.3, partial(_learning, curves=curves, key=key, unit=unit, scale=scale, style=style))
-        ends = ", ".join(_at_end(group, found[key], scale) for group, found in curves.items())
-        charts.append(
-            Chart(file, title, f"{aid} {band}", f"Curves over the training steps ({unit}); at the end {ends}.")
-        )
+        with _axes(file, 3.3) as axes:
+            for number, (group, found) in enumerate(curves.items()):
+                steps = np.array(found["steps"]) / 1e6
+                mean, low, high = (scale * np.array(found[key][name], float) for name in ("mean", "low", "high"))
+                axes.plot(steps, mean, lw=2, zorder=9 - number, **style[group])
+                axes.fill_between(steps, low, high, color=style[group]["color"], alpha=0.15, lw=0)
+            axes.set(xlabel="million steps", ylabel=unit)
+            highest = max(axes.get_ylim()[1], 1)
+            axes.set_ylim(*((-3, 104) if key == "capture" else (-0.03 * highest, highest)))
+            axes.set_xlim(left=0)
+            _legend(axes, {group: style[group] for group in curves})
+        ends = {group: found[key]["mean"][-1] for group, found in curves.items()}
+        told = ", ".join(f"{name} {'unknown' if one is None else f'{scale * one:.4g}'}" for name, one in ends.items())
+        aid += " Lines: mean over the seeds; bands: lowest to highest seed."
+        alt = f"Curves over the training steps ({unit}); at the end {told}."
+        charts.append(Chart(file, f"{title} while learning", aid, alt))
     return charts
 
 
-def _at_end(group: str, band: dict[str, list], scale: float) -> str:
-    value = band["mean"][-1]
-    return f"{group} {'unknown' if value is None else f'{scale * value:.4g}'}"
-
-
-def _save(file: Path, height: float, draw: Callable[[Axes], None], projection: str | None = None) -> None:
+@contextmanager
+def _axes(file: Path, height: float, projection: str | None = None) -> Iterator[Any]:
+    """Axes to draw on, as a chart of this height [in], which is then saved."""
     sizes = {"font.size": 9.5, "axes.titlesize": 10, "axes.labelcolor": _INK, "axes.edgecolor": _FAINT}
     ticks = {"xtick.color": _FAINT, "ytick.color": _FAINT, "xtick.labelcolor": _INK, "ytick.labelcolor": _INK}
     with mpl.rc_context(STYLE | sizes | ticks):
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
-        draw(figure.add_subplot(projection=projection))
+        yield figure.add_subplot(projection=projection)
         file.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(file, dpi=RESOLUTION)
+
+
+def _below(groups: Collection[str]) -> float:
+    """Height [in] of a chart with a legend below, two groups per line."""
+    return 3.2 + 0.2 * ((len(groups) + 1) // 2)
 
 
 def _legend(axes: Axes, style: dict[str, dict[str, Any]], marker: str = "") -> None:
     """Below the axes, in two columns."""
     shown: dict[str, Any] = {"marker": marker, "ms": 6, "lw": 0} if marker else {"lw": 2.2}
     handles = [Line2D([], [], label=textwrap.shorten(group, 30), **(look | shown)) for group, look in style.items()]
-    figure = axes.figure
-    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, handlelength=2.2)
-
-
-def _interval(rate: dict[str, Any]) -> str:
-    return f"{percent(rate['rate'])} ({percent(rate['low'])} to {percent(rate['high'])})"
+    axes.figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, handlelength=2.2)
 
 
 def _trade_off(suite: dict[str, Any], file: Path) -> Chart:
-    groups = suite["groups"]
-    style = looks(list(groups))
-
-    def draw(axes: Axes) -> None:
+    groups, style = suite["groups"], looks(suite["groups"])
+    with _axes(file, _below(groups)) as axes:
         for number, (group, found) in enumerate(groups.items()):
             rate, colour = found["capture"], style[group]["color"]
             low, high = 100 * (rate["rate"] - rate["low"]), 100 * (rate["high"] - rate["rate"])
@@ -136,8 +132,6 @@ def _trade_off(suite: dict[str, Any], file: Path) -> Chart:
         axes.set(xlabel="intervention, % of steps", ylabel="captured, % of episodes", ylim=(-3, 104))
         axes.set_xlim(-0.03 * max(1, axes.get_xlim()[1]), max(1.0, 1.05 * axes.get_xlim()[1]))
         _legend(axes, style, "o")
-
-    _save(file, 3.2 + 0.2 * ((len(groups) + 1) // 2), draw)
     told = "; ".join(
         f"{group}: {percent(found['capture']['rate'])} captured at {percent(found['intervention'])} intervention"
         for group, found in groups.items()
@@ -151,23 +145,17 @@ def _trade_off(suite: dict[str, Any], file: Path) -> Chart:
 
 
 def _over_time(suite: dict[str, Any], file: Path) -> Chart:
-    curves = suite["capture_curves"]
-    style = looks(list(curves))
-    first = next(iter(curves))
-
-    def draw(axes: Axes) -> None:
+    curves, style, horizon = suite["capture_curves"], looks(suite["capture_curves"]), suite["horizon"]
+    first, band = next(iter(curves.items()))
+    with _axes(file, _below(curves)) as axes:
         for number, (group, curve) in enumerate(curves.items()):
             share = 100 * np.array(curve["share"])
             axes.plot(curve["time"], share, lw=2.6 if group == first else 1.6, zorder=9 - number, **style[group])
-        band = curves[first]
         low, high = 100 * np.array(band["low"]), 100 * np.array(band["high"])
         axes.fill_between(band["time"], low, high, color=style[first]["color"], alpha=0.15, lw=0)
-        axes.set(xlabel="time, s", ylabel="captured by then, % of episodes", ylim=(-3, 104))
-        axes.set_xlim(0, suite["horizon"])
+        axes.set(xlabel="time, s", ylabel="captured by then, % of episodes", xlim=(0, horizon), ylim=(-3, 104))
         _legend(axes, style)
-
-    _save(file, 3.2 + 0.2 * ((len(curves) + 1) // 2), draw)
-    half = len(curves[first]["share"]) // 2
+    half = len(band["share"]) // 2
     told = "; ".join(
         f"{group}: {percent(curve['share'][half])} by half time, {percent(curve['share'][-1])} at the end"
         for group, curve in curves.items()
@@ -176,61 +164,41 @@ def _over_time(suite: dict[str, Any], file: Path) -> Chart:
         file,
         "Time to capture",
         f"Higher and further left is better. Band: 95 % interval of {first} at each time.",
-        f"Share of episodes captured by each time on {suite['name']}, time-out after {suite['horizon']:g} s. {told}.",
+        f"Share of episodes captured by each time on {suite['name']}, time-out after {horizon:g} s. {told}.",
     )
 
 
 def _bars(suite: dict[str, Any], evader: str, file: Path) -> Chart:
-    found = suite["matchups"][evader]
-    style = looks(list(found))
-
-    def draw(axes: Axes) -> None:
-        for place, (group, one) in enumerate(found.items()):
-            rate, colour = one["capture"], style[group]["color"]
-            axes.barh(place, 100 * rate["rate"], height=0.66, color=colour, alpha=0.75, lw=0)
+    found, told = suite["matchups"][evader], []
+    with _axes(file, 0.75 + 0.36 * len(found)) as axes:
+        for place, (group, look) in enumerate(looks(found).items()):
+            rate, runs = found[group]["capture"], 100 * np.array(found[group]["by_run"])
+            axes.barh(place, 100 * rate["rate"], height=0.66, color=look["color"], alpha=0.75, lw=0)
             axes.plot([100 * rate["low"], 100 * rate["high"]], [place, place], color=_INK, lw=1.4)
-            if len(one["by_run"]) > 1:
-                runs = 100 * np.array(one["by_run"])
+            if len(runs) > 1:
                 axes.scatter(runs, np.full(runs.shape, place), s=15, fc="white", ec=_INK, lw=0.8, zorder=4)
             axes.text(109, place, f"{100 * rate['rate']:.1f}", va="center", ha="center", color=_INK)
-        names = [textwrap.fill(group, 17) for group in found]
-        axes.set_yticks(range(len(found)), names)
+            told.append(f"{group} {percent(rate['rate'])} ({percent(rate['low'])} to {percent(rate['high'])})")
+        axes.set_yticks(range(len(found)), [textwrap.fill(group, 17) for group in found])
         axes.tick_params(axis="y", length=0)
         axes.grid(visible=False, axis="y")
         axes.set(xlim=(0, 115), xlabel="captured, % of episodes", xticks=[0, 25, 50, 75, 100])
         axes.set_ylim(len(found) - 0.45, -0.55)
-
-    _save(file, 0.75 + 0.36 * len(found), draw)
-    told = "; ".join(f"{group} {_interval(one['capture'])}" for group, one in found.items())
     return Chart(
         file,
         f"Captures of {evader}",
         "Longer is better. Lines: 95 % interval over episodes; dots: single seeds.",
-        f"Bars of captured episodes against {evader} on {suite['name']}, with 95 % intervals: {told}.",
+        f"Bars of captured episodes against {evader} on {suite['name']}, with 95 % intervals: {'; '.join(told)}.",
     )
-
-
-def _learning(axes: Axes, curves: dict[str, Any], key: str, unit: str, scale: float, style: dict[str, Any]) -> None:
-    for number, (group, found) in enumerate(curves.items()):
-        steps = np.array(found["steps"]) / 1e6
-        mean, low, high = (scale * np.array(found[key][name], float) for name in ("mean", "low", "high"))
-        axes.plot(steps, mean, lw=2, zorder=9 - number, **style[group])
-        axes.fill_between(steps, low, high, color=style[group]["color"], alpha=0.15, lw=0)
-    axes.set(xlabel="million steps", ylabel=unit)
-    highest = axes.get_ylim()[1]
-    axes.set_ylim(*((-3, 104) if key == "capture" else (-0.03 * max(highest, 1), max(highest, 1))))
-    axes.set_xlim(left=0)
-    _legend(axes, {group: style[group] for group in curves})
 
 
 def _by_start(suite: dict[str, Any], group: str, file: Path) -> Chart:
     edges = suite["starts"]["distance_edges"]
     captured, episodes = (np.array(suite["starts"]["groups"][group][name]) for name in ("captured", "episodes"))
     share = np.where(episodes > 0, captured / np.maximum(episodes, 1), np.nan)
-    _save(file, 4.2, partial(_rose, share=share, edges=edges), "polar")
-    known = np.argwhere(episodes > 0)
-    worst = known[np.argmin([share[tuple(place)] for place in known])]
-    ring, part = (int(one) for one in worst)
+    with _axes(file, 4.2, "polar") as axes:
+        _rose(axes, share, edges)
+    ring, part = (int(one) for one in np.unravel_index(np.nanargmin(share), share.shape))
     return Chart(
         file,
         group,

@@ -1,6 +1,6 @@
 """The first group of a comparison against every other one, on the same scenarios.
 
-How the pairs are formed. Scenario i is the same start and the same random stream of the evader for everybody, and
+How the pairs are formed. Scenario i is the same start and the same random stream of the evader for every contender, and
 scenarios are drawn independently of each other: they are the units of the test and of the interval. Where a group has
 several seeds, or several evaders are taken together, its score in scenario i is the share of those episodes in which it
 captured; a scripted pursuer's one episode thus meets the mean of all seeds, and no episode is counted twice. Both

@@ -1,4 +1,4 @@
-"""The worst episodes of a comparison as pictures, with what happened and how to see it again."""
+"""The worst episodes of a comparison as figures, with what happened and how to see it again."""
 
 import shlex
 from dataclasses import dataclass
@@ -13,15 +13,14 @@ from PIL import Image
 from safepursuit.compare import cells
 from safepursuit.compare.cells import Cell
 from safepursuit.compare.plan import Plan
+from safepursuit.evaluation import metrics
+from safepursuit.play.recording import Recording
 from safepursuit.evaluation.failures import ranks
-from safepursuit.evaluation.metrics import verdict as judge
 from safepursuit.evaluation.referee import Verdict, separation
 from safepursuit.evaluation.scenarios import SUITES
 from safepursuit.play.recording import Recording
 from safepursuit.report.comparison.numbers import Comparison
-from safepursuit.report.figures import STYLE, arena, paths
-
-COLLISION = "#d50000"
+from safepursuit.report.figures import COLLISION, STYLE, arena, ending, hits, paths
 
 _SIDE, _RESOLUTION, _COLOURS = 2.8, 180, 64
 """Of a picture: inches, dots per inch, and colours, few enough for a small file."""
@@ -55,10 +54,10 @@ def worst_of(comparison: Comparison, group: str, count: int) -> list[Failure]:
     for cell in comparison.plan.cells():
         if cell.contender.group == group:
             recording, scenarios = cells.read_worst(cell, comparison.folder)
-            judged = judge(recording)
-            for row, (kind, severity) in enumerate(zip(*ranks(recording, judged), strict=True)):
-                what = _what(recording, judged, row)
-                failure = Failure(cell, int(scenarios[row]), row, what, recording, judged)
+            verdict = metrics.verdict(recording)
+            for row, (kind, severity) in enumerate(zip(*ranks(recording, verdict), strict=True)):
+                what = _what(recording, verdict, row)
+                failure = Failure(cell, int(scenarios[row]), row, what, recording, verdict)
                 found.append((int(kind), -float(severity), len(found), failure))
     return [failure for *_, failure in sorted(found)[:count]]
 
@@ -87,8 +86,8 @@ def draw(failure: Failure, file: Path) -> None:
         arena(axes, recording, row)
         paths(axes, recording, row)
         axes.set_title("")
-        hits = recording.pursuer[row, :-1, :2][_hits(failure.verdict)[row]]
-        axes.scatter(hits[:, 0], hits[:, 1], marker="x", s=36, lw=1.6, color=COLLISION, zorder=9)
+        places = recording.pursuer[row, :-1, :2][hits(failure.verdict)[row]]
+        axes.scatter(places[:, 0], places[:, 1], marker="x", s=36, lw=1.6, color=COLLISION, zorder=9)
         file.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(file, dpi=_RESOLUTION)
     with Image.open(file) as image:
@@ -96,20 +95,16 @@ def draw(failure: Failure, file: Path) -> None:
     small.save(file, optimize=True)
 
 
-def _hits(judged: Verdict) -> np.ndarray:
-    return judged.wall | judged.obstacle | judged.robot
-
-
-def _what(recording: Recording, judged: Verdict, row: int) -> str:
-    dt = recording.game.robot.dt
-    time = recording.length[row] * dt
-    nearest = np.nanmin(separation(recording.pursuer[row : row + 1], recording.evader[row : row + 1]))
-    captured = recording.outcome[row] == "capture"
-    ending = f"captured after {time:.1f} s" if captured else f"not captured in {time:.0f} s, nearest {nearest:.2f} m"
-    hits = _hits(judged)[row]
-    if not hits.any():
-        return ending
-    kinds = {"a wall": judged.wall, "a disc": judged.obstacle, "the evader": judged.robot}
+def _what(recording: Recording, verdict: Verdict, row: int) -> str:
+    end = ending(recording, row)
+    if recording.outcome[row] != "capture":
+        nearest = np.nanmin(separation(recording.pursuer[row : row + 1], recording.evader[row : row + 1]))
+        end += f", nearest {nearest:.2f} m"
+    when = np.flatnonzero(hits(verdict)[row])
+    if not when.size:
+        return end
+    kinds = {"a wall": verdict.wall, "a disc": verdict.obstacle, "the evader": verdict.robot}
     touched = " and ".join(name for name, flags in kinds.items() if flags[row].any())
-    steps = "1 step" if hits.sum() == 1 else f"{hits.sum()} steps"
-    return f"collided with {touched} in {steps}, first after {np.argmax(hits) * dt:.1f} s; {ending}"
+    steps = f"{when.size} step{'s' * (when.size > 1)}"
+    first = when[0] * recording.game.robot.dt
+    return f"collided with {touched} in {steps}, first after {first:.1f} s; {end}"

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from safepursuit.compare.cells import Contender
+from safepursuit.compare.contenders import Contender
 from safepursuit.compare.plan import Plan
+from safepursuit.report.figures import smoothed
 from safepursuit.runs.folder import RunFolder
 from safepursuit.runs.metrics import read_metrics
 
@@ -21,41 +22,23 @@ CURVES = {
     "intervention": "qp/intervention_rate",
 }
 
-_WINDOW = 20
-"""A curve is a running mean over this share of the training (one part in so many)."""
-
 
 def run_of(contender: Contender, folder: Path) -> RunFolder | None:
     """The run of a contender, if it has one that is still there."""
-    if contender.run is None:
-        return None
-    run = RunFolder(folder / contender.run)  # an absolute path stays as it is
-    return run if run.path.is_dir() else None
+    path = contender.folder(folder)
+    return RunFolder(path) if path and path.is_dir() else None
 
 
 def training(folder: Path, plan: Plan) -> dict[str, Any]:
     """For each group with runs: steps, and steps with an own collision in the training, seed by seed; None where a
     run's summary is not there."""
-    found = {}
-    for group, runs in _runs(folder, plan).items():
-        summaries = [_json(run.summary) for run in runs]
-        found[group] = {
-            "steps": [one.get("steps") for one in summaries],
-            "collisions": [one.get("collisions") for one in summaries],
-        }
-    return found
+    return _summaries(folder, plan, ("steps", "collisions"))
 
 
 def timing(folder: Path, plan: Plan) -> dict[str, Any]:
     """For each group with runs: the medians over its seeds of what depends on the machine."""
-    found = {}
-    for group, runs in _runs(folder, plan).items():
-        summaries = [_json(run.summary) for run in runs]
-        found[group] = {
-            "steps_per_second": _median([one.get("steps_per_second") for one in summaries]),
-            "qp_time_us": _median([one.get("qp_time_us") for one in summaries]),
-        }
-    return found
+    found = _summaries(folder, plan, ("steps_per_second", "qp_time_us"))
+    return {group: {name: _median(values) for name, values in one.items()} for group, one in found.items()}
 
 
 def curves(folder: Path, plan: Plan) -> dict[str, Any]:
@@ -76,11 +59,18 @@ def curves(folder: Path, plan: Plan) -> dict[str, Any]:
 
 
 def _runs(folder: Path, plan: Plan) -> dict[str, list[RunFolder]]:
-    found: dict[str, list[RunFolder]] = {}
-    for entry in plan.entries:
-        if (run := run_of(entry.contender, folder)) is not None:
-            found.setdefault(entry.contender.group, []).append(run)
-    return {group: found[group] for group in plan.groups if group in found}
+    found = {group: [run_of(one, folder) for one in plan.members(group)] for group in plan.groups}
+    there = {group: [run for run in runs if run is not None] for group, runs in found.items()}
+    return {group: runs for group, runs in there.items() if runs}
+
+
+def _summaries(folder: Path, plan: Plan, names: tuple[str, ...]) -> dict[str, dict[str, list[Any]]]:
+    """For each group with runs these figures of their summaries, seed by seed."""
+    found = {}
+    for group, runs in _runs(folder, plan).items():
+        summaries = [_json(run.summary) for run in runs]
+        found[group] = {name: [one.get(name) for one in summaries] for name in names}
+    return found
 
 
 def _resampled(rows: list[dict[str, float]], key: str, at: np.ndarray) -> np.ndarray:
@@ -93,10 +83,7 @@ def _resampled(rows: list[dict[str, float]], key: str, at: np.ndarray) -> np.nda
     steps, values = steps[known], values[known]
     if key == CURVES["collisions"]:
         return np.interp(at, np.concatenate([[0.0], steps]), np.concatenate([[0.0], np.cumsum(values)]))
-    total = np.concatenate([[0.0], np.cumsum(values)])
-    last = np.arange(1, len(values) + 1)
-    begin = np.maximum(0, last - max(1, len(values) // _WINDOW))
-    return np.interp(at, steps, (total[last] - total[begin]) / (last - begin), left=np.nan)
+    return np.interp(at, steps, smoothed(values), left=np.nan)
 
 
 def _band(seeds: list[np.ndarray]) -> dict[str, list[float | None]]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from safepursuit.compare import cells
 from safepursuit.compare import plan as plans
-from safepursuit.compare.cells import Cell, CellRecord, Outcomes
+from safepursuit.compare.cells import Cell, CellRecord
 from safepursuit.compare.plan import Plan, PlannedSuite
 from safepursuit.evaluation.metrics import rate
 from safepursuit.report import statistics
@@ -22,7 +22,7 @@ from safepursuit.report.comparison.contrasts import contrasts
 from safepursuit.report.comparison.learning import curves, timing, training
 
 CURVE_POINTS = 61
-"""Times at which the share of captures is tabulated, from 0 to the horizon."""
+"""Times from 0 to the horizon at which the share of captures is given."""
 
 SECTORS = 8
 """Of the initial bearing, each an eighth of the circle; the first is centred straight ahead, the next to its left."""
@@ -42,7 +42,7 @@ class Comparison:
     def of(self, suite: PlannedSuite, group: str, evader: str | None = None) -> list[CellRecord]:
         """The cells of a group on a suite, evader by evader, its seeds in the order of the plan."""
         evaders = suite.evaders if evader is None else (evader,)
-        contenders = [entry.contender for entry in self.plan.entries if entry.contender.group == group]
+        contenders = self.plan.members(group)
         return [self.records[Cell(one, suite.name, name)] for name in evaders for one in contenders]
 
 
@@ -78,7 +78,7 @@ def numbers(comparison: Comparison) -> dict[str, Any]:
         "timing": timing(comparison.folder, plan),
         "provenance": {
             "command": plan.command,
-            "runs": {one.contender.name: one.contender.run for one in plan.entries if one.contender.run},
+            "runs": {one.name: one.run for one in plan.contenders if one.run},
             **plan.provenance,
         },
     }
@@ -87,12 +87,12 @@ def numbers(comparison: Comparison) -> dict[str, Any]:
 def _compared(plan: Plan) -> dict[str, Any]:
     groups = {}
     for group in plan.groups:
-        entries = [entry for entry in plan.entries if entry.contender.group == group]
+        members = plan.members(group)
         groups[group] = {
-            "method": entries[0].contender.method,
-            "contenders": len(entries),
-            "seeds": [entry.contender.seed for entry in entries if entry.contender.seed is not None],
-            "steps": [entry.steps for entry in entries if entry.steps is not None],
+            "method": members[0].method,
+            "contenders": len(members),
+            "seeds": [one.seed for one in members if one.seed is not None],
+            "steps": [one.steps for one in members if one.steps is not None],
         }
     return {
         "primary": plan.primary,
@@ -131,8 +131,9 @@ def _suite(comparison: Comparison, suite: PlannedSuite) -> dict[str, Any]:
 
 
 def _horizon(comparison: Comparison, suite: PlannedSuite) -> float:
-    """Seconds until time-out, the same for everyone."""
-    games = [cells.read_worst(cell, comparison.folder)[0].game for cell in _first_cells(comparison.plan, suite)]
+    """Seconds until time-out, the same for all contenders."""
+    first = [Cell(one, suite.name, suite.evaders[0]) for one in comparison.plan.contenders]
+    games = [cells.read_worst(cell, comparison.folder).recording.game for cell in first]
     horizons = {game.horizon * game.robot.dt for game in games}
     if len(horizons) > 1:
         raise ValueError(
@@ -140,10 +141,6 @@ def _horizon(comparison: Comparison, suite: PlannedSuite) -> float:
             f"{' and '.join(f'{one:g}' for one in sorted(horizons))} s cannot be compared."
         )
     return horizons.pop()
-
-
-def _first_cells(plan: Plan, suite: PlannedSuite) -> list[Cell]:
-    return [Cell(entry.contender, suite.name, suite.evaders[0]) for entry in plan.entries]
 
 
 def _captures(records: Sequence[CellRecord], evaders: int) -> np.ndarray:
@@ -156,21 +153,17 @@ def _pooled(records: Sequence[CellRecord], name: str) -> np.ndarray:
     return np.concatenate([getattr(record.outcomes, name) for record in records])
 
 
-def counted(count: int, total: int, method: str) -> dict[str, Any]:
-    """A count of episodes with its rate and interval."""
-    return {"count": count, "episodes": total, **rate(count, total, method)}
+def _counted(flags: np.ndarray, method: str) -> dict[str, Any]:
+    """How many of the episodes these flags (episodes,) mark, with rate and interval."""
+    count = int(flags.sum())
+    return {"count": count, "episodes": flags.size, **rate(count, flags.size, method)}
 
 
 def _collisions(records: Sequence[CellRecord]) -> dict[str, Any]:
-    collided = _pooled(records, "collided")
-    found: dict[str, Any] = counted(int(collided.sum()), collided.size, "exact")
-    if not collided.any():
-        found["one_sided_bound"] = statistics.upper_bound(collided.size)
-    found["by"] = {
-        kind: sum(record.result["collision"]["by"][kind] for record in records)
-        for kind in ("wall", "obstacle", "robot")
-    }
-    return found
+    """Episodes with a collision; `high`, the upper end of the exact interval, is what a count of 0 rules out."""
+    by = [record.result["collision"]["by"] for record in records]
+    kinds = {kind: sum(one[kind] for one in by) for kind in ("wall", "obstacle", "robot")}
+    return _counted(_pooled(records, "collided"), "exact") | {"by": kinds}
 
 
 def _all_collisions(comparison: Comparison, group: str) -> dict[str, Any]:
@@ -181,16 +174,13 @@ def _all_collisions(comparison: Comparison, group: str) -> dict[str, Any]:
 def _summary(records: Sequence[CellRecord], evaders: int, horizon: float) -> dict[str, Any]:
     captured, collided = _pooled(records, "captured"), _pooled(records, "collided")
     by_run = _captures(records, evaders).mean(axis=2).T
-    aggregate: dict[str, Any] | None = None
-    if len(by_run) > 1:
-        aggregate = statistics.aggregate(by_run)._asdict()
     return {
-        "capture": counted(int(captured.sum()), captured.size, "wilson"),
-        "capture_iqm": aggregate,
-        "clean": counted(int((captured & ~collided).sum()), captured.size, "wilson"),
+        "capture": _counted(captured, "wilson"),
+        "capture_iqm": statistics.interquartile_mean(by_run)._asdict() if len(by_run) > 1 else None,
+        "clean": _counted(captured & ~collided, "wilson"),
         "collision": _collisions(records),
         "capture_time": statistics.restricted_mean(_pooled(records, "time"), captured, horizon)._asdict(),
-        **shares(records),
+        **_shares(records),
         "runs": [_run(records[number :: len(by_run)]) for number in range(len(by_run))],
     }
 
@@ -200,11 +190,11 @@ def _run(records: Sequence[CellRecord]) -> dict[str, Any]:
     return {
         "seed": records[0].cell.contender.seed,
         "capture": float(np.mean(_pooled(records, "captured"))),
-        "intervention": shares(records)["intervention"],
+        "intervention": _shares(records)["intervention"],
     }
 
 
-def shares(records: Sequence[CellRecord]) -> dict[str, Any]:
+def _shares(records: Sequence[CellRecord]) -> dict[str, Any]:
     """What the safety layer did, over all steps of these cells."""
     steps = np.array([record.result["steps"] for record in records])
 
@@ -223,9 +213,8 @@ def shares(records: Sequence[CellRecord]) -> dict[str, Any]:
 
 def _matchup(records: Sequence[CellRecord]) -> dict[str, Any]:
     """A group against one evader: pooled over its seeds, and seed by seed."""
-    captured = _pooled(records, "captured")
     return {
-        "capture": counted(int(captured.sum()), captured.size, "wilson"),
+        "capture": _counted(_pooled(records, "captured"), "wilson"),
         "by_run": [float(np.mean(record.outcomes.captured)) for record in records],
         "collision": _collisions(records),
         "restricted_mean": float(np.mean([record.result["capture_time"]["restricted_mean"] for record in records])),
@@ -253,7 +242,7 @@ def _by_start(records: Sequence[CellRecord], edges: np.ndarray) -> dict[str, lis
     """Captures and episodes (rings, sectors) by where the evader was at the start, as the pursuer sees it."""
     counts = np.zeros((2, RINGS, SECTORS), int)
     for record in records:
-        outcomes: Outcomes = record.outcomes
+        outcomes = record.outcomes
         ring = np.clip(np.searchsorted(edges, outcomes.distance, side="right") - 1, 0, RINGS - 1)
         place = (ring, sector(outcomes.bearing))
         np.add.at(counts[0], place, outcomes.captured)

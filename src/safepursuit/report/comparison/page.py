@@ -63,6 +63,7 @@ def _context(
 ) -> dict[str, Any]:
     plan = comparison.plan
     return {
+        "wording": wording,
         "title": wording.title(content),
         "verdict": wording.verdict(content),
         "facts": wording.facts(content),
@@ -72,20 +73,16 @@ def _context(
         "training": tables.training(content),
         "learning": charts.of_learning(content, pictures),
         "failures": {group: [_picture(one, comparison, pictures) for one in found] for group, found in worst.items()},
-        "failure_words": wording.FAILURES,
-        "key": wording.KEY,
         "health": tables.health(content),
         "command": plan.command,
         "trainings": "\n".join(_training_commands(comparison)),
-        "repeat": wording.REPEAT,
         "versions": wording.versions(plan.provenance),
-        "glossary": wording.GLOSSARY,
     }
 
 
 def _training_commands(comparison: Comparison) -> list[str]:
     """Each once: seeds that were trained together share theirs."""
-    runs = [run_of(entry.contender, comparison.folder) for entry in comparison.plan.entries]
+    runs = [run_of(contender, comparison.folder) for contender in comparison.plan.contenders]
     files = [run.path / "command.txt" for run in runs if run is not None]
     return list(dict.fromkeys(file.read_text(encoding="utf-8").strip() for file in files if file.is_file()))
 

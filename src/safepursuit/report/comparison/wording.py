@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from safepursuit.evaluation.scenarios import SUITES
-from safepursuit.report import statistics
 from safepursuit.report.comparison.charts import percent
 from safepursuit.report.comparison.tables import between
 
@@ -61,8 +60,9 @@ GLOSSARY = (
         "The mean of the middle half of the runs; its interval: a bootstrap that draws the seeds of each evader anew.",
     ),
     (
-        "rule of three",
-        "If nothing happened in N independent episodes, rates above 3/N are ruled out at 95 % (one-sided).",
+        "upper bound of a zero",
+        "If nothing happened in N independent episodes, the exact (Clopper–Pearson) 95 % interval of its rate ends at "
+        "3.69/N.",
     ),
     (
         "p, Holm",
@@ -102,10 +102,10 @@ def verdict(numbers: dict[str, Any]) -> str:
     else:
         capture += f" (95 % interval {between(rate)})"
     hits = numbers["collisions"][primary]
-    bound = hits["high"] if hits["count"] else statistics.upper_bound(hits["episodes"])
     suites = len(numbers["suites"])
     where = f" on all {suites} suites" if suites > 1 else ""
-    safe = f"and collided in {hits['count']:,} of {hits['episodes']:,}{where} (95 % upper bound {percent(bound, 2)})"
+    bound = percent(hits["high"], 2)
+    safe = f"and collided in {hits['count']:,} of {hits['episodes']:,}{where} (95 % upper bound {bound})"
     if not others:
         return f"{capture}, {safe}."
     rates = {one: suite["groups"][one]["capture"]["rate"] for one in others}
@@ -131,7 +131,7 @@ def facts(numbers: dict[str, Any]) -> list[tuple[str, str]]:
         ("contenders", str(contenders)),
         ("suites", str(len(suites))),
         ("evaders", str(len(evaders))),
-        ("episodes a pairing", f"{about['episodes']:,}"),
+        ("episodes per pairing", f"{about['episodes']:,}"),
         ("episodes in all", f"{cells * about['episodes']:,}"),
     ]
 
@@ -143,7 +143,7 @@ def compared(numbers: dict[str, Any]) -> list[str]:
     layout = "" if discs is None else f"{discs} discs where the suite does not set their number, "
     return [
         f"Compared: {groups}.",
-        f"Everyone played the same {about['episodes']:,} scenarios of each suite: {layout}scenario seed "
+        f"All contenders played the same {about['episodes']:,} scenarios of each suite: {layout}scenario seed "
         f"{about['seed']}, deterministic policies, shield {about['shield']}. A group's sample is its seeds × episodes "
         "× evaders.",
     ]
