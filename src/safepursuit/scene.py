@@ -136,12 +136,6 @@ class Arena:
             raise ValueError(f"passage must not be negative, but is {self.passage} m.")
         SCENES.find(self.scene)
 
-    @property
-    def obstacles_label(self) -> str:
-        """How many discs there are, in words for titles: "2", or "0–3" where their number is drawn."""
-        least = self.obstacles if self.min_obstacles is None else self.min_obstacles
-        return f"{self.obstacles}" if least == self.obstacles else f"{least}–{self.obstacles}"
-
 
 def scattered_discs(key: Key[Array, ""], arena: Arena) -> tuple[Scene, Bool[Array, ""]]:
     """Discs anywhere, with free passages between them.
