@@ -66,8 +66,9 @@ bench-growth: setup  ## Where the time of training goes, and how cost grows with
 bench-guard: setup  ## Whether anything has become slower, relative to fixed computations (takes a quiet machine)
 	$(BIN)/python benchmarks/guard.py
 
-bench-revisions: setup  ## What the changes to training speed brought → docs/benchmarks/revisions.md
-	$(BIN)/python benchmarks/revisions.py "before=1731c49" "boundaries ordered by counting=c8901b7" "critic in one pass, gains as sums, flat optimiser=d03f2b2" "games spread over all cores=d03f2b2:all" "projection in groups=e05a187:all" "rows and gains where they are met=9383ef2:all" "limits as a box=8b30b7a:all"
+REVISIONS ?= "before=1731c49" "boundaries ordered by counting=c8901b7" "critic in one pass, gains as sums, flat optimiser=d03f2b2" "games spread over all cores=d03f2b2:all" "projection in groups=e05a187:all" "rows and gains where they are met=9383ef2:all" "limits as a box=8b30b7a:all" "now=HEAD:all"
+bench-revisions: setup  ## Training, projection and evaluation at several revisions → docs/benchmarks/revisions.md
+	$(BIN)/python benchmarks/revisions.py --page $(REVISIONS)
 
 bench-roofline: setup  ## Work and peak of a training step → docs/benchmarks/roofline.md
 	$(BIN)/python benchmarks/roofline.py

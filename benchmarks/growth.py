@@ -121,8 +121,8 @@ def tables(found: dict[str, Any]) -> list[Table]:
         "Growth with the number of games",
         ("games", UPPER_GAMES, 0),
         "µs per step of all games together: the game with random controls, `shield.filter`, and a step of a "
-        "BarrierNet's rollout, with the memory of the whole rollout program (arguments, results and temporaries as XLA plans them "
-        f"for {STEPS} steps).",
+        "BarrierNet's rollout, with the memory of the whole rollout program (arguments, results and temporaries as XLA "
+        f"plans them for {STEPS} steps).",
     )
     by_discs = _table(
         found["discs"],

@@ -205,8 +205,8 @@ def tables(found: dict[str, Any]) -> list[Table]:
                 for where in PLACES
                 for kind in KINDS
             ],
-            f"µs per control: `shield.guard` on given surroundings, all {2 * (_DISCS + 4) + 4} rows, with everything it "
-            "reports; backward with respect to nominal control and gains.",
+            f"µs per control: `shield.guard` on given surroundings, all {2 * (_DISCS + 4) + 4} rows, everything "
+            "reported; backward with respect to nominal control and gains.",
         ),
     ]
 
