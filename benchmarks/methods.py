@@ -226,12 +226,13 @@ def report(result: dict[str, Any]) -> str:
         f"Written by `make bench-methods` (`benchmarks/methods.py`); do not edit by hand. {timesteps:,} environment "
         f"steps of training, seeds {', '.join(map(str, result['seeds']))}, {result['episodes_per_seed']:,} held-out "
         "episodes of each seed with the deterministic policy, the same for all. Deployed as trained; a collision does "
-        "not end an episode of the evaluation, so that *capture* and *clean* (captured, and nothing touched before) differ where things are hit. "
-        "Rates: mean over the seeds, and in brackets the lowest and highest seed. *Collisions*: episodes with a "
-        "collision of the pursuer's own, as the referee sees it, with the exact 95 % upper bound. *Intervention*: "
-        "share of steps in which a barrier or the governor changed the control; *correction* in half-widths of the "
-        "actuator box; *lost* is the share of steps at which the mean has lost gradient to the projection. *Steps/s* "
-        "of training against the random evader with 2 obstacles, from [speed.md](speed.md). "
+        "not end an episode of the evaluation, so that *capture* and *clean* (captured, and nothing touched before) "
+        "differ where things are hit. Rates: mean over the seeds, and in brackets the lowest and highest seed. "
+        "*Collisions*: episodes with a collision of the pursuer's own, as the referee sees it, with the exact 95 % "
+        "upper bound. *Intervention*: share of steps in which a barrier or the governor changed the control; "
+        "*correction* in half-widths of the actuator box; *lost* is the share of steps at which the mean has lost "
+        "gradient to the projection. *Steps/s* of training against the random evader with 2 obstacles, from "
+        "[speed.md](speed.md). "
         "Three seeds show what is large; they establish no small difference.",
     ]
     for evader, obstacles in METHOD_SETTINGS:

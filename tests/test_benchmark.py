@@ -227,6 +227,25 @@ def test_shares_and_growth_are_measured(script):
     assert growth.written(found).count("\n## ") == 4
 
 
+@pytest.mark.heavy
+def test_methods_are_trained_and_judged_once(script, tmp_path, capsys):
+    methods = script("methods")
+    cells = [
+        cell
+        for cell in methods.CELLS
+        if (cell.evader, cell.obstacles) == methods.MATRIX and cell.variant.name in ("ppo", "barriernet")
+    ]
+    budget = methods.Budget(timesteps=1, seeds=(0,), episodes=10, runs=tmp_path)
+    methods.work(cells, budget)
+    assert capsys.readouterr().out.count("finished") == 2
+    found = methods.collected(cells, budget)["cells"]
+    assert [set(cell["deployments"]) for cell in found] == [set(methods.DEPLOYMENTS)] * 2
+    assert all(one["episodes"] == 10 for cell in found for one in cell["deployments"].values())
+    written = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.json")}
+    methods.work(cells, budget)
+    assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.json")} == written
+
+
 def test_a_shortened_training_is_not_judged_as_if_it_were_whole():
     run = {"seed": 0, "seconds": 1.0, "whole": 2.0, "memory": None, "capture": 0.5, "collisions": 0, "competent": False}
     runs = [run | {"cache": state} for state in ("cold", "warm")]
