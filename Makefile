@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help setup demo test lint types contract docs docs-serve unit test-heavy test-cluster test-export smoke-wheel bench bench-revisions bench-roofline bench-methods bench-players bench-peers bench-imitation bench-sb3 results golden readme clean
+.PHONY: help setup demo test lint types contract docs docs-serve unit test-heavy test-cluster test-export smoke-wheel bench bench-growth bench-guard bench-revisions bench-roofline bench-methods bench-players bench-peers bench-imitation bench-sb3 results golden readme clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -57,11 +57,18 @@ test-cluster: setup  ## Comparisons on a Ray cluster of several nodes, one of wh
 	$(BIN)/pytest -m cluster
 
 bench: setup  ## How fast everything is on this machine → docs/benchmarks/speed.md, projection_and_game.md
-	$(BIN)/safepursuit benchmark --only training,competence,latency,growth --json docs/benchmarks/speed.json --page docs/benchmarks/speed.md
+	$(BIN)/safepursuit benchmark --only training,competence,latency --json docs/benchmarks/speed.json --page docs/benchmarks/speed.md
 	$(BIN)/safepursuit benchmark --only projection,game --json docs/benchmarks/projection_and_game.json --page docs/benchmarks/projection_and_game.md
 
-bench-revisions: setup  ## What the changes to training speed brought → docs/benchmarks/revisions.md
-	$(BIN)/python benchmarks/revisions.py "before=1731c49" "boundaries ordered by counting=c8901b7" "critic in one pass, gains as sums, flat optimiser=d03f2b2" "games spread over all cores=d03f2b2:all" "projection in groups=e05a187:all" "rows and gains where they are met=9383ef2:all" "limits as a box=8b30b7a:all"
+bench-growth: setup  ## Where the time of training goes, and how cost grows with seeds, games and discs → docs/benchmarks/growth.md
+	$(BIN)/python benchmarks/growth.py
+
+bench-guard: setup  ## Whether anything has become slower, relative to fixed computations (takes a quiet machine)
+	$(BIN)/python benchmarks/guard.py
+
+REVISIONS ?= "before=1731c49" "boundaries ordered by counting=c8901b7" "critic in one pass, gains as sums, flat optimiser=d03f2b2" "games spread over all cores=d03f2b2:all" "projection in groups=e05a187:all" "rows and gains where they are met=9383ef2:all" "limits as a box=8b30b7a:all" "now=HEAD:all"
+bench-revisions: setup  ## Training, projection and evaluation at several revisions → docs/benchmarks/revisions.md
+	$(BIN)/python benchmarks/revisions.py --page $(REVISIONS)
 
 bench-roofline: setup  ## Work and peak of a training step → docs/benchmarks/roofline.md
 	$(BIN)/python benchmarks/roofline.py

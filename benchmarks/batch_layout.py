@@ -2,21 +2,18 @@
 
     .venv/bin/python benchmarks/batch_layout.py
 
-Prints µs a problem (medians of alternating runs, float32). ARCHITECTURE.md quotes it.
+Prints µs per problem (medians of alternating runs, float32). ARCHITECTURE.md quotes it.
 """
 
-import os
-import platform
-import time
+from functools import partial
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from problems import ROWS, draw
+from safepursuit.benchmark.clock import THOROUGH, alternate, spread
+from safepursuit.benchmark.machine import about, described
 from safepursuit.qp import Halfplanes, project
-
-ROUNDS = 15
 
 
 def layouts(count: int):
@@ -44,24 +41,15 @@ def layouts(count: int):
     calls = {}
     for name, (function, inputs) in ways.items():
         for kind, program in (("forward", jax.jit(function)), ("forward + backward", jax.jit(pull(function)))):
-            calls[name, kind] = (program, inputs)
+            calls[name, kind] = partial(program, *inputs)
     return calls
 
 
 def main() -> None:
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, JAX {jax.__version__}, {ROWS} rows")
+    print(f"{described(about())} {ROWS} rows.")
     for count in (1024, 16384):
-        calls = layouts(count)
-        samples = {key: [] for key in calls}
-        for turn in range(-1, ROUNDS):  # the first round compiles
-            for key, (program, inputs) in calls.items():
-                start = time.perf_counter()
-                for _ in range(20):
-                    jax.block_until_ready(program(*inputs))
-                if turn >= 0:
-                    samples[key].append((time.perf_counter() - start) / (20 * count) * 1e6)
-        for (name, kind), values in samples.items():
-            print(f"batch {count:6}  {name:24} {kind:20} {np.median(values):.3f} µs a problem")
+        for (name, kind), times in alternate(layouts(count), THOROUGH).items():
+            print(f"batch {count:6}  {name:24} {kind:20} {spread(times, 1e6 / count).median:.3f} µs per problem")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Steps a second of the game beside JaxMARL's and VMAS's `simple_tag`, random actions: a part of `make bench-peers`.
+"""Steps per second of the game beside JaxMARL's and VMAS's `simple_tag`, random actions: a part of `make bench-peers`.
 
 Writes docs/benchmarks/game_peers.md and .json. Every game has one pursuer, one evader and two obstacles, and every step
 ends with what each robot observes and its reward. All run in one process and take turns.
@@ -103,12 +103,12 @@ def main() -> None:
     lines = [(name, *(ranged(rates[name, batch]) for batch in BATCHES)) for name in SYSTEMS]
     text = (
         "Written by `make bench-peers` (`benchmarks/game_peers.py`); do not edit by hand.\n\n"
-        "Steps a second of all games together, for so many games side by side: one pursuer, one evader, two obstacles, "
-        "random actions drawn anew at every step, observations and rewards of both robots. safepursuit and JaxMARL run "
-        f"many steps in one compiled scan, the games spread over {DEVICES} devices, one a core, and start finished "
+        "Steps per second of all games together, for so many games side by side: one pursuer, one evader, two "
+        "obstacles, random actions drawn anew at every step, observations and rewards of both robots. safepursuit and JaxMARL run "
+        f"many steps in one compiled scan, the games spread over {DEVICES} devices, one per core, and start finished "
         f"games anew; VMAS is called step by step, with {facts['torch_threads']} threads, and without restarts. What a "
         "step computes differs: safepursuit follows solid bodies along the whole step and reports contacts and their "
-        "culprit; the others push overlapping bodies apart by forces, JaxMARL once and VMAS in ten substeps a step. "
+        "culprit; the others push overlapping bodies apart by forces, JaxMARL once and VMAS in ten substeps per step. "
         f"Medians of {facts['rounds']} rounds in which all take turns, quartiles in brackets.\n\n"
         f"{described(facts)} {', '.join(f'{name} {number}' for name, number in versions.items())}."
     )

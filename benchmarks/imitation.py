@@ -6,7 +6,7 @@ docs/benchmarks/imitation.md and .json.
 
 import os
 
-# One core and one thread for everybody, before any of the libraries starts its own.
+# One core and one thread for all libraries, set before they start their own.
 os.environ["OMP_NUM_THREADS"] = "1"
 if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
@@ -27,10 +27,11 @@ import torch
 from qpth.qp import QPFunction as QpthFunction
 
 import robot2d
-from pages import machine, machine_text, microseconds, share, table
+from pages import machine, machine_text, share, table
 from problems import ROWS, Problems, exact
 from problems import draw as draw_projections
 from safepursuit.adapters.torch import QPFunction
+from safepursuit.benchmark.tables import number
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "docs" / "benchmarks"
@@ -160,7 +161,7 @@ def learn(solver: str, setting: str, seed: int, data: dict[str, Any], epochs: in
 
 
 def clock_layers(rounds: int) -> dict[str, dict[str, float]]:
-    """Median µs of processor time a problem of both layers on the projections of `problems.draw`, taking turns in
+    """Median µs of processor time per problem of both layers on the projections of `problems.draw`, taking turns in
     every round."""
     problems = draw_projections(max(TIMED))
     runs: dict[tuple[str, str], tuple[Callable[[], Any], int, int]] = {}
@@ -235,7 +236,7 @@ def page(results: list[dict[str, Any]], layers: dict[str, dict[str, float]], abo
         ]
         parts.append(table(rows, names=1))
     heads = [f"{kind} {size}" for size in TIMED for kind in ("F", "F+B")]
-    speed = table([["layer", *heads], *([name, *(microseconds(t[h]) for h in heads)] for name, t in layers.items())], 1)
+    speed = table([["layer", *heads], *([name, *(number(t[h]) for h in heads)] for name, t in layers.items())], 1)
     return f"""# The original BarrierNet's robot, with this package's layer and with qpth's
 
 Written by `make bench-imitation` (`benchmarks/imitation.py`); do not edit by hand.
@@ -256,8 +257,8 @@ data, initial weights and order for both. Mean over the seeds, in brackets their
 * *Wrong* is the share of answers off the exact solution (enumeration) in a component by more than 1e-2 or 1e-6 (rad/s,
   m/s²), among the problems that have a solution.
 * *Deployed* are {TRAVELS} journeys from unseen starts in closed loop, in steps of {robot2d.STEP} s; whether they touch
-  the disc is seen {robot2d.PARTS} times a step by geometry of its own. The row is one for continuous time and promises
-  nothing between samples. The demonstrator's own least clearance is {about["demonstrator_clearance"]:.3f} m.
+  the disc is seen {robot2d.PARTS} times per step by geometry of its own. The row is one for continuous time and
+  promises nothing between samples. The demonstrator's own least clearance is {about["demonstrator_clearance"]:.3f} m.
 * *Times* are processor time of the process, which had one core, so that other load on the machine does not count.
 
 {parts[0]}
@@ -277,7 +278,7 @@ empty row. It returns an early iterate then, without saying so, and the network 
 ## What a call costs
 
 The {max(TIMED)} projections with {ROWS} rows of [the other comparison](projection_peers.md), through `QPFunction`: F
-the solution, F+B with the gradient for p, G and h; **µs a problem**, processor time, in batches of
+the solution, F+B with the gradient for p, G and h; **µs per problem**, processor time, in batches of
 {", ".join(map(str, TIMED))}; medians of {about["rounds"]} rounds in which the layers take turns. A call of ours crosses
 from PyTorch to JAX and back, which costs a fixed time whatever the batch.
 

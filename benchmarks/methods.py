@@ -1,42 +1,52 @@
 """Every safety architecture under one protocol, and BarrierNet without each of its parts: `make bench-methods`.
 
 Each cell of the tables is one configuration, trained with the default budget for every seed and judged on held-out
-scenarios that are the same for all. Cells run side by side, one on each core, in processes of their own; a cell that
-is finished is not done again, so that an interrupted benchmark goes on where it stopped. Run folders stay in
-runs/methods/, results go to docs/benchmarks/methods.md and .json.
+scenarios that are the same for all. Trainings are jobs of `safepursuit.compare`, one process per core; finished
+trainings and judgements are not repeated, so that an interrupted benchmark goes on. Run folders stay in runs/methods/,
+results go to docs/benchmarks/methods.md and .json.
 """
 
 import argparse
 import json
+import multiprocessing
 import os
 import platform
-import queue
 import statistics
-import subprocess
-import sys
-import threading
-from dataclasses import replace
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 from scipy.stats import binomtest
 
+from safepursuit.compare import LocalCrew, carry_out
+from safepursuit.compare.jobs import Training, settle_in
+from safepursuit.compare.trainings import finished
+from safepursuit.compare.work import Event
+from safepursuit.compare.workers import cores
 from safepursuit.evaluation import evaluate
 from safepursuit.experiment import TrainConfig
 from safepursuit.game import Game
-from safepursuit.learn import BarrierNetTrainer, SeedGroup
+from safepursuit.learn import BarrierNetTrainer
 from safepursuit.policy import PolicyConfig
-from safepursuit.runs import configuration
 from safepursuit.runs.folder import SEED_PREFIX, RunFolder, provenance, write_json
 from safepursuit.scene import Arena
 from safepursuit.shield import Shield
 
 ROOT = Path(__file__).resolve().parents[1]
-RUNS, OUT = ROOT / "runs" / "methods", ROOT / "docs" / "benchmarks"
-SEEDS, EPISODES = (0, 1, 2), 1000
+OUT = ROOT / "docs" / "benchmarks"
 DEPLOYMENTS = ("as-trained", "off", "filter", "governor")
 MATRIX = ("flee", 6)
 """Opponent and number of discs of the matrix of deployments."""
+
+
+class Budget(NamedTuple):
+    timesteps: int = TrainConfig().timesteps
+    seeds: tuple[int, ...] = (0, 1, 2)
+    episodes: int = 1000
+    """Held-out episodes per seed."""
+    runs: Path = ROOT / "runs" / "methods"
 
 
 class Variant(NamedTuple):
@@ -79,21 +89,23 @@ class Cell(NamedTuple):
     evader: str
     obstacles: int
 
-    @property
-    def folder(self) -> Path:
+    def folder(self, budget: Budget, seed: int) -> Path:
         words = "".join(letter if letter.isalnum() or letter == "-" else "_" for letter in self.variant.name)
-        return RUNS / f"{words}-{self.evader}-{self.obstacles}"
+        return budget.runs / f"{words}-{self.evader}-{self.obstacles}" / f"{SEED_PREFIX}{seed}"
 
-    def config(self, timesteps: int) -> TrainConfig:
-        return TrainConfig(
+    def training(self, budget: Budget, seed: int) -> Training:
+        config = TrainConfig(
             method=self.variant.method,
             evader=self.evader,
-            timesteps=timesteps,
+            timesteps=budget.timesteps,
+            seed=seed,
             checkpoint_every=1000,
             game=Game(Arena(obstacles=self.obstacles)),
             policy=PolicyConfig(**dict(self.variant.policy)),
             shield=Shield(**dict(self.variant.shield)),
         )
+        folder = self.folder(budget, seed)
+        return Training(f"{folder.parent.name}/{folder.name}", config, folder)
 
     @property
     def deployments(self) -> tuple[str, ...]:
@@ -109,77 +121,58 @@ CELLS = list(
 )
 
 
-def run_cell(cell: Cell, timesteps: int) -> None:
-    """Train what is not trained and judge what is not judged."""
-    config = cell.config(timesteps)
-    trainers = []
-    for seed in SEEDS:
-        one = replace(config, seed=seed)
-        path = cell.folder / f"{SEED_PREFIX}{seed}"
-        if (path / "config.yaml").is_file():
-            trainer = BarrierNetTrainer(one, RunFolder.open(path))
-            if trainer.run.summary.is_file():
-                trainer = BarrierNetTrainer.load(trainer.run)
-        else:
-            run = RunFolder.create(path, configuration.dump(one), ["python", "benchmarks/methods.py"])
-            trainer = BarrierNetTrainer(one, run)
-        trainers.append(trainer)
-    if not all(trainer.finished for trainer in trainers):
-        SeedGroup(trainers).train()
-    for trainer in trainers:
-        for deployment in cell.deployments:
-            file = trainer.run.evaluations / f"{deployment}-{EPISODES}.json"
-            if not file.is_file():
-                judged = evaluate(trainer.policy, config, episodes=EPISODES, deployment=deployment)
-                write_json(file, judged.result)
+def work(cells: Sequence[Cell], budget: Budget) -> None:
+    """Train what is not trained and judge what is not judged; raises SystemExit where a training fails."""
+    trainings = [cell.training(budget, seed) for cell in cells for seed in budget.seeds]
+    left = [job for job in trainings if not finished(job.folder, job.config)]
+    crew = LocalCrew(None, budget.runs / "logs")
+    failures = carry_out(left, [], crew, budget.runs, ["python", "benchmarks/methods.py"], [_tell])
+    if failures:
+        raise SystemExit(f"{len(failures)} trainings failed; run the benchmark again to go on.")
+    # Not as `Judging` jobs, which know no deployment but that of the training.
+    with ProcessPoolExecutor(cores(), multiprocessing.get_context("spawn"), settle_in) as pool:
+        for cell in [pool.submit(judge, cell, budget) for cell in cells]:
+            print(f"judged: {cell.result()}", flush=True)
 
 
-def run_all(timesteps: int) -> None:
-    """Every cell in a process of its own, one on each core at a time."""
-    waiting: queue.SimpleQueue[Cell] = queue.SimpleQueue()
-    for cell in CELLS:
-        waiting.put(cell)
-    failed: list[str] = []
-
-    def work(core: int) -> None:
-        while True:
-            try:
-                cell = waiting.get_nowait()
-            except queue.Empty:
-                return
-            done = all(
-                (cell.folder / f"{SEED_PREFIX}{seed}" / "evaluations" / f"{deployment}-{EPISODES}.json").is_file()
-                for seed in SEEDS
-                for deployment in cell.deployments
-            )
-            if not done:
-                command = [sys.executable, __file__, "--cell", str(CELLS.index(cell)), "--core", str(core)]
-                if subprocess.run([*command, "--timesteps", str(timesteps)]).returncode:
-                    failed.append(cell.folder.name)
-            print(f"{cell.folder.name}: {'failed' if cell.folder.name in failed else 'done'}", flush=True)
-
-    workers = [threading.Thread(target=work, args=(core,)) for core in sorted(os.sched_getaffinity(0))]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    if failed:
-        raise SystemExit(f"these cells failed: {', '.join(failed)}; run the benchmark again to go on.")
+def judge(cell: Cell, budget: Budget) -> str:
+    """The name of the cell, every seed judged under every deployment."""
+    for seed in budget.seeds:
+        folder = cell.folder(budget, seed)
+        left = [one for one in cell.deployments if not _judgement(folder, one, budget).is_file()]
+        if left:
+            trainer = BarrierNetTrainer.load(RunFolder.open(folder))
+        for one in left:
+            judged = evaluate(trainer.policy, trainer.config, episodes=budget.episodes, deployment=one)
+            write_json(_judgement(folder, one, budget), judged.result)
+    jax.clear_caches()
+    return folder.parent.name
 
 
-def collect(cell: Cell) -> dict[str, Any]:
+def _judgement(folder: Path, deployment: str, budget: Budget) -> Path:
+    return RunFolder(folder).evaluations / f"{deployment}-{budget.episodes}.json"
+
+
+def _tell(event: Event) -> None:
+    if event.kind == "finished":
+        print(f"{event.job}: finished", flush=True)
+    elif event.kind == "failed":
+        print(f"{event.job}: {event.value}", flush=True)
+
+
+def collect(cell: Cell, budget: Budget) -> dict[str, Any]:
     """A cell's figures: rates over all episodes of all seeds, and every seed's capture rate."""
     found: dict[str, Any] = {
         "variant": cell.variant.name,
         "method": cell.variant.method,
         "evader": cell.evader,
         "obstacles": cell.obstacles,
-        "seeds": list(SEEDS),
+        "seeds": list(budget.seeds),
         "deployments": {},
     }
-    runs = [RunFolder(cell.folder / f"{SEED_PREFIX}{seed}") for seed in SEEDS]
+    folders = [cell.folder(budget, seed) for seed in budget.seeds]
     for deployment in cell.deployments:
-        each = [json.loads((run.evaluations / f"{deployment}-{EPISODES}.json").read_text()) for run in runs]
+        each = [json.loads(_judgement(folder, deployment, budget).read_text()) for folder in folders]
         episodes = sum(one["episodes"] for one in each)
         collisions = sum(one["collision"]["count"] for one in each)
         found["deployments"][deployment] = {
@@ -196,29 +189,29 @@ def collect(cell: Cell) -> dict[str, Any]:
             "infeasible_rate": _mean(one["infeasible_rate"] for one in each),
             "zero_gradient_share": _mean(one["zero_gradient_share"] for one in each),
         }
-    summaries = [json.loads(run.summary.read_text()) for run in runs]
+    summaries = [json.loads(RunFolder(folder).summary.read_text()) for folder in folders]
     found["steps"] = summaries[0]["steps"]
     found["training_collisions"] = sum(one["collisions"] for one in summaries)
     return found
 
 
-def collected(timesteps: int) -> dict[str, Any]:
+def collected(cells: Sequence[Cell], budget: Budget) -> dict[str, Any]:
     """The figures of all cells, as they are stored."""
     facts = provenance()
     return {
-        "timesteps": timesteps,
-        "episodes_per_seed": EPISODES,
-        "seeds": list(SEEDS),
+        "timesteps": budget.timesteps,
+        "episodes_per_seed": budget.episodes,
+        "seeds": list(budget.seeds),
         "python": facts["python"],
         "packages": facts["packages"],
         "machine": platform.machine(),
         "cores": os.cpu_count(),
-        "cells": [collect(cell) for cell in CELLS],
+        "cells": [collect(cell, budget) for cell in cells],
     }
 
 
 def speeds() -> dict[str, float]:
-    """Environment steps a second of each variant, as `make bench` has measured them last."""
+    """Environment steps per second of each variant, as `make bench` last measured them."""
     found = json.loads((OUT / "speed.json").read_text(encoding="utf-8"))["training"]["methods"]
     return {one.name: found.get(one.name, found[one.method])["steps_per_second"]["median"] for one in METHODS}
 
@@ -231,14 +224,15 @@ def report(result: dict[str, Any]) -> str:
         "# Safety architectures side by side",
         "",
         f"Written by `make bench-methods` (`benchmarks/methods.py`); do not edit by hand. {timesteps:,} environment "
-        f"steps of training, seeds {', '.join(map(str, SEEDS))}, {EPISODES:,} held-out episodes of each seed with the "
-        "deterministic policy, the same for all. Deployed as trained; a collision does not end an episode of the "
-        "evaluation, so that *capture* and *clean* (captured, and nothing touched before) differ where things are hit. "
-        "Rates: mean over the seeds, and in brackets the lowest and highest seed. *Collisions*: episodes with a "
-        "collision of the pursuer's own, as the referee sees it, with the exact 95 % upper bound. *Intervention*: "
-        "share of steps in which a barrier or the governor changed the control; *correction* in half-widths of the "
-        "actuator box; *lost* is the share of steps at which the mean has lost gradient to the projection. *Steps/s* "
-        "of training against the random evader with 2 obstacles, from [speed.md](speed.md). "
+        f"steps of training, seeds {', '.join(map(str, result['seeds']))}, {result['episodes_per_seed']:,} held-out "
+        "episodes of each seed with the deterministic policy, the same for all. Deployed as trained; a collision does "
+        "not end an episode of the evaluation, so that *capture* and *clean* (captured, and nothing touched before) "
+        "differ where things are hit. Rates: mean over the seeds, and in brackets the lowest and highest seed. "
+        "*Collisions*: episodes with a collision of the pursuer's own, as the referee sees it, with the exact 95 % "
+        "upper bound. *Intervention*: share of steps in which a barrier or the governor changed the control; "
+        "*correction* in half-widths of the actuator box; *lost* is the share of steps at which the mean has lost "
+        "gradient to the projection. *Steps/s* of training against the random evader with 2 obstacles, from "
+        "[speed.md](speed.md). "
         "Three seeds show what is large; they establish no small difference.",
     ]
     for evader, obstacles in METHOD_SETTINGS:
@@ -307,23 +301,15 @@ def _mean(values: Any) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--timesteps", type=int, default=TrainConfig().timesteps, help="budget of each training")
-    parser.add_argument("--cell", type=int, help="run only this cell")
-    parser.add_argument("--core", type=int, help="on this core")
-    parser.add_argument(
-        "--page", action="store_true", help="only write the page anew, from methods.json and speed.json"
-    )
+    parser.add_argument("--timesteps", type=int, default=Budget().timesteps, help="budget of each training")
+    parser.add_argument("--page", action="store_true", help="only write the page anew, from methods.json, speed.json")
     chosen = parser.parse_args()
-    if chosen.core is not None:
-        os.sched_setaffinity(0, {chosen.core})
-    if chosen.cell is not None:
-        run_cell(CELLS[chosen.cell], chosen.timesteps)
-        return
     if chosen.page:
         result = json.loads((OUT / "methods.json").read_text(encoding="utf-8"))
     else:
-        run_all(chosen.timesteps)
-        result = collected(chosen.timesteps)
+        budget = Budget(chosen.timesteps)
+        work(CELLS, budget)
+        result = collected(CELLS, budget)
     result["steps_per_second"] = speeds()
     write_json(OUT / "methods.json", result)
     text = report(result)

@@ -6,7 +6,7 @@ its tests never see them.
 
 import os
 
-# One core and one thread for everybody, before any of the libraries starts its own.
+# One core and one thread for all libraries, set before they start their own.
 os.environ["OMP_NUM_THREADS"] = "1"
 if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
@@ -24,9 +24,10 @@ import jax
 import numpy as np
 import torch
 
-from pages import machine, machine_text, microseconds, share, table
+from pages import machine, machine_text, share, table
 from peers import SOLVERS, Call, Solver, timed_only
 from problems import Problems, as_velocity, as_velocity_jacobian, exact, exact_jacobian, padded, part
+from safepursuit.benchmark.tables import number
 from shield_programs import PROGRAMS, draw
 
 jax.config.update("jax_enable_x64", True)
@@ -81,7 +82,7 @@ def judge_gradient(solver: Solver, problems: Problems, truth: np.ndarray, smooth
 
 
 def measure(solvers: list[tuple[str, Solver, Problems]], repeats: int) -> dict[str, dict[str, float]]:
-    """Median µs a problem; in every round each solver takes its turn, so that they share the machine's weather."""
+    """Median µs per problem; in every round each solver takes its turn, so that other load affects all of them."""
     runs: list[tuple[str, str, list[Call], int, int]] = []
     for label, solver, problems in solvers:
         for size, batches in BATCHES.items():
@@ -184,7 +185,7 @@ def _speed_table(results: list[dict[str, Any]]) -> str:
     head = ["solver", "settings", *(f"{'F+B' if 'back' in one else 'F'} {one.rsplit('_', 1)[1]}" for one in times)]
     lines = [[*head, "wrong > 1e-2", "wrong > 1e-6", "largest error", "gradient > 1e-2", "largest"]]
     for result in results:
-        clock = [microseconds(result["time_us"][one]) if one in result["time_us"] else "" for one in times]
+        clock = [number(result["time_us"][one]) if one in result["time_us"] else "" for one in times]
         judged = [""] * 5
         if "answers" in result:
             answer, gradient = result["answers"], result["gradient"]

@@ -28,7 +28,7 @@ STEP = 0.1
 """A control is held so long [s]."""
 STEPS = 220
 PARTS = 20
-"""Pieces of a step between which the judge looks."""
+"""Moments per step at which the judge looks."""
 
 CRUISE = 5.0
 _GAINS = (1.5, 1.0)
@@ -120,7 +120,7 @@ class Journey(NamedTuple):
     """What became of each case in closed loop."""
 
     clearance: np.ndarray
-    """Least distance [m] of the centre from the disc's rim, looked at `PARTS` times a step; negative is a violation."""
+    """Least distance [m] of the centre from the disc's rim, at `PARTS` moments per step; negative is a violation."""
     miss: np.ndarray
     """Least distance [m] from the destination."""
     unusable: int

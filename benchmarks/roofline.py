@@ -10,9 +10,9 @@ docs/benchmarks/roofline.md; docs/performance.md says what they mean.
 import json
 import os
 import statistics
-import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ import jax.numpy as jnp
 
 from safepursuit import game as rules
 from safepursuit import shield as safety
+from safepursuit.benchmark.clock import Pace, alternate
 from safepursuit.experiment import TrainConfig
 from safepursuit.learn import BarrierNetTrainer
 from safepursuit.learn.update import as_batch, trainable
@@ -33,17 +34,12 @@ BATCH, ROUNDS = 2048, 30
 
 def seconds(function: Callable[..., Any], *arguments: Any) -> float:
     """The median of several calls, compiled before."""
-    jax.block_until_ready(function(*arguments))
-    taken = []
-    for _ in range(ROUNDS):
-        start = time.perf_counter()
-        jax.block_until_ready(function(*arguments))
-        taken.append(time.perf_counter() - start)
+    (taken,) = alternate({"": partial(function, *arguments)}, Pace(ROUNDS, least=0.0, quick=False)).values()
     return statistics.median(taken)
 
 
 def peak() -> float:
-    """Floating-point operations a second of a large matrix product on all cores."""
+    """Floating-point operations per second of a large matrix product on all cores."""
     size = 2048
     return 2 * size**3 / seconds(jax.jit(jnp.matmul), *[jax.random.normal(jax.random.key(0), (size, size))] * 2)
 

@@ -109,7 +109,7 @@ def train_and_judge() -> dict[str, dict[str, Any]]:
 
 
 def measured(step: Any, games: int) -> dict[str, float]:
-    """Environment steps a second, median, least and most of some rounds after a first one; `step` takes a number."""
+    """Environment steps per second, median, least and most of some rounds after a first one; `step` takes a number."""
     rates = []
     for turn in range(ROUNDS + 1):
         steps, start = 0, time.perf_counter()
@@ -205,7 +205,7 @@ def page(result: dict[str, Any]) -> str:
         "",
         "## Speed through the interface",
         "",
-        "NumPy arrays in and out, random actions, random evader, new starts included; environment steps a second "
+        "NumPy arrays in and out, random actions, random evader, new starts included; environment steps per second "
         f"of all games, medians of {ROUNDS} rounds of {SECONDS} s (least – most).",
         "",
         "| | games | alone | behind the shield |",

@@ -13,8 +13,8 @@ from websockets.sync.client import connect
 
 PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
-_PATIENCE = 60
-"""Seconds for any single answer, on a machine with other load."""
+_PATIENCE = 600
+"""Seconds for any single answer: the machine may be busy."""
 
 
 class Browser:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import jax
 import pytest
+from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
 install_import_hook("safepursuit", "beartype.beartype")
@@ -19,6 +20,10 @@ COMPILED = Path(__file__).parents[1] / ".jax_cache"
 """Compiled programs, named by a hash of program, versions and flags: never stale. `make clean` removes them."""
 LARGEST = 1_000_000_000
 """Size [bytes] beyond which a new collection is begun."""
+
+# No test depends on the speed of the machine.
+settings.register_profile("timeless", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("timeless")
 
 MAPPINGS = 20_000
 """Memory mappings beyond which a process forgets its compiled programs."""

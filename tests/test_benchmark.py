@@ -1,5 +1,7 @@
-"""Measuring: what is measured is what it says it is, and the command writes down what was found."""
+"""Benchmarks measure what they say they measure, and write down what they found."""
 
+import importlib
+import itertools
 import json
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from safepursuit.benchmark import clock, competence, growth, latency, playing, projection, situations, suite
+from safepursuit.benchmark import clock, competence, latency, playing, projection, situations, suite
 from safepursuit.benchmark.clock import Pace
 from safepursuit.benchmark.tables import Table, markdown
 from safepursuit.cli import main
@@ -18,6 +20,14 @@ from tiny import TINY
 
 COUNT = 50
 GAMES = 64
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """Imports a script of benchmarks/."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    return importlib.import_module
 
 
 def test_all_take_turns_there_and_back():
@@ -28,10 +38,19 @@ def test_all_take_turns_there_and_back():
     assert "".join(order) == "aabbcc" + "cba" + "abc" + "cba" + "abc"
 
 
-def test_a_short_call_is_repeated_until_it_has_lasted():
+def test_a_short_call_is_repeated_until_it_has_lasted(monkeypatch):
+    ticks = itertools.count()
+    monkeypatch.setattr(clock.time, "perf_counter", lambda: 0.001 * next(ticks))  # a call takes a millisecond
     calls = []
     clock.alternate({"short": lambda: calls.append(0) or jnp.zeros(())}, Pace(rounds=1, least=0.01, quick=True))
-    assert len(calls) > 10
+    assert len(calls) == 2 + 10
+
+
+def test_every_case_and_every_round_is_reported():
+    said = []
+    calls = {("game", 4, ""): lambda: jnp.zeros(()), "shield": lambda: jnp.zeros(())}
+    clock.alternate(calls, Pace(rounds=2, least=0.0, quick=True), said.append)
+    assert said == ["case 1 of 2 compiles (game, 4)", "case 2 of 2 compiles (shield)", "round 1 of 2", "round 2 of 2"]
 
 
 def test_median_and_quartiles():
@@ -39,9 +58,9 @@ def test_median_and_quartiles():
 
 
 @pytest.mark.parametrize("power", [0.5, 1.0, 2.0])
-def test_the_exponent_of_a_power(power):
+def test_the_exponent_of_a_power(power, script):
     sizes = [8.0, 16.0, 32.0, 64.0]
-    assert growth.exponent(sizes, [3 * size**power for size in sizes]) == pytest.approx(power)
+    assert script("growth").exponent(sizes, [3 * size**power for size in sizes]) == pytest.approx(power)
 
 
 @pytest.mark.parametrize("discs", [0, 1, 6, 64])
@@ -120,7 +139,9 @@ def test_states_for_the_latency_are_single_games_in_numpy():
 def counting(monkeypatch):
     """A benchmark of one part that only counts."""
 
-    def measure(pace):
+    def measure(pace, report):
+        report("one")
+        report("two")
         return {"rounds": pace.rounds}
 
     def tables(found):
@@ -138,13 +159,26 @@ def test_the_command_writes_down_what_it_found(counting, tmp_path, capsys):
     page = files[1].read_text(encoding="utf-8")
     assert page.startswith("# Speed\n\nWritten by `safepursuit")
     assert "| rounds | 3 (0–9) |" in page
-    shown = capsys.readouterr().out
-    assert "Counted" in shown
-    assert "0–9" not in shown  # no terminal has room for quartiles
+    shown = capsys.readouterr()
+    assert "Counted" in shown.out
+    assert "0–9" not in shown.out  # no terminal has room for quartiles
+    assert shown.err == "counting: counts\n"  # more than one line of progress in a few seconds is too many
+
+
+def test_progress_is_a_line_per_part_and_every_few_seconds(monkeypatch, capsys):
+    now = [100.0]
+    monkeypatch.setattr(suite.time, "monotonic", lambda: now[0])
+    report = suite.progress_lines(3.0)
+    for seconds, text in ((0, "game: steps"), (1, "game: round 1"), (3, "game: round 2"), (4, "latency: one action")):
+        now[0] = 100.0 + seconds
+        report(text)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.splitlines() == ["game: steps", "game: round 2", "latency: one action"]
 
 
 def test_what_was_found_before_a_failure_is_kept(counting, monkeypatch, tmp_path):
-    def fail(pace):
+    def fail(pace, report):
         raise RuntimeError("out of luck")
 
     parts = suite.PARTS | {"failing": suite.Part("fails", fail, lambda found: [])}
@@ -176,17 +210,61 @@ def test_every_part_measures_something(tmp_path):
     assert main(["benchmark", "--quick", "--json", str(file), "--page", str(tmp_path / "speed.md")]) == 0
     found = json.loads(file.read_text(encoding="utf-8"))
     assert set(found) == {"about", *suite.PARTS}
-    for row in found["training"]["shares"].values():
+    assert all(run["seconds"] < run["whole"] for run in found["competence"]["runs"])
+
+
+@pytest.mark.heavy
+def test_shares_and_growth_are_measured(script):
+    growth = script("growth")
+    found = suite.run(growth.PARTS, quick=True)
+    for row in found["shares"].values():
         whole = sum(value for name, value in row["shares"].items() if "_" in name)
         assert whole == pytest.approx(row["shares"]["rollout"] + row["shares"]["update"])
         assert min(value for name, value in row["shares"].items() if not name.endswith("other")) > 0
-    assert all(run["seconds"] < run["whole"] for run in found["competence"]["runs"])
+    assert all(found["seeds"][method]["speed_up"] > 0 for method in growth.SEED_METHODS)
     for rows in (found["growth"]["games"], found["growth"]["discs"]):
         assert all(row["us"]["median"] > 0 and row["bytes"] > 0 for row in rows)
+    assert growth.written(found).count("\n## ") == 4
+
+
+@pytest.mark.heavy
+def test_methods_are_trained_and_judged_once(script, tmp_path, capsys):
+    methods = script("methods")
+    cells = [
+        cell
+        for cell in methods.CELLS
+        if (cell.evader, cell.obstacles) == methods.MATRIX and cell.variant.name in ("ppo", "barriernet")
+    ]
+    budget = methods.Budget(timesteps=1, seeds=(0,), episodes=10, runs=tmp_path)
+    methods.work(cells, budget)
+    assert capsys.readouterr().out.count("finished") == 2
+    found = methods.collected(cells, budget)["cells"]
+    assert [set(cell["deployments"]) for cell in found] == [set(methods.DEPLOYMENTS)] * 2
+    assert all(one["episodes"] == 10 for cell in found for one in cell["deployments"].values())
+    written = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.json")}
+    methods.work(cells, budget)
+    assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.json")} == written
+
+
+def test_a_shortened_training_is_not_judged_as_if_it_were_whole():
+    run = {"seed": 0, "seconds": 1.0, "whole": 2.0, "memory": None, "capture": 0.5, "collisions": 0, "competent": False}
+    runs = [run | {"cache": state} for state in ("cold", "warm")]
+    verdicts = {
+        timesteps: competence.tables({"timesteps": timesteps, "episodes": 9, "runs": runs})[0].rows[0][5]
+        for timesteps in (competence.TIMESTEPS, competence.SHORTENED)
+    }
+    assert list(verdicts.values()) == ["0 of 1", "training shortened"]
+
+
+def test_the_guard_is_about_ratios_beyond_their_limit(script):
+    guard = script("guard")
+    assert set(guard.WORK) == set(guard.USUAL)
+    assert guard.slower(guard.USUAL) == []
+    assert guard.slower(guard.USUAL | {"game": 1.01 * guard.SLACK * guard.USUAL["game"]}) == ["game"]
 
 
 def test_what_is_timed_until_competence_is_the_quick_configuration():
-    settings = yaml.safe_load((Path(__file__).parents[1] / "configs" / "quick.yaml").read_text(encoding="utf-8"))
+    settings = yaml.safe_load((ROOT / "configs" / "quick.yaml").read_text(encoding="utf-8"))
     assert settings.pop("timesteps") == competence.TIMESTEPS
     assert settings.pop("evader") == "random"
     words = {f"--{name.replace('_', '-')}": value for name, value in settings.items() if name != "ppo"}

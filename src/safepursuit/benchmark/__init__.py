@@ -1,5 +1,8 @@
-"""Measuring speed: `safepursuit benchmark`. One module a part; each measures, and makes tables of what it found."""
+"""`safepursuit benchmark`: how fast everything is on this machine. One module per part: measurements and tables.
 
-from safepursuit.benchmark.suite import PARTS, page, run
+Why it is that fast, against what, and how costs grow is measured by the scripts in `benchmarks/` of the repository.
+"""
 
-__all__ = ["PARTS", "page", "run"]
+from safepursuit.benchmark.suite import PARTS, Part, page, progress_lines, run, tables
+
+__all__ = ["PARTS", "Part", "page", "progress_lines", "run", "tables"]

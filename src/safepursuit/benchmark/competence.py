@@ -13,16 +13,18 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from safepursuit.benchmark.clock import Pace, spread
+from safepursuit.benchmark.clock import Pace, Report, spread
 from safepursuit.benchmark.tables import Table, ranged
 from safepursuit.evaluation import evaluate
 from safepursuit.learn import BarrierNetTrainer
 from safepursuit.runs.folder import RunFolder
 
 TIMESTEPS, SEEDS, EPISODES = 200_000, (0, 1, 2), 1000
+SHORTENED = 32_768
+"""Timesteps of `benchmark --quick`, too few for competence."""
 
 SETTINGS = "--num-envs 64 --devices 1 --ppo.minibatches 4 --ppo.discount 0.99 --ppo.trace 0.95"
-"""Those of configs/quick.yaml: few games and many updates, which the random evader needs no more than."""
+"""Those of configs/quick.yaml: few games and many updates, enough for the random evader."""
 
 COMPETENT = 0.99
 """Least capture rate, with no collision at all."""
@@ -32,22 +34,23 @@ _POLL = 0.005
 
 class Trained(NamedTuple):
     seconds: float
-    """Until the last checkpoint and the summary were written."""
+    """Until the last checkpoint and the summary are written."""
     whole: float
-    """Until the process ended, after it had drawn its figures."""
+    """Until the process ends, its figures drawn."""
     memory: int | None
     """Peak resident set [bytes]; None where the system does not say."""
 
 
-def measure(pace: Pace) -> dict[str, Any]:
-    """Trainings one after the other: each seed with an empty compilation cache, and once more with what it left."""
-    seeds, timesteps = (SEEDS[:1], 32_768) if pace.quick else (SEEDS, TIMESTEPS)
+def measure(pace: Pace, report: Report) -> dict[str, Any]:
+    """Trainings one after the other: each seed with an empty compilation cache, then with the cache it has filled."""
+    seeds, timesteps = (SEEDS[:1], SHORTENED) if pace.quick else (SEEDS, TIMESTEPS)
     runs = []
     with tempfile.TemporaryDirectory(prefix="safepursuit-") as folder:
         for seed in seeds:
             cache = Path(folder) / f"cache-{seed}"
             for state in ("cold", "warm"):
                 path = Path(folder) / f"{state}-{seed}"
+                report(f"seed {seed}, {state} cache, {timesteps:,} steps")
                 trained = train(path, cache, timesteps, seed)
                 runs.append({"cache": state, "seed": seed} | trained._asdict() | judge(path))
     return {"timesteps": timesteps, "episodes": EPISODES, "runs": runs}
@@ -75,14 +78,14 @@ def train(path: Path, cache: Path, timesteps: int, seed: int) -> Trained:
         whole = time.perf_counter() - start
         if run.returncode or seconds is None:
             said.seek(0)
-            raise RuntimeError(f"the training that was to be timed failed: {said.read().strip()}")
+            raise RuntimeError(f"the timed training failed: {said.read().strip()}")
     return Trained(seconds, whole, memory)
 
 
 def _peak(pid: int) -> int | None:
     """Peak resident set [bytes] of a running process; None where the system does not say.
 
-    Not from `wait4`: there a process begins with what its parent, large after a benchmark, had when it started it.
+    Not from `wait4`, whose peak includes that of the parent, large after a benchmark, at the start of the process.
     """
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
@@ -112,15 +115,15 @@ def tables(found: dict[str, Any]) -> list[Table]:
                 ranged(spread([run["whole"] for run in runs])),
                 f"{min(run['capture'] for run in runs):.1%}",
                 f"{sum(run['collisions'] for run in runs)}",
-                f"{competent} of {len(runs)}",
+                f"{competent} of {len(runs)}" if found["timesteps"] >= TIMESTEPS else "training shortened",
                 f"{max(known) / 2**20:,.0f}" if known else "–",
             )
         )
     text = (
         f"Seconds from the start of `safepursuit train --timesteps {found['timesteps']} {SETTINGS}` in a process "
-        "of its own, imports and compilation included, until the trained policy lay on the disk, and until the process "
-        "had also drawn its figures and ended; medians over the seeds. *Cold* is an empty compilation cache, *warm* "
-        "what that training left in it (`JAX_COMPILATION_CACHE_DIR`). Competent: in "
+        "of its own, imports and compilation included, until the trained policy is on the disk, and until the process "
+        "has also drawn its figures and ended; medians over the seeds. *Cold* is an empty compilation cache, *warm* "
+        "the cache that training has filled (`JAX_COMPILATION_CACHE_DIR`). Competent: in "
         f"{found['episodes']:,} held-out episodes, judged outside the clock, at least {COMPETENT:.0%} capture of the "
         "random evader and no collision of its own."
     )

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from safepursuit.benchmark import situations
-from safepursuit.benchmark.clock import Pace
+from safepursuit.benchmark.clock import Pace, Report
 from safepursuit.benchmark.tables import Table
 from safepursuit.evaluation.deployment import act
 from safepursuit.experiment import TrainConfig
@@ -26,18 +26,22 @@ _WARM_UP = 500
 Act = Callable[[GameState], np.ndarray]
 
 
-def measure(pace: Pace) -> dict[str, Any]:
-    """Microseconds a call: median, 99th percentile, maximum."""
+def measure(pace: Pace, report: Report) -> dict[str, Any]:
+    """Microseconds per call: median, 99th percentile, maximum."""
     config = TrainConfig()
     policy = BarrierNetTrainer(config).policy
     states = close_states(config)
     ways: dict[str, Act] = {
         "`Pilot`": Pilot(policy, config.game, config.shield),
-        "jitted `evaluate.deployment.act`": _plain(policy, config),
+        "jitted `evaluation.deployment.act`": _plain(policy, config),
     }
     calls = QUICK_CALLS if pace.quick else CALLS
-    found = {name: percentiles(way, states, calls) for name, way in ways.items()}
+    found = {}
+    for name, way in ways.items():
+        report(name)
+        found[name] = percentiles(way, states, calls)
     with contextlib.suppress(ModuleNotFoundError):  # without the extra [export] there is no such form
+        report("exported file")
         found["exported file"] = _exported(policy, config, calls)
     return {"calls": calls, "discs": config.game.arena.obstacles, "ways": found}
 

@@ -1,4 +1,4 @@
-"""The game alone: steps a second with random controls.
+"""The game alone: steps per second with random controls.
 
 Many steps in one compiled scan, each with fresh random controls for both robots; a game that ends goes on from the next
 of a pool of starts drawn beforehand, as in a rollout.
@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Key
 
 from safepursuit import game as rules
 from safepursuit.benchmark import situations
-from safepursuit.benchmark.clock import Pace, alternate, spread
+from safepursuit.benchmark.clock import Pace, Report, alternate, spread
 from safepursuit.benchmark.tables import Table, grouped, ranged
 from safepursuit.game import Game, GameState
 from safepursuit.robot import Integrator, Unicycle
@@ -89,12 +89,12 @@ def steps_for(batch: int) -> int:
     return max(32, min(4096, 2**16 // batch))
 
 
-def measure(pace: Pace) -> dict[str, Any]:
-    """Steps a second, both robots moving in each."""
+def measure(pace: Pace, report: Report) -> dict[str, Any]:
+    """Steps per second, both robots moving in each."""
     sizes = (QUICK_INTEGRATORS, QUICK_DISCS, QUICK_BATCHES) if pace.quick else (INTEGRATORS, DISCS, BATCHES)
     counts = (1, jax.local_device_count()) if jax.local_device_count() > 1 else (1,)
     cases = [Case(*case) for case in product(*sizes, counts, (False, True)) if case[2] % case[3] == 0]
-    times = alternate({case: _call(case) for case in cases}, pace)
+    times = alternate({case: _call(case) for case in cases}, pace, report)
     return {
         "games": [
             case._asdict()
@@ -144,9 +144,9 @@ def tables(found: dict[str, Any]) -> list[Table]:
             "The game",
             ("integrator", "discs", "games", *heads),
             lines,
-            "Steps a second of all games together, both robots moving in each: random controls, drawn anew at every "
+            "Steps per second of all games together, both robots moving in each: random controls, drawn anew at every "
             "step, restarts from a pool of starts, many steps in one compiled scan. *Observed*: with rewards and what "
-            "both robots observe. On one device, or with the games spread over devices, one a core.",
+            "both robots observe. On one device, or with the games spread over devices, one per core.",
         )
     ]
 

@@ -1,8 +1,8 @@
 """The projection: alone, and as the safety layer uses it.
 
-    alone       the rows lie ready; solution, or solution and gradient, are handed back
-    in context  poses and scenes go in; survey and rows are built, projected and summed up in one program. XLA may fuse
-                all of it, so that what a projection costs shows only as the difference from the same program without it
+    alone       from given rows to the solution, or the solution and its gradient
+    in context  from poses and scenes to a sum over survey, rows and solution, in one program. XLA may fuse all of it,
+                so that the cost of the projection is the difference from the same program without it
 
 The rows are those of `shield.problem` among six discs: the actuator box, then the nearest boundaries, two rows each, as
 many as asked for. Robots are met in two ways:
@@ -23,7 +23,7 @@ from jaxtyping import Array, Float
 from safepursuit import robot as motion
 from safepursuit import shield as safety
 from safepursuit.benchmark import situations
-from safepursuit.benchmark.clock import Pace, alternate, spread
+from safepursuit.benchmark.clock import Pace, Report, alternate, spread
 from safepursuit.benchmark.tables import Table, grouped, ranged
 from safepursuit.experiment import TrainConfig
 from safepursuit.game import Game
@@ -118,8 +118,8 @@ def in_context(solve: Callable[..., Any], rows: int, given: Inputs) -> Float[Arr
     return sum((jnp.sum(leaf) for leaf in jax.tree.leaves((solve(nominal, program), nominal, program))), jnp.zeros(()))
 
 
-def measure(pace: Pace) -> dict[str, Any]:
-    """µs a problem, and how many rows hold the solutions."""
+def measure(pace: Pace, report: Report) -> dict[str, Any]:
+    """µs per problem, and how many rows hold the solutions."""
     row_counts, batches = (QUICK_ROWS, QUICK_BATCHES) if pace.quick else (ROWS, BATCHES)
     calls: dict[tuple[str, str, int, int, str], Callable[[], Any]] = {}
     held: dict[str, dict[str, list[float]]] = {where: {} for where in PLACES}
@@ -140,7 +140,7 @@ def measure(pace: Pace) -> dict[str, Any]:
             surroundings = jax.jit(partial(safety.survey, SHIELD, ROBOT))(given.pose, given.scene)
             for kind, run in zip(KINDS, (_guard, _guard_both), strict=True):
                 calls[where, kind, 0, batch, "guard"] = partial(jax.jit(run), given.nominal, surroundings)
-    times = alternate(calls, pace)
+    times = alternate(calls, pace, report)
     found, guards = [], []
     for where in PLACES:
         for kind in KINDS:
@@ -189,8 +189,8 @@ def tables(found: dict[str, Any]) -> list[Table]:
             "The projection",
             ("robots", "kind", "rows", "batch", "alone", "in context", "context alone"),
             rows,
-            "µs a problem: `qp.project` in float32, its solution, or solution and gradient with respect to nominal "
-            "control, A and b. *Alone*, the rows lie ready and the call's dispatch counts. *In context*, one program "
+            "µs per problem: `qp.project` in float32, its solution, or solution and gradient with respect to nominal "
+            "control, A and b. *Alone*, the rows are given and the call's dispatch counts. *In context*, one program "
             "surveys the scene from the pose, builds the rows, projects and sums up; its time less that of the same "
             "program without the projection, round by round. Six discs. *In play*: robots as BarrierNet's first "
             "rollout meets them, and the controls it samples. *Close quarters*: robots centimetres from a boundary, "
@@ -205,8 +205,8 @@ def tables(found: dict[str, Any]) -> list[Table]:
                 for where in PLACES
                 for kind in KINDS
             ],
-            f"µs a control: `shield.guard` on surroundings that lie ready, all {2 * (_DISCS + 4) + 4} rows, everything "
-            "it reports included; backward with respect to nominal control and gains.",
+            f"µs per control: `shield.guard` on given surroundings, all {2 * (_DISCS + 4) + 4} rows, everything "
+            "reported; backward with respect to nominal control and gains.",
         ),
     ]
 

@@ -1,72 +1,88 @@
 """The parts of the benchmark, and the page they make."""
 
 import gc
-from collections.abc import Callable, Sequence
+import sys
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 
-from safepursuit.benchmark import competence, growth, latency, playing, projection, training
-from safepursuit.benchmark.clock import QUICK, THOROUGH, Pace
+from safepursuit.benchmark import competence, latency, playing, projection, training
+from safepursuit.benchmark.clock import QUICK, THOROUGH, Pace, Report
 from safepursuit.benchmark.machine import about, described
 from safepursuit.benchmark.tables import Table, markdown
 
 
 class Part(NamedTuple):
     summary: str
-    measure: Callable[[Pace], dict[str, Any]]
-    """What it found, as plain numbers."""
+    measure: Callable[[Pace, Report], dict[str, Any]]
+    """The figures, as plain numbers."""
     tables: Callable[[dict[str, Any]], list[Table]]
-    """The same for people."""
+    """The figures for a reader."""
 
 
 PARTS = {
     "projection": Part("the quadratic program, alone and in the safety layer", projection.measure, projection.tables),
-    "game": Part("steps a second with random controls", playing.measure, playing.tables),
-    "training": Part("every method, where its time goes, several seeds", training.measure, training.tables),
+    "game": Part("steps per second with random controls", playing.measure, playing.tables),
+    "training": Part("steps per second of every method", training.measure, training.tables),
     "competence": Part("seconds to a policy that catches the evader", competence.measure, competence.tables),
     "latency": Part("one deterministic action, from Python and exported", latency.measure, latency.tables),
-    "growth": Part("cost and memory with games and with discs", growth.measure, growth.tables),
 }
 
 
 def run(
-    parts: Sequence[str],
+    parts: Mapping[str, Part],
     quick: bool,
-    announce: Callable[[str], Any] = lambda name: None,
+    report: Report = lambda text: None,
     keep: Callable[[dict[str, Any]], Any] = lambda found: None,
 ) -> dict[str, Any]:
     """Measure these parts one after the other.
 
-    `announce` hears the name of each before it begins, `keep` all that was found so far after each, so that nothing is
-    lost with an interrupted run. Raises ValueError for a part that is not known.
+    `report` is told the progress; `keep` receives all figures so far after each part, so that an interrupted run loses
+    only the part at work.
     """
-    for name in parts:
-        if name not in PARTS:
-            raise ValueError(f"unknown part {name!r} of the benchmark; known are {', '.join(PARTS)}.")
     pace = QUICK if quick else THOROUGH
     found: dict[str, Any] = {"about": about() | {"rounds": pace.rounds, "quick": quick}}
-    for name in parts:
-        announce(name)
-        found[name] = PARTS[name].measure(pace)
+    for name, part in parts.items():
+        report(f"{name}: {part.summary}")
+        found[name] = part.measure(pace, partial(_report_part, report, name))
         keep(found)
-        # Each program takes some of the 65,530 memory mappings that Linux gives a process; at their end XLA crashes.
+        # Each program takes some of the 65,530 memory mappings that Linux gives a process; without any XLA crashes.
         jax.clear_caches()
         gc.collect()
     return found
 
 
-def tables(found: dict[str, Any]) -> list[Table]:
-    """All tables of a benchmark's result."""
-    return [table for name, part in PARTS.items() if name in found for table in part.tables(found[name])]
+def _report_part(report: Report, name: str, text: str) -> None:
+    report(f"{name}: {text}")
 
 
-def page(found: dict[str, Any], command: str) -> str:
-    """The page that stands in the documentation."""
+def progress_lines(seconds: float = 3.0) -> Report:
+    """Progress on standard error: one line when a part begins, then at most one line per so many seconds."""
+    part, last = "", 0.0
+
+    def report(text: str) -> None:
+        nonlocal part, last
+        if text.partition(":")[0] != part or time.monotonic() - last >= seconds:
+            part, last = text.partition(":")[0], time.monotonic()
+            print(text, file=sys.stderr, flush=True)
+
+    return report
+
+
+def tables(parts: Mapping[str, Part], found: dict[str, Any]) -> list[Table]:
+    """All tables of these parts, as far as they have been measured."""
+    return [table for name, part in parts.items() if name in found for table in part.tables(found[name])]
+
+
+def page(parts: Mapping[str, Part], found: dict[str, Any], title: str, command: str) -> str:
+    """The page in the documentation."""
     facts = found["about"]
     head = (
-        f"# Speed\n\nWritten by `{command}`; do not edit by hand.\n\n{described(facts)} Figures are medians, with "
+        f"# {title}\n\nWritten by `{command}`; do not edit by hand.\n\n{described(facts)} Figures are medians, with "
         f"quartiles in brackets, of {facts['rounds']} rounds in one process unless a table says otherwise; in each "
-        "round all that a table compares takes its turn. Compilation comes before the clock. float32 throughout."
+        "round all that a table compares takes its turn. Compilation is not timed. float32 throughout."
     )
-    return "\n\n".join([head, *(markdown(table) for table in tables(found))]) + "\n"
+    return "\n\n".join([head, *(markdown(table) for table in tables(parts, found))]) + "\n"

@@ -1,4 +1,4 @@
-"""What a part of the benchmark found, as tables for the terminal and for a page."""
+"""Figures as tables, for the terminal and for a page."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -9,17 +9,22 @@ class Table(NamedTuple):
     head: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
     text: str = ""
-    """What was measured and how: a paragraph above the table."""
+    """The paragraph above the table: what is measured, and how."""
     left: int = 1
-    """Leading columns of words; the rest are numbers."""
+    """Leading columns of words; the others are numbers."""
 
 
 def markdown(table: Table, level: int = 2) -> str:
     """Heading, paragraph and table."""
+    return "\n\n".join(part for part in (f"{'#' * level} {table.title}", table.text, grid(table)) if part)
+
+
+def grid(table: Table) -> str:
+    """The table alone, in Markdown."""
     rule = ["---" if column < table.left else "---:" for column in range(len(table.head))]
     lines = ["| " + " | ".join(row) + " |" for row in (table.head, *table.rows)]
     lines.insert(1, "|" + "|".join(rule) + "|")
-    return "\n\n".join(part for part in (f"{'#' * level} {table.title}", table.text, "\n".join(lines)) if part)
+    return "\n".join(lines)
 
 
 def number(value: float) -> str:

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Measure how fast everything is on this machine: projection, game, training, latency, growth."""
+    """Measure how fast everything is on this machine: projection, game, training, latency of an action."""
 
     only: str = "all"
-    """Parts to measure, such as game,training, out of projection, game, training, competence, latency, growth."""
+    """Parts to measure, such as game,training, out of projection, game, training, competence, latency."""
     quick: bool = False
     """A few sizes and rounds only, to see that all is well."""
     json: Path | None = None
@@ -37,24 +37,29 @@ class Benchmark:
     def run(self, console: Console) -> None:
         from safepursuit.benchmark import suite  # late, so that other commands start sooner
 
+        names = listed(self.only, suite.PARTS)
+        for name in names:
+            if name not in suite.PARTS:
+                raise UsageError(f"unknown part {name!r} of the benchmark; known are {', '.join(suite.PARTS)}.")
+        parts = {name: suite.PARTS[name] for name in names}
         for file in (self.json, self.page):
             if file is not None and not file.absolute().parent.is_dir():
                 raise UsageError(f"folder {file.absolute().parent} does not exist.")
         use_all_cores()  # as `train --seeds` does
         keep_freed_memory()  # as in training
+
+        def keep(found: dict[str, Any]) -> None:
+            if self.json:
+                write_json(self.json, found)
+            if self.page:
+                command = shlex.join(["safepursuit", *sys.argv[1:]])
+                write_text(self.page, suite.page(parts, found, "Speed", command))
+
         with console.status("measuring …") as status:
-            names = listed(self.only, suite.PARTS)
-            found = suite.run(names, self.quick, lambda name: status.update(f"measuring {name} …"), self._keep)
-        for table in suite.tables(found):
+            report = status.update if console.is_terminal else suite.progress_lines()
+            found = suite.run(parts, self.quick, report, keep)
+        for table in suite.tables(parts, found):
             console.print(_drawn(table))
-
-    def _keep(self, found: dict[str, Any]) -> None:
-        from safepursuit.benchmark import suite
-
-        if self.json:
-            write_json(self.json, found)
-        if self.page:
-            write_text(self.page, suite.page(found, shlex.join(["safepursuit", *sys.argv[1:]])))
 
 
 def _drawn(table: "Table") -> Drawn:

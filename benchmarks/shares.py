@@ -1,7 +1,7 @@
 """Where the time of a training iteration goes: each part by itself, on the states that the iteration meets.
 
 Every part is a scan over recorded steps (rollout) or over minibatches (update), so that it runs as often and on as many
-samples at once as within the iteration. What a part computes is summed up, so that nothing can be left out.
+samples at once as within the iteration. All that a part computes is summed, so that XLA leaves nothing out.
 """
 
 from collections.abc import Callable
@@ -14,14 +14,16 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from safepursuit import game as rules
-from safepursuit.benchmark.clock import Pace, alternate, spread
+from safepursuit.benchmark.clock import Pace, Report, alternate, spread
+from safepursuit.benchmark.tables import Table, share
+from safepursuit.benchmark.training import PLAIN, unstopped
 from safepursuit.experiment import TrainConfig
 from safepursuit.game import Game, GameState, Observation
 from safepursuit.learn import BarrierNetTrainer
 from safepursuit.learn.opponent import evader_control
 from safepursuit.learn.rollout import Rollout
 from safepursuit.learn.update import trainable
-from safepursuit.policy import Policy, Situation, situation
+from safepursuit.policy import HEADS, Policy, Situation, situation
 
 PARTS = {
     "rollout_game": "rollout: game",
@@ -37,10 +39,34 @@ PARTS = {
 """The parts, and the heads of their columns."""
 
 
-def iteration_parts(trainer: BarrierNetTrainer, pace: Pace) -> dict[str, Any]:
-    """Seconds an iteration and of its parts, as medians with quartiles, and the parts' shares of the median.
+def measure(pace: Pace, report: Report) -> dict[str, Any]:
+    """Of every method, on one device."""
+    return {
+        name: iteration_parts(
+            BarrierNetTrainer(unstopped(name)), pace, lambda text, name=name: report(f"{name}, {text}")
+        )
+        for name in (("barriernet", PLAIN) if pace.quick else HEADS)
+    }
 
-    The trainer stays as it is.
+
+def tables(found: dict[str, Any]) -> list[Table]:
+    rows = [
+        (name, f"{1e3 * row['iteration']['median']:.1f}", *(share(row["shares"][part]) for part in PARTS))
+        for name, row in found.items()
+    ]
+    text = (
+        "On one device. Each part is run by itself on the same states as in the iteration, as often, in one compiled "
+        "scan, in alternation with the whole; the rest (random numbers, records, restarts, dealing of minibatches, "
+        "advantages, optimiser; less the time that XLA saves by fusing the parts) is *other*. *Head*: distribution, "
+        "sample, log-probability, and all of the safety layer but the survey."
+    )
+    return [Table("Shares of a training iteration", ("method", "iteration, ms", *PARTS.values()), rows, text)]
+
+
+def iteration_parts(trainer: BarrierNetTrainer, pace: Pace, report: Report) -> dict[str, Any]:
+    """Seconds per iteration and per part, as medians with quartiles, and the parts' shares of the median.
+
+    The state of the trainer is restored.
     """
     config, policy = trainer.config, trainer.policy
     rollout, _ = _unchanged(trainer, trainer.collect_rollout)
@@ -60,7 +86,7 @@ def iteration_parts(trainer: BarrierNetTrainer, pace: Pace) -> dict[str, Any]:
         "rollout": partial(_unchanged, trainer, trainer.collect_rollout),
         "update": partial(_unchanged, trainer, partial(trainer.update, rollout)),
     }
-    times = alternate(calls, pace)
+    times = alternate(calls, pace, report)
     for name in ("update_network", "update_head"):  # one pass is timed, an update makes several
         times[name] = [config.ppo.epochs * one for one in times[name]]
     seconds = {name: spread(values) for name, values in times.items()}
@@ -77,7 +103,7 @@ def iteration_parts(trainer: BarrierNetTrainer, pace: Pace) -> dict[str, Any]:
 
 
 class Samples(NamedTuple):
-    """What the parts work on; axes (time, …, games) or (minibatches, …, samples)."""
+    """Inputs of the parts; axes (time, …, games) or (minibatches, …, samples)."""
 
     features: Float[Array, "steps features samples"]
     observation: Observation
@@ -94,7 +120,7 @@ def recorded_states(rollout: Rollout) -> GameState:
 
 
 def _unchanged(trainer: BarrierNetTrainer, do: Callable[[], Any]) -> tuple[Any, Policy]:
-    """What `do` returns, and the policy after it; the trainer is put back to where it was."""
+    """The result of `do`, and the policy after it; the state of the trainer is restored."""
     state = trainer.state
     done = do()
     policy, trainer.state = trainer.policy, state
