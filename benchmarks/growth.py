@@ -26,7 +26,7 @@ from safepursuit.cli.training import use_all_cores
 from safepursuit.experiment import TrainConfig
 from safepursuit.game import Game
 from safepursuit.learn import BarrierNetTrainer, SeedGroup
-from safepursuit.learn.programs import play_program
+from safepursuit.learn.programs import collect_program
 from safepursuit.learn.rollout import fresh_starts
 from safepursuit.robot import Unicycle
 from safepursuit.runs.folder import write_json, write_text
@@ -182,8 +182,8 @@ def _rollout(count: int, discs: int) -> Timed:
         rollout_length=STEPS,
     )
     trainer = BarrierNetTrainer(config)
-    given = trainer.policy, trainer.state.players, fresh_starts(jax.random.key(1), config), jax.random.key(2)
-    return _program(play_program(config).jitted.lower(*given), given, STEPS)
+    given = trainer.policy, trainer.state.games, fresh_starts(jax.random.key(1), config), jax.random.key(2)
+    return _program(collect_program(config).jitted.lower(*given), given, STEPS)
 
 
 def _program(lowered: jax.stages.Lowered, given: tuple[Any, ...], steps: int) -> Timed:

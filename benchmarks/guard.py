@@ -15,13 +15,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from safepursuit.agents import Pilot, Trained
 from safepursuit.benchmark import latency, projection, situations
 from safepursuit.benchmark.playing import random_play
 from safepursuit.benchmark.tables import Table, markdown
 from safepursuit.experiment import PPOConfig, TrainConfig
 from safepursuit.game import Game
 from safepursuit.learn import BarrierNetTrainer
-from safepursuit.policy import Pilot, PolicyConfig
+from safepursuit.policy import PolicyConfig
 
 ROUNDS = 200
 SLACK = 1.8
@@ -101,7 +102,7 @@ def train() -> Call:
 
 def act() -> Call:
     """One deterministic action, from NumPy to NumPy."""
-    pilot = Pilot(BarrierNetTrainer(TINY).policy, TINY.game, TINY.shield)
+    pilot = Pilot(Trained(BarrierNetTrainer(TINY).policy, TINY.shield), TINY.game)
     return partial(pilot, latency.close_states(TINY)[0])
 
 

@@ -26,7 +26,7 @@ GAINS = (1 / 3, 0.2, 0.1, 0.05, 0.005)
 
 @partial(jax.jit, static_argnames=("evader", "shield", "game"))
 def play(state: rules.GameState, key: jax.Array, evader: str, shield: Shield, game: Game):
-    """(captured, steps held by a barrier, steps played, least distance of the centres), one an episode."""
+    """(captured, steps held by a barrier, steps played, least distance of the centres), one per episode."""
 
     def advance(carry, step_key):
         state, over, captured, held, played, nearest = carry
@@ -37,7 +37,7 @@ def play(state: rules.GameState, key: jax.Array, evader: str, shield: Shield, ga
         done = safety.filter(asked, state.pursuer, state.scene, robot=game.robot, shield=shield, opponent=state.evader)
         answer = EVADERS[evader](keys[1], flight, game.evader)
         safe = safety.filter(answer, state.evader, state.scene, robot=game.evader, shield=OFF)
-        outcome = rules.transition(state, done.control, safe.control, game)
+        outcome = rules.transition(state, (done.control, safe.control), game)
         held = held + (done.intervened & ~over)
         nearest = jnp.where(over, nearest, jnp.minimum(nearest, outcome.separation))
         captured = captured | (outcome.captured & ~over)

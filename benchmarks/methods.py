@@ -20,15 +20,16 @@ from typing import Any, NamedTuple
 import jax
 from scipy.stats import binomtest
 
+from safepursuit.agents import LAYERS
 from safepursuit.compare import LocalCrew, carry_out
-from safepursuit.compare.jobs import Training, settle_in
+from safepursuit.compare.contenders import Contender
+from safepursuit.compare.jobs import TrainingJob, settle_in
 from safepursuit.compare.trainings import finished
 from safepursuit.compare.work import Event
 from safepursuit.compare.workers import cores
 from safepursuit.evaluation import evaluate
-from safepursuit.experiment import TrainConfig
+from safepursuit.experiment import TrainConfig, load_run
 from safepursuit.game import Game
-from safepursuit.learn import BarrierNetTrainer
 from safepursuit.policy import PolicyConfig
 from safepursuit.runs.folder import SEED_PREFIX, RunFolder, provenance, write_json
 from safepursuit.scene import Arena
@@ -36,9 +37,8 @@ from safepursuit.shield import Shield
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "docs" / "benchmarks"
-DEPLOYMENTS = ("as-trained", "off", "filter", "governor")
 MATRIX = ("flee", 6)
-"""Opponent and number of discs of the matrix of deployments."""
+"""Opponent and number of discs of the matrix of layers."""
 
 
 class Budget(NamedTuple):
@@ -93,7 +93,7 @@ class Cell(NamedTuple):
         words = "".join(letter if letter.isalnum() or letter == "-" else "_" for letter in self.variant.name)
         return budget.runs / f"{words}-{self.evader}-{self.obstacles}" / f"{SEED_PREFIX}{seed}"
 
-    def training(self, budget: Budget, seed: int) -> Training:
+    def training(self, budget: Budget, seed: int) -> TrainingJob:
         config = TrainConfig(
             method=self.variant.method,
             evader=self.evader,
@@ -105,12 +105,13 @@ class Cell(NamedTuple):
             shield=Shield(**dict(self.variant.shield)),
         )
         folder = self.folder(budget, seed)
-        return Training(f"{folder.parent.name}/{folder.name}", config, folder)
+        contender = Contender(folder.parent.name, config.method, seed, str(folder), config=config, to_train=True)
+        return TrainingJob(contender, folder)
 
     @property
-    def deployments(self) -> tuple[str, ...]:
+    def layers(self) -> tuple[str, ...]:
         matrix = self.variant in METHODS and (self.evader, self.obstacles) == MATRIX
-        return DEPLOYMENTS if matrix else DEPLOYMENTS[:1]
+        return LAYERS if matrix else LAYERS[:1]
 
 
 CELLS = list(
@@ -124,33 +125,33 @@ CELLS = list(
 def work(cells: Sequence[Cell], budget: Budget) -> None:
     """Train what is not trained and judge what is not judged; raises SystemExit where a training fails."""
     trainings = [cell.training(budget, seed) for cell in cells for seed in budget.seeds]
-    left = [job for job in trainings if not finished(job.folder, job.config)]
+    left = [job for job in trainings if not finished(job.folder, job.contender.config)]
     crew = LocalCrew(None, budget.runs / "logs")
     failures = carry_out(left, [], crew, budget.runs, ["python", "benchmarks/methods.py"], [_tell])
     if failures:
         raise SystemExit(f"{len(failures)} trainings failed; run the benchmark again to go on.")
-    # Not as `Judging` jobs, which know no deployment but that of the training.
+    # Not as `CellJob`s, which know no layer but that of the training.
     with ProcessPoolExecutor(cores(), multiprocessing.get_context("spawn"), settle_in) as pool:
         for cell in [pool.submit(judge, cell, budget) for cell in cells]:
             print(f"judged: {cell.result()}", flush=True)
 
 
 def judge(cell: Cell, budget: Budget) -> str:
-    """The name of the cell, every seed judged under every deployment."""
+    """The name of the cell, every seed judged under every layer."""
     for seed in budget.seeds:
         folder = cell.folder(budget, seed)
-        left = [one for one in cell.deployments if not _judgement(folder, one, budget).is_file()]
+        left = [one for one in cell.layers if not _judgement(folder, one, budget).is_file()]
         if left:
-            trainer = BarrierNetTrainer.load(RunFolder.open(folder))
+            run = load_run(RunFolder.open(folder))
         for one in left:
-            judged = evaluate(trainer.policy, trainer.config, episodes=budget.episodes, deployment=one)
+            judged = evaluate(run.policy, run.config, episodes=budget.episodes, layer=one)
             write_json(_judgement(folder, one, budget), judged.result)
     jax.clear_caches()
     return folder.parent.name
 
 
-def _judgement(folder: Path, deployment: str, budget: Budget) -> Path:
-    return RunFolder(folder).evaluations / f"{deployment}-{budget.episodes}.json"
+def _judgement(folder: Path, layer: str, budget: Budget) -> Path:
+    return RunFolder(folder).evaluations / f"{layer}-{budget.episodes}.json"
 
 
 def _tell(event: Event) -> None:
@@ -168,14 +169,14 @@ def collect(cell: Cell, budget: Budget) -> dict[str, Any]:
         "evader": cell.evader,
         "obstacles": cell.obstacles,
         "seeds": list(budget.seeds),
-        "deployments": {},
+        "layers": {},
     }
     folders = [cell.folder(budget, seed) for seed in budget.seeds]
-    for deployment in cell.deployments:
-        each = [json.loads(_judgement(folder, deployment, budget).read_text()) for folder in folders]
+    for layer in cell.layers:
+        each = [json.loads(_judgement(folder, layer, budget).read_text()) for folder in folders]
         episodes = sum(one["episodes"] for one in each)
         collisions = sum(one["collision"]["count"] for one in each)
-        found["deployments"][deployment] = {
+        found["layers"][layer] = {
             "episodes": episodes,
             "capture": _mean(one["capture"]["rate"] for one in each),
             "capture_by_seed": [one["capture"]["rate"] for one in each],
@@ -244,13 +245,13 @@ def report(result: dict[str, Any]) -> str:
         "",
         "Clean captures, and in brackets the episodes with a collision of the pursuer's own.",
         "",
-        "| trained with | " + " | ".join(f"`--shield {one}`" for one in DEPLOYMENTS) + " |",
-        "|---|" + "---:|" * len(DEPLOYMENTS),
+        "| trained with | " + " | ".join(f"`--shield {one}`" for one in LAYERS) + " |",
+        "|---|" + "---:|" * len(LAYERS),
     ]
     for variant in METHODS:
-        deployed = cells[variant, *MATRIX]["deployments"]
+        deployed = cells[variant, *MATRIX]["layers"]
         entries = (
-            f"{deployed[one]['capture_without_collision']:.1%} ({deployed[one]['collisions']:,})" for one in DEPLOYMENTS
+            f"{deployed[one]['capture_without_collision']:.1%} ({deployed[one]['collisions']:,})" for one in LAYERS
         )
         lines.append(f"| {variant.name} | {' | '.join(entries)} |")
     lines += ["", "# BarrierNet without each of its parts"]
@@ -276,7 +277,7 @@ def _head(first: str, *more: str) -> list[str]:
 
 
 def _row(cell: dict[str, Any], speed: float | None = None) -> str:
-    found = cell["deployments"]["as-trained"]
+    found = cell["layers"]["as-trained"]
     entries = (
         f"{found['capture']:.1%} ({_range(found['capture_by_seed'])})",
         f"{found['capture_without_collision']:.1%} ({_range(found['clean_by_seed'])})",

@@ -64,11 +64,11 @@ def parts(config: TrainConfig) -> dict[str, tuple[float, Callable[..., Any], tup
 
     around = samples.situation.around
     epochs = config.ppo.epochs
-    game = lambda states, control: rules.transition(states, control, control, config.game)  # noqa: E731
+    game = lambda states, control: rules.transition(states, (control, control), config.game)  # noqa: E731
     return {
         "game: transition": (1, game, (states, nominal)),
         "game: observation": (1, lambda states: rules.observe(states, config.game), (states,)),
-        "shield: survey, both robots": (2, lambda states: situation(states, robot, shield).around, (states,)),
+        "shield: survey, both robots": (2, lambda states: situation(states, config.game, shield).around, (states,)),
         "shield: program, rollout": (3, layer, (nominal, around)),
         "network, rollout": (1, network, (learned, samples.observation)),
         "shield: program with gradient, update": (epochs, jax.value_and_grad(layer, has_aux=True), (nominal, around)),

@@ -14,13 +14,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from safepursuit import game as rules
+from safepursuit.agents import View
 from safepursuit.benchmark.clock import Pace, Report, alternate, spread
 from safepursuit.benchmark.tables import Table, share
 from safepursuit.benchmark.training import PLAIN, unstopped
-from safepursuit.experiment import TrainConfig
-from safepursuit.game import Game, GameState, Observation
+from safepursuit.experiment import TrainConfig, opponent
+from safepursuit.game import Game, GameState, Observation, RobotState
 from safepursuit.learn import BarrierNetTrainer
-from safepursuit.learn.opponent import evader_control
 from safepursuit.learn.rollout import Rollout
 from safepursuit.learn.update import trainable
 from safepursuit.policy import HEADS, Policy, Situation, situation
@@ -116,7 +116,7 @@ def recorded_states(rollout: Rollout) -> GameState:
     where = rollout.situation
     rest = jnp.zeros_like(where.pose[:, :2])
     age = jnp.zeros(where.pose.shape[::2], jnp.int32)
-    return GameState(where.pose, where.opponent, rest, rest, where.scene, age)
+    return GameState((RobotState(where.pose, rest), RobotState(where.opponent, rest)), where.scene, age)
 
 
 def _unchanged(trainer: BarrierNetTrainer, do: Callable[[], Any]) -> tuple[Any, Policy]:
@@ -154,10 +154,10 @@ def _game(states: GameState, controls: Float[Array, "time 2 games"], game: Game)
 
     def step(now):
         state, control = now
-        outcome = rules.transition(state, control, control, game)
+        outcome = rules.transition(state, (control, control), game)
         seen = rules.observe(state, game), rules.observe(outcome.state, game)
         reached = outcome.state.pursuer, outcome.state.evader
-        return seen, reached, outcome.separation, outcome.pursuer_contact, rules.reward(state, outcome, game)
+        return seen, reached, outcome.separation, outcome.contacts[0], rules.reward(state, outcome, game)
 
     return _scanned(step, (states, controls))
 
@@ -171,7 +171,7 @@ def _network(policy: Policy, observations: Observation):
 
 @partial(jax.jit, static_argnames="config")
 def _survey(states: GameState, config: TrainConfig):
-    return _scanned(lambda state: situation(state, config.game.robot, config.shield).around, states)
+    return _scanned(lambda state: situation(state, config.game, config.shield).around, states)
 
 
 @jax.jit
@@ -192,8 +192,10 @@ def _head(policy: Policy, samples: Samples, keys: Key[Array, "time"]):
 
 @partial(jax.jit, static_argnames="config")
 def _evader(states: GameState, keys: Key[Array, "time"], config: TrainConfig):
-    shield = config.shield if config.evader_shielded else None
-    return _scanned(lambda now: evader_control(config.lineup, now[1], now[0], config.rules, shield), (states, keys))
+    evader = opponent(config)
+    return _scanned(
+        lambda now: evader.act(None, now[1], View(now[0], config.rules, "evader"))[0].control, (states, keys)
+    )
 
 
 @jax.jit

@@ -14,11 +14,10 @@ import numpy as np
 from safepursuit.benchmark import situations
 from safepursuit.benchmark.clock import Pace, Report
 from safepursuit.benchmark.tables import Table
-from safepursuit.evaluation.deployment import act
+from safepursuit.agents import Agent, Pilot, Trained, View
 from safepursuit.experiment import TrainConfig
 from safepursuit.game import GameState
 from safepursuit.learn import BarrierNetTrainer
-from safepursuit.policy import Pilot
 
 CALLS, QUICK_CALLS, STATES = 100_000, 2_000, 256
 _WARM_UP = 500
@@ -30,10 +29,11 @@ def measure(pace: Pace, report: Report) -> dict[str, Any]:
     """Microseconds per call: median, 99th percentile, maximum."""
     config = TrainConfig()
     policy = BarrierNetTrainer(config).policy
+    agent = Trained(policy, config.shield)
     states = close_states(config)
     ways: dict[str, Act] = {
-        "`Pilot`": Pilot(policy, config.game, config.shield),
-        "jitted `evaluation.deployment.act`": _plain(policy, config),
+        "`Pilot`": Pilot(agent, config.game),
+        "jitted `Agent.act`": _plain(agent, config),
     }
     calls = QUICK_CALLS if pace.quick else CALLS
     found = {}
@@ -81,11 +81,10 @@ def tables(found: dict[str, Any]) -> list[Table]:
     return [Table("Latency of one action", ("call", "median", "p99", "longest"), lines, text)]
 
 
-def _plain(policy: Any, config: TrainConfig) -> Act:
-    chosen = partial(act, game=config.game, shield=config.shield, deployment="as-trained")
-    compiled = jax.jit(lambda policy, key, state: chosen(policy, key, state).done.control)
+def _plain(agent: Agent, config: TrainConfig) -> Act:
+    compiled = jax.jit(lambda agent, key, state: agent.act(None, key, View(state, config.game, "pursuer"))[0].control)
     key = jax.random.key(0)
-    return lambda state: np.asarray(compiled(policy, key, state))
+    return lambda state: np.asarray(compiled(agent, key, state))
 
 
 def _exported(policy: Any, config: TrainConfig, calls: int) -> dict[str, float]:

@@ -15,18 +15,30 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float, Key
 
-from safepursuit import game as rules
+from safepursuit import shield as safety
+from safepursuit.agents import Agent, View
 from safepursuit.benchmark import situations
 from safepursuit.benchmark.clock import Pace, Report, alternate, spread
 from safepursuit.benchmark.tables import Table, grouped, ranged
-from safepursuit.game import Game, GameState
+from safepursuit.game import ROLES, Game, GameState, collided, initial, observe, reward
+from safepursuit.play import Step, play
 from safepursuit.robot import Integrator, Unicycle
 from safepursuit.scene import Arena
+from safepursuit.shapes import Keys
+from safepursuit.shield import Shield, Shielded
 
 BATCHES, DISCS, INTEGRATORS = tuple(4**power for power in range(8)), (2, 16), ("euler", "arc")
 QUICK_BATCHES, QUICK_DISCS, QUICK_INTEGRATORS = (1, 1024), (2,), ("euler",)
 
 Play: TypeAlias = Callable[[Any, Key[Array, ""]], tuple[Any, Float[Array, ""]]]
+
+
+class RandomControls(Agent):
+    """Uniform over the pursuer's actuator box, anew at every step."""
+
+    def act(self, carry: Any, key: Keys, view: View) -> tuple[Shielded, Any]:
+        nominal = situations.random_controls(key, view.game, view.state.step.shape[-1])
+        return safety.unfiltered(nominal, view.situation(Shield()).around, robot=view.robot), carry
 
 
 def random_play(game: Game, pool: GameState, steps: int, observed: bool) -> jax.stages.Wrapped:
@@ -35,31 +47,23 @@ def random_play(game: Game, pool: GameState, steps: int, observed: bool) -> jax.
     The sum is over everything it saw, so that nothing can be left out: that of transitions, and
     with `observed` of rewards and of what both robots observe.
     """
-    starts = pool.step.shape[-1]
 
-    def advance(carry, key):
-        state, used = carry
-        own_key, other_key = jax.random.split(key)
-        count = state.step.shape[-1]
-        own, other = (situations.random_controls(one, game, count) for one in (own_key, other_key))
-        outcome = rules.transition(state, own, other, game)
-        seen = jnp.sum(outcome.separation) + jnp.sum(rules.collided(outcome.pursuer_contact))
-        over = outcome.terminated | outcome.truncated
-        index = (used + jnp.cumsum(over) - 1) % starts
-        following = jax.tree.map(lambda new, old: jnp.where(over, new[..., index], old), pool, outcome.state)
+    def keep(total, step: Step):
+        outcome = step.outcome
+        seen = jnp.sum(outcome.separation) + jnp.sum(collided(outcome.contacts[0]))
         if observed:
-            seen += jnp.sum(rules.reward(state, outcome, game))
-            for role in ("pursuer", "evader"):
-                observation = rules.observe(following, game, role)
+            seen += jnp.sum(reward(step.before, outcome, game))
+            for role in ROLES:
+                observation = observe(step.following, game, role)
                 seen += jnp.sum(observation.ego) + jnp.sum(observation.discs)
-        return (following, used + jnp.sum(over)), seen
+        return total + seen, None
 
     @jax.jit
-    def play(state, key):
-        (state, _), seen = jax.lax.scan(advance, (state, jnp.asarray(0)), jax.random.split(key, steps))
-        return state, jnp.sum(seen)
+    def many_steps(state, key):
+        agents, zero = (RandomControls(), RandomControls()), jnp.zeros(())
+        return play(agents, state, jax.random.split(key, steps), game, keep, ledger=zero, starts=pool)[:2]
 
-    return play
+    return many_steps
 
 
 def on_all_devices(play: Play, devices: int, leading: bool = False) -> jax.stages.Wrapped:
@@ -114,7 +118,7 @@ class Case(NamedTuple):
 
 def _call(case: Case) -> Callable[[], Any]:
     game = Game(Arena(obstacles=case.discs), Unicycle(integrator=case.integrator))
-    pool = rules.initial(jax.random.key(0), game, max(256, case.batch))
+    pool = initial(jax.random.key(0), game, max(256, case.batch))
     play = on_all_devices(random_play(game, pool, steps_for(case.batch), case.observed), case.devices)
     return partial(play, first(pool, case.batch), jax.random.key(1))
 

@@ -20,7 +20,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from safepursuit import robot as motion
 from safepursuit import shield as safety
 from safepursuit.benchmark import situations
 from safepursuit.benchmark.clock import Pace, Report, alternate, spread
@@ -68,7 +67,7 @@ def _in_play(batch: int) -> Inputs:
         return jnp.asarray(steps.reshape(*steps.shape[:-2], -1)[..., chosen])
 
     found = jax.tree.map(choose, met)
-    return found._replace(nominal=motion.from_unit_box(ROBOT, found.nominal))
+    return found._replace(nominal=ROBOT.from_unit_box(found.nominal))
 
 
 def _close_quarters(batch: int) -> Inputs:
@@ -81,7 +80,7 @@ def _close_quarters(batch: int) -> Inputs:
 def problems(given: Inputs, rows: int) -> tuple[Float[Array, "2 batch"], Halfplanes]:
     """The first `rows` rows of each robot's program, and the nominal control in its coordinates."""
     whole = safety.problem(SHIELD, ROBOT, safety.survey(SHIELD, ROBOT, given.pose, given.scene))
-    return motion.to_swing(ROBOT, given.nominal), Halfplanes(whole.A[:rows], whole.b[:rows])
+    return ROBOT.to_swing(given.nominal), Halfplanes(whole.A[:rows], whole.b[:rows])
 
 
 def metric() -> Float[Array, "2"]:

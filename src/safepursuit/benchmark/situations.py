@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from safepursuit.game import Game, GameState
+from safepursuit.game import Game, GameState, RobotState
 from safepursuit.scene import Scene, clearance
 from safepursuit.shapes import Control, Pose
 
@@ -59,7 +59,7 @@ def states(key: Key[Array, ""], game: Game, discs: int, count: int) -> GameState
     scene = layouts(scene_key, discs, count)
     pursuer, evader = (close_poses(one, scene, game.robot.radius) for one in (pursuer_key, evader_key))
     rest = jnp.zeros((2, count))
-    return GameState(pursuer, evader, rest, rest, scene, jnp.zeros(count, jnp.int32))
+    return GameState((RobotState(pursuer, rest), RobotState(evader, rest)), scene, jnp.zeros(count, jnp.int32))
 
 
 def random_controls(key: Key[Array, ""], game: Game, count: int) -> Control:
