@@ -23,7 +23,7 @@ class TrainedRun:
 
 
 class _Trained(NamedTuple):
-    """The part of a training state that acts."""
+    """The field of a training state that is restored."""
 
     policy: Policy
 
@@ -39,6 +39,7 @@ def load_run(run: RunFolder, which: checkpoint.Which = "latest") -> TrainedRun:
     Raises ConfigurationError or CheckpointError where the folder's contents cannot be used.
     """
     config = load_config(run)
-    fresh = build_policy(jax.random.key(0), config.method, config.policy, config.game.robot, config.shield)
-    policy = checkpoint.restore(run, _Trained(fresh), which).policy
+    settings = config.method, config.policy, config.game.robot, config.shield
+    shapes = jax.eval_shape(lambda: build_policy(jax.random.key(0), *settings))  # nothing is drawn or compiled
+    policy = checkpoint.restore(run, _Trained(shapes), which).policy
     return TrainedRun(policy, config, int(checkpoint.locate(run, which).name), run)
