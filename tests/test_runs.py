@@ -511,6 +511,7 @@ def test_a_file_gets_one_line_an_iteration_with_the_four_figures_of_the_program(
     assert "–" in lines[0]  # no episode ended: no rate
     assert "\x1b" not in shown.text.getvalue()
     assert len({len(line) for line in (header, *lines)}) == 1  # in columns
+    assert len(header) < 80
 
 
 def test_a_long_training_prints_some_25_lines_the_first_and_the_last_among_them():

@@ -1,6 +1,7 @@
 """What a program sets for its whole process: devices, threads, compiled programs, memory, imports, log levels.
 
-Only commands and the processes that they start call these; a library must not decide such things for its user.
+Only commands and the processes that they start decide about devices, threads, cache and memory: a library leaves them
+to the program that uses it.
 """
 
 import ctypes

@@ -1,6 +1,6 @@
-"""The command line: `safepursuit train | resume | evaluate | compare | render | benchmark | list | doctor`.
+"""The command line: one file per command.
 
-Exit status 0 on success, 2 for a usage error, 1 otherwise; errors are one sentence on stderr, without a traceback
+Exit status 0 on success, 2 for a usage error, 1 otherwise; an error is one sentence on stderr, without a traceback
 unless --debug is given.
 """
 
@@ -12,22 +12,22 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import jax
 import tyro
-from platformdirs import user_cache_path
 from rich.console import Console
-from rich.table import Table
 
 from safepursuit import __version__
-from safepursuit.cli.benchmarking import Benchmark
-from safepursuit.cli.comparing import Compare
-from safepursuit.cli.exporting import CheckExport, Export
-from safepursuit.cli.information import Doctor, List
-from safepursuit.cli.judging import Evaluate
-from safepursuit.cli.showing import Render
-from safepursuit.cli.training import Resume, Train
-from safepursuit.cli.usage import UsageError
+from safepursuit.cli.benchmark import Benchmark
+from safepursuit.cli.compare import Compare
+from safepursuit.cli.doctor import Doctor
+from safepursuit.cli.evaluate import Evaluate
+from safepursuit.cli.export import CheckExport, Export
+from safepursuit.cli.listing import List
+from safepursuit.cli.render import Render
+from safepursuit.cli.resume import Resume
+from safepursuit.cli.train import Train
+from safepursuit.cli.usage import UsageError, unframed
 from safepursuit.experiment import TrainConfig
+from safepursuit.process import keep_compiled_programs
 from safepursuit.runs import configuration
 from safepursuit.runs.configuration import ConfigurationError, nearest
 from safepursuit.runs.folder import RunFolderError
@@ -54,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         command = _parse(words)
         if command is not None:
-            _keep_compiled_programs()
+            keep_compiled_programs()
             command.run(console)
     except UsageError as error:
         return _fail(error, 2)
@@ -68,13 +68,6 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _keep_compiled_programs() -> None:
-    """Compiled programs stay in the user's cache (or in JAX_COMPILATION_CACHE_DIR): the next command starts sooner."""
-    if jax.config.values["jax_compilation_cache_dir"] is None:
-        jax.config.update("jax_compilation_cache_dir", str(user_cache_path("safepursuit") / "programs"))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-
-
 def _fail(message: object, status: int) -> int:
     sentence = " ".join(str(message).split())
     print(f"safepursuit: {sentence[0].lower() + sentence[1:] if sentence[:1].isupper() else sentence}", file=sys.stderr)
@@ -82,7 +75,7 @@ def _fail(message: object, status: int) -> int:
 
 
 def _parse(words: list[str]) -> Any:
-    """The command that was asked for; None if it was only help. Raises UsageError."""
+    """The command asked for; None where only help or the version was. Raises UsageError."""
     if not words or words[0] in ("-h", "--help"):
         _print_help()
         return None
@@ -109,7 +102,7 @@ def _configured(words: list[str]) -> TrainConfig:
 
 
 def _tyro(kind: type[Any], name: str, words: list[str], default: Any) -> Any:
-    """Parse with tyro, turning its framed messages into one sentence."""
+    """Parse with tyro; None where it printed help. Raises UsageError."""
     complaint = io.StringIO()
     options: dict[str, Any] = {"default": default} if default is not None else {}
     try:
@@ -123,7 +116,10 @@ def _tyro(kind: type[Any], name: str, words: list[str], default: Any) -> Any:
 
 
 def _sentence(framed: str, name: str) -> str:
-    """The message inside tyro's frame, on one line; where the terminal knows no Unicode, below title and rule."""
+    """The message inside tyro's frame, on one line; without Unicode it stands below a title and a rule.
+
+    tyro 1.0 has no public form of its errors but this text.
+    """
     boxed = [line for line in framed.splitlines() if line.startswith("│")]
     lines = [line.strip("│ ") for line in boxed or framed.splitlines()[2:]]
     rule = next((index for index, line in enumerate(lines) if line and not line.strip("─-")), len(lines))
@@ -136,8 +132,6 @@ def _sentence(framed: str, name: str) -> str:
 def _print_help() -> None:
     console = Console()
     console.print("[bold]safepursuit[/bold]: train, judge and deploy safe pursuit policies\n")
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 2))
-    for name, kind in COMMANDS.items():
-        table.add_row(f"[bold]{name}[/bold]", (kind.__doc__ or "").split("\n")[0])
-    console.print(table)
+    summaries = ((f"[bold]{name}[/bold]", (kind.__doc__ or "").split("\n")[0]) for name, kind in COMMANDS.items())
+    console.print(unframed(summaries, indent=2))
     console.print("\nsafepursuit COMMAND --help lists the flags of a command.", highlight=False)

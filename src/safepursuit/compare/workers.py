@@ -21,15 +21,11 @@ import jax
 
 from safepursuit.compare.jobs import Job, Training, perform, settle_in
 from safepursuit.compare.work import Event
+from safepursuit.process import usable_cores
 
 _SPAWN = multiprocessing.get_context("spawn")
 _PATIENCE = 5.0
 """Seconds that a worker is given to stop."""
-
-
-def cores() -> int:
-    """The number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Worker:
@@ -74,7 +70,7 @@ class LocalCrew:
     def __init__(self, workers: int | None, logs: Path) -> None:
         """By default one worker on each core that this process may use. What they print goes to files in `logs`."""
         self._logs = logs
-        self._workers = [_Worker(logs / f"worker-{number}.log") for number in range(workers or cores())]
+        self._workers = [_Worker(logs / f"worker-{number}.log") for number in range(workers or usable_cores())]
 
     def choose(self, waiting: Sequence[Job]) -> Job | None:
         """Trainings first; of those, or of the cells, one that a free worker has compiled, else one that nobody has."""

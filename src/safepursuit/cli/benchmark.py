@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table as Drawn
 
-from safepursuit.cli.memory import keep_freed_memory
-from safepursuit.cli.training import use_all_cores
-from safepursuit.cli.usage import UsageError, listed
+from safepursuit.cli.usage import check_folders, listed
+from safepursuit.process import keep_freed_memory, use_all_cores
 from safepursuit.runs.folder import write_json, write_text
 
 if TYPE_CHECKING:
@@ -37,9 +36,7 @@ class Benchmark:
     def run(self, console: Console) -> None:
         from safepursuit.benchmark import suite  # late, so that other commands start sooner
 
-        for file in (self.json, self.page):
-            if file is not None and not file.absolute().parent.is_dir():
-                raise UsageError(f"folder {file.absolute().parent} does not exist.")
+        check_folders(self.json, self.page)
         use_all_cores()  # as `train --seeds` does
         keep_freed_memory()  # as in training
         with console.status("measuring …") as status:

@@ -9,7 +9,7 @@ import tyro
 from rich.console import Console
 
 from safepursuit.cli.played import Played
-from safepursuit.cli.usage import Run, UsageError
+from safepursuit.cli.usage import Run, UsageError, say
 from safepursuit.evaluation import Evaluation
 from safepursuit.evaluation.deployment import Deployment
 from safepursuit.evaluation.failures import worst
@@ -17,10 +17,10 @@ from safepursuit.experiment import TrainConfig
 from safepursuit.runs.folder import RunFolder
 
 _POOL = 1000
-"""Episodes among which --worst looks: the ones that `evaluate` judges by default."""
+"""Episodes that --worst chooses from: those that `evaluate` judges by default."""
 
 _MOST = 6
-"""Lines and columns of a grid that can still be made out."""
+"""Lines and columns of a grid whose pictures are still legible."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Render:
     """Show this one of the suite's scenarios, counted from 0."""
     played: Annotated[Played, tyro.conf.arg(name="")] = field(default_factory=Played)
     fps: int = 20
-    """Pictures a second, up to 50."""
+    """Pictures per second, up to 50."""
     speed: float = 2.0
     """How many times faster than real time."""
     out: Path | None = None
@@ -66,12 +66,12 @@ class Render:
         if self.out is not None:
             movie.check(self.out)
         pool = max(_POOL, count) if self.worst else count if self.scenario is None else self.scenario + 1
-        trainer, judged = self.played.play(run, pool, console)
-        config, deployment = trainer.config, self.played.shield
+        trained, judged = self.played.play(run, pool, console)
+        config, deployment = trained.config, self.played.shield
         recording, verdict, result = judged.recording, judged.verdict, judged.result
         chosen = worst(recording, verdict, count) if self.worst else range(pool - count, pool)
         shown = takes(recording, verdict, list(map(int, chosen)), config.shield, braking_gain(config, deployment))
-        file = self.out or self._default(run, judged, count, trainer.state.steps)
+        file = self.out or self._default(run, judged, count, trained.steps)
         layer = "" if deployment == "as-trained" else f" (shield {deployment})"
         title = f"{config.method}{layer} against {result['evader']}, {result['obstacles']} obstacles"
         title += f", worst of {pool:,}" if self.worst else ""
@@ -83,7 +83,7 @@ class Render:
         for take in shown:
             console.print(f"episode {take.index}: {take.ending[0]}", highlight=False)
         size = file.stat().st_size / 1e6
-        console.print(f"{file} ({pictures:,} pictures, {size:.1f} MB)", highlight=False, soft_wrap=True)
+        say(console, f"{file} ({pictures:,} pictures, {size:.1f} MB)")
 
     def _shape(self) -> tuple[int, int] | None:
         if self.grid is None:

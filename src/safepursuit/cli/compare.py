@@ -10,7 +10,7 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
-from safepursuit.cli.usage import UsageError, listed, parsed_seeds
+from safepursuit.cli.usage import UsageError, listed, parsed_seeds, say
 from safepursuit.compare import (
     LocalCrew,
     Settings,
@@ -81,11 +81,10 @@ class Compare:
         plan = prepare(candidates, settings, out, shlex.join(words))
         trainings, cells = undone(plan, candidates, settings, out)
         total = sum(1 for _ in plan.cells())
-        console.print(
+        say(
+            console,
             f"comparing {len(candidates)} contenders in {total} cells of {settings.episodes:,} episodes → {out}\n"
             f"to do: {len(trainings)} trainings, {len(cells)} cells",
-            highlight=False,
-            soft_wrap=True,
         )
         try:
             failures = []
@@ -93,7 +92,7 @@ class Compare:
                 with ComparisonDisplay(trainings, cells, out, console) as display:
                     failures = carry_out(trainings, cells, self._crew(out), out, words, [display])
         except KeyboardInterrupt:
-            console.print(f"go on with the same command and --out {out}", highlight=False, soft_wrap=True)
+            say(console, f"go on with the same command and --out {out}")
             raise
         if failures:
             raise RuntimeError(
@@ -103,7 +102,7 @@ class Compare:
         # Late, because what it draws with takes long to import.
         from safepursuit.report.comparison.page import write_report
 
-        console.print(f"report: {write_report(out)}", highlight=False, soft_wrap=True)
+        say(console, f"report: {write_report(out)}")
 
     def _settings(self) -> Settings:
         suites, evaders = listed(self.suite, SUITES), listed(self.evaders, EVADERS)
