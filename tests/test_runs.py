@@ -367,8 +367,7 @@ def test_the_policy_is_read_without_the_rest_of_the_state(run):
     shutil.rmtree(folder / "training")
     trained = load_run(run, "best")
     assert (trained.config, trained.steps) == (TINY, 0)
-    for mine, theirs in zip(jax.tree.leaves(trained.policy), jax.tree.leaves(trainer.policy), strict=True):
-        np.testing.assert_array_equal(mine, theirs)
+    jax.tree.map(np.testing.assert_array_equal, trained.policy, trainer.policy)
     with pytest.raises(CheckpointError, match="incomplete or damaged"):
         BarrierNetTrainer.load(run)
     next(file for file in (folder / "policy").rglob("*") if file.is_file()).unlink()
@@ -381,8 +380,7 @@ def test_a_checkpoint_of_version_0_1_0_can_be_read(run):
     folder = save_like_version_0_1_0(run, 32, trainer.state)
     trained = load_run(run)
     assert trained.steps == 32
-    for mine, theirs in zip(jax.tree.leaves(trained.policy), jax.tree.leaves(trainer.policy), strict=True):
-        np.testing.assert_array_equal(mine, theirs)
+    jax.tree.map(np.testing.assert_array_equal, trained.policy, trainer.policy)
     restored = dict(numbers(BarrierNetTrainer.load(run).state))
     for name, value in numbers(trainer.state):
         np.testing.assert_array_equal(restored[name], value)

@@ -9,6 +9,7 @@ import io
 import re
 import sys
 import warnings
+from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
@@ -93,12 +94,10 @@ def _parse(words: list[str]) -> Any:
 
 def _configured(words: list[str]) -> TrainConfig:
     """Defaults, overlaid by the file that --config names, if any."""
-    for index, word in enumerate(words):
-        if word == "--config" and index + 1 < len(words):
-            return configuration.load(TrainConfig(), Path(words[index + 1]))
-        if word.startswith("--config="):
-            return configuration.load(TrainConfig(), Path(word.removeprefix("--config=")))
-    return TrainConfig()
+    parser = ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config", type=Path, nargs="?")
+    file = parser.parse_known_args(words)[0].config
+    return configuration.load(TrainConfig(), file) if file else TrainConfig()
 
 
 def _tyro(kind: type[Any], name: str, words: list[str], default: Any) -> Any:
@@ -132,6 +131,6 @@ def _sentence(framed: str, name: str) -> str:
 def _print_help() -> None:
     console = Console()
     console.print("[bold]safepursuit[/bold]: train, judge and deploy safe pursuit policies\n")
-    summaries = ((f"[bold]{name}[/bold]", (kind.__doc__ or "").split("\n")[0]) for name, kind in COMMANDS.items())
+    summaries = ((f"[bold]{name}[/bold]", (kind.__doc__ or "").partition("\n")[0]) for name, kind in COMMANDS.items())
     console.print(unframed(summaries, indent=2))
     console.print("\nsafepursuit COMMAND --help lists the flags of a command.", highlight=False)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table as Drawn
 
-from safepursuit.cli.usage import check_folders, listed
+from safepursuit.cli.usage import Debug, check_folders, listed
 from safepursuit.process import keep_freed_memory, use_all_cores
 from safepursuit.runs.folder import write_json, write_text
 
@@ -30,8 +30,7 @@ class Benchmark:
     """Write all figures, with quartiles, to this file."""
     page: Path | None = None
     """Write the tables to this Markdown file."""
-    debug: bool = False
-    """Show the traceback of an error."""
+    debug: Debug = False
 
     def run(self, console: Console) -> None:
         from safepursuit.benchmark import suite  # late, so that other commands start sooner

@@ -10,7 +10,7 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
-from safepursuit.cli.usage import UsageError, listed, parsed_seeds, say
+from safepursuit.cli.usage import Debug, UsageError, listed, parsed_seeds, say
 from safepursuit.compare import (
     LocalCrew,
     Settings,
@@ -50,9 +50,9 @@ class Compare:
     evaders: str = "all"
     """Opponents in suites that have none of their own, such as flee,mpc or all."""
     episodes: int = Settings.episodes
-    """Episodes for each contender, suite and evader."""
+    """Episodes per contender, suite and evader."""
     obstacles: int = Settings.obstacles
-    """Number of discs in suites that do not set it; of those who are judged, not of the trainings."""
+    """Number of discs in suites that do not set it; the trainings have their own."""
     seed: int = 0
     """Chooses the scenarios."""
     config: Path | None = None
@@ -62,13 +62,12 @@ class Compare:
     evader: str | None = None
     """Opponent in the trainings, or a mixture such as flee:2,orbit."""
     workers: int | None = None
-    """Processes on this machine (default: one on each core that may be used)."""
+    """Processes on this machine (default: one per usable core)."""
     ray: str | None = None
     """Work on the Ray cluster at this address instead (“auto”: the one this machine is in; “local”: start one here)."""
     out: Path | None = None
     """Folder of the comparison (default: comparisons/<date>-<time>); name an old one to go on with it."""
-    debug: bool = False
-    """Show the traceback of an error."""
+    debug: Debug = False
 
     def run(self, console: Console) -> None:
         for name in ("workers", "timesteps"):

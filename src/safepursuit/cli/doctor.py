@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 from rich.console import Console
 
-from safepursuit.cli.usage import unframed
+from safepursuit.cli.usage import Debug, unframed
 from safepursuit.experiment import TrainConfig
 from safepursuit.learn import BarrierNetTrainer
 from safepursuit.qp import Halfplanes, project
@@ -16,8 +16,7 @@ from safepursuit.runs.folder import provenance
 class Doctor:
     """Check that this installation works: versions, device, a solved program, a played step."""
 
-    debug: bool = False
-    """Show the traceback of an error."""
+    debug: Debug = False
 
     def run(self, console: Console) -> None:
         facts = provenance()

@@ -8,7 +8,7 @@ import tyro
 from rich.console import Console
 
 from safepursuit.cli.played import Played
-from safepursuit.cli.usage import Run, check_folders, say
+from safepursuit.cli.usage import Debug, Run, check_folders, say
 from safepursuit.evaluation.episodes import save as save_recording
 from safepursuit.report.tables import evaluation_table
 from safepursuit.runs.folder import RunFolder, write_json
@@ -27,8 +27,7 @@ class Evaluate:
     """Write the figures to this file as well."""
     record: Path | None = None
     """Write every step of every episode to this .npz file."""
-    debug: bool = False
-    """Show the traceback of an error."""
+    debug: Debug = False
 
     def run(self, console: Console) -> None:
         run = RunFolder.open(self.run_folder)

@@ -3,14 +3,15 @@
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
 from rich.table import Table
 
-from safepursuit.cli.usage import Run, UsageError, check_folders, say
+from safepursuit.cli.usage import Debug, Run, UsageError, check_folders, say
 from safepursuit.experiment import load_run
+from safepursuit.runs.checkpoint import Which
 from safepursuit.runs.folder import RunFolder, write_json
 
 
@@ -24,10 +25,9 @@ class Export:
     """The file to write, .onnx."""
     discs: int | None = None
     """How many discs the file takes (default: as many as in the training)."""
-    checkpoint: Literal["latest", "best"] = "latest"
+    checkpoint: Which = "latest"
     """Which checkpoint is exported."""
-    debug: bool = False
-    """Show the traceback of an error."""
+    debug: Debug = False
 
     def run(self, console: Console) -> None:
         adapter = _adapter()
@@ -54,14 +54,13 @@ class CheckExport:
     """The exported file."""
     run_folder: Run
     """The run folder it was made of."""
-    checkpoint: Literal["latest", "best"] = "latest"
+    checkpoint: Which = "latest"
     """Which checkpoint it was made of."""
     seed: int = 0
     """Chooses the states."""
     json: Path | None = None
     """Write the figures to this file as well."""
-    debug: bool = False
-    """Show the traceback of an error."""
+    debug: Debug = False
 
     def run(self, console: Console) -> None:
         adapter = _adapter()

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import tyro
 from rich.console import Console
 
-from safepursuit.cli.usage import unframed
+from safepursuit.cli.usage import Debug, unframed
 from safepursuit.evaluation.scenarios import SUITES
 from safepursuit.players import EVADERS, PURSUERS, summary
 from safepursuit.policy import HEADS
@@ -18,21 +18,14 @@ class List:
 
     kind: Annotated[Literal["methods", "evaders", "players", "suites"], tyro.conf.Positional]
     """What to list."""
-    debug: bool = False
-    """Show the traceback of an error."""
+    debug: Debug = False
 
     def run(self, console: Console) -> None:
         entries = {
-            "methods": {name: _first_sentence(head.__doc__) for name, head in HEADS.items()},
+            "methods": {name: (head.__doc__ or "").partition("\n")[0] for name, head in HEADS.items()},
             "evaders": {name: summary(player) for name, player in EVADERS.items()},
-            "players": {
-                **{f"{name} (pursuer)": summary(player) for name, player in PURSUERS.items()},
-                **{f"{name} (evader)": summary(player) for name, player in EVADERS.items()},
-            },
+            "players": {f"{name} (pursuer)": summary(player) for name, player in PURSUERS.items()}
+            | {f"{name} (evader)": summary(player) for name, player in EVADERS.items()},
             "suites": {name: suite.summary for name, suite in SUITES.items()},
         }[self.kind]
         console.print(unframed((f"[bold]{name}[/bold]", text) for name, text in entries.items()))
-
-
-def _first_sentence(text: str | None) -> str:
-    return " ".join((text or "").split()).split(". ")[0].rstrip(".") + "."

@@ -1,7 +1,6 @@
 """What `evaluate` and `render` play: the flags that they share, and the evaluation."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from rich.console import Console
 
@@ -9,6 +8,7 @@ from safepursuit.evaluation import Evaluation, evaluate
 from safepursuit.evaluation.deployment import Deployment
 from safepursuit.evaluation.evaluation import Rules
 from safepursuit.experiment import TrainedRun, load_run
+from safepursuit.runs.checkpoint import Which
 from safepursuit.runs.folder import RunFolder, slug
 
 
@@ -28,7 +28,7 @@ class Played:
     """Chooses the scenarios; the same seed gives every policy the same ones."""
     shield: Deployment = "as-trained"
     """What stands between the network and the wheels."""
-    checkpoint: Literal["latest", "best"] = "latest"
+    checkpoint: Which = "latest"
     """Which checkpoint plays."""
 
     def play(self, run: RunFolder, episodes: int, console: Console) -> tuple[TrainedRun, Evaluation]:

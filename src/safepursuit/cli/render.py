@@ -9,7 +9,7 @@ import tyro
 from rich.console import Console
 
 from safepursuit.cli.played import Played
-from safepursuit.cli.usage import Run, UsageError, say
+from safepursuit.cli.usage import Debug, Run, UsageError, say
 from safepursuit.evaluation import Evaluation
 from safepursuit.evaluation.deployment import Deployment
 from safepursuit.evaluation.failures import worst
@@ -44,8 +44,7 @@ class Render:
     """How many times faster than real time."""
     out: Path | None = None
     """Write to this file, .gif or .mp4, in place of what is there (default: a name of its own in RUN/animations)."""
-    debug: bool = False
-    """Show the traceback of an error."""
+    debug: Debug = False
 
     def run(self, console: Console) -> None:
         from safepursuit.report.animation import movie  # late, so that other commands start sooner

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from safepursuit.cli.training import train_and_draw
-from safepursuit.cli.usage import Run, UsageError, say
+from safepursuit.cli.usage import Debug, Run, UsageError, say
 from safepursuit.experiment import load_config
 from safepursuit.learn import BarrierNetTrainer
 from safepursuit.process import use_all_cores
@@ -21,8 +21,7 @@ class Resume:
     """The run folder, or the folder of several seeds."""
     timesteps: int | None = None
     """A new total of environment steps."""
-    debug: bool = False
-    """Show the traceback of an error."""
+    debug: Debug = False
 
     def run(self, console: Console) -> None:
         runs = RunFolder.of_seeds(self.run_folder) or [RunFolder.open(self.run_folder)]

@@ -12,7 +12,7 @@ import tyro
 from rich.console import Console
 
 from safepursuit.cli.training import train_and_draw
-from safepursuit.cli.usage import parsed_seeds, say
+from safepursuit.cli.usage import Debug, parsed_seeds, say
 from safepursuit.experiment import TrainConfig
 from safepursuit.learn import BarrierNetTrainer, ahead
 from safepursuit.learn.sharded import mesh_of
@@ -34,8 +34,7 @@ class Train:
     """Train these seeds in one program, such as 0..9 or 0,3,7; each gets its own run folder, RUN_DIR/seed-N."""
     dry_run: bool = False
     """Print the merged configuration and stop."""
-    debug: bool = False
-    """Show the traceback of an error."""
+    debug: Debug = False
     settings: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
 
     def run(self, console: Console) -> None:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 Run = Annotated[Path, tyro.conf.Positional]
+Debug = Annotated[bool, tyro.conf.arg(help="Show the traceback of an error.")]
 
 
 class UsageError(Exception):

@@ -50,7 +50,7 @@ def _unreadable(source: str, error: Exception) -> ConfigurationError:
 
 def dump(config: Any) -> str:
     """The configuration as YAML, as `load` reads it."""
-    return OmegaConf.to_yaml(OmegaConf.create(_plain(dataclasses.asdict(config))))
+    return OmegaConf.to_yaml(OmegaConf.create(dataclasses.asdict(config)))
 
 
 def nearest(word: str, known: list[str]) -> str:
@@ -101,9 +101,3 @@ def _converted(value: Any, current: Any, source: str, name: str, alternatives: t
     if type(value) is not kind:
         raise ConfigurationError(f"{source}: {name} must be {kinds.get(kind, kind.__name__)}, not {value!r}.")
     return value
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value

@@ -1,4 +1,4 @@
-"""The run folder: one place for everything a run leaves behind."""
+"""The run folder: one place for everything that a run writes."""
 
 import json
 import os
@@ -11,11 +11,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import jax
+
 _PACKAGES = ("safepursuit", "jax", "jaxlib", "equinox", "optax", "orbax-checkpoint", "numpy", "scipy")
 
-
 SEED_PREFIX = "seed-"
-"""Of the run folders that a training with several seeds makes in its own."""
+"""First part of the names of run folders that a training with several seeds makes in its own folder."""
 
 
 class RunFolderError(ValueError):
@@ -90,7 +91,7 @@ def slug(name: str) -> str:
 
 
 def write_json(file: Path, content: Any) -> None:
-    """Write a JSON file in one step, so that a reader never sees half of it. Creates the folder if need be."""
+    """Write a JSON file in one step, so that a reader never sees half of it. Creates its folder where there is none."""
     file.parent.mkdir(parents=True, exist_ok=True)
     write_text(file, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
@@ -103,9 +104,7 @@ def write_text(file: Path, content: str) -> None:
 
 
 def provenance() -> dict[str, Any]:
-    """Versions, commit and machine: what it takes to repeat a run."""
-    import jax  # late, because asking for devices starts the back end
-
+    """Versions, commit and machine: what it takes to repeat a run. Starts JAX's back end."""
     return {
         "python": sys.version.split()[0],
         "platform": platform.platform(),
@@ -127,12 +126,8 @@ def _version(package: str) -> str | None:
 def _commit() -> str | None:
     """The commit of the source tree this package runs from, with “+changes” if it was edited; None outside git."""
     here = Path(__file__).resolve().parent
+    command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+changes"]
     try:
-        run = [["git", "rev-parse", "HEAD"], ["git", "status", "--porcelain", "--untracked-files=no"]]
-        commit, status = (
-            subprocess.run(one, cwd=here, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-            for one in run
-        )
+        return subprocess.run(command, cwd=here, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
-    return commit + ("+changes" if status else "")
