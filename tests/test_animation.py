@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from safepursuit.cli import main, showing
+from safepursuit.cli import main, render
 from safepursuit.evaluation import evaluate
 from safepursuit.evaluation.failures import worst
 from safepursuit.evaluation.metrics import verdict
@@ -362,9 +362,9 @@ def test_without_checkpoint_or_encoder_there_is_nothing_to_render(run, tmp_path,
 
 def test_the_outer_contour_belongs_to_what_is_deployed():
     shield = replace(TINY, shield=replace(TINY.shield, gain=0.3))
-    assert showing.braking_gain(shield, "as-trained") == TINY.policy.min_gain
-    assert showing.braking_gain(shield, "filter") == 0.3
+    assert render.braking_gain(shield, "as-trained") == TINY.policy.min_gain
+    assert render.braking_gain(shield, "filter") == 0.3
     fixed = replace(shield, policy=replace(TINY.policy, learned_gains=False))
-    assert showing.braking_gain(fixed, "as-trained") == 0.3
+    assert render.braking_gain(fixed, "as-trained") == 0.3
     for method, deployment in (("ppo", "as-trained"), ("barriernet", "off"), ("barriernet", "governor")):
-        assert showing.braking_gain(replace(shield, method=method), deployment) is None
+        assert render.braking_gain(replace(shield, method=method), deployment) is None

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from safepursuit.cli import COMMANDS, information, main, training
+from safepursuit.cli import COMMANDS, doctor, main, resume, train, training
 from safepursuit.experiment import TrainConfig
 from safepursuit.learn import BarrierNetTrainer
 from safepursuit.runs import configuration
@@ -124,7 +124,7 @@ def test_a_run_folder_holds_everything(smoke):
 
 def test_what_was_typed_is_kept(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "argv", ["safepursuit", "train", "--seed", "3"])
-    monkeypatch.setattr(training, "_train", lambda *_: None)
+    monkeypatch.setattr(train, "train_and_draw", lambda *_: None)
     path = tmp_path / "run"
     assert call(*SMOKE, "--run-dir", path)[0] == 0
     assert (path / "command.txt").read_text() == "safepursuit train --seed 3\n"
@@ -252,7 +252,7 @@ def test_several_seeds_train_and_resume_as_one_and_are_runs_of_their_own(tmp_pat
     sentence(2, ["evaluate", path], "holds the runs of several seeds", str(path / "seed-3"))
     sentence(2, ["resume", path], "has already played 96 steps")
     resumed = []  # to train on would be to compile anew; tests/test_seeds.py does that
-    monkeypatch.setattr(training, "_train", lambda trainers, *_: resumed.extend(trainers))
+    monkeypatch.setattr(resume, "train_and_draw", lambda trainers, *_: resumed.extend(trainers))
     assert call("resume", path, "--timesteps", 5 * TINY.steps_per_iteration)[0] == 0
     assert [(one.config.seed, one.state.iteration, one.config.iterations) for one in resumed] == [(3, 3, 5), (5, 3, 5)]
     assert BarrierNetTrainer.load(RunFolder.open(path / "seed-3")).config.iterations == 5
@@ -305,12 +305,23 @@ def test_evaluations_that_cannot_be_made(smoke, copy, tmp_path):
 
 def test_a_damaged_checkpoint_ends_with_status_1(copy):
     newest = copy.checkpoints / (copy.checkpoints / "latest").read_text().strip()
-    largest = max((file for file in newest.rglob("*") if file.is_file()), key=lambda file: file.stat().st_size)
+    files = [file for file in (newest / "policy").rglob("*") if file.is_file()]
+    largest = max(files, key=lambda file: file.stat().st_size)
     largest.write_bytes(largest.read_bytes()[: largest.stat().st_size // 2])
     before = {file: file.read_bytes() for file in copy.path.rglob("*") if file.is_file()}
     for words in (["evaluate", copy.path], ["resume", copy.path, "--timesteps", "1024"]):
         sentence(1, words, f"checkpoint {newest} is incomplete or damaged", "name another checkpoint")
     assert {file: file.read_bytes() for file in copy.path.rglob("*") if file.is_file()} == before
+
+
+def test_a_run_plays_without_its_training_state_but_does_not_go_on(copy, tmp_path):
+    newest = copy.checkpoints / (copy.checkpoints / "latest").read_text().strip()
+    shutil.rmtree(newest / "training")
+    assert call("evaluate", copy.path, *NINE)[0] == 0
+    status, _, err = call("export", copy.path, "--out", tmp_path / "policy.onnx")
+    assert (status, err) == (0, "")
+    assert (tmp_path / "policy.onnx").stat().st_size > 0
+    sentence(1, ["resume", copy.path, "--timesteps", "1024"], f"checkpoint {newest} is incomplete or damaged")
 
 
 # --- interrupt and resume ----------------------------------------------------------------------------------------
@@ -364,7 +375,7 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path, monkeypatch):
 
 
 def test_a_new_total_is_remembered(copy, monkeypatch):
-    monkeypatch.setattr(training, "_train", lambda *_: None)
+    monkeypatch.setattr(resume, "train_and_draw", lambda *_: None)
     assert call("resume", copy.path, "--timesteps", "1_024")[0] == 0
     assert configuration.load(TrainConfig(), copy.config).timesteps == 1024
     assert BarrierNetTrainer.load(copy).config.iterations == 8
@@ -431,7 +442,7 @@ def test_list_names_what_there_is(kind, names):
 def test_the_doctor_finds_this_installation_healthy(monkeypatch):
     """Its training in a size that is compiled already."""
     smoke = TrainConfig(timesteps=512, num_envs=1, rollout_length=128, seed=42)
-    monkeypatch.setattr(information, "TrainConfig", lambda **_: smoke)
+    monkeypatch.setattr(doctor, "TrainConfig", lambda **_: smoke)
     status, out, err = call("doctor")
     assert (status, err) == (0, "")
     assert out.count("ok  ") == 3
@@ -443,7 +454,7 @@ def test_the_doctor_reports_what_is_wrong(monkeypatch):
     class Wrong:
         u = np.array([2.0, 3.0])
 
-    monkeypatch.setattr(information, "project", lambda *_: Wrong)
+    monkeypatch.setattr(doctor, "project", lambda *_: Wrong)
     sentence(1, ["doctor"], "the projection of (2, 3) onto the unit corner came out as [2. 3.]")
 
 

@@ -7,7 +7,7 @@ import pytest
 
 PAGES = """
 import ctypes, resource
-from safepursuit.cli.memory import keep_freed_memory
+from safepursuit.process import keep_freed_memory
 kept = keep_freed_memory() if {keep} else True
 def use():  # a dozen blocks of a megabyte, written to and freed, as an iteration does
     for block in [bytearray(2**20) for _ in range(12)]:

@@ -144,7 +144,7 @@ def test_the_attack_finds_what_is_not_safe(method):
 def test_a_robot_that_moves_otherwise_is_promised_nothing():
     plugins.load(EXAMPLES / "robot.py")
     assert TrainConfig().promises
-    assert not TrainConfig(robot="differential-drive").promises
+    assert not TrainConfig(game=Game(robot_model="differential-drive")).promises
     assert not TrainConfig(method="ppo").promises
 
 

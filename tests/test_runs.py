@@ -1,11 +1,13 @@
 """Configuration files, run folders, checkpoints, metric logs, the live display: nothing is lost or taken silently."""
 
 import csv
+import hashlib
 import io
 import json
 import math
 import shutil
 import struct
+import threading
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -17,8 +19,9 @@ import yaml
 from rich.console import Console
 from tensorboardX.proto.event_pb2 import Event
 
-from safepursuit.experiment import PPOConfig, TrainConfig
+from safepursuit.experiment import PPOConfig, TrainConfig, load_run
 from safepursuit.game import Game, Reward
+from safepursuit.learn import BarrierNetTrainer
 from safepursuit.robot import Unicycle
 from safepursuit.runs import checkpoint, configuration, folder
 from safepursuit.runs.checkpoint import CheckpointError
@@ -28,7 +31,7 @@ from safepursuit.runs.folder import RunFolder, RunFolderError, write_json
 from safepursuit.runs.metrics import MetricsLog, read_metrics
 from safepursuit.scene import Arena
 from safepursuit.shield import Shield
-from tiny import TINY
+from tiny import TINY, numbers
 
 # --- configuration -----------------------------------------------------------------------------------------------
 
@@ -298,12 +301,12 @@ def test_every_file_of_a_checkpoint_cut_in_half_is_noticed(run):
 
 def test_a_file_more_or_less_is_noticed(run):
     folder = checkpoint.save(run, 1, state(1), best=True)
-    extra = folder / "arrays" / "extra"
+    extra = folder / "training" / "extra"
     extra.write_text("!")
     with pytest.raises(CheckpointError, match="incomplete or damaged"):
         checkpoint.restore(run, state(0))
     extra.unlink()
-    next(file for file in (folder / "arrays").rglob("*") if file.is_file()).unlink()
+    next(file for file in (folder / "training").rglob("*") if file.is_file()).unlink()
     with pytest.raises(CheckpointError, match="incomplete or damaged"):
         checkpoint.restore(run, state(0))
 
@@ -327,7 +330,7 @@ def test_a_save_that_fails_leaves_the_last_checkpoint_alone(run, monkeypatch, mo
         raise OSError("power cut")
 
     target = {
-        "arrays": (checkpoint.orbax.PyTreeCheckpointer, "save"),
+        "arrays": (checkpoint.orbax.Checkpointer, "save"),
         "digest": (checkpoint, "write_json"),
         "rename": (checkpoint, "write_text"),
     }[moment]
@@ -340,6 +343,56 @@ def test_a_save_that_fails_leaves_the_last_checkpoint_alone(run, monkeypatch, mo
     monkeypatch.undo()
     checkpoint.save(run, 2, state(2), best=False)
     same(checkpoint.restore(run, state(0)), state(2))
+
+
+def save_like_version_0_1_0(run, step, state):
+    """All arrays in one folder, with their digests beside it."""
+    folder = run.checkpoints / f"{step:012d}"
+    with checkpoint.orbax.PyTreeCheckpointer() as writer:
+        writer.save((folder / "arrays").resolve(), dict(numbers(state)))
+    files = [file for file in (folder / "arrays").rglob("*") if file.is_file()]
+    digests = {
+        file.relative_to(folder / "arrays").as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files
+    }
+    write_json(folder / "digest.json", digests)
+    for pointer in ("latest", "best"):
+        (run.checkpoints / pointer).write_text(f"{folder.name}\n")
+    return folder
+
+
+def test_the_policy_is_read_without_the_rest_of_the_state(run):
+    trainer = BarrierNetTrainer(TINY, run)
+    trainer.save()
+    folder = checkpoint.locate(run)
+    shutil.rmtree(folder / "training")
+    trained = load_run(run, "best")
+    assert (trained.config, trained.steps) == (TINY, 0)
+    jax.tree.map(np.testing.assert_array_equal, trained.policy, trainer.policy)
+    with pytest.raises(CheckpointError, match="incomplete or damaged"):
+        BarrierNetTrainer.load(run)
+    next(file for file in (folder / "policy").rglob("*") if file.is_file()).unlink()
+    with pytest.raises(CheckpointError, match="incomplete or damaged"):
+        load_run(run)
+
+
+def test_a_checkpoint_of_version_0_1_0_can_be_read(run):
+    trainer = BarrierNetTrainer(TINY, run)
+    folder = save_like_version_0_1_0(run, 32, trainer.state)
+    trained = load_run(run)
+    assert trained.steps == 32
+    jax.tree.map(np.testing.assert_array_equal, trained.policy, trainer.policy)
+    restored = dict(numbers(BarrierNetTrainer.load(run).state))
+    for name, value in numbers(trainer.state):
+        np.testing.assert_array_equal(restored[name], value)
+    next(file for file in (folder / "arrays").rglob("*") if file.is_file()).unlink()
+    with pytest.raises(CheckpointError, match="incomplete or damaged"):
+        load_run(run)
+
+
+def test_no_thread_outlives_a_save(run):
+    before = set(threading.enumerate())
+    checkpoint.save(run, 1, state(1), best=True)
+    assert set(threading.enumerate()) <= before
 
 
 # --- metric logs -------------------------------------------------------------------------------------------------
@@ -456,6 +509,7 @@ def test_a_file_gets_one_line_an_iteration_with_the_four_figures_of_the_program(
     assert "–" in lines[0]  # no episode ended: no rate
     assert "\x1b" not in shown.text.getvalue()
     assert len({len(line) for line in (header, *lines)}) == 1  # in columns
+    assert len(header) < 80
 
 
 def test_a_long_training_prints_some_25_lines_the_first_and_the_last_among_them():

@@ -1,7 +1,7 @@
 """What a notebook needs: train, load, evaluate, and the log of a training."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +9,12 @@ import numpy as np
 
 from safepursuit.evaluation import Evaluation
 from safepursuit.evaluation import evaluate as judge
-from safepursuit.experiment import TrainConfig, TrainedRun, load_run
+from safepursuit.experiment import TrainConfig, TrainedRun, create_run, load_run
 from safepursuit.learn import BarrierNetTrainer
 from safepursuit.runs import configuration
 from safepursuit.runs.checkpoint import Which
 from safepursuit.runs.console import TrainingDisplay
-from safepursuit.runs.folder import RunFolder, slug
+from safepursuit.runs.folder import RunFolder
 from safepursuit.runs.metrics import read_metrics
 
 
@@ -30,24 +30,22 @@ def train(
 
     `changes` are any settings by their names, such as `method`, `evader`, `timesteps`, `obstacles`, `learning_rate`,
     on top of `config`. With `start`, a run or its folder, the training goes on from its weights, and its configuration
-    is the default. Everything is kept in `run_dir`, which must be new (default: runs/<method>-<evader>-<date>-<time>).
+    is the default. Everything is kept in `run_dir`, which must be new; without one nothing is written.
     Raises TypeError for an unknown setting, ValueError for an impossible one or weights that do not fit.
     """
     given = load(start) if isinstance(start, str | Path) else start
     base = config or (given.config if given else TrainConfig())
     whole = configuration.changed(base, changes)
-    stamp = f"{datetime.now():%Y%m%d-%H%M%S}"
-    path = Path(run_dir) if run_dir else Path("runs") / slug(f"{whole.method}-{whole.evader}-{stamp}")
-    RunFolder.check_free(path)
+    if run_dir is not None:
+        RunFolder.check_free(Path(run_dir))
     trainer = BarrierNetTrainer(whole)
     if given:
         trainer.begin_with(given.policy)
-    trainer.run = RunFolder.create(
-        path, configuration.dump(whole), ["safepursuit.train", repr(str(path)), repr(changes)]
-    )
-    with TrainingDisplay(whole.iterations, whole.steps_per_iteration) as display:
-        trainer.train([display] if progress else [])
-    return load_run(trainer.run)
+    if run_dir is not None:
+        trainer.run = create_run(Path(run_dir), whole, ["safepursuit.train", str(run_dir), repr(changes)])
+    with TrainingDisplay(whole.iterations, whole.steps_per_iteration) if progress else nullcontext() as display:
+        trainer.train([display] if display else [])
+    return TrainedRun(trainer.policy, whole, trainer.state.steps, trainer.run)
 
 
 def load(run: str | Path, checkpoint: Which = "latest") -> TrainedRun:
@@ -65,7 +63,12 @@ def evaluate(run: str | Path | TrainedRun, *, episodes: int = 1000, **choices: A
 
 
 def metrics(run: str | Path | TrainedRun) -> Mapping[str, np.ndarray]:
-    """The log of a training, a column per metric and a row per iteration: `pandas.DataFrame(metrics(run))`."""
+    """The log of a training, a column per metric and a row per iteration: `pandas.DataFrame(metrics(run))`.
+
+    Raises ValueError for a run without a folder.
+    """
     folder = RunFolder.open(Path(run)) if isinstance(run, str | Path) else run.folder
+    if folder is None:
+        raise ValueError("this run kept no log: train it with a run_dir.")
     rows = read_metrics(folder)
     return {name: np.array([row[name] for row in rows]) for name in (rows[0] if rows else ())}

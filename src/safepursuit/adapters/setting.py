@@ -1,17 +1,13 @@
 """What an environment is made of, from the keywords that Gymnasium and PettingZoo hand on."""
 
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from safepursuit.adapters.match import Match
 from safepursuit.experiment.opponents import Opponents, find
 from safepursuit.game import Game, Role
-from safepursuit.runs.configuration import nearest
+from safepursuit.runs.configuration import changed
 from safepursuit.shield import check
-
-_PARTS = ("arena", "robot")
-"""Parts of `Game` whose fields are named like its own."""
 
 
 def rules(game: Game | None, changes: dict[str, Any]) -> Game:
@@ -19,17 +15,7 @@ def rules(game: Game | None, changes: dict[str, Any]) -> Game:
 
     Raises TypeError for a name that is none of them (naming the nearest), ValueError for an impossible game.
     """
-    game = Game() if game is None else game
-    owners = {field.name: part for part in _PARTS for field in fields(getattr(game, part))}
-    owners |= {field.name: "" for field in fields(game)}
-    parts: dict[str, dict[str, Any]] = {name: {} for name in ("", *_PARTS)}
-    for name, value in changes.items():
-        if name not in owners:
-            hint = nearest(name, list(owners)) or f"; known are {', '.join(owners)}"
-            raise TypeError(f"unknown keyword {name!r}{hint}")
-        parts[owners[name]][name] = tuple(value) if isinstance(value, list) else value
-    inner = {part: replace(getattr(game, part), **parts[part]) for part in _PARTS if parts[part]}
-    return replace(game, **inner | parts[""])
+    return changed(Game() if game is None else game, changes)
 
 
 def match(

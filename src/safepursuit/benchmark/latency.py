@@ -4,17 +4,16 @@ import contextlib
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
+from safepursuit.agents import Agent, Pilot, Trained, View
 from safepursuit.benchmark import situations
 from safepursuit.benchmark.clock import Pace, Report
 from safepursuit.benchmark.tables import Table
-from safepursuit.agents import Agent, Pilot, Trained, View
 from safepursuit.experiment import TrainConfig
 from safepursuit.game import GameState
 from safepursuit.learn import BarrierNetTrainer

@@ -5,15 +5,15 @@ import platform
 from pathlib import Path
 from typing import Any
 
+from safepursuit.process import usable_cores
 from safepursuit.runs.folder import provenance
 
 
 def about() -> dict[str, Any]:
     """Machine, load, versions and commit."""
     facts = provenance()
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     load = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
-    return {"processor": processor()} | facts | {"cores_used": usable, "load_average": load}
+    return {"processor": processor()} | facts | {"cores_used": usable_cores(), "load_average": load}
 
 
 def processor() -> str:

@@ -1,6 +1,6 @@
-"""The command line: `safepursuit train | resume | evaluate | compare | render | benchmark | list | doctor`.
+"""The command line: one file per command.
 
-Exit status 0 on success, 2 for a usage error, 1 otherwise; errors are one sentence on stderr, without a traceback
+Exit status 0 on success, 2 for a usage error, 1 otherwise; an error is one sentence on stderr, without a traceback
 unless --debug is given.
 """
 
@@ -9,28 +9,33 @@ import io
 import re
 import sys
 import warnings
+from argparse import ArgumentError, ArgumentParser
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import jax
 import tyro
-from platformdirs import user_cache_path
 from rich.console import Console
-from rich.table import Table
 
-from safepursuit import __version__
-from safepursuit.cli.benchmarking import Benchmark
-from safepursuit.cli.comparing import Compare
-from safepursuit.cli.exporting import CheckExport, Export
-from safepursuit.cli.information import Doctor, List
-from safepursuit.cli.judging import Evaluate
-from safepursuit.cli.showing import Render
-from safepursuit.cli.training import Resume, Train
-from safepursuit.cli.usage import UsageError
-from safepursuit.experiment import TrainConfig
+from safepursuit import __version__, plugins
+from safepursuit.cli.attack_head import AttackHead
+from safepursuit.cli.benchmark import Benchmark
+from safepursuit.cli.compare import Compare
+from safepursuit.cli.doctor import Doctor
+from safepursuit.cli.evaluate import Evaluate
+from safepursuit.cli.export import CheckExport, Export
+from safepursuit.cli.listing import List
+from safepursuit.cli.render import Render
+from safepursuit.cli.resume import Resume
+from safepursuit.cli.train import Train
+from safepursuit.cli.usage import UsageError, unframed
+from safepursuit.experiment import TrainConfig, load_config
+from safepursuit.plugins import PluginError
+from safepursuit.process import keep_compiled_programs
+from safepursuit.robot import ROBOTS
 from safepursuit.runs import configuration
 from safepursuit.runs.configuration import ConfigurationError, nearest
-from safepursuit.runs.folder import RunFolderError
+from safepursuit.runs.folder import RunFolder, RunFolderError
 
 COMMANDS: dict[str, type[Any]] = {
     "train": Train,
@@ -41,6 +46,7 @@ COMMANDS: dict[str, type[Any]] = {
     "benchmark": Benchmark,
     "export": Export,
     "check-export": CheckExport,
+    "attack-head": AttackHead,
     "list": List,
     "doctor": Doctor,
 }
@@ -52,27 +58,24 @@ def main(arguments: list[str] | None = None) -> int:
     console = Console()
     debug = "--debug" in words
     try:
+        words, files = _named(words)
+        plugins.load_installed()
+        for file in files:
+            plugins.load(file)
         command = _parse(words)
         if command is not None:
-            _keep_compiled_programs()
+            keep_compiled_programs()
             command.run(console)
     except UsageError as error:
         return _fail(error, 2)
     except (ValueError, RuntimeError, OSError) as error:
         if debug:
             raise
-        usage = isinstance(error, ConfigurationError | RunFolderError) or type(error) is ValueError
+        usage = isinstance(error, ConfigurationError | RunFolderError | PluginError) or type(error) is ValueError
         return _fail(error, 2 if usage else 1)
     except KeyboardInterrupt:
         return _fail("interrupted.", 1)
     return 0
-
-
-def _keep_compiled_programs() -> None:
-    """Compiled programs stay in the user's cache (or in JAX_COMPILATION_CACHE_DIR): the next command starts sooner."""
-    if jax.config.values["jax_compilation_cache_dir"] is None:
-        jax.config.update("jax_compilation_cache_dir", str(user_cache_path("safepursuit") / "programs"))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 def _fail(message: object, status: int) -> int:
@@ -82,7 +85,7 @@ def _fail(message: object, status: int) -> int:
 
 
 def _parse(words: list[str]) -> Any:
-    """The command that was asked for; None if it was only help. Raises UsageError."""
+    """The command asked for; None where only help or the version was. Raises UsageError."""
     if not words or words[0] in ("-h", "--help"):
         _print_help()
         return None
@@ -98,24 +101,41 @@ def _parse(words: list[str]) -> Any:
     return _tyro(kind, name, rest, default)
 
 
+def _named(words: list[str]) -> tuple[list[str], list[Path]]:
+    """The words without --plugin FILE, which every command takes, and those files."""
+    parser = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--plugin", type=Path, action="append", default=[])
+    try:
+        known, rest = parser.parse_known_args(words)
+    except ArgumentError:
+        raise UsageError("--plugin takes a file.") from None
+    return rest, known.plugin
+
+
 def _configured(words: list[str]) -> TrainConfig:
-    """Defaults, overlaid by the file that --config names, if any."""
-    for index, word in enumerate(words):
-        if word == "--config" and index + 1 < len(words):
-            return configuration.load(TrainConfig(), Path(words[index + 1]))
-        if word.startswith("--config="):
-            return configuration.load(TrainConfig(), Path(word.removeprefix("--config=")))
-    return TrainConfig()
+    """Defaults, overlaid by the configuration of the run that --from names and by the file that --config names."""
+    parser = ArgumentParser(add_help=False, allow_abbrev=False)
+    for name in ("--config", "--from", "--robot"):
+        parser.add_argument(name, nargs="?", dest=name.strip("-"))
+    known = vars(parser.parse_known_args(words)[0])
+    base = load_config(RunFolder.open(Path(known["from"]))) if known["from"] else TrainConfig()
+    if known["config"]:
+        base = configuration.load(base, Path(known["config"]))
+    if known["robot"] and known["robot"] != base.game.robot_model:  # so that its own parameters have flags
+        model = ROBOTS.find(known["robot"])
+        base = replace(base, game=replace(base.game, robot_model=known["robot"], robot=model()))
+    return base
 
 
 def _tyro(kind: type[Any], name: str, words: list[str], default: Any) -> Any:
-    """Parse with tyro, turning its framed messages into one sentence."""
+    """Parse with tyro; None where it printed help. Raises UsageError."""
     complaint = io.StringIO()
+    about = f"{kind.__doc__}\n\n--plugin FILE, for every command: brings what is not in the package."
     options: dict[str, Any] = {"default": default} if default is not None else {}
     try:
         with contextlib.redirect_stderr(complaint), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return tyro.cli(kind, args=words, prog=f"safepursuit {name}", description=kind.__doc__, **options)
+            return tyro.cli(kind, args=words, prog=f"safepursuit {name}", description=about, **options)
     except SystemExit as stop:
         if stop.code in (0, None):
             return None
@@ -123,7 +143,10 @@ def _tyro(kind: type[Any], name: str, words: list[str], default: Any) -> Any:
 
 
 def _sentence(framed: str, name: str) -> str:
-    """The message inside tyro's frame, on one line; where the terminal knows no Unicode, below title and rule."""
+    """The message inside tyro's frame, on one line; without Unicode it stands below a title and a rule.
+
+    tyro 1.0 has no public form of its errors but this text.
+    """
     boxed = [line for line in framed.splitlines() if line.startswith("│")]
     lines = [line.strip("│ ") for line in boxed or framed.splitlines()[2:]]
     rule = next((index for index, line in enumerate(lines) if line and not line.strip("─-")), len(lines))
@@ -136,8 +159,6 @@ def _sentence(framed: str, name: str) -> str:
 def _print_help() -> None:
     console = Console()
     console.print("[bold]safepursuit[/bold]: train, judge and deploy safe pursuit policies\n")
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 2))
-    for name, kind in COMMANDS.items():
-        table.add_row(f"[bold]{name}[/bold]", (kind.__doc__ or "").split("\n")[0])
-    console.print(table)
+    summaries = ((f"[bold]{name}[/bold]", (kind.__doc__ or "").partition("\n")[0]) for name, kind in COMMANDS.items())
+    console.print(unframed(summaries, indent=2))
     console.print("\nsafepursuit COMMAND --help lists the flags of a command.", highlight=False)

@@ -1,14 +1,14 @@
-"""What `evaluate` and `render` play: the flags they share, and the evaluation that follows from them."""
+"""What `evaluate` and `render` play: the flags that they share, and the evaluation."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from rich.console import Console
 
+from safepursuit.agents import Layer
 from safepursuit.evaluation import Evaluation, evaluate
-from safepursuit.evaluation.deployment import Deployment
 from safepursuit.evaluation.evaluation import Rules
-from safepursuit.learn import BarrierNetTrainer
+from safepursuit.experiment import TrainedRun, load_run
+from safepursuit.runs.checkpoint import Which
 from safepursuit.runs.folder import RunFolder, slug
 
 
@@ -26,30 +26,30 @@ class Played:
     """Number of discs (default: the suite's, or else as in the training)."""
     seed: int = 0
     """Chooses the scenarios; the same seed gives every policy the same ones."""
-    shield: Deployment = "as-trained"
+    shield: Layer = "as-trained"
     """What stands between the network and the wheels."""
-    checkpoint: Literal["latest", "best"] = "latest"
+    checkpoint: Which = "latest"
     """Which checkpoint plays."""
 
-    def play(self, run: RunFolder, episodes: int, console: Console) -> tuple[BarrierNetTrainer, Evaluation]:
-        """The run's trainer, and its policy judged in so many episodes. Raises what both raise."""
-        trainer = BarrierNetTrainer.load(run, self.checkpoint)
+    def play(self, run: RunFolder, episodes: int, console: Console) -> tuple[TrainedRun, Evaluation]:
+        """The run's policy, and its evaluation in so many episodes. Raises what `load_run` and `evaluate` raise."""
+        trained = load_run(run, self.checkpoint)
         with console.status(f"playing {episodes:,} episodes …"):
             judged = evaluate(
-                trainer.policy,
-                trainer.config,
+                trained.policy,
+                trained.config,
                 episodes=episodes,
                 suite=self.suite,
                 evader=self.evader,
                 obstacles=self.obstacles,
                 seed=self.seed,
-                deployment=self.shield,
+                layer=self.shield,
                 rules=self.rules,
             )
-        return trainer, judged
+        return trained, judged
 
     def file_name(self, judged: Evaluation, what: str, steps: int) -> str:
-        """A name, without suffix, for what became of it; `steps` of the training."""
+        """A name, without suffix, for a file about it; `steps` of the training."""
         result = judged.result
         words = [self.suite, result["evader"], result["obstacles"], self.shield, f"seed{self.seed}", what, steps]
         if self.rules != "as-trained":

@@ -1,12 +1,15 @@
-"""Names that all commands share."""
+"""What commands share: arguments and their errors, plain lines and tables."""
 
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import tyro
+from rich.console import Console
+from rich.table import Table
 
 Run = Annotated[Path, tyro.conf.Positional]
+Debug = Annotated[bool, tyro.conf.arg(help="Show the traceback of an error.")]
 
 
 class UsageError(Exception):
@@ -26,5 +29,25 @@ def parsed_seeds(text: str) -> list[int]:
 
 
 def listed(text: str, known: Iterable[str]) -> tuple[str, ...]:
-    """The names of "one,another", or all that are known for "all"; whether they are known is for others to say."""
+    """The names of "one,another", or all known ones for "all"; the names themselves are not checked."""
     return tuple(known) if text == "all" else tuple(part.strip() for part in text.split(","))
+
+
+def check_folders(*files: Path | None) -> None:
+    """Raise UsageError where a file that is to be written has no folder."""
+    for file in files:
+        if file is not None and not file.absolute().parent.is_dir():
+            raise UsageError(f"folder {file.absolute().parent} does not exist.")
+
+
+def say(console: Console, text: str) -> None:
+    """Print a line without colours for its numbers, and unbroken, so that a path can be copied."""
+    console.print(text, highlight=False, soft_wrap=True)
+
+
+def unframed(rows: Iterable[tuple[str, str]], indent: int = 0) -> Table:
+    """Names and texts in two columns, without a frame."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, indent))
+    for row in rows:
+        table.add_row(*row)
+    return table

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from safepursuit.compare.contenders import Contender
-from safepursuit.play.recording import Recording, load, save, take
 from safepursuit.evaluation.evaluation import Evaluation
 from safepursuit.evaluation.failures import worst
 from safepursuit.evaluation.referee import Verdict

@@ -7,11 +7,13 @@ processor of another make may round in another way.
 """
 
 import logging
+import pickle
 import socket
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
+from safepursuit import plugins
 from safepursuit.compare import trainings
 from safepursuit.compare.jobs import Job, TrainingJob, perform, settle_in
 from safepursuit.compare.work import Event
@@ -57,7 +59,7 @@ class RayCrew:
 
     def give(self, job: Job) -> None:
         content = trainings.pack(job.folder) if isinstance(job, TrainingJob) else None
-        self._tasks[self._do.remote(job, content, _versions())] = job
+        self._tasks[self._do.remote(pickle.dumps(job), content, _versions(), plugins.loaded())] = job
 
     def events(self) -> list[Event]:
         if not self._tasks:
@@ -93,13 +95,21 @@ def _knock(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
 
 
-def _do(job: Job, content: bytes | None, expected: dict[str, str]) -> tuple[str, Any]:
-    """Runs on the other machine. Errors of a job are returned; only the loss of a machine is tried again."""
+def _do(
+    packed: bytes, content: bytes | None, expected: dict[str, str], needed: Sequence[plugins.Plugin]
+) -> tuple[str, Any]:
+    """Runs on the other machine. Errors of a job are returned; only the loss of a machine is tried again.
+
+    The job is unpacked after the plugins are run of whose classes it is made.
+    """
     if (found := _versions()) != expected:
         return "failed", f"a machine of the cluster has {found}, but this one {expected}: install the same there."
     settle_in()
     try:
-        return "finished", perform(job, lambda _: None) if content is None else trainings.train_part(content)
+        plugins.install(needed)
+        return "finished", perform(pickle.loads(packed), lambda _: None) if content is None else trainings.train_part(
+            content
+        )
     except Exception as error:
         return "failed", str(error) or type(error).__name__
 

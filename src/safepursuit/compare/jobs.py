@@ -1,21 +1,16 @@
 """The two kinds of work in a comparison, and how a process does them."""
 
-import os
-import platform
-import re
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
-
-import jax
 
 from safepursuit.compare import trainings
 from safepursuit.compare.cells import Cell, CellRecord, Worst, summarise
 from safepursuit.compare.contenders import Contender
 from safepursuit.evaluation import evaluate
 from safepursuit.policy import Policy
+from safepursuit.process import keep_compiled_programs, use_one_thread
 from safepursuit.runs.folder import RunFolder
 
 Finished: TypeAlias = tuple[CellRecord, Worst]
@@ -92,26 +87,7 @@ def perform(job: Job, report: Report) -> Finished | None:
 def settle_in() -> None:
     """Prepare this process for jobs: JAX in one thread, compiled programs shared with other processes.
 
-    The programs are kept in the folder that JAX_COMPILATION_CACHE_DIR names, or else in the user's cache, apart for
-    each kind of processor, because they use whatever it offers; the folder may be removed at any time. To be called
-    before JAX is first used.
+    To be called before JAX is first used.
     """
-    # One thread, not one core: pinned to a core that another program uses, a process would wait for it.
-    os.environ["PJRT_NPROC"] = "1"
-    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        folder = cache / "safepursuit" / f"compiled-{_processor()}"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError:  # no home to write to: compile every time
-            return
-        jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
-
-
-def _processor() -> str:
-    """A word for what this machine's processor can do, which JAX's own keys do not contain."""
-    info = Path("/proc/cpuinfo")
-    text = info.read_text(encoding="utf-8") if info.is_file() else platform.processor()
-    abilities = re.search(r"^(?:flags|Features)\s*:.*$", text, re.MULTILINE)
-    return sha256((platform.machine() + (abilities[0] if abilities else text)).encode()).hexdigest()[:12]
+    use_one_thread()
+    keep_compiled_programs()

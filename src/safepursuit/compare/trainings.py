@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from safepursuit.experiment import TrainConfig, load_config
+from safepursuit.experiment import TrainConfig, create_run, load_config
 from safepursuit.learn import BarrierNetTrainer
-from safepursuit.runs import checkpoint, configuration
+from safepursuit.runs import checkpoint
 from safepursuit.runs.folder import RunFolder
 from safepursuit.runs.metrics import read_metrics
 
@@ -40,7 +40,7 @@ def begin(folder: Path, config: TrainConfig, command: list[str]) -> RunFolder:
     if not (folder / "config.yaml").is_file():
         partial = _beside(folder, "partial")
         shutil.rmtree(partial, ignore_errors=True)
-        RunFolder.create(partial, configuration.dump(config), command)
+        create_run(partial, config, command)
         partial.rename(folder)
     return RunFolder.open(folder)
 

@@ -7,8 +7,8 @@ from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from safepursuit.compare import cells, trainings
 from safepursuit.compare.jobs import CellJob, Job, TrainingJob
-from safepursuit.policy import Policy
 from safepursuit.experiment import load_run
+from safepursuit.policy import Policy
 from safepursuit.runs.folder import RunFolder
 
 

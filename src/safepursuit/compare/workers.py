@@ -19,17 +19,14 @@ from pathlib import Path
 
 import jax
 
+from safepursuit import plugins
 from safepursuit.compare.jobs import Job, TrainingJob, perform, settle_in
 from safepursuit.compare.work import Event
+from safepursuit.process import usable_cores
 
 _SPAWN = multiprocessing.get_context("spawn")
 _PATIENCE = 5.0
 """Seconds that a worker is given to stop."""
-
-
-def cores() -> int:
-    """The number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Worker:
@@ -46,7 +43,7 @@ class _Worker:
     def give(self, job: Job) -> None:
         if self.process is None or not self.process.is_alive():
             self.connection, theirs = _SPAWN.Pipe()
-            self.process = _SPAWN.Process(target=_serve, args=(theirs, self.log), daemon=True)
+            self.process = _SPAWN.Process(target=_serve, args=(theirs, self.log, plugins.loaded()), daemon=True)
             self.process.start()
             theirs.close()
         self.connection.send(job)
@@ -74,7 +71,7 @@ class LocalCrew:
     def __init__(self, workers: int | None, logs: Path) -> None:
         """By default one worker per core that this process may use. What they print goes to files in `logs`."""
         self._logs = logs
-        self._workers = [_Worker(logs / f"worker-{number}.log") for number in range(workers or cores())]
+        self._workers = [_Worker(logs / f"worker-{number}.log") for number in range(workers or usable_cores())]
 
     def choose(self, waiting: Sequence[Job]) -> Job | None:
         """Trainings first; of those, or of the cells, one that a free worker has compiled, else one that none has."""
@@ -122,12 +119,13 @@ def _cause(status: int | None, log: Path) -> str:
     return f"its process stopped with exit status {status}; what it printed is in {log}."
 
 
-def _serve(connection: Connection, log: Path) -> None:
+def _serve(connection: Connection, log: Path, needed: Sequence[plugins.Plugin]) -> None:
     """What a worker runs: jobs in, messages out, until the other side is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that hands out the jobs
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _print_to(log)
     settle_in()
+    plugins.install(needed)  # before a job that is made of their classes is unpacked
     shape: Hashable = None
     while True:
         try:

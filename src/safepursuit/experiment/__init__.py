@@ -2,6 +2,6 @@
 
 from safepursuit.experiment.config import PPOConfig, TrainConfig
 from safepursuit.experiment.opponents import opponent
-from safepursuit.experiment.run import TrainedRun, load_config, load_run
+from safepursuit.experiment.run import TrainedRun, create_run, load_config, load_run
 
-__all__ = ["PPOConfig", "TrainConfig", "TrainedRun", "load_config", "load_run", "opponent"]
+__all__ = ["PPOConfig", "TrainConfig", "TrainedRun", "create_run", "load_config", "load_run", "opponent"]

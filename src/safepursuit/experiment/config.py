@@ -1,12 +1,14 @@
 """What a training run is made of: the learner's parameters, and the whole run's."""
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from safepursuit.barriers.control_point import arc_allowance
-from safepursuit.game import SENSORS, Game
-from safepursuit.players import evader_weights, evaders_of
+from safepursuit.game import REWARDS, SENSORS, Game
+from safepursuit.players import EVADERS, evader_weights, evaders_of
 from safepursuit.policy import HEADS, NETWORKS, PolicyConfig
-from safepursuit.robot import ROBOTS, Unicycle, within_theory
+from safepursuit.robot import ROBOTS, within_theory
+from safepursuit.scene import SCENES
 from safepursuit.shield import Shield, check
 
 
@@ -63,8 +65,6 @@ class TrainConfig:
 
     method: str = "barriernet"
     """Safety architecture; `safepursuit list methods` names them."""
-    robot: str = "unicycle"
-    """Model of the robots, whose parameters are `game.robot`; `safepursuit list robots` names them."""
     evader: str = "random"
     """Scripted opponent (`safepursuit list evaders`), or a mixture that shares the games, such as flee:2,orbit,hide."""
     timesteps: int = 1_000_000
@@ -93,13 +93,6 @@ class TrainConfig:
         HEADS.find(self.method)
         SENSORS.find(self.game.sensor)
         NETWORKS.find(self.policy.network)
-        fresh = ROBOTS.find(self.robot)()
-        if type(self.game.robot) is not type(fresh):
-            if self.game.robot != Unicycle():
-                raise ValueError(
-                    f"game.robot is a {type(self.game.robot).__name__}, which is not the robot {self.robot!r}."
-                )
-            object.__setattr__(self, "game", replace(self.game, robot=fresh))
         for name in ("timesteps", "num_envs", "rollout_length", "checkpoint_every", "shares"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}.")
@@ -156,3 +149,14 @@ class TrainConfig:
     def iterations(self) -> int:
         """Updates needed to play at least `timesteps`."""
         return -(-self.timesteps // self.steps_per_iteration)
+
+    def modules(self) -> set[str]:
+        """The modules in which whatever it chooses by name is defined."""
+        chosen: list[Any] = [
+            HEADS.find(self.method),
+            NETWORKS.find(self.policy.network),
+            ROBOTS.find(self.game.robot_model),
+        ]
+        chosen += [SENSORS.find(self.game.sensor), REWARDS.find(self.game.reward.rule)]
+        chosen += [SCENES.find(self.game.arena.scene), *map(EVADERS.find, evader_weights(self.evader))]
+        return {one.__module__ for one in chosen}

@@ -1,13 +1,20 @@
 """What a run folder holds: its configuration and its policy, without optimiser, games or trainer."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
+from safepursuit import plugins
+from safepursuit.agents import Pilot, Trained, View
 from safepursuit.experiment.config import TrainConfig
+from safepursuit.game import GameState
 from safepursuit.policy import Policy, build_policy
 from safepursuit.runs import checkpoint, configuration
+from safepursuit.runs.configuration import ConfigurationError
 from safepursuit.runs.folder import RunFolder
 
 
@@ -18,18 +25,50 @@ class TrainedRun:
     policy: Policy
     config: TrainConfig
     steps: int
-    """Environment steps of the checkpoint."""
-    folder: RunFolder
+    """Environment steps played."""
+    folder: RunFolder | None = None
+
+    @cached_property
+    def agent(self) -> Trained:
+        """It drives as it is deployed."""
+        return Trained(self.policy, self.config.shield)
+
+    def act(self, state: GameState) -> np.ndarray:
+        """The safe control [m/s, rad/s] of the pursuer: (2,) for the state of one game, (2, games) for many."""
+        return self._pilot(state) if np.ndim(state.step) == 0 else np.asarray(self._act(self.agent, state))
+
+    @cached_property
+    def _pilot(self) -> Pilot:
+        return Pilot(self.agent, self.config.game)
+
+    @cached_property
+    def _act(self) -> Any:
+        game = self.config.game
+        return jax.jit(lambda agent, state: agent.act(None, jax.random.key(0), View(state, game, "pursuer"))[0].control)
 
 
 class _Trained(NamedTuple):
-    """The part of a training state that acts."""
+    """The field of a training state that is restored."""
 
     policy: Policy
 
 
+def create_run(path: Path, config: TrainConfig, command: list[str]) -> RunFolder:
+    """Start a run folder, with the texts of the plugins that the configuration makes use of. Raises RunFolderError."""
+    homes = config.modules()
+    used = {one.name: (one.text, one.sha256) for one in plugins.loaded() if one.module in homes}
+    return RunFolder.create(path, configuration.dump(config), command, used)
+
+
 def load_config(run: RunFolder) -> TrainConfig:
-    """The configuration of a run. Raises ConfigurationError where the file cannot be used."""
+    """The configuration of a run. Raises ConfigurationError where it cannot be used, or needs a plugin to be named."""
+    known = {one.sha256 for one in plugins.loaded()}
+    for name, digest in run.plugin_digests().items():
+        if digest not in known:
+            raise ConfigurationError(
+                f"{run.path} was trained with the plugin {name}, which is executed only where it is named: add "
+                f"--plugin {run.plugins / name}."
+            )
     return configuration.load(TrainConfig(), run.config)
 
 
@@ -39,6 +78,8 @@ def load_run(run: RunFolder, which: checkpoint.Which = "latest") -> TrainedRun:
     Raises ConfigurationError or CheckpointError where the folder's contents cannot be used.
     """
     config = load_config(run)
-    fresh = build_policy(jax.random.key(0), config.method, config.policy, config.game, config.shield)
-    policy = checkpoint.restore(run, _Trained(fresh), which).policy
+    shapes = jax.eval_shape(  # nothing is drawn or compiled
+        lambda: build_policy(jax.random.key(0), config.method, config.policy, config.game, config.shield)
+    )
+    policy = checkpoint.restore(run, _Trained(shapes), which).policy
     return TrainedRun(policy, config, int(checkpoint.locate(run, which).name), run)

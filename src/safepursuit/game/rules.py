@@ -1,8 +1,8 @@
 """The rules: who may do what, and what a step does to a game."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import jax.numpy as jnp
 import tyro
@@ -11,7 +11,7 @@ from safepursuit.game.motion import move
 from safepursuit.game.state import ROLES, Contact, GameState, Role, Transition, collided
 from safepursuit.geometry import length, segment_minimum, unit
 from safepursuit.registry import Registry
-from safepursuit.robot import Robot, Unicycle
+from safepursuit.robot import ROBOTS, Unicycle
 from safepursuit.scene import Arena
 from safepursuit.shapes import Control, Scalar
 
@@ -39,7 +39,7 @@ class Game:
 
     arena: Arena = field(default_factory=Arena)
     robot: Unicycle = field(default_factory=Unicycle)
-    """Both robots; the evader's speed limit is scaled by `evader_speed_ratio`."""
+    """Parameters of both robots; the evader's speed limit is scaled by `evader_speed_ratio`."""
     evader_speed_ratio: float = 1.0
     min_evader_speed_ratio: float | None = None
     """Where given, each episode draws the evader's speed limit, uniformly from here to `evader_speed_ratio`."""
@@ -53,11 +53,18 @@ class Game:
     collision_terminates: bool = False
     """End the episode at the pursuer's first collision."""
     reward: Reward = field(default_factory=Reward)
+    robot_model: Annotated[str, tyro.conf.arg(name="robot", prefix_name=False)] = "unicycle"
+    """Model of the robots; `safepursuit list robots` names them."""
     sensor: Annotated[str, tyro.conf.arg(prefix_name=False)] = "discs"
     """What the robots observe; `safepursuit list sensors` names them."""
 
     def __post_init__(self) -> None:
         REWARDS.find(self.reward.rule)
+        default = ROBOTS.find(self.robot_model)()
+        if type(self.robot) is not type(default):
+            if self.robot != Unicycle():
+                raise ValueError(f"robot is a {type(self.robot).__name__}, not the robot {self.robot_model!r}.")
+            object.__setattr__(self, "robot", default)
         if self.capture_radius < 2 * self.robot.radius:
             raise ValueError(
                 f"capture_radius is {self.capture_radius:g} m, but the bodies touch at {2 * self.robot.radius:g} m: "
@@ -79,17 +86,23 @@ class Game:
                 f"{self.capture_radius:g} m."
             )
 
+    def default_part(self, name: str, values: Mapping[str, Any]) -> Any:
+        """What a field is where `values`, as from a file, are laid over the rules: another model has other fields."""
+        if name == "robot" and (model := values.get("robot_model", self.robot_model)) != self.robot_model:
+            return ROBOTS.find(model)()
+        return getattr(self, name)
+
     @property
     def evader(self) -> Unicycle:
         """The evader's limits, the highest ones where they are drawn for each episode (`RobotState.max_speed`)."""
         return replace(self.robot, max_speed=self.robot.max_speed * self.evader_speed_ratio)
 
     @property
-    def robots(self) -> tuple[Robot, ...]:
+    def robots(self) -> tuple[Unicycle, ...]:
         """The limits of each robot, in the order of `ROLES`."""
         return self.robot, self.evader
 
-    def limits(self, role: Role) -> Robot:
+    def limits(self, role: Role) -> Unicycle:
         """Those of the robot in this role."""
         return self.robots[ROLES.index(role)]
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Key
 
 from safepursuit.experiment import TrainConfig, load_config
@@ -95,6 +96,26 @@ class BarrierNetTrainer:
     def policy(self) -> Policy:
         """As it is now, on the first of the training's devices."""
         return self.state.policy if self.config.shares == 1 else on_first(self.state.policy)
+
+    def begin_with(self, policy: Policy) -> None:
+        """Start from the weights of another training, not from random ones; everything else is as at the start.
+
+        Raises ValueError where they do not fit this configuration's policy.
+        """
+        own, structure = jax.tree_util.tree_flatten_with_path(self.state.policy)
+        given = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(policy)[0]}
+        for path, leaf in own:
+            name = jax.tree_util.keystr(path)
+            shape = np.shape(given[name]) if name in given else None
+            if shape != leaf.shape:
+                raise ValueError(
+                    f"the given weights do not fit: policy{name} has the shape {shape} there and {leaf.shape} here; "
+                    "method, network and sensor must be the same."
+                )
+        # Through NumPy: the given weights may lie on other devices.
+        leaves = [jnp.asarray(np.asarray(given[jax.tree_util.keystr(path)]), leaf.dtype) for path, leaf in own]
+        fresh = jax.tree_util.tree_unflatten(structure, leaves)
+        self.state = _placed(self.state._replace(policy=fresh), self.config)
 
     @property
     def finished(self) -> bool:

@@ -12,9 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Rectangle
 
-from safepursuit.play.recording import Recording
-from safepursuit.play.recording import Recording
 from safepursuit.evaluation.referee import Verdict
+from safepursuit.play.recording import Recording
 
 PURSUER, EVADER, BARRIER, DISC = "#1f5fa8", "#d1731a", "#c2185b", "#b9bec5"
 CAPTURE, COLLISION = "#2e7d32", "#d50000"

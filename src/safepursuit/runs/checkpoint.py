@@ -1,14 +1,17 @@
-"""Checkpoints: a whole training state as named arrays, written in one step and checked when read.
+"""Checkpoints: a training state as named arrays, written in one step and checked when read.
 
-checkpoints/000000409600/arrays/     the arrays (Orbax)
-checkpoints/000000409600/digest.json SHA-256 of every file: a checkpoint cut short is recognised
-checkpoints/latest, checkpoints/best the names of two of them
+checkpoints/000000409600/policy/      the arrays that act (Orbax)
+checkpoints/000000409600/training/    the rest of the state: optimiser, games, keys, counters
+checkpoints/000000409600/digest.json  SHA-256 of every file; each of the two is checked by itself
+checkpoints/latest, checkpoints/best  the names of two checkpoints
+
+Checkpoints of version 0.1.0 hold everything in one folder, `arrays`, and can still be read.
 """
 
 import hashlib
 import json
-import logging
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,10 +23,10 @@ from safepursuit.runs.folder import RunFolder, write_json, write_text
 
 Which = Literal["latest", "best"]
 
+_ITEMS = ("policy", "training")
+
 _KEEP = 3
 """How many of the newest checkpoints stay, besides the best."""
-
-logging.getLogger("absl").setLevel(logging.ERROR)
 
 
 class CheckpointError(ValueError):
@@ -31,15 +34,25 @@ class CheckpointError(ValueError):
 
 
 def save(run: RunFolder, step: int, state: Any, *, best: bool) -> Path:
-    """Write the arrays of the pytree `state`; then, and only then, point `latest` (and `best`) to them."""
+    """Write the arrays of the pytree `state`; then, and only then, point `latest` (and `best`) to them.
+
+    What is below the field `policy` can be restored by itself. Returns the folder of the checkpoint.
+    """
     folder = run.checkpoints / f"{step:012d}"
     partial = run.checkpoints / f".{folder.name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
-    with orbax.PyTreeCheckpointer() as writer:
-        writer.save((partial / "arrays").resolve(), _named(state))
-    write_json(partial / "digest.json", _digests(partial / "arrays"))
+    items: dict[str, dict[str, Any]] = {}
+    for path, leaf in jax.tree_util.tree_flatten_with_path(state)[0]:
+        name = jax.tree_util.keystr(path)
+        items.setdefault(_item(name), {})[name] = np.asarray(_data(leaf))
+    content = orbax.args.Composite(**{item: orbax.args.PyTreeSave(arrays) for item, arrays in items.items()})
+    written = partial / folder.name
+    with orbax.Checkpointer(orbax.CompositeCheckpointHandler()) as writer:
+        writer.save(written.resolve(), content)
+    write_json(written / "digest.json", _digests(written))
     shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    written.rename(folder)
+    partial.rmdir()
     for which in ("latest", *(["best"] if best else [])):
         write_text(run.checkpoints / which, folder.name + "\n")
     _prune(run)
@@ -47,25 +60,22 @@ def save(run: RunFolder, step: int, state: Any, *, best: bool) -> Path:
 
 
 def restore(run: RunFolder, template: Any, which: Which = "latest") -> Any:
-    """The state saved last (or the best one), in the shape of the pytree `template`.
+    """The state saved last (or the best one), in the shape of the pytree `template` of arrays or `ShapeDtypeStruct`s.
 
-    Raises CheckpointError where there is none, where it is damaged, or where it does not fit the template.
+    A template with no field but `policy` reads nothing else. Raises CheckpointError where there is no checkpoint, where
+    what is read of it is damaged, or where it does not fit the template.
     """
     folder = locate(run, which)
-    advice = f"remove {folder} and name another checkpoint in {run.checkpoints / which}"
-    try:
-        expected = json.loads((folder / "digest.json").read_text(encoding="utf-8"))
-        intact = _digests(folder / "arrays") == expected
-    except (OSError, ValueError):
-        intact = False
-    if not intact:
-        raise CheckpointError(f"checkpoint {folder} is incomplete or damaged; {advice}.")
-    with orbax.PyTreeCheckpointer() as reader:
-        arrays = reader.restore((folder / "arrays").resolve())
     leaves, structure = jax.tree_util.tree_flatten_with_path(template)
+    names = [jax.tree_util.keystr(path) for path, _ in leaves]
+    arrays = _read(folder, set(map(_item, names)))
+    if arrays is None:
+        raise CheckpointError(
+            f"checkpoint {folder} is incomplete or damaged; remove {folder} and name another checkpoint in "
+            f"{run.checkpoints / which}."
+        )
     restored = []
-    for path, leaf in leaves:
-        name = jax.tree_util.keystr(path)
+    for name, (_, leaf) in zip(names, leaves, strict=True):
         found = arrays.get(name)
         if found is None or found.shape != np.shape(_data(leaf)):
             raise CheckpointError(
@@ -76,7 +86,7 @@ def restore(run: RunFolder, template: Any, which: Which = "latest") -> Any:
 
 
 def locate(run: RunFolder, which: Which = "latest") -> Path:
-    """The folder of a checkpoint. Raises CheckpointError where there is none."""
+    """The folder of a checkpoint; its name is the number of steps. Raises CheckpointError where there is none."""
     pointer = run.checkpoints / which
     if not pointer.is_file():
         raise CheckpointError(f"run {run.path} has no checkpoint yet.")
@@ -86,11 +96,8 @@ def locate(run: RunFolder, which: Which = "latest") -> Path:
     return run.checkpoints / name
 
 
-def _named(state: Any) -> dict[str, Any]:
-    return {
-        jax.tree_util.keystr(path): np.asarray(_data(leaf))
-        for path, leaf in jax.tree_util.tree_flatten_with_path(state)[0]
-    }
+def _item(name: str) -> str:
+    return _ITEMS[0] if name.startswith(".policy") else _ITEMS[1]
 
 
 def _data(leaf: Any) -> Any:
@@ -107,13 +114,29 @@ def _like(leaf: Any, found: np.ndarray) -> Any:
     return array if data is leaf else jax.random.wrap_key_data(array, impl=jax.random.key_impl(leaf))
 
 
-def _digests(folder: Path) -> dict[str, str]:
-    if not folder.is_dir():
-        raise FileNotFoundError(folder)
+def _read(folder: Path, items: Iterable[str]) -> dict[str, np.ndarray] | None:
+    """The arrays of these items by their names; None where a file differs from what was written."""
+    home, others = folder, tuple(f"{item}/" for item in _ITEMS if item not in items)
+    if (folder / "arrays").is_dir():
+        home, others, items = folder / "arrays", (), [""]
+    try:
+        written = json.loads((folder / "digest.json").read_text(encoding="utf-8"))
+        if _digests(home, others) != {name: one for name, one in written.items() if not name.startswith(others)}:
+            return None
+    except (OSError, ValueError):
+        return None
+    with orbax.PyTreeCheckpointer() as reader:
+        trees = [reader.restore((home / item).resolve()) for item in items if (home / item).is_dir()]
+    return {name: array for tree in trees for name, array in tree.items()}
+
+
+def _digests(folder: Path, others: tuple[str, ...] = ()) -> dict[str, str]:
+    """SHA-256 of every file by its path in the folder, without those whose path begins like one of `others`."""
+    files = {file.relative_to(folder).as_posix(): file for file in sorted(folder.rglob("*")) if file.is_file()}
     return {
-        file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in sorted(folder.rglob("*"))
-        if file.is_file()
+        name: hashlib.sha256(file.read_bytes()).hexdigest()
+        for name, file in files.items()
+        if name != "digest.json" and not name.startswith(others)
     }
 
 

@@ -44,13 +44,39 @@ def parse(defaults: T, text: str, source: str) -> T:
     return _overlay(defaults, content, source, "")
 
 
+def changed(config: T, changes: Mapping[str, Any]) -> T:
+    """The dataclass with some fields replaced: its own, or those of dataclasses inside it, by their names.
+
+    Where a name occurs twice, the outer field is meant. Raises TypeError for an unknown name (naming the nearest), and
+    ValueError where a dataclass refuses a value.
+    """
+    inner = [one.name for one in dataclasses.fields(config) if dataclasses.is_dataclass(getattr(config, one.name))]  # type: ignore[arg-type]
+    own = {one.name for one in dataclasses.fields(config)}  # type: ignore[arg-type]
+    homes = {name: part for part in inner[::-1] for name in _names(getattr(config, part))} | dict.fromkeys(own, "")
+    parts: dict[str, dict[str, Any]] = {}
+    for name, value in changes.items():
+        if name not in homes:
+            hint = nearest(name, list(homes)) or f"; known are {', '.join(homes)}"
+            raise TypeError(f"unknown keyword {name!r}{hint}")
+        parts.setdefault(homes[name], {})[name] = tuple(value) if isinstance(value, list) else value
+    outer = parts.pop("", {})
+    deeper = {part: changed(getattr(config, part), some) for part, some in parts.items()}
+    return dataclasses.replace(config, **deeper | outer)  # type: ignore[type-var]
+
+
+def _names(config: Any) -> set[str]:
+    """Of all fields of a dataclass and of those inside it."""
+    own = {one.name: getattr(config, one.name) for one in dataclasses.fields(config)}
+    return set(own).union(*(_names(value) for value in own.values() if dataclasses.is_dataclass(value)))
+
+
 def _unreadable(source: str, error: Exception) -> ConfigurationError:
     return ConfigurationError(f"configuration file {source} cannot be read: {' '.join(str(error).split())}.")
 
 
 def dump(config: Any) -> str:
     """The configuration as YAML, as `load` reads it."""
-    return OmegaConf.to_yaml(OmegaConf.create(_plain(dataclasses.asdict(config))))
+    return OmegaConf.to_yaml(OmegaConf.create(dataclasses.asdict(config)))
 
 
 def nearest(word: str, known: list[str]) -> str:
@@ -68,6 +94,8 @@ def _overlay(config: T, values: Mapping, source: str, prefix: str) -> T:
             hint = nearest(str(key), sorted(fields)) or f"; known are {', '.join(sorted(fields))}."
             raise ConfigurationError(f"{source}: unknown key {name!r}{hint}")
         current = getattr(config, key)
+        if hasattr(config, "default_part"):  # which may depend on another value of the file
+            current = config.default_part(key, values)
         if dataclasses.is_dataclass(current):
             if not isinstance(value, Mapping):
                 raise ConfigurationError(f"{source}: {name} must hold keys and values, not {value!r}.")
@@ -101,9 +129,3 @@ def _converted(value: Any, current: Any, source: str, name: str, alternatives: t
     if type(value) is not kind:
         raise ConfigurationError(f"{source}: {name} must be {kinds.get(kind, kind.__name__)}, not {value!r}.")
     return value
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value

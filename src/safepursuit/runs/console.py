@@ -12,18 +12,22 @@ _LINES = 25
 """Roughly how many lines a long training prints."""
 
 _COLUMNS = (
-    ("iteration", "iteration", "{:9.0f}"),
-    ("steps", "steps", "{:12,.0f}"),
-    ("capture", "pursuit/capture_rate", "{:8.1%}"),
-    ("return", "pursuit/return", "{:7.2f}"),
-    ("collisions", "safety/collisions", "{:10.0f}"),
-    ("QP time", "qp/time_us", "{:9.2f} µs"),
+    ("iter.", "iteration", "{:5.0f}"),
+    ("steps", "steps", "{:11,.0f}"),
+    ("capture", "pursuit/capture_rate", "{:7.1%}"),
+    ("QP time", "qp/time_us", "{:6.2f} µs"),
     ("infeasible", "qp/infeasible_rate", "{:10.2%}"),
     ("intervention", "qp/intervention_rate", "{:12.2%}"),
     ("correction", "qp/correction", "{:10.4f}"),
-    ("steps/s", "time/steps_per_second", "{:9,.0f}"),
+    ("steps/s", "time/steps_per_second", "{:7,.0f}"),
 )
+"""Title, metric and format of what fits into 80 columns."""
+
 _PANEL = (
+    ("return", "pursuit/return", "{:.2f}"),
+    ("collisions", "safety/collisions", "{:.0f}"),
+    ("least clearance", "safety/min_clearance", "{:.3f} m"),
+    ("zero gradient", "qp/zero_gradient_share", "{:.1%}"),
     ("policy loss", "ppo/policy_loss", "{:.4f}"),
     ("value loss", "ppo/value_loss", "{:.4f}"),
     ("entropy", "ppo/entropy", "{:.3f}"),
@@ -32,11 +36,10 @@ _PANEL = (
     ("explained variance", "ppo/explained_variance", "{:.3f}"),
     ("gradient norm", "ppo/grad_norm", "{:.3f}"),
     ("learning rate", "ppo/learning_rate", "{:.2e}"),
-    ("std of v, ω", "ppo/std_v", "{:.3f}"),
-    ("", "ppo/std_omega", "{:.3f}"),
-    ("zero-gradient share", "qp/zero_gradient_share", "{:.1%}"),
-    ("least clearance", "safety/min_clearance", "{:.3f} m"),
+    ("std of v", "ppo/std_v", "{:.3f}"),
+    ("std of ω", "ppo/std_omega", "{:.3f}"),
 )
+_SIDE_BY_SIDE = 3
 
 
 class _Speed(ProgressColumn):
@@ -47,23 +50,23 @@ class _Speed(ProgressColumn):
 class TrainingDisplay:
     """Call it with each iteration's metrics; use it as a context manager around the training.
 
-    On a terminal the lines scroll above a live panel with progress, speed, time left, losses and QP health; in a file
-    or a pipe there are only the lines.
+    On a terminal the lines scroll above a live panel with progress, speed, time left, losses and safety; a file or a
+    pipe gets the lines alone.
     """
 
     def __init__(self, iterations: int, steps_per_iteration: int, console: Console | None = None) -> None:
         self.console = console or Console()
         self._every = max(1, -(-iterations // _LINES))
         self._iterations = iterations
-        self._steps = steps_per_iteration
         self._progress = Progress(
             TextColumn("[bold]{task.description}"),
-            BarColumn(bar_width=40),
+            BarColumn(bar_width=None),
             MofNCompleteColumn(),
             TextColumn("steps"),
             _Speed(),
             TimeRemainingColumn(),
             console=self.console,
+            expand=True,
         )
         self._task = self._progress.add_task("training", total=iterations * steps_per_iteration)
         self._live = Live(self._progress, console=self.console, transient=True, auto_refresh=True, refresh_per_second=4)
@@ -80,34 +83,33 @@ class TrainingDisplay:
 
     def __call__(self, metrics: Mapping[str, float]) -> None:
         if self._header_due:
-            self.console.print(Text("  ".join(_heading(*column) for column in _COLUMNS), style="bold"), soft_wrap=True)
+            header = " ".join(title.rjust(_width(form)) for title, _, form in _COLUMNS)
+            self.console.print(Text(header, style="bold"), soft_wrap=True)
             self._header_due = False
         iteration = int(metrics["iteration"])
         if iteration % self._every == 0 or iteration in (1, self._iterations):
-            line = "  ".join(_cell(metrics.get(name), form) for _, name, form in _COLUMNS)
+            line = " ".join(_cell(metrics.get(name), form).rjust(_width(form)) for _, name, form in _COLUMNS)
             self.console.print(line, highlight=False, soft_wrap=True)
         if self.console.is_terminal:
-            self._progress.update(
-                self._task, completed=metrics["steps"], speed=metrics.get("time/steps_per_second", 0.0)
-            )
+            speed = metrics.get("time/steps_per_second", 0.0)
+            self._progress.update(self._task, completed=metrics["steps"], speed=speed)
             self._live.update(Group(_panel(metrics), self._progress))
 
 
-def _heading(title: str, name: str, form: str) -> str:
-    return title.rjust(len(form.format(0.0)))
+def _width(form: str) -> int:
+    return len(form.format(0.0))
 
 
 def _cell(value: float | None, form: str) -> str:
-    width = len(form.format(0.0))
-    return "–".rjust(width) if value is None or value != value else form.format(value)
+    return "–" if value is None or value != value else form.format(value)
 
 
 def _panel(metrics: Mapping[str, float]) -> Table:
-    table = Table.grid(padding=(0, 3))
-    half = -(-len(_PANEL) // 3)
-    for row in range(half):
+    table = Table.grid(padding=(0, 2))
+    lines = -(-len(_PANEL) // _SIDE_BY_SIDE)
+    for line in range(lines):
         cells = []
-        for title, name, form in _PANEL[row::half]:
-            cells += [Text(title, style="dim"), Text(_cell(metrics.get(name), form).strip(), justify="right")]
+        for title, name, form in _PANEL[line::lines]:
+            cells += [Text(title, style="dim"), Text(_cell(metrics.get(name), form), justify="right")]
         table.add_row(*cells)
     return table

@@ -1,4 +1,4 @@
-"""The run folder: one place for everything a run leaves behind."""
+"""The run folder: one place for everything that a run writes."""
 
 import json
 import os
@@ -7,15 +7,17 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import jax
+
 _PACKAGES = ("safepursuit", "jax", "jaxlib", "equinox", "optax", "orbax-checkpoint", "numpy", "scipy")
 
-
 SEED_PREFIX = "seed-"
-"""Of the run folders that a training with several seeds makes in its own."""
+"""First part of the names of run folders that a training with several seeds makes in its own folder."""
 
 
 class RunFolderError(ValueError):
@@ -25,8 +27,8 @@ class RunFolderError(ValueError):
 class RunFolder:
     """Paths and small files of one run.
 
-    config.yaml, command.txt, provenance.json, metrics.csv, tensorboard/, checkpoints/, evaluations/, figures/,
-    summary.json.
+    config.yaml, command.txt, provenance.json, plugins.json, plugins/, metrics.csv, tensorboard/, checkpoints/,
+    evaluations/, figures/, summary.json.
     """
 
     def __init__(self, path: Path) -> None:
@@ -37,11 +39,17 @@ class RunFolder:
         self.checkpoints = path / "checkpoints"
         self.evaluations = path / "evaluations"
         self.figures = path / "figures"
+        self.plugins = path / "plugins"
         self.summary = path / "summary.json"
 
     @classmethod
-    def create(cls, path: Path, config: str, command: list[str]) -> "RunFolder":
-        """Start a run. Raises RunFolderError where the folder already holds something: nothing is overwritten."""
+    def create(
+        cls, path: Path, config: str, command: list[str], plugins: Mapping[str, tuple[str, str]] | None = None
+    ) -> "RunFolder":
+        """Start a run; `plugins` are texts with their SHA-256, by file name, and are kept, never executed.
+
+        Raises RunFolderError where the folder already holds something: nothing is overwritten.
+        """
         cls.check_free(path)
         run = cls(path)
         try:
@@ -52,7 +60,20 @@ class RunFolder:
         run.config.write_text(config, encoding="utf-8")
         (path / "command.txt").write_text(shlex.join(command) + "\n", encoding="utf-8")
         write_json(path / "provenance.json", provenance())
+        if plugins:
+            write_json(path / "plugins.json", {name: digest for name, (_, digest) in plugins.items()})
+            for name, (text, _) in plugins.items():
+                run.plugins.mkdir(exist_ok=True)
+                (run.plugins / name).write_text(text, encoding="utf-8")
         return run
+
+    def plugin_digests(self) -> dict[str, str]:
+        """SHA-256 of the plugins that the run was made with, by file name. Raises RunFolderError for a damaged list."""
+        file = self.path / "plugins.json"
+        try:
+            return dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else {}
+        except (OSError, ValueError, TypeError):
+            raise RunFolderError(f"{file} is damaged: it must hold names and digests of plugins.") from None
 
     @staticmethod
     def check_free(path: Path) -> None:
@@ -90,7 +111,7 @@ def slug(name: str) -> str:
 
 
 def write_json(file: Path, content: Any) -> None:
-    """Write a JSON file in one step, so that a reader never sees half of it. Creates the folder if need be."""
+    """Write a JSON file in one step, so that a reader never sees half of it. Creates its folder where there is none."""
     file.parent.mkdir(parents=True, exist_ok=True)
     write_text(file, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
@@ -103,9 +124,7 @@ def write_text(file: Path, content: str) -> None:
 
 
 def provenance() -> dict[str, Any]:
-    """Versions, commit and machine: what it takes to repeat a run."""
-    import jax  # late, because asking for devices starts the back end
-
+    """Versions, commit and machine: what it takes to repeat a run. Starts JAX's back end."""
     return {
         "python": sys.version.split()[0],
         "platform": platform.platform(),
@@ -127,12 +146,8 @@ def _version(package: str) -> str | None:
 def _commit() -> str | None:
     """The commit of the source tree this package runs from, with “+changes” if it was edited; None outside git."""
     here = Path(__file__).resolve().parent
+    command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+changes"]
     try:
-        run = [["git", "rev-parse", "HEAD"], ["git", "status", "--porcelain", "--untracked-files=no"]]
-        commit, status = (
-            subprocess.run(one, cwd=here, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-            for one in run
-        )
+        return subprocess.run(command, cwd=here, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
-    return commit + ("+changes" if status else "")

@@ -1,19 +1,18 @@
-"""The metric log of a run: one row an iteration, in metrics.csv and in TensorBoard, under the same names."""
+"""The metric log of a run: one row per iteration, in metrics.csv and in TensorBoard, under the same names."""
 
 import csv
 import math
-import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from safepursuit.process import without
 from safepursuit.runs.folder import RunFolder, write_text
 
 Metrics = Mapping[str, float]
 
 
 class MetricsLog:
-    """Appends rows to `metrics.csv` and to TensorBoard; every row is on disk when `write` returns.
+    """Appends rows to `metrics.csv` and to TensorBoard; each row of the former is on disk when `write` returns.
 
     Without a run nothing is written.
     """
@@ -28,7 +27,9 @@ class MetricsLog:
         if run.metrics.exists():
             _cut(run.metrics, len(kept))
         purge = int(kept[-1]["steps"]) + 1 if kept else None
-        self._board = _summary_writer()(str(run.tensorboard), purge_step=purge, write_to_disk=True)
+        with without("torch"):  # which is imported for tensors that we do not have, and takes two seconds
+            from tensorboardX import SummaryWriter
+        self._board = SummaryWriter(str(run.tensorboard), purge_step=purge, write_to_disk=True)
 
     def write(self, metrics: Metrics) -> None:
         """One iteration's metrics; `iteration` and `steps` must be among them."""
@@ -62,20 +63,6 @@ def read_metrics(run: RunFolder) -> list[dict[str, float]]:
             for row in reader
             if len(row) == width and all(value not in (None, "") for value in row.values())
         ]
-
-
-def _summary_writer() -> Any:
-    """tensorboardX's writer, imported without PyTorch: it would bring it along for tensors, which we have none of, and
-    every training would wait two seconds for it."""
-    absent = "torch" not in sys.modules
-    if absent:
-        sys.modules["torch"] = None  # type: ignore[assignment]
-    try:
-        from tensorboardX import SummaryWriter
-    finally:
-        if absent:
-            del sys.modules["torch"]
-    return SummaryWriter
 
 
 def _cut(file: Path, rows: int) -> None:

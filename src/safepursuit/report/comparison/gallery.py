@@ -14,7 +14,6 @@ from safepursuit.compare import cells
 from safepursuit.compare.cells import Cell
 from safepursuit.compare.plan import Plan
 from safepursuit.evaluation import metrics
-from safepursuit.play.recording import Recording
 from safepursuit.evaluation.failures import ranks
 from safepursuit.evaluation.referee import Verdict, separation
 from safepursuit.evaluation.scenarios import SUITES

@@ -8,20 +8,20 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
+from safepursuit.agents import Layer
 from safepursuit.cli.played import Played
-from safepursuit.cli.usage import Run, UsageError
+from safepursuit.cli.usage import Debug, Run, UsageError, say
 from safepursuit.evaluation import Evaluation
-from safepursuit.evaluation.deployment import Deployment
 from safepursuit.evaluation.failures import worst
-from safepursuit.experiment import TrainConfig
+from safepursuit.experiment import TrainedRun
 from safepursuit.report.tables import obstacles
 from safepursuit.runs.folder import RunFolder
 
 _POOL = 1000
-"""Episodes among which --worst looks: the ones that `evaluate` judges by default."""
+"""Episodes that --worst chooses from: those that `evaluate` judges by default."""
 
 _MOST = 6
-"""Lines and columns of a grid that can still be made out."""
+"""Lines and columns of a grid whose pictures are still legible."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,12 @@ class Render:
     """Show this one of the suite's scenarios, counted from 0."""
     played: Annotated[Played, tyro.conf.arg(name="")] = field(default_factory=Played)
     fps: int = 20
-    """Pictures a second, up to 50."""
+    """Pictures per second, up to 50."""
     speed: float = 2.0
     """How many times faster than real time."""
     out: Path | None = None
     """Write to this file, .gif or .mp4, in place of what is there (default: a name of its own in RUN/animations)."""
-    debug: bool = False
-    """Show the traceback of an error."""
+    debug: Debug = False
 
     def run(self, console: Console) -> None:
         from safepursuit.report.animation import movie  # late, so that other commands start sooner
@@ -67,14 +66,14 @@ class Render:
         if self.out is not None:
             movie.check(self.out)
         pool = max(_POOL, count) if self.worst else count if self.scenario is None else self.scenario + 1
-        trainer, judged = self.played.play(run, pool, console)
-        config, deployment = trainer.config, self.played.shield
+        trained, judged = self.played.play(run, pool, console)
+        config, layer = trained.config, self.played.shield
         recording, verdict, result = judged.recording, judged.verdict, judged.result
         chosen = worst(recording, verdict, count) if self.worst else range(pool - count, pool)
-        shown = takes(recording, verdict, list(map(int, chosen)), config.shield, braking_gain(config, deployment))
-        file = self.out or self._default(run, judged, count, trainer.state.steps)
-        layer = "" if deployment == "as-trained" else f" (shield {deployment})"
-        title = f"{config.method}{layer} against {result['evader']}, {obstacles(recording.game.arena)}"
+        shown = takes(recording, verdict, list(map(int, chosen)), config.shield, braking_gain(trained, layer))
+        file = self.out or self._default(run, judged, count, trained.steps)
+        note = "" if layer == "as-trained" else f" (shield {layer})"
+        title = f"{config.method}{note} against {result['evader']}, {obstacles(recording.game.arena)}"
         title += f", worst of {pool:,}" if self.worst else ""
         with console.status("drawing …"):
             if shape:
@@ -84,7 +83,7 @@ class Render:
         for take in shown:
             console.print(f"episode {take.index}: {take.ending[0]}", highlight=False)
         size = file.stat().st_size / 1e6
-        console.print(f"{file} ({pictures:,} pictures, {size:.1f} MB)", highlight=False, soft_wrap=True)
+        say(console, f"{file} ({pictures:,} pictures, {size:.1f} MB)")
 
     def _shape(self) -> tuple[int, int] | None:
         if self.grid is None:
@@ -105,13 +104,9 @@ class Render:
         return folder / f"{self.played.file_name(judged, what, steps)}.gif"
 
 
-def braking_gain(config: TrainConfig, deployment: Deployment) -> float | None:
-    """The smallest class-K gain with which this deployment may brake; None where it enforces no barrier h ≥ 0."""
-    if deployment == "filter":
-        return config.shield.gain
-    if deployment != "as-trained" or config.method in ("ppo", "ppo-lagrangian"):
-        return None
-    if config.method == "cbf-beta" and config.policy.safe_set == "box":
-        return None
-    learned = config.method == "barriernet" and config.policy.learned_gains
-    return config.policy.min_gain if learned else config.shield.gain
+def braking_gain(run: TrainedRun, layer: Layer) -> float | None:
+    """The smallest class-K gain with which the pursuer may brake behind this layer; None where it enforces no barrier
+    h ≥ 0."""
+    if layer == "filter":
+        return run.config.shield.gain
+    return run.policy.head.least_gain() if layer == "as-trained" else None

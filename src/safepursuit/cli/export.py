@@ -3,14 +3,15 @@
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
 from rich.table import Table
 
-from safepursuit.cli.usage import Run, UsageError
-from safepursuit.learn import BarrierNetTrainer
+from safepursuit.cli.usage import Debug, Run, UsageError, check_folders, say
+from safepursuit.experiment import load_run
+from safepursuit.runs.checkpoint import Which
 from safepursuit.runs.folder import RunFolder, write_json
 
 
@@ -24,27 +25,24 @@ class Export:
     """The file to write, .onnx."""
     discs: int | None = None
     """How many discs the file takes (default: as many as in the training)."""
-    checkpoint: Literal["latest", "best"] = "latest"
+    checkpoint: Which = "latest"
     """Which checkpoint is exported."""
-    debug: bool = False
-    """Show the traceback of an error."""
+    debug: Debug = False
 
     def run(self, console: Console) -> None:
         adapter = _adapter()
         run = RunFolder.open(self.run_folder)
         if self.out.exists():
             raise UsageError(f"{self.out} already exists; name another file, or remove it first.")
-        if not self.out.absolute().parent.is_dir():
-            raise UsageError(f"folder {self.out.absolute().parent} does not exist.")
-        trainer = BarrierNetTrainer.load(run, self.checkpoint)
-        training = adapter.training_of(run, trainer.state.steps, self.checkpoint)
-        model = adapter.export(trainer.policy, trainer.config, discs=self.discs, training=training)
+        check_folders(self.out)
+        trained = load_run(run, self.checkpoint)
+        training = adapter.training_of(run, trained.steps, self.checkpoint)
+        model = adapter.export(trained.policy, trained.config, discs=self.discs, training=training)
         adapter.write(model, self.out)
-        console.print(
+        say(
+            console,
             f"{self.out} ({len(model.graph.node)} nodes, {self.out.stat().st_size / 1e3:.0f} kB); compare it with the "
             f"run: safepursuit check-export {self.out} {run.path}",
-            highlight=False,
-            soft_wrap=True,
         )
 
 
@@ -56,23 +54,21 @@ class CheckExport:
     """The exported file."""
     run_folder: Run
     """The run folder it was made of."""
-    checkpoint: Literal["latest", "best"] = "latest"
+    checkpoint: Which = "latest"
     """Which checkpoint it was made of."""
     seed: int = 0
     """Chooses the states."""
     json: Path | None = None
     """Write the figures to this file as well."""
-    debug: bool = False
-    """Show the traceback of an error."""
+    debug: Debug = False
 
     def run(self, console: Console) -> None:
         adapter = _adapter()
         run = RunFolder.open(self.run_folder)
-        if self.json is not None and not self.json.absolute().parent.is_dir():
-            raise UsageError(f"folder {self.json.absolute().parent} does not exist.")
-        trainer = BarrierNetTrainer.load(run, self.checkpoint)
+        check_folders(self.json)
+        trained = load_run(run, self.checkpoint)
         with console.status("comparing …"):
-            comparison = adapter.compare(self.file, trainer.policy, trainer.config, seed=self.seed)
+            comparison = adapter.compare(self.file, trained.policy, trained.config, seed=self.seed)
             times = adapter.latency(self.file)
         if self.json:
             write_json(self.json, comparison.result | {"latency": times})

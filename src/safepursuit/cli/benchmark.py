@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table as Drawn
 
-from safepursuit.cli.memory import keep_freed_memory
-from safepursuit.cli.training import use_all_cores
-from safepursuit.cli.usage import UsageError, listed
+from safepursuit.cli.usage import Debug, UsageError, check_folders, listed
+from safepursuit.process import keep_freed_memory, use_all_cores
 from safepursuit.runs.folder import write_json, write_text
 
 if TYPE_CHECKING:
@@ -31,8 +30,7 @@ class Benchmark:
     """Write all figures, with quartiles, to this file."""
     page: Path | None = None
     """Write the tables to this Markdown file."""
-    debug: bool = False
-    """Show the traceback of an error."""
+    debug: Debug = False
 
     def run(self, console: Console) -> None:
         from safepursuit.benchmark import suite  # late, so that other commands start sooner
@@ -42,9 +40,7 @@ class Benchmark:
             if name not in suite.PARTS:
                 raise UsageError(f"unknown part {name!r} of the benchmark; known are {', '.join(suite.PARTS)}.")
         parts = {name: suite.PARTS[name] for name in names}
-        for file in (self.json, self.page):
-            if file is not None and not file.absolute().parent.is_dir():
-                raise UsageError(f"folder {file.absolute().parent} does not exist.")
+        check_folders(self.json, self.page)
         use_all_cores()  # as `train --seeds` does
         keep_freed_memory()  # as in training
 

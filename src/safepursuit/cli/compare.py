@@ -10,7 +10,7 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
-from safepursuit.cli.usage import UsageError, listed, parsed_seeds
+from safepursuit.cli.usage import Debug, UsageError, listed, parsed_seeds, say
 from safepursuit.compare import (
     Contender,
     LocalCrew,
@@ -50,9 +50,9 @@ class Compare:
     evaders: str = "all"
     """Opponents in suites that have none of their own, such as flee,mpc or all."""
     episodes: int = Settings.episodes
-    """Episodes for each contender, suite and evader."""
+    """Episodes per contender, suite and evader."""
     obstacles: int = Settings.obstacles
-    """Number of discs in suites that do not set it; of those who are judged, not of the trainings."""
+    """Number of discs in suites that do not set it; the trainings have their own."""
     seed: int = 0
     """Chooses the scenarios."""
     config: Path | None = None
@@ -62,13 +62,12 @@ class Compare:
     evader: str | None = None
     """Opponent in the trainings, or a mixture such as flee:2,orbit."""
     workers: int | None = None
-    """Processes on this machine (default: one on each core that may be used)."""
+    """Processes on this machine (default: one per usable core)."""
     ray: str | None = None
     """Work on the Ray cluster at this address instead (“auto”: the one this machine is in; “local”: start one here)."""
     out: Path | None = None
     """Folder of the comparison (default: comparisons/<date>-<time>); name an old one to go on with it."""
-    debug: bool = False
-    """Show the traceback of an error."""
+    debug: Debug = False
 
     def run(self, console: Console) -> None:
         for name in ("workers", "timesteps"):
@@ -81,11 +80,10 @@ class Compare:
         plan = prepare(contenders, settings, out, shlex.join(words))
         trainings, cells = undone(plan, out)
         total = sum(1 for _ in plan.cells())
-        console.print(
+        say(
+            console,
             f"comparing {len(contenders)} contenders in {total} cells of {settings.episodes:,} episodes → {out}\n"
             f"to do: {len(trainings)} trainings, {len(cells)} cells",
-            highlight=False,
-            soft_wrap=True,
         )
         try:
             failures = []
@@ -93,7 +91,7 @@ class Compare:
                 with ComparisonDisplay(trainings, cells, console) as display:
                     failures = carry_out(trainings, cells, self._crew(out), out, words, [display])
         except KeyboardInterrupt:
-            console.print(f"go on with the same command and --out {out}", highlight=False, soft_wrap=True)
+            say(console, f"go on with the same command and --out {out}")
             raise
         if failures:
             raise RuntimeError(
@@ -103,7 +101,7 @@ class Compare:
         # Late, because what it draws with takes long to import.
         from safepursuit.report.comparison.page import write_report
 
-        console.print(f"report: {write_report(out)}", highlight=False, soft_wrap=True)
+        say(console, f"report: {write_report(out)}")
 
     def _settings(self) -> Settings:
         suites, evaders = listed(self.suite, SUITES), listed(self.evaders, EVADERS)

@@ -8,7 +8,7 @@ import tyro
 from rich.console import Console
 
 from safepursuit.cli.played import Played
-from safepursuit.cli.usage import Run, UsageError
+from safepursuit.cli.usage import Debug, Run, check_folders, say
 from safepursuit.play.recording import save as save_recording
 from safepursuit.report.tables import evaluation_table
 from safepursuit.runs.folder import RunFolder, write_json
@@ -27,21 +27,18 @@ class Evaluate:
     """Write the figures to this file as well."""
     record: Path | None = None
     """Write every step of every episode to this .npz file."""
-    debug: bool = False
-    """Show the traceback of an error."""
+    debug: Debug = False
 
     def run(self, console: Console) -> None:
         run = RunFolder.open(self.run_folder)
-        for file in (self.json, self.record):
-            if file is not None and not file.absolute().parent.is_dir():
-                raise UsageError(f"folder {file.absolute().parent} does not exist.")
-        trainer, judged = self.played.play(run, self.episodes, console)
+        check_folders(self.json, self.record)
+        trained, judged = self.played.play(run, self.episodes, console)
         result = judged.result
-        name = self.played.file_name(judged, str(self.episodes), trainer.state.steps)
+        name = self.played.file_name(judged, str(self.episodes), trained.steps)
         files = [run.evaluations / f"{name}.json", *([self.json] if self.json else [])]
         for file in files:
             write_json(file, result)
         if self.record:
             save_recording(judged.recording, self.record)
         console.print(evaluation_table(result, judged.recording.game.arena))
-        console.print(f"run folder: {run.path}", highlight=False, soft_wrap=True)
+        say(console, f"run folder: {run.path}")

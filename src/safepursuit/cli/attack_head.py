@@ -1,0 +1,41 @@
+"""`attack-head`."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+
+from safepursuit.cli.usage import Debug, say
+from safepursuit.evaluation.attack import attack
+from safepursuit.evaluation.metrics import rate
+from safepursuit.experiment import TrainConfig
+from safepursuit.game import Game
+
+
+@dataclass(frozen=True)
+class AttackHead:
+    """Try what a head promises: random policies of every size, in a crowd, in contact; the referee counts."""
+
+    method: Annotated[str, tyro.conf.Positional]
+    """The head; `safepursuit list methods` names them."""
+    steps: int = 1_000_000
+    """Steps to play at least."""
+    robot: str = "unicycle"
+    """Model of the robots."""
+    seed: int = 0
+    """Chooses policies and scenes."""
+    debug: Debug = False
+
+    def run(self, console: Console) -> None:
+        config = TrainConfig(method=self.method, game=Game(robot_model=self.robot))
+        with console.status(f"attacking {self.method} …"):
+            found = attack(config, self.steps, self.seed)
+        bound = rate(found.contacts, found.steps, "exact")["high"]
+        say(
+            console,
+            f"{self.method}: {found.contacts:,} contacts in {found.steps:,} steps (at most {bound:.1e} per step), "
+            f"{1e3 * found.depth:.3f} mm deep; it promises {'to touch nothing' if config.promises else 'nothing'}.",
+        )
+        if found.contacts and config.promises:
+            raise RuntimeError(f"the head {self.method} does not keep its promise.")

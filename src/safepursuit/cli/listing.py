@@ -1,0 +1,33 @@
+"""`list`. (A module named `list` would hide the built-in name from this package.)"""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import tyro
+from rich.console import Console
+
+from safepursuit.cli.usage import Debug, unframed
+from safepursuit.evaluation.scenarios import SUITES
+from safepursuit.plugins import REGISTRIES
+
+
+@dataclass(frozen=True)
+class List:
+    """Name what there is, of the package and of plugins."""
+
+    kind: Annotated[
+        Literal[
+            "methods", "evaders", "pursuers", "players", "robots", "sensors", "rewards", "scenes", "networks", "suites"
+        ],
+        tyro.conf.Positional,
+    ]
+    """What to list."""
+    debug: Debug = False
+
+    def run(self, console: Console) -> None:
+        known = {kind: [(name, of.summary(name)) for name in of] for kind, of in REGISTRIES.items()}
+        known["suites"] = [(name, suite.summary) for name, suite in SUITES.items()]
+        known["players"] = [
+            (f"{name} ({kind[:-1]})", text) for kind in ("pursuers", "evaders") for name, text in known[kind]
+        ]
+        console.print(unframed((f"[bold]{name}[/bold]", text) for name, text in known[self.kind]))

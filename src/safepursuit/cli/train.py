@@ -1,0 +1,82 @@
+"""`train`."""
+
+import contextlib
+import sys
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import jax
+import tyro
+from rich.console import Console
+
+from safepursuit.cli.training import train_and_draw
+from safepursuit.cli.usage import Debug, parsed_seeds, say
+from safepursuit.experiment import TrainConfig, create_run, load_run
+from safepursuit.learn import BarrierNetTrainer, ahead
+from safepursuit.learn.sharded import mesh_of
+from safepursuit.players import evader_weights
+from safepursuit.process import use_all_cores
+from safepursuit.report.tables import obstacles
+from safepursuit.runs import configuration
+from safepursuit.runs.folder import SEED_PREFIX, RunFolder, slug
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a pursuer, keep everything about it in a run folder, and draw how it learned and how it plays."""
+
+    config: Path | None = None
+    """YAML file with settings; flags override it, it overrides the defaults."""
+    run_dir: Path | None = None
+    """Run folder to create (default: runs/<method>-<evader>-<date>-<time>)."""
+    seeds: str | None = None
+    """Train these seeds in one program, such as 0..9 or 0,3,7; each gets its own run folder, RUN_DIR/seed-N."""
+    start: Annotated[Path | None, tyro.conf.arg(name="from")] = None
+    """Go on from the weights of this run, with its configuration as the default: another evader, scene or robot."""
+    dry_run: bool = False
+    """Print the merged configuration and stop."""
+    debug: Debug = False
+    settings: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
+
+    def run(self, console: Console) -> None:
+        config = self.settings
+        seeds = parsed_seeds(self.seeds) if self.seeds is not None else None
+        if self.dry_run:
+            console.print(configuration.dump(config), end="", highlight=False, markup=False)
+            return
+        stamp = f"{datetime.now():%Y%m%d-%H%M%S}"
+        opponent = config.evader if len(evader_weights(config.evader)) == 1 else "mixture"
+        path = self.run_dir or Path("runs") / slug(f"{config.method}-{opponent}-{stamp}")
+        use_all_cores(config.shares)
+        given = load_run(RunFolder.open(self.start)) if self.start else None
+        if seeds:
+            RunFolder.check_free(path)
+        elif config.devices is None:
+            config = shared_by_all_cores(config)
+        # An impossible game and missing devices are refused before anything is written.
+        mesh_of(config)
+        if not seeds:
+            ahead.start(config)
+        trainers = [BarrierNetTrainer(replace(config, seed=seed)) for seed in seeds or [config.seed]]
+        for trainer in trainers:
+            folder = path / f"{SEED_PREFIX}{trainer.config.seed}" if seeds else path
+            if given is not None:
+                trainer.begin_with(given.policy)
+            trainer.run = create_run(folder, trainer.config, ["safepursuit", *sys.argv[1:]])
+        say(
+            console,
+            f"training {config.method} against {config.evader} with {obstacles(config.game.arena)}, "
+            f"{config.timesteps:,} steps, {f'seeds {self.seeds}' if seeds else f'seed {config.seed}'} → {path}",
+        )
+        train_and_draw(trainers, path, console)
+
+
+def shared_by_all_cores(config: TrainConfig) -> TrainConfig:
+    """The configuration with its games spread over as many cores of a CPU as can share them evenly."""
+    if jax.default_backend() == "cpu":
+        for devices in range(jax.local_device_count(), 1, -1):
+            with contextlib.suppress(ValueError):
+                return replace(config, devices=devices)
+    return config
