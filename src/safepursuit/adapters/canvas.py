@@ -145,3 +145,35 @@ class Canvas:
         words = f"{self._step * self._game.robot.dt:6.2f} s     distance {gap:5.2f} m     {text}"
         line = self._font.render(words, True, BARRIER if held else INK, DISC)
         self._surface.blit(line, (_FINE * _MARGIN, _FINE * _MARGIN))
+
+
+class Screen:
+    """What an environment of one game shows, and how: `mode` is its render mode, or None."""
+
+    MODES = ["human", "rgb_array"]  # noqa: RUF012, a list as Gymnasium wants it
+
+    def __init__(self, game: Game, role: Role, mode: str | None) -> None:
+        """Raises ValueError for an unknown mode."""
+        if mode is not None and mode not in self.MODES:
+            raise ValueError(f"unknown render_mode {mode!r}; known are {', '.join(self.MODES)}.")
+        self._game, self._role, self.mode = game, role, mode
+        self._canvas: Canvas | None = None
+
+    def show(self, state: GameState, text: str = "", nominal: np.ndarray | None = None) -> None:
+        """The next state of a game that is shown in a window; nothing otherwise. Arguments as of `Canvas.draw`."""
+        if self.mode == "human":
+            self._draw(state, text, nominal)
+
+    def frame(self, state: GameState, text: str = "", nominal: np.ndarray | None = None) -> np.ndarray | None:
+        """The picture of mode "rgb_array"; None in a window, where every step shows itself."""
+        return self._draw(state, text, nominal) if self.mode == "rgb_array" else None
+
+    def close(self) -> None:
+        if self._canvas is not None:
+            self._canvas.close()
+            self._canvas = None
+
+    def _draw(self, state: GameState, text: str, nominal: np.ndarray | None) -> np.ndarray | None:
+        if self._canvas is None:
+            self._canvas = Canvas(self._game, self._role, human=self.mode == "human")
+        return self._canvas.draw(state, text, nominal)

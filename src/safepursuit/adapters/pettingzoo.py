@@ -28,14 +28,12 @@ from gymnasium.spaces import Box
 from gymnasium.utils.seeding import np_random
 
 from safepursuit.adapters import setting
-from safepursuit.adapters.canvas import Canvas
+from safepursuit.adapters.canvas import Screen
 from safepursuit.adapters.games import Starts
 from safepursuit.adapters.match import flatten, judge, report, to_control
 from safepursuit.adapters.spaces import action_space, observation_space
 from safepursuit.game import ROLES, Game, GameState
 from safepursuit.play import advance
-
-RENDER_MODES = ["human", "rgb_array"]
 
 
 class PursuitEvasionParallelEnv(ParallelEnv):
@@ -47,7 +45,7 @@ class PursuitEvasionParallelEnv(ParallelEnv):
 
     metadata: dict[str, Any] = {  # noqa: RUF012, as ParallelEnv declares it
         "name": "safepursuit_v0",
-        "render_modes": RENDER_MODES,
+        "render_modes": Screen.MODES,
         "render_fps": 20,
         "is_parallelizable": True,
     }
@@ -63,7 +61,7 @@ class PursuitEvasionParallelEnv(ParallelEnv):
         """Keywords as for `PursuitEvasionEnv`; nobody is scripted, so there is no role and no opponent."""
         self.game = setting.rules(game, changes)
         self._normalised = setting.normalised(actions)
-        self.render_mode = setting.render_mode_of(render_mode, RENDER_MODES)
+        self.render_mode = render_mode
         self.metadata = self.metadata | {"render_fps": round(1 / self.game.robot.dt)}
         self.possible_agents: list[str] = list(ROLES)
         self.agents: list[str] = []
@@ -73,7 +71,7 @@ class PursuitEvasionParallelEnv(ParallelEnv):
         }
         self._starts: Starts | None = None
         self._states: GameState | None = None
-        self._canvas: Canvas | None = None
+        self._screen = Screen(self.game, "pursuer", render_mode)
 
     def observation_space(self, agent: str) -> Box:
         return self.observation_spaces[agent]
@@ -90,7 +88,7 @@ class PursuitEvasionParallelEnv(ParallelEnv):
             self._starts = Starts(self.game, 1, int(generator.integers(2**31)))
         self._states = self._starts.take(1)
         self.agents = list(ROLES)
-        self._show()
+        self._screen.show(self._first())
         seen = np.asarray(_observe(self._states, self.game))
         return {role: seen[place].copy() for place, role in enumerate(ROLES)}, {role: {} for role in ROLES}
 
@@ -112,7 +110,7 @@ class PursuitEvasionParallelEnv(ParallelEnv):
         )
         if any(terminations.values()) or any(truncations.values()):
             self.agents = []
-        self._show()
+        self._screen.show(self._first())
         observations = {role: seen[place].copy() for place, role in enumerate(ROLES)}
         return observations, rewards, terminations, truncations, infos
 
@@ -124,21 +122,13 @@ class PursuitEvasionParallelEnv(ParallelEnv):
 
     def render(self) -> np.ndarray | None:
         """The frame of `render_mode` "rgb_array"; None on screen, where every step shows itself."""
-        return self._picture() if self.render_mode == "rgb_array" else None
+        return self._screen.frame(self._first())
 
     def close(self) -> None:
-        if self._canvas is not None:
-            self._canvas.close()
-            self._canvas = None
+        self._screen.close()
 
-    def _show(self) -> None:
-        if self.render_mode == "human":
-            self._picture()
-
-    def _picture(self) -> np.ndarray | None:
-        if self._canvas is None:
-            self._canvas = Canvas(self.game, human=self.render_mode == "human")
-        return self._canvas.draw(jax.tree.map(lambda leaf: np.asarray(leaf)[..., 0], self._states))
+    def _first(self) -> GameState:
+        return jax.tree.map(lambda leaf: np.asarray(leaf)[..., 0], self._states)
 
 
 @partial(jax.jit, static_argnames="game")

@@ -38,10 +38,3 @@ def normalised(actions: str) -> bool:
     if actions not in ("normalised", "physical"):
         raise ValueError(f"actions must be 'normalised' or 'physical', not {actions!r}.")
     return actions == "normalised"
-
-
-def render_mode_of(mode: str | None, known: list[str]) -> str | None:
-    """The render mode. Raises ValueError for an unknown one."""
-    if mode is not None and mode not in known:
-        raise ValueError(f"unknown render_mode {mode!r}; known are {', '.join(known)}.")
-    return mode

@@ -35,20 +35,23 @@ class GameState(NamedTuple):
         changed = self.robot(role)._replace(**changes)
         return self._replace(robots=tuple(changed if one is self.robot(role) else one for one in self.robots))
 
+    # Of one state, or of many with a leading axis, which the types of poses and controls do not have.
     @property
-    def pursuer(self) -> Pose:
+    def pursuer(self) -> Any:
+        """Pose."""
         return self.robots[0].pose
 
     @property
-    def evader(self) -> Pose:
+    def evader(self) -> Any:
+        """Pose."""
         return self.robots[1].pose
 
     @property
-    def pursuer_control(self) -> Control:
+    def pursuer_control(self) -> Any:
         return self.robots[0].control
 
     @property
-    def evader_control(self) -> Control:
+    def evader_control(self) -> Any:
         return self.robots[1].control
 
 

@@ -9,14 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from gymnasium.error import ResetNeeded
 
-from safepursuit.adapters.canvas import Canvas
+from safepursuit.adapters.canvas import Screen
 from safepursuit.adapters.games import Games
 from safepursuit.adapters.match import report
-from safepursuit.adapters.setting import match, normalised, render_mode_of, rules
+from safepursuit.adapters.setting import match, normalised, rules
 from safepursuit.adapters.spaces import action_space, observation_space
 from safepursuit.game import Game, GameState
-
-RENDER_MODES = ["human", "rgb_array"]
 
 
 class PursuitEvasionEnv(gym.Env):
@@ -51,7 +49,7 @@ class PursuitEvasionEnv(gym.Env):
     `render_mode` "rgb_array" returns frames (height, width, 3); "human" shows them in a window.
     """
 
-    metadata: dict[str, Any] = {"render_modes": RENDER_MODES, "render_fps": 20}  # noqa: RUF012, as gym.Env declares it
+    metadata: dict[str, Any] = {"render_modes": Screen.MODES, "render_fps": 20}  # noqa: RUF012, as gym.Env declares it
 
     def __init__(
         self,
@@ -85,8 +83,8 @@ class PursuitEvasionEnv(gym.Env):
         self.observation_space = observation_space(self.game)
         self.action_space = action_space(self.match.robot, self.match.normalised)
         self.metadata = self.metadata | {"render_fps": round(1 / self.game.robot.dt)}
-        self.render_mode = render_mode_of(render_mode, RENDER_MODES)
-        self._canvas: Canvas | None = None
+        self.render_mode = render_mode
+        self._screen = Screen(self.game, self.match.role, render_mode)
         self._hits = 0
         self.nominal: np.ndarray | None = None
         """What a safety layer was asked for in the last step [m/s, rad/s], if it did something else; for pictures."""
@@ -118,7 +116,7 @@ class PursuitEvasionEnv(gym.Env):
         states = None if given is None else jax.tree.map(lambda leaf: jnp.asarray(leaf)[..., None], given)
         observation = self._games.deal(stream, states)[0]
         self._over, self._hits, self.nominal = False, 0, None
-        self._show()
+        self._screen.show(self.state, f"own collisions {self._hits}", self.nominal)
         return observation, {"opponent": name}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
@@ -131,7 +129,7 @@ class PursuitEvasionEnv(gym.Env):
         reward, terminated, truncated, info = report(*rows)
         self._over = terminated or truncated
         self._hits += round(info["cost"])
-        self._show()
+        self._screen.show(self.state, f"own collisions {self._hits}", self.nominal)
         return np.array(outcome.observation)[0], reward, terminated, truncated, info
 
     def render(self) -> np.ndarray | None:
@@ -139,18 +137,7 @@ class PursuitEvasionEnv(gym.Env):
         if self.render_mode is None:
             gym.logger.warn('render() does nothing: choose a render_mode, such as "rgb_array", when making the env.')
             return None
-        return self._picture() if self.render_mode == "rgb_array" else None
+        return self._screen.frame(self.state, f"own collisions {self._hits}", self.nominal)
 
     def close(self) -> None:
-        if self._canvas is not None:
-            self._canvas.close()
-            self._canvas = None
-
-    def _show(self) -> None:
-        if self.render_mode == "human":
-            self._picture()
-
-    def _picture(self) -> np.ndarray | None:
-        if self._canvas is None:
-            self._canvas = Canvas(self.game, self.match.role, human=self.render_mode == "human")
-        return self._canvas.draw(self.state, f"own collisions {self._hits}", self.nominal)
+        self._screen.close()

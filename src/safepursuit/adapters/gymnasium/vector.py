@@ -12,7 +12,7 @@ from gymnasium.vector.utils import batch_space
 from safepursuit.adapters.canvas import Canvas
 from safepursuit.adapters.games import Games
 from safepursuit.adapters.match import report
-from safepursuit.adapters.setting import match, normalised, render_mode_of, rules
+from safepursuit.adapters.setting import match, normalised, rules
 from safepursuit.adapters.spaces import action_space, observation_space
 from safepursuit.game import Game, GameState
 
@@ -66,7 +66,9 @@ class PursuitEvasionVectorEnv(VectorEnv):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.metadata = self.metadata | {"render_fps": round(1 / self.game.robot.dt)}
-        self.render_mode = render_mode_of(render_mode, RENDER_MODES)
+        if render_mode not in (None, *RENDER_MODES):
+            raise ValueError(f"unknown render_mode {render_mode!r}; known is {RENDER_MODES[0]}.")
+        self.render_mode = render_mode
         self._canvases: tuple[Canvas, ...] = ()
 
     @property
