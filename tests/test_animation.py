@@ -297,7 +297,7 @@ def run(tmp_path_factory):
 
 
 def test_render_writes_into_the_run_folder_under_a_telling_name(run, monkeypatch):
-    monkeypatch.setattr(showing, "_POOL", 12)
+    monkeypatch.setattr(render, "_POOL", 12)
     status, out, err = call(run.path, "--evader", "run", "--worst", "--grid", "1x2")
     assert (status, err) == (0, "")
     (file,) = (run.path / "animations").iterdir()

@@ -345,7 +345,7 @@ def test_a_save_that_fails_leaves_the_last_checkpoint_alone(run, monkeypatch, mo
     same(checkpoint.restore(run, state(0)), state(2))
 
 
-def save_like_version_0_1_0(run, step, state):
+def save_in_the_earlier_layout(run, step, state):
     """All arrays in one folder, with their digests beside it."""
     folder = run.checkpoints / f"{step:012d}"
     with checkpoint.orbax.PyTreeCheckpointer() as writer:
@@ -375,9 +375,9 @@ def test_the_policy_is_read_without_the_rest_of_the_state(run):
         load_run(run)
 
 
-def test_a_checkpoint_of_version_0_1_0_can_be_read(run):
+def test_a_checkpoint_of_the_earlier_layout_can_be_read(run):
     trainer = BarrierNetTrainer(TINY, run)
-    folder = save_like_version_0_1_0(run, 32, trainer.state)
+    folder = save_in_the_earlier_layout(run, 32, trainer.state)
     trained = load_run(run)
     assert trained.steps == 32
     jax.tree.map(np.testing.assert_array_equal, trained.policy, trainer.policy)

@@ -5,7 +5,7 @@ checkpoints/000000409600/training/    the rest of the state: optimiser, games, k
 checkpoints/000000409600/digest.json  SHA-256 of every file; each of the two is checked by itself
 checkpoints/latest, checkpoints/best  the names of two checkpoints
 
-Checkpoints of version 0.1.0 hold everything in one folder, `arrays`, and can still be read.
+Earlier checkpoints hold everything in one folder, `arrays`; they can still be read.
 """
 
 import hashlib
