@@ -104,11 +104,12 @@ def main() -> None:
     text = (
         "Written by `make bench-peers` (`benchmarks/game_peers.py`); do not edit by hand.\n\n"
         "Steps per second of all games together, for so many games side by side: one pursuer, one evader, two "
-        "obstacles, random actions drawn anew at every step, observations and rewards of both robots. safepursuit and JaxMARL run "
-        f"many steps in one compiled scan, the games spread over {DEVICES} devices, one per core, and start finished "
-        f"games anew; VMAS is called step by step, with {facts['torch_threads']} threads, and without restarts. What a "
-        "step computes differs: safepursuit follows solid bodies along the whole step and reports contacts and their "
-        "culprit; the others push overlapping bodies apart by forces, JaxMARL once and VMAS in ten substeps per step. "
+        "obstacles, random actions drawn anew at every step, observations and rewards of both robots. safepursuit and "
+        f"JaxMARL run many steps in one compiled scan, the games spread over {DEVICES} devices, one per core, and "
+        f"start finished games anew; VMAS is called step by step, with {facts['torch_threads']} threads, and without "
+        "restarts. What a step computes differs: safepursuit follows solid bodies along the whole step and reports "
+        "contacts and their culprit; the others push overlapping bodies apart by forces, JaxMARL once and VMAS in ten "
+        "substeps per step. "
         f"Medians of {facts['rounds']} rounds in which all take turns, quartiles in brackets.\n\n"
         f"{described(facts)} {', '.join(f'{name} {number}' for name, number in versions.items())}."
     )
