@@ -85,9 +85,8 @@ def seed_tables(found: dict[str, Any]) -> list[Table]:
 def measure(pace: Pace, report: Report) -> dict[str, Any]:
     """µs per step of all games together, and the bytes its program needs."""
     games, discs = (QUICK_GAMES, QUICK_DISCS) if pace.quick else (GAMES, DISCS)
-    report("compiling")
-    by_games = {count: _programs(count, TrainConfig().game.arena.obstacles) for count in games}
-    by_discs = {count: _programs(BATCH, count, ("game", "shield")) for count in discs}
+    by_games = {count: _programs(report, count, TrainConfig().game.arena.obstacles) for count in games}
+    by_discs = {count: _programs(report, BATCH, count, ("game", "shield")) for count in discs}
     return {"games": grown(by_games, pace, report), "discs": grown(by_discs, pace, report)}
 
 
@@ -155,7 +154,8 @@ def _table(rows: list[dict[str, Any]], title: str, axis: tuple[str, int, int], t
     return Table(title, (unit, *(f"{what}, µs" for what in whats), "memory, MB"), lines, f"{text} {about}")
 
 
-def _programs(count: int, discs: int, whats: Sequence[str] = WHAT) -> dict[str, Timed]:
+def _programs(report: Report, count: int, discs: int, whats: Sequence[str] = WHAT) -> dict[str, Timed]:
+    report(f"{count:,} games with {discs} discs compile")
     make = {"game": _game, "shield": _shield, "rollout": _rollout}
     return {what: make[what](count, discs) for what in whats}
 

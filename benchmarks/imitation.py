@@ -270,7 +270,7 @@ data, initial weights and order for both. Mean over the seeds, in brackets their
 {parts[3]}
 
 With one row, as published, both solve every problem of the training. In closed loop, qpth misses a few moments at which
-the row is far from active for everybody: its answers are then tens of rad/s, for all journeys at once, since they are
+the row is far from active for all: its answers are then tens of rad/s, for all journeys at once, since they are
 solved in one batch, and without limits one such answer ends a journey. With several rows it also errs in training, the
 more the more their lengths differ (the disc's is about a hundred times as long as a limit's), and most of all beside an
 empty row. It returns an early iterate then, without saying so, and the network learns to make up for it where it can.

@@ -239,8 +239,8 @@ def test_methods_are_trained_and_judged_once(script, tmp_path, capsys):
     methods.work(cells, budget)
     assert capsys.readouterr().out.count("finished") == 2
     found = methods.collected(cells, budget)["cells"]
-    assert [set(cell["deployments"]) for cell in found] == [set(methods.DEPLOYMENTS)] * 2
-    assert all(one["episodes"] == 10 for cell in found for one in cell["deployments"].values())
+    assert [set(cell["layers"]) for cell in found] == [set(methods.LAYERS)] * 2
+    assert all(one["episodes"] == 10 for cell in found for one in cell["layers"].values())
     written = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.json")}
     methods.work(cells, budget)
     assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.json")} == written

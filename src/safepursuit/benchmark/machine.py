@@ -1,4 +1,4 @@
-"""What a figure depends on besides the code."""
+"""The machine and the versions on which a figure depends."""
 
 import os
 import platform
@@ -17,7 +17,7 @@ def about() -> dict[str, Any]:
 
 
 def processor() -> str:
-    """Its name, as far as the system tells."""
+    """Its name, where the system tells it."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]

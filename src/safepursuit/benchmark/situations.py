@@ -1,4 +1,4 @@
-"""Random robots at close quarters: what the safety layer is measured on."""
+"""Random robots at close quarters, on which the safety layer is measured."""
 
 from functools import partial
 
@@ -11,7 +11,7 @@ from safepursuit.scene import Scene, clearance
 from safepursuit.shapes import Control, Pose
 
 _SIDE, _CELL = 8, 2.5
-"""Discs stand in different cells of a board of so many cells a side, each so wide [m]."""
+"""Discs stand in different cells of a square board: cells per side, and width of a cell [m]."""
 
 MOST_DISCS = _SIDE**2
 
@@ -24,8 +24,8 @@ _NEAREST = 0.02
 def layouts(key: Key[Array, ""], discs: int, count: int) -> Scene:
     """`count` scenes of 20 m × 20 m with 0 to 64 discs of radius 0.3–0.6 m, at least 0.7 m apart.
 
-    `Arena` draws up to 16 discs; here their number is what a cost is measured against. As there, at least one (absent)
-    disc is allocated.
+    `Arena` draws up to 16 discs; here costs are measured against their number. As there, at least one (absent) disc is
+    allocated.
     """
     if not 0 <= discs <= MOST_DISCS:
         raise ValueError(f"there is room for 0 to {MOST_DISCS} discs, not {discs}.")
