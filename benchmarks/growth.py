@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from safepursuit.cli.memory import keep_freed_memory
 
 import shares
 from safepursuit import shield as safety
@@ -21,7 +22,6 @@ from safepursuit.benchmark.clock import Pace, Report, alternate, spread
 from safepursuit.benchmark.playing import first, random_play
 from safepursuit.benchmark.tables import Table, number, ranged
 from safepursuit.benchmark.training import PLAIN, unstopped
-from safepursuit.cli.memory import keep_freed_memory
 from safepursuit.cli.training import use_all_cores
 from safepursuit.experiment import TrainConfig
 from safepursuit.game import Game

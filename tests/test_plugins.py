@@ -1,4 +1,4 @@
-"""What users add from files of their own: found, trained, judged, kept in the run folder, and promised nothing by default."""
+"""What users add from files of their own: found, trained, kept in the run folder, and promised nothing by default."""
 
 import json
 import subprocess
