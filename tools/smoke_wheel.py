@@ -6,6 +6,7 @@ and the last words of whatever failed.
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -23,6 +24,7 @@ SESSION = (
     "safepursuit export run --out pursuer.onnx",
     "safepursuit check-export pursuer.onnx run --json comparison.json",
 )
+SHORT = "--timesteps 2048 --num-envs 32 --rollout-length 32"
 EXPECTED = (
     "run/checkpoints/latest",
     "run/figures/learning_curves.png",
@@ -87,12 +89,28 @@ def used(wheel: Path, folder: Path) -> None:
     work.mkdir()
     where = run([python, "-c", "import safepursuit; print(safepursuit.__file__)"], work)
     assert "site-packages" in where, f"safepursuit comes from {where}, not from the wheel."
-    for command in SESSION:
+    shutil.copytree(ROOT / "examples", work / "examples")
+    plugins = [command for file in sorted((ROOT / "examples" / "plugins").glob("*.py")) for command in tried(file)]
+    for command in (*SESSION, *plugins):
         program, *rest = shlex.split(command)
         print(f"$ {command}", flush=True)
         run([python.parent / program, *rest], work)
     for file in EXPECTED:
         assert (work / file).exists(), f"{file} was not written."
+
+
+def tried(plugin: Path) -> list[str]:
+    """The commands in a plugin's first lines, and what is done with its run; few steps each."""
+    lines = plugin.read_text(encoding="utf-8").split('"""')[1].splitlines()
+    train, *others = [line for line in lines if line.startswith("safepursuit ")]
+    kept = f"runs/{plugin.stem}/plugins/{plugin.name}"
+    return [
+        f"{train} {SHORT} --run-dir runs/{plugin.stem}",
+        f"safepursuit evaluate runs/{plugin.stem} --plugin {kept} --episodes 10",
+        f"safepursuit render runs/{plugin.stem} --plugin {kept} --fps 2 --speed 10",
+        f"safepursuit compare runs/{plugin.stem} --plugin {kept} --evaders run --episodes 4 --out with-{plugin.stem}",
+        *(f"{line} --steps 20000" for line in others),
+    ]
 
 
 def environment(folder: Path) -> Path:
