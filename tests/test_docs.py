@@ -70,6 +70,7 @@ def test_the_documents_are_there():
 def test_every_command_that_is_shown_can_be_typed(words, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # a command must not depend on what happens to lie about, but on what the project holds
     (tmp_path / "configs").symlink_to(ROOT / "configs")
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
     program, *rest = words
     program = program.removeprefix(".venv/bin/")
     if program == "make":

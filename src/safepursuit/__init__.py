@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from safepursuit import plugins, shield
+    from safepursuit import game, plugins, shield
     from safepursuit.adapters.gymnasium import PursuitEvasionEnv, PursuitEvasionVectorEnv
     from safepursuit.adapters.pettingzoo import PursuitEvasionParallelEnv
     from safepursuit.agents import Agent
@@ -39,6 +39,7 @@ __all__ = [
     "TrainConfig",
     "Unicycle",
     "evaluate",
+    "game",
     "load",
     "metrics",
     "plugins",
@@ -55,7 +56,6 @@ _HOMES = {
     "experiment": ("PPOConfig", "TrainConfig"),
     "game": ("Game", "GameState"),
     "learn": ("BarrierNetTrainer",),
-    "plugins": (),
     "qp": ("Halfplanes", "project"),
     "robot": ("Robot", "Unicycle"),
     "scene": ("Scene",),
@@ -64,7 +64,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("plugins", "shield"):
+    if name in ("game", "plugins", "shield"):
         return import_module(f"safepursuit.{name}")
     for home, names in _HOMES.items():
         if name in names:

@@ -38,7 +38,7 @@ class Scene(NamedTuple):
 
     @classmethod
     def of(cls, discs: Sequence[Sequence[float]] = (), *, half_extents: Sequence[float]) -> "Scene":
-        """One scene from `discs` (x, y, radius) [m] and walls at x = ±half_extents[0], y = ±half_extents[1] [m].
+        """One scene from discs (x, y, radius) and walls, half the width and half the height from the origin, in metres.
 
         Raises ValueError for numbers that are not finite, a negative radius, walls that are not two positive lengths.
         """

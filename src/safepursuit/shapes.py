@@ -1,6 +1,6 @@
 """Names for the arrays that cross function borders, with their units, frames and signs.
 
-One convention holds everywhere below `evaluate`: **components first, batch last**. A pose is `(3,)` for one robot and
+One convention holds everywhere below `evaluation`: **components first, batch last**. A pose is `(3,)` for one robot and
 `(3, 1024)` for a thousand; a formula that unpacks `x, y, heading = pose` serves both, and the contiguous trailing axis
 is what the vector units of a CPU and the lanes of a GPU want. `jax.vmap` works on top of it as on any pure function.
 

@@ -42,7 +42,7 @@ class PPOConfig:
     multiplier: float = 0.001
     """Its Lagrange multiplier at the start, in units of return per unit of cost."""
     multiplier_rate: float = 0.035
-    """Learning rate of the multiplier (Adam), one step a rollout."""
+    """Learning rate of the multiplier (Adam), one step per rollout."""
 
     def __post_init__(self) -> None:
         for name in ("cost_limit", "multiplier"):
@@ -74,7 +74,7 @@ class TrainConfig:
     rollout_length: int = 64
     """Steps each game advances between two updates."""
     devices: int | None = None
-    """Devices that share the games, on a CPU one a core. Where none is given the command line takes all cores of a CPU
+    """Devices that share the games, on a CPU one per core. Where none is given the command line takes all cores of a CPU
     and a program takes one."""
     seed: int = 0
     """Everything random follows from this, given the number of devices."""

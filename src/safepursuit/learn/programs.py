@@ -21,7 +21,7 @@ _UNFUSED: Effort = (("xla_cpu_experimental_ynn_fusion_type", ""),)
 
 
 def collect_program(config: TrainConfig) -> Program:
-    """`play` for this configuration: (policy, games, starts, key) → (games, rollout). All seeds share it."""
+    """`collect` for this configuration: (policy, games, starts, key) → (games, rollout). All seeds share it."""
     return _collect_program(replace(config, seed=0))
 
 

@@ -35,7 +35,7 @@ def mesh_of(config: TrainConfig) -> Mesh:
 
 
 def spread_collect(config: TrainConfig) -> Any:
-    """`play` but for the configuration: the games and starts it takes and the rollout it makes are spread."""
+    """`collect` but for the configuration: the games and starts it takes and the rollout it makes are spread."""
     mesh = mesh_of(config)
     share = replace(config, num_envs=config.num_envs // config.shares, devices=None)
 

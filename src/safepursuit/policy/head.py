@@ -50,7 +50,7 @@ class Head(eqx.Module):
     """Claim: `deploy` keeps the robot clear of walls and discs (theorem 1), whatever the parameters. It is attacked by
     `evaluation.attack`, and stands on model cards."""
     constrained: ClassVar[bool] = False
-    """Whether to learn a cost critic and a multiplier for collisions (see `ppo.lagrangian`)."""
+    """Whether to learn a cost critic and a multiplier for collisions (see `learn.lagrangian`)."""
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         for claim in ("hard", "promises"):

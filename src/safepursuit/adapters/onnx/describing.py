@@ -127,8 +127,8 @@ def _judgements(training: Mapping[str, Any]) -> str:
 
 
 def _promise(config: TrainConfig) -> str:
-    if config.method in ("ppo", "ppo-lagrangian"):
-        return "There is **no safety layer**: this method learns to avoid collisions, and nothing prevents them."
+    if not config.promises:
+        return "**Nothing**: whatever keeps this policy off walls and discs, it is not proved."
     return (
         "From any pose whose body touches nothing, a robot that moves as told for one step touches no wall and no disc "
         "at any time during the step (theorem 1; theorem 2 keeps the program feasible). Standing still is always an "
