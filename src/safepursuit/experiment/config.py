@@ -74,8 +74,8 @@ class TrainConfig:
     rollout_length: int = 64
     """Steps each game advances between two updates."""
     devices: int | None = None
-    """Devices that share the games, on a CPU one per core. Where none is given the command line takes all cores of a CPU
-    and a program takes one."""
+    """Devices that share the games, on a CPU one per core. Where none is given the command line takes all cores of a
+    CPU and a program takes one."""
     seed: int = 0
     """Everything random follows from this, given the number of devices."""
     checkpoint_every: int = 10

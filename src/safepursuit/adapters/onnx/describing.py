@@ -128,7 +128,7 @@ def _judgements(training: Mapping[str, Any]) -> str:
 
 def _promise(config: TrainConfig) -> str:
     if not config.promises:
-        return "**Nothing**: whatever keeps this policy off walls and discs, it is not proved."
+        return "**Nothing**: it has no safety layer whose guarantee is proved for it."
     return (
         "From any pose whose body touches nothing, a robot that moves as told for one step touches no wall and no disc "
         "at any time during the step (theorem 1; theorem 2 keeps the program feasible). Standing still is always an "
