@@ -9,11 +9,16 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import jax
 import pytest
 from jaxtyping import install_import_hook
 
 install_import_hook("safepursuit", "beartype.beartype")
+
+# A machine that is busy draws and checks examples slowly.
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
 
 COMPILED = Path(os.environ.get("SAFEPURSUIT_TEST_CACHE", Path(__file__).parents[1] / ".jax_cache"))
 """Compiled programs, named by a hash of program, versions and flags: never stale. `make clean` removes them; another
