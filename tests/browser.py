@@ -13,7 +13,7 @@ from websockets.sync.client import connect
 
 PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
-_PATIENCE = 600
+_PATIENCE = 60
 """Seconds for any single answer: the machine may be busy."""
 
 

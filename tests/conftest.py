@@ -9,16 +9,12 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import hypothesis
 import jax
 import pytest
+from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
 install_import_hook("safepursuit", "beartype.beartype")
-
-# A machine that is busy draws and checks examples slowly.
-hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
-hypothesis.settings.load_profile("patient")
 
 COMPILED = Path(os.environ.get("SAFEPURSUIT_TEST_CACHE", Path(__file__).parents[1] / ".jax_cache"))
 """Compiled programs, named by a hash of program, versions and flags: never stale. `make clean` removes them; another
@@ -32,6 +28,10 @@ XLA_FLAGS come first: `XLA_FLAGS= pytest` tests with full effort."""
 
 LARGEST = 1_000_000_000
 """Size [bytes] beyond which a new collection is begun."""
+
+# No test depends on the speed of the machine.
+settings.register_profile("timeless", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("timeless")
 
 MAPPINGS = 20_000
 """Memory mappings beyond which a process forgets its compiled programs."""

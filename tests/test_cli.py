@@ -25,8 +25,6 @@ from tiny import TINY
 
 TYPED = "train --timesteps 512 --num-envs 1 --rollout-length 128 --obstacles 2 --seed 42"
 SMOKE = TYPED.split()
-PATIENCE = 1800
-"""Seconds after which a process of our own has got stuck."""
 PROGRAM = ("qp/time_us", "qp/infeasible_rate", "qp/intervention_rate", "qp/correction")
 """The four figures of the quadratic program."""
 
@@ -390,13 +388,13 @@ def test_a_process_that_is_interrupted_saves_and_goes_on(tmp_path):
         [*command, "train", *words, "--run-dir", str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + 300
         while not (path / "metrics.csv").exists():
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.2)
         os.kill(process.pid, signal.SIGINT)
-        out, err = process.communicate(timeout=PATIENCE)
+        out, err = process.communicate(timeout=120)
     finally:
         process.kill()
     assert (process.returncode, err) == (0, "")
@@ -404,7 +402,7 @@ def test_a_process_that_is_interrupted_saves_and_goes_on(tmp_path):
     played = int(BarrierNetTrainer.load(RunFolder.open(path)).state.steps)
     assert played >= 64
     again = subprocess.run(
-        [*command, "resume", str(path), "--timesteps", str(played + 64)], capture_output=True, text=True
+        [*command, "resume", str(path), "--timesteps", str(played + 64)], capture_output=True, text=True, timeout=300
     )
     assert (again.returncode, again.stderr) == (0, "")
     assert len(read_metrics(RunFolder.open(path))) == played // 64 + 1

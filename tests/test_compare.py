@@ -488,7 +488,7 @@ def alive(pid):
         return False
 
 
-def eventually(true, seconds=1800):
+def eventually(true, seconds=600):
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline
@@ -510,7 +510,7 @@ def test_a_comparison_that_is_killed_goes_on_and_ends_in_the_same_numbers(whole,
     finally:
         process.kill()  # and not its workers
         process.wait()
-    eventually(lambda: not any(alive(child) for child in children))
+    eventually(lambda: not any(alive(child) for child in children), 10)
     kept = figures(out)
     assert 1 <= len(kept) < 2
     again = subprocess.run(command, capture_output=True, text=True)

@@ -45,7 +45,7 @@ def test_a_stick_pushed_to_the_limit_hits_nothing(monkeypatch):
 
 def test_the_demo_runs_without_a_screen():
     run = [sys.executable, EXAMPLES / "joystick.py", "--demo", "20"]
-    done = subprocess.run(run, capture_output=True, text=True, check=True)
+    done = subprocess.run(run, capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.startswith("{'steps': 20")
 
 

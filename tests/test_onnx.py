@@ -437,7 +437,7 @@ def test_the_example_needs_numpy_and_onnxruntime_alone(exported):
     assert len(example.read_text(encoding="utf-8").splitlines()) <= 60
     blocked = "import sys, runpy; sys.modules.update(jax=None, safepursuit=None, onnx=None); sys.argv = sys.argv[1:]; "
     command = [sys.executable, "-c", f"{blocked}runpy.run_path({str(example)!r})", "", str(exported("barriernet"))]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "closest to the disc" in done.stdout
     clearance = float(done.stdout.split("closest to the disc: ")[1].split()[0])
