@@ -16,8 +16,16 @@ from jaxtyping import install_import_hook
 
 install_import_hook("safepursuit", "beartype.beartype")
 
-COMPILED = Path(__file__).parents[1] / ".jax_cache"
-"""Compiled programs, named by a hash of program, versions and flags: never stale. `make clean` removes them."""
+COMPILED = Path(os.environ.get("SAFEPURSUIT_TEST_CACHE", Path(__file__).parents[1] / ".jax_cache"))
+"""Compiled programs, named by a hash of program, versions and flags: never stale. `make clean` removes them; another
+folder, for a run with nothing compiled, is named by the environment."""
+
+QUICKLY = (
+    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+)
+"""Flags of XLA: a test runs nearly every program once, and so compiles it in a sixth of the time. The environment's own
+XLA_FLAGS come first: `XLA_FLAGS= pytest` tests with full effort."""
+
 LARGEST = 1_000_000_000
 """Size [bytes] beyond which a new collection is begun."""
 
@@ -43,6 +51,8 @@ def pytest_configure(config: pytest.Config) -> None:
     is_worker = hasattr(config, "workerinput")
     if not is_worker and sum(file.stat().st_size for file in COMPILED.rglob("*")) > LARGEST:
         shutil.rmtree(COMPILED)
+    if "not heavy" in config.option.markexpr:  # what runs long is worth optimising
+        os.environ.setdefault("XLA_FLAGS", QUICKLY)
     for name, value in {
         "jax_compilation_cache_dir": str(COMPILED / processor()),
         "jax_persistent_cache_min_compile_time_secs": 0.0,
