@@ -1,4 +1,4 @@
-"""What a file says about itself: metadata for programs, and a model card for people."""
+"""What a file says about itself: metadata for programs, and a model card for readers."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ import numpy as np
 from safepursuit import __version__
 from safepursuit.adapters.onnx.controller import BELIEVED, CONSTRAINTS
 from safepursuit.experiment import TrainConfig
-from safepursuit.policy import HEADS, Policy
+from safepursuit.policy import Policy
 from safepursuit.runs import configuration
 from safepursuit.runs.folder import RunFolder
 
@@ -64,7 +64,7 @@ def describe(policy: Policy, config: TrainConfig, discs: int, training: Mapping[
         "config_sha256": fingerprint(config),
         "policy_sha256": digest(policy),
         "training": dict(training),
-        "model_card": model_card(config, discs, training),
+        "model_card": model_card(policy, config, discs, training),
     }
     return {key: one if isinstance(one, str) else json.dumps(one, ensure_ascii=False) for key, one in known.items()}
 
@@ -80,10 +80,10 @@ def digest(policy: Policy) -> str:
     return hashlib.sha256(b"".join(np.asarray(leaf, np.float64).tobytes() for leaf in leaves)).hexdigest()
 
 
-def model_card(config: TrainConfig, discs: int, training: Mapping[str, Any]) -> str:
+def model_card(policy: Policy, config: TrainConfig, discs: int, training: Mapping[str, Any]) -> str:
     """In Markdown."""
     robot = config.game.robot
-    about = " ".join((HEADS[config.method].__doc__ or "").split("\n\n")[0].split())
+    about = " ".join((type(policy.head).__doc__ or "").split("\n\n")[0].split())
     numbers = "\n".join(f"| `{name}` | {text} |" for name, text in UNITS.items())
     steps = f", {training['steps']:,} steps" if "steps" in training else ""
     return f"""# Pursuer `{config.method}`
@@ -103,7 +103,7 @@ Numbers are in double precision, the samples come first, and each has {discs} ro
 
 The control lies in [0, {robot.max_speed:g}] m/s and ±{robot.max_turn_rate:g} rad/s, whatever is measured. If an input
 is not a finite number, or their sizes add up to more than {BELIEVED:g}, it stands still and `feasible` is false.
-{_promise(config)}
+{_promise(policy)}
 
 ## What it does not know
 
@@ -126,9 +126,9 @@ def _judgements(training: Mapping[str, Any]) -> str:
     return "\n".join(head + rows) if rows else "Not yet: `safepursuit evaluate` does it."
 
 
-def _promise(config: TrainConfig) -> str:
-    if config.method in ("ppo", "ppo-lagrangian"):
-        return "There is **no safety layer**: this method learns to avoid collisions, and nothing prevents them."
+def _promise(policy: Policy) -> str:
+    if not getattr(policy.head, "promises", False):
+        return "There is **no safety layer** that the method vouches for: nothing rules out collisions."
     return (
         "From any pose whose body touches nothing, a robot that moves as told for one step touches no wall and no disc "
         "at any time during the step (theorem 1; theorem 2 keeps the program feasible). Standing still is always an "
