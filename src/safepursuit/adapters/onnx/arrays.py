@@ -88,8 +88,10 @@ def whole(graph: Graph, array: Array) -> Tensor:
     rank, axis = len(array.shape), array.axis
     tensors = [part if isinstance(part, np.ndarray) else whole(graph, part) for part in array.parts]
     lengths = [max(_length(one, other) for one in tensors) for other in range(rank)]
-    pieces = [expanded(graph, one, (*lengths[:axis], one.shape[axis], *lengths[axis + 1 :])) for one in tensors]
-    (name,) = graph.add("Concat", *(piece.name for piece in pieces), axis=axis)
+    pieces = [expanded(graph, one, (*lengths[:axis], one.shape[axis], *lengths[axis + 1 :])).name for one in tensors]
+    name, along = graph.pieces(*pieces) or ("", -1)
+    if along != axis:
+        (name,) = graph.add("Concat", *pieces, axis=axis)
     return Tensor(name, (*lengths[:axis], array.shape[axis], *lengths[axis + 1 :]), array.shape, array.dtype)
 
 
@@ -110,11 +112,9 @@ def at_rank(graph: Graph, tensor: Tensor, rank: int) -> Tensor:
     missing = rank - len(tensor.held)
     if not missing:
         return tensor
-    axes = graph.indices(*range(abs(missing)))
-    if missing > 0:
-        return replace(tensor, name=graph.add("Unsqueeze", tensor.name, axes)[0], held=(1,) * missing + tensor.held)
-    name = graph.entry(tensor.name) if missing == -1 else None
-    return replace(tensor, name=name or graph.add("Squeeze", tensor.name, axes)[0], held=tensor.held[-missing:])
+    op = "Unsqueeze" if missing > 0 else "Squeeze"
+    (name,) = graph.add(op, tensor.name, graph.indices(*range(abs(missing))))
+    return replace(tensor, name=name, held=(1,) * missing + tensor.held[max(-missing, 0) :])
 
 
 def _length(array: np.ndarray | Tensor, axis: int) -> int:

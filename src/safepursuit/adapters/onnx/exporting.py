@@ -32,20 +32,16 @@ def _closed_form(nominal: Any, A: Any, b: Any, weights: Any) -> tuple:
     return projection.project(nominal, Halfplanes(A, b), weights)
 
 
-def _sorted(array: Any, places: Any, values: Any) -> Any:
-    """`jnp.put_along_axis` of rows whose places are a permutation: ONNX sorts, where the places are no constant."""
-    return jax.lax.sort((places, values), dimension=0)[1]
-
-
 INSTEAD: dict[str, Callable] = {
     "_single": _closed_form,
-    "put_along_axis": _sorted,
+    "put_along_axis": lambda array, places, values: values,
     "hypot": lambda x, y: jnp.sqrt(x**2 + y**2),
     "is_finite": lambda array: np.ones(array.shape, bool),
 }
-"""What the graph does otherwise: the loops of `qp.project`; rows put in their places; NumPy's care about squares that
-overflow; the package's tests of single numbers: the watchdog looks at all inputs before and at the control in the end,
-and with inputs that it believes and finite parameters everything in between is finite."""
+"""What the graph does otherwise: the loops of `qp.project`; rows put in their places, which `drive` never moves from
+there; NumPy's care about squares that overflow; the package's tests of single numbers: the watchdog looks at all inputs
+before and at the control in the end, and with inputs that it believes and finite parameters everything in between is
+finite."""
 
 
 def export(

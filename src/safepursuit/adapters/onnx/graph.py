@@ -66,18 +66,6 @@ class Graph:
         value = self._constants.get(name)
         return value.flat[0].item() if value is not None and value.size and np.all(value == value.flat[0]) else None
 
-    def first_of(self, name: str) -> str:
-        """The number that this constant is everywhere, as a constant without axes."""
-        return self.constant(self._constants[name].reshape(-1)[:1].reshape(()))
-
-    def entry(self, piece: str) -> str | None:
-        """A piece of the first axis of a value, without that axis; None if it is nothing of the kind."""
-        node = self._maker.get(piece)
-        if node is None or node.op != "Split" or node.attributes["axis"] != 0:
-            return None
-        index = self.constant(np.asarray(node.outputs.index(piece), np.int64))
-        return self.add("Gather", node.inputs[0], index, axis=0)[0]
-
     def pieces(self, *names: str) -> tuple[str, int] | None:
         """The value that falls into exactly these pieces, one entry each, and along which axis."""
         node = self._maker.get(names[0])

@@ -84,11 +84,6 @@ def _cut(graph: Graph, array: Array, axis: int, start: int, stop: int) -> Array:
 
 
 def _squeeze(graph: Graph, out: Any, array: Array, *, dimensions: Sequence[int]) -> Array:
-    if isinstance(array, np.ndarray):
-        return array.squeeze(tuple(dimensions))
-    if isinstance(array, Joined) and array.axis not in dimensions:
-        parts = [_squeeze(graph, out, part, dimensions=dimensions) for part in array.parts]
-        return joined(parts, array.axis - sum(axis < array.axis for axis in dimensions))
     tensor = whole(graph, array)
     shape = tuple(length for axis, length in enumerate(tensor.shape) if axis not in dimensions)
     # To the left of all axes that are held in full, axes of length 1 do not matter.
@@ -103,13 +98,6 @@ def _squeeze(graph: Graph, out: Any, array: Array, *, dimensions: Sequence[int])
 
 
 def _reshape(graph: Graph, out: Any, array: Array, **_: Any) -> Array:
-    if isinstance(array, np.ndarray):
-        return array.reshape(out.shape)
-    old, new = ([axis for axis, length in enumerate(shape) if length != 1] for shape in (array.shape, out.shape))
-    if [array.shape[axis] for axis in old] == [out.shape[axis] for axis in new]:  # only axes of length 1 come or go
-        short = [axis for axis in range(len(array.shape)) if axis not in old]
-        array = _squeeze(graph, out, array, dimensions=short) if short else array
-        return _unsqueeze(graph, array, out.shape, new)
     tensor = whole(graph, array)
     if len(tensor.shape) == 2 and len(out.shape) == 1 and tensor.length(1) == 1:  # each entry several times
         column = replace(tensor, shape=(tensor.shape[0], 1))
@@ -122,26 +110,9 @@ def _reshape(graph: Graph, out: Any, array: Array, **_: Any) -> Array:
 
 
 def _transpose(graph: Graph, out: Any, array: Array, *, permutation: Sequence[int]) -> Array:
-    if isinstance(array, np.ndarray):
-        return array.transpose(permutation)
     tensor = at_rank(graph, whole(graph, array), len(array.shape))
     (name,) = graph.add("Transpose", tensor.name, perm=[*permutation, len(permutation)])
     return Tensor(name, tuple(tensor.held[axis] for axis in permutation), out.shape, tensor.dtype)
-
-
-def _sort(graph: Graph, out: Any, *operands: Array, dimension: int, num_keys: int, **_: Any) -> list[Array]:
-    """Ascending by the first operand. Ties stay in their order, as TopK promises."""
-    keys, *others = operands
-    if num_keys != 1:
-        raise NotImplementedError("there is no rule for sorting by several keys.")
-    if isinstance(keys, np.ndarray) and np.array_equal(np.argsort(keys, kind="stable"), np.arange(keys.size)):
-        return list(operands)
-    tensor, length = expanded(graph, keys), graph.indices(out.shape[dimension])
-    values, order = graph.add("TopK", tensor.name, length, outputs=2, axis=dimension, largest=0)
-    pieces = [graph.add("GatherElements", expanded(graph, one).name, order, axis=dimension)[0] for one in others]
-    return [
-        Tensor(name, out.shape, out.shape, one.dtype) for name, one in zip((values, *pieces), operands, strict=True)
-    ]
 
 
 def _entry(graph: Graph, out: Any, array: Array, index: Array, **_: Any) -> Array:
@@ -159,7 +130,6 @@ LAYOUT: dict[str, Callable[..., Array | list[Array]]] = {
     "dynamic_slice": _entry,
     "reshape": _reshape,
     "slice": _slice,
-    "sort": _sort,
     "squeeze": _squeeze,
     "stack": _stack,
     "transpose": _transpose,

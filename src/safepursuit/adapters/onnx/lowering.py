@@ -58,8 +58,8 @@ def _equation(graph: Graph, equation: Any, operands: list[Array], instead: Mappi
     if kind in _NOTHING:
         return operands
     out = equation.outvars[0].aval
-    if composed := COMPOSED.get((kind, out.dtype.type)):
-        return lower(graph, _traced(composed, operands), operands)
+    if kind in COMPOSED and out.dtype != np.float32:
+        return lower(graph, _traced(COMPOSED[kind], operands), operands)
     if kind in ELEMENTWISE:
         return [elementwise(graph, ELEMENTWISE[kind], operands, out.shape, out.dtype)]
     rule = RULES.get(kind) or LAYOUT.get(kind)

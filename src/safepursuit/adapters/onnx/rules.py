@@ -10,7 +10,6 @@ from onnx import helper
 
 from safepursuit.adapters.onnx.arrays import Array, Shape, Tensor, at_rank, expanded, shortest, whole
 from safepursuit.adapters.onnx.graph import Graph
-from safepursuit.adapters.onnx.shortcuts import shortcut
 
 ELEMENTWISE = {
     **{one: one.capitalize() for one in ("abs", "add", "asin", "div", "floor", "max", "min", "mul", "neg", "sqrt")},
@@ -24,12 +23,13 @@ ELEMENTWISE = {
 }
 """Operations that are one operator, entry by entry."""
 
-_NEUTRAL = {"Add": 0, "Div": 1, "Mul": 1, "Sub": 0}
+_NEUTRAL = {"Add": 0, "And": True, "Div": 1, "Mul": 1, "Or": False, "Sub": 0}
+_COMMUTES = {"Add", "And", "Mul", "Or"}
 
 
 def elementwise(graph: Graph, op: str, operands: Sequence[Array], shape: Shape, dtype: Any) -> Array:
     """One node that works entry by entry; axes along which all operands are alike stay short."""
-    for one, other in (operands, operands[::-1]) if op in ("Add", "Mul") else (operands,) if op in _NEUTRAL else ():
+    for one, other in (operands, operands[::-1]) if op in _COMMUTES else (operands,) if op in _NEUTRAL else ():
         if isinstance(other, np.ndarray) and np.all(other == _NEUTRAL[op]) and one.shape == tuple(shape):
             return one
     short = [shortest(one) if isinstance(one, np.ndarray) else whole(graph, one) for one in operands]
@@ -39,7 +39,8 @@ def elementwise(graph: Graph, op: str, operands: Sequence[Array], shape: Shape, 
         graph.constant(np.broadcast_to(one, held)[..., None]) if isinstance(one, np.ndarray) else one.name
         for one in short
     ]
-    name = shortcut(graph, op, names) or graph.add(op, *names)[0]
+    shortcut = _SHORTCUTS.get(op)
+    name = (shortcut and shortcut(graph, *names)) or graph.add(op, *names)[0]
     graph.held[name] = held
     return Tensor(name, held, tuple(shape), np.dtype(dtype))
 
@@ -66,8 +67,9 @@ def _reduction(op: str) -> Callable[..., Array]:
         removed = [tensor.axis(axis) for axis in axes]
         # Leading axes may stay: what is made of numbers is put together without giving them back an axis.
         keep = all(tensor.length(axis) == 1 for axis in range(max(axes)) if axis not in axes)
-        names = (tensor.name, graph.indices(*removed))
-        name = shortcut(graph, op, names, keepdims=int(keep)) or graph.add(op, *names, keepdims=int(keep))[0]
+        sizes_of = graph.made_by(tensor.name, "Abs") if op == "ReduceSum" else ()
+        kind, of = ("ReduceL1", *sizes_of) if sizes_of else (op, tensor.name)
+        (name,) = graph.add(kind, of, graph.indices(*removed), keepdims=int(keep))
         lengths = enumerate(tensor.held)
         held = tuple(1 if axis in removed else length for axis, length in lengths if keep or axis not in removed)
         return Tensor(name, held, out.shape, tensor.dtype)
@@ -98,15 +100,6 @@ def _argmin(graph: Graph, out: Any, array: Array, *, axes: Sequence[int], index_
     return _cast(graph, out, Tensor(name, (1,), (), np.dtype(np.int64)), new_dtype=index_dtype)
 
 
-def _is_finite(graph: Graph, out: Any, array: Array) -> Array:
-    size = elementwise(graph, "Abs", (array,), out.shape, array.dtype)
-    return elementwise(graph, "Less", (size, np.asarray(np.inf, array.dtype)), out.shape, bool)
-
-
-def _not_equal(graph: Graph, out: Any, one: Array, other: Array) -> Array:
-    return elementwise(graph, "Not", (elementwise(graph, "Equal", (one, other), out.shape, bool),), out.shape, bool)
-
-
 def _integer_pow(graph: Graph, out: Any, array: Array, *, y: int = 2) -> Array:
     if y == 2:
         return elementwise(graph, "Mul", (array, array), out.shape, out.dtype)
@@ -118,8 +111,6 @@ RULES: dict[str, Callable[..., Array]] = {
     "convert_element_type": _cast,
     "dot_general": _dot,
     "integer_pow": _integer_pow,
-    "is_finite": _is_finite,
-    "ne": _not_equal,
     "reduce_and": _reduction("ReduceMin"),
     "reduce_max": _reduction("ReduceMax"),
     "reduce_min": _reduction("ReduceMin"),
@@ -149,11 +140,64 @@ def _expm1(x: Any) -> Any:
     return 2 * t / (1 - t)
 
 
-COMPOSED: dict[tuple[str, type], Callable] = {
-    ("asin", np.float64): _asin,
-    ("log1p", np.float32): _log1p,
-    ("log1p", np.float64): _log1p,
-    ("expm1", np.float32): _expm1,
-    ("expm1", np.float64): _expm1,
-}
-"""Operations that ONNX (or, in this precision, onnxruntime) does not have, in terms of others."""
+COMPOSED: dict[str, Callable] = {"asin": _asin, "expm1": _expm1, "log1p": _log1p, "ne": lambda x, y: ~(x == y)}
+"""Operations that ONNX (or, in double precision, onnxruntime) does not have, in terms of others."""
+
+
+# Where one operator does the work of several: each node costs half a microsecond, however little it does. Lengths and
+# directions of vectors have derivatives kept finite at zero by choices that make no difference to their values.
+
+
+def _clip(graph: Graph, high: str, inner: str) -> str | None:
+    """min(high, max(low, x)) with two numbers."""
+    low, x = graph.made_by(inner, "Max") or ("", "")
+    bounds = [graph.number(low), graph.number(high)]
+    return None if None in bounds else graph.add("Clip", x, *(graph.constant(np.asarray(one)) for one in bounds))[0]
+
+
+def _length(graph: Graph, positive: str, root: str, zero: str) -> str | None:
+    """√(x² + y²), guarded: “√(s or else 1) where s > 0, else 0”."""
+    (guarded,) = graph.made_by(root, "Sqrt") or ("",)
+    condition, square, one = graph.made_by(guarded, "Where") or ("",) * 3
+    if (
+        condition != positive
+        or not _is_positive(graph, positive, square)
+        or (graph.number(one), graph.number(zero)) != (1, 0)
+    ):
+        return None
+    vector, axis = _components(graph, square) or ("", 0)
+    if not vector:
+        return graph.add("Sqrt", square)[0]
+    keep = len(graph.held[square]) == len(graph.held[vector])
+    return graph.add("ReduceL2", vector, graph.indices(axis), keepdims=int(keep))[0]
+
+
+def _components(graph: Graph, square: str) -> tuple[str, int] | None:
+    """The array and its axis along which x and y lie, for x² + y²."""
+    terms = [graph.made_by(term, "Mul") for term in graph.made_by(square, "Add")]
+    if len(terms) != 2 or any(len(set(factors)) != 1 for factors in terms):
+        return None
+    x, y = (factors[0] for factors in terms)
+    held = graph.held.get(x, ())
+    if (split := graph.pieces(x, y)) or held[:1] != (1,) or held != graph.held.get(y):
+        return split
+    (vector,) = graph.add("Concat", x, y, axis=0)
+    graph.held[vector] = (2, *held[1:])
+    return vector, 0
+
+
+def _direction(graph: Graph, vector: str, divisor: str) -> str | None:
+    """v/‖v‖, guarded: “v/(‖v‖ where it is > 0, else 1)”."""
+    condition, length, one = graph.made_by(divisor, "Where") or ("",) * 3
+    of, axes = graph.made_by(length, "ReduceL2") or ("", "")
+    if of != vector or not _is_positive(graph, condition, length) or graph.number(one) != 1:
+        return None
+    return graph.add("LpNormalization", vector, axis=graph.number(axes), p=2)[0]
+
+
+def _is_positive(graph: Graph, flag: str, value: str) -> bool:
+    compared = graph.made_by(flag, "Greater")
+    return bool(compared) and compared[0] == value and graph.number(compared[1]) == 0
+
+
+_SHORTCUTS: dict[str, Callable[..., str | None]] = {"Div": _direction, "Min": _clip, "Where": _length}
