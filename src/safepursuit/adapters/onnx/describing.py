@@ -12,7 +12,7 @@ import numpy as np
 from safepursuit import __version__
 from safepursuit.adapters.onnx.controller import BELIEVED, CONSTRAINTS
 from safepursuit.experiment import TrainConfig
-from safepursuit.policy import Policy
+from safepursuit.policy import HEADS, Policy
 from safepursuit.runs import configuration
 from safepursuit.runs.folder import RunFolder
 
@@ -83,7 +83,7 @@ def digest(policy: Policy) -> str:
 def model_card(config: TrainConfig, discs: int, training: Mapping[str, Any]) -> str:
     """In Markdown."""
     robot = config.game.robot
-    about = " ".join((type(policy.head).__doc__ or "").split("\n\n")[0].split())
+    about = " ".join((HEADS.find(config.method).__doc__ or "").split("\n\n")[0].split())
     numbers = "\n".join(f"| `{name}` | {text} |" for name, text in UNITS.items())
     steps = f", {training['steps']:,} steps" if "steps" in training else ""
     return f"""# Pursuer `{config.method}`
