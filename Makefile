@@ -57,8 +57,8 @@ test-cluster: setup  ## Comparisons on a Ray cluster of several nodes, one of wh
 	$(BIN)/pytest -m cluster
 
 bench: setup  ## How fast everything is on this machine → docs/benchmarks/speed.md, projection_and_game.md
-	$(BIN)/safepursuit benchmark --only training,competence,latency --json docs/benchmarks/speed.json --page docs/benchmarks/speed.md
-	$(BIN)/safepursuit benchmark --only projection,game --json docs/benchmarks/projection_and_game.json --page docs/benchmarks/projection_and_game.md
+	$(BIN)/safepursuit benchmark --json docs/benchmarks/speed.json --page docs/benchmarks/speed.md
+	$(BIN)/python benchmarks/projection_and_game.py
 
 bench-growth: setup  ## Where the time of training goes, and how cost grows with seeds, games and discs → docs/benchmarks/growth.md
 	$(BIN)/python benchmarks/growth.py

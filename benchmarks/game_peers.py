@@ -22,10 +22,10 @@ import torch
 from jaxmarl.environments.mpe.simple_tag import SimpleTagMPE
 from vmas import make_env
 
+from playing import BATCHES, first, on_all_devices, random_play, steps_for
 from safepursuit import game as rules
 from safepursuit.benchmark.clock import THOROUGH, alternate, spread
 from safepursuit.benchmark.machine import about, described
-from safepursuit.benchmark.playing import BATCHES, first, on_all_devices, random_play, steps_for
 from safepursuit.benchmark.tables import Table, markdown, ranged
 from safepursuit.game import Game
 from safepursuit.runs.folder import write_json, write_text

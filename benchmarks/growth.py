@@ -4,35 +4,29 @@ Writes docs/benchmarks/growth.md and .json; with `--quick`, a few sizes and roun
 """
 
 import statistics
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-from safepursuit.cli.memory import keep_freed_memory
 
 import shares
+from parts import write_parts
+from playing import first, random_play
 from safepursuit import shield as safety
-from safepursuit.benchmark import Part, page, progress_lines, run, situations
+from safepursuit.benchmark import Part, situations
 from safepursuit.benchmark.clock import Pace, Report, alternate, spread
-from safepursuit.benchmark.playing import first, random_play
 from safepursuit.benchmark.tables import Table, number, ranged
 from safepursuit.benchmark.training import PLAIN, unstopped
-from safepursuit.cli.training import use_all_cores
 from safepursuit.experiment import TrainConfig
 from safepursuit.game import Game
 from safepursuit.learn import BarrierNetTrainer, SeedGroup
 from safepursuit.learn.programs import collect_program
 from safepursuit.learn.rollout import fresh_starts
 from safepursuit.robot import Unicycle
-from safepursuit.runs.folder import write_json, write_text
 from safepursuit.shield import Shield
-
-OUT = Path(__file__).resolve().parents[1] / "docs" / "benchmarks"
 
 GAMES, DISCS = tuple(4**power for power in range(9)), (0, 1, 2, 4, 8, 16, 32, 64)
 QUICK_GAMES, QUICK_DISCS = (1, 64, 1024), (0, 4, 16)
@@ -201,22 +195,5 @@ PARTS = {
 }
 
 
-def written(found: dict[str, Any]) -> str:
-    return page(PARTS, found, "Where the time goes, and how cost grows", "make bench-growth")
-
-
-def main() -> None:
-    quick = "--quick" in sys.argv[1:]
-    use_all_cores()
-    keep_freed_memory()
-
-    def keep(found: dict[str, Any]) -> None:
-        if not quick:
-            write_json(OUT / "growth.json", found)
-            write_text(OUT / "growth.md", written(found))
-
-    print(written(run(PARTS, quick, progress_lines(), keep)))
-
-
 if __name__ == "__main__":
-    main()
+    write_parts(PARTS, "growth", "Where the time goes, and how cost grows", "make bench-growth")

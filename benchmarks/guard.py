@@ -15,9 +15,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+import projection
+from playing import random_play
 from safepursuit.agents import Pilot, Trained
-from safepursuit.benchmark import latency, projection, situations
-from safepursuit.benchmark.playing import random_play
+from safepursuit.benchmark import latency, situations
 from safepursuit.benchmark.tables import Table, markdown
 from safepursuit.experiment import PPOConfig, TrainConfig
 from safepursuit.game import Game

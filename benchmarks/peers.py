@@ -27,8 +27,8 @@ import torch
 from cvxpylayers.torch import CvxpyLayer
 from qpth.qp import QPFunction
 
+import projection
 from problems import Problems
-from safepursuit.benchmark import projection
 from safepursuit.qp import Halfplanes, project
 
 Call = Callable[[], np.ndarray]

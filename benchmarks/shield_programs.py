@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import projection
 from problems import Problems
-from safepursuit.benchmark import projection
 
 PROGRAMS = ((10, "in play"), (6, "close quarters"), (10, "close quarters"), (24, "close quarters"))
 """Rows, and where the robots are met. The rows are the actuator box, and the nearest one, three and ten of the

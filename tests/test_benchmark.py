@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from safepursuit.benchmark import clock, competence, latency, playing, projection, situations, suite
+from safepursuit.benchmark import clock, competence, latency, situations, suite
 from safepursuit.benchmark.clock import Pace
 from safepursuit.benchmark.tables import Table, markdown
 from safepursuit.cli import main
@@ -91,8 +91,9 @@ def test_robots_stand_close_to_a_boundary_and_clear_of_all():
     assert np.ptp(heading) > 5
 
 
-def test_the_problems_are_those_of_the_nearest_boundaries():
+def test_the_problems_are_those_of_the_nearest_boundaries(script):
     """Standing still is always allowed, and the farther boundaries only take away from what the nearest one leaves."""
+    projection = script("projection")
     given = projection.inputs(GAMES)
     solved = {}
     for count in (6, 24):
@@ -108,9 +109,9 @@ def test_the_problems_are_those_of_the_nearest_boundaries():
     assert np.any(few > 1e-3)
 
 
-def test_a_game_that_ends_goes_on_from_the_pool():
+def test_a_game_that_ends_goes_on_from_the_pool(script):
     pool = situations.states(jax.random.key(0), Game(), 2, GAMES)
-    play = playing.random_play(Game(horizon=5), pool, steps=12, observed=True)
+    play = script("playing").random_play(Game(horizon=5), pool, steps=12, observed=True)
     begun = pool._replace(step=jnp.arange(GAMES, dtype=jnp.int32) % 5)
     states, seen = play(begun, jax.random.key(1))
     assert np.isfinite(float(seen))
@@ -224,7 +225,7 @@ def test_shares_and_growth_are_measured(script):
     assert all(found["seeds"][method]["speed_up"] > 0 for method in growth.SEED_METHODS)
     for rows in (found["growth"]["games"], found["growth"]["discs"]):
         assert all(row["us"]["median"] > 0 and row["bytes"] > 0 for row in rows)
-    assert growth.written(found).count("\n## ") == 4
+    assert suite.page(growth.PARTS, found, "Growth", "make").count("\n## ") == 4
 
 
 @pytest.mark.heavy

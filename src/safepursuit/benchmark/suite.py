@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from safepursuit.benchmark import competence, latency, playing, projection, training
+from safepursuit.benchmark import competence, latency, training
 from safepursuit.benchmark.clock import QUICK, THOROUGH, Pace, Report
 from safepursuit.benchmark.machine import about, described
 from safepursuit.benchmark.tables import Table, markdown
@@ -24,8 +24,6 @@ class Part(NamedTuple):
 
 
 PARTS = {
-    "projection": Part("the quadratic program, alone and in the safety layer", projection.measure, projection.tables),
-    "game": Part("steps per second with random controls", playing.measure, playing.tables),
     "training": Part("steps per second of every method", training.measure, training.tables),
     "competence": Part("seconds to a policy that catches the evader", competence.measure, competence.tables),
     "latency": Part("one deterministic action, from Python and exported", latency.measure, latency.tables),

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Measure how fast everything is on this machine: projection, game, training, latency of an action."""
+    """Measure how fast this machine is: training of every method, time to competence, latency of an action."""
 
     only: str = "all"
-    """Parts to measure, such as game,training, out of projection, game, training, competence, latency."""
+    """Parts to measure, such as training,latency, out of training, competence, latency."""
     quick: bool = False
     """A few sizes and rounds only, to see that all is well."""
     json: Path | None = None
