@@ -1,4 +1,4 @@
-"""Freed memory stays with the process where the C library can be told so; how much that saves is in `make bench-guard`."""
+"""Freed memory stays with the process where the C library can be told so; `make bench-guard` says what that saves."""
 
 import platform
 import subprocess

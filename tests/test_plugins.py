@@ -136,6 +136,37 @@ def test_the_attack_finds_what_is_not_safe(method):
     assert found.depth > 1e-3
 
 
+LIAR = """
+from safepursuit import shield as safety
+from safepursuit.plugins import head
+from safepursuit.policy.unprojected import UnshieldedHead
+
+@head("liar")
+class Liar(UnshieldedHead):
+    promises = True
+    def protect(self, nominal, situation):
+        return safety.unfiltered(nominal, situation.around, robot=self.robot)
+"""
+
+
+@pytest.mark.parametrize(("name", "status"), [("liar", 1), ("bold", 0)])
+def test_a_model_card_says_what_the_attack_bears_out(name, status, tmp_path, capsys):
+    """A promise that does not hold is not written; a head that declares none has a card without any."""
+    onnx = pytest.importorskip("onnx")
+    file, run, out = tmp_path / "mine.py", tmp_path / "run", tmp_path / "out.onnx"
+    file.write_text(LIAR if name == "liar" else (EXAMPLES / "head.py").read_text(encoding="utf-8"))
+    train = ["train", "--plugin", str(file), "--method", name, *SMALL.split(), "--run-dir", str(run)]
+    assert main(train) == 0
+    assert main(["export", str(run), "--out", str(out), "--plugin", str(file)]) == status
+    assert out.exists() == (status == 0)
+    if status:
+        assert "promises to keep clear, but touched something" in capsys.readouterr().err
+    else:
+        card = {one.key: one.value for one in onnx.load(out).metadata_props}["model_card"]
+        assert "theorem" not in card
+        assert "**Nothing**" in card
+
+
 def test_a_robot_that_moves_otherwise_is_promised_nothing():
     plugins.load(EXAMPLES / "robot.py")
     assert TrainConfig().promises

@@ -10,9 +10,14 @@ from rich.console import Console
 from rich.table import Table
 
 from safepursuit.cli.usage import Debug, Run, UsageError, check_folders, say
-from safepursuit.experiment import load_run
+from safepursuit.evaluation.attack import attack
+from safepursuit.experiment import TrainedRun, load_run
 from safepursuit.runs.checkpoint import Which
 from safepursuit.runs.folder import RunFolder, write_json
+
+
+_ATTACK = 100_000
+"""Steps of the attack on a head of a plugin."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,7 @@ class Export:
             raise UsageError(f"{self.out} already exists; name another file, or remove it first.")
         check_folders(self.out)
         trained = load_run(run, self.checkpoint)
+        _try_promise(trained, console)
         training = adapter.training_of(run, trained.steps, self.checkpoint)
         model = adapter.export(trained.policy, trained.config, discs=self.discs, training=training)
         adapter.write(model, self.out)
@@ -44,6 +50,19 @@ class Export:
             f"{self.out} ({len(model.graph.node)} nodes, {self.out.stat().st_size / 1e3:.0f} kB); compare it with the "
             f"run: safepursuit check-export {self.out} {run.path}",
         )
+
+
+def _try_promise(trained: TrainedRun, console: Console) -> None:
+    """Attack a plugin's head that promises something before its model card says so; ours are attacked by the tests."""
+    config = trained.config
+    if config.promises and not type(trained.policy.head).__module__.startswith("safepursuit."):
+        with console.status(f"attacking {config.method} …"):
+            found = attack(config, _ATTACK)
+        if found.contacts:
+            raise RuntimeError(
+                f"the head {config.method!r} promises to keep clear, but touched something in {found.contacts:,} of "
+                f"{found.steps:,} steps under attack; nothing was written."
+            )
 
 
 @dataclass(frozen=True)
