@@ -15,7 +15,6 @@ from safepursuit.experiment import TrainedRun, load_run
 from safepursuit.runs.checkpoint import Which
 from safepursuit.runs.folder import RunFolder, write_json
 
-
 _ATTACK = 100_000
 """Steps of the attack on a head of a plugin."""
 
