@@ -13,10 +13,9 @@ import jax
 import jax.numpy as jnp
 from scipy.stats import binomtest
 
-from safepursuit import game as rules
-from safepursuit import shield as safety
-from safepursuit.game import Game
-from safepursuit.players import EVADERS, PURSUERS, Sight
+from safepursuit.agents import Scripted
+from safepursuit.game import Game, GameState, initial
+from safepursuit.play import Step, play
 from safepursuit.shield import Shield
 
 EPISODES = 1000
@@ -25,42 +24,33 @@ GAINS = (1 / 3, 0.2, 0.1, 0.05, 0.005)
 
 
 @partial(jax.jit, static_argnames=("evader", "shield", "game"))
-def play(state: rules.GameState, key: jax.Array, evader: str, shield: Shield, game: Game):
+def episodes(state: GameState, key: jax.Array, evader: str, shield: Shield, game: Game):
     """(captured, steps held by a barrier, steps played, least distance of the centres), one per episode."""
 
-    def advance(carry, step_key):
-        state, over, captured, held, played, nearest = carry
-        keys = jax.random.split(step_key)
-        chase = Sight(state.pursuer, state.evader, state.evader_control, state.scene)
-        flight = Sight(state.evader, state.pursuer, state.pursuer_control, state.scene)
-        asked = PURSUERS["pure-pursuit"](keys[0], chase, game.robot)
-        done = safety.filter(asked, state.pursuer, state.scene, robot=game.robot, shield=shield, opponent=state.evader)
-        answer = EVADERS[evader](keys[1], flight, game.evader)
-        safe = safety.filter(answer, state.evader, state.scene, robot=game.evader, shield=OFF)
-        outcome = rules.transition(state, (done.control, safe.control), game)
-        held = held + (done.intervened & ~over)
-        nearest = jnp.where(over, nearest, jnp.minimum(nearest, outcome.separation))
-        captured = captured | (outcome.captured & ~over)
-        return (outcome.state, over | outcome.captured, captured, held, played + ~over, nearest), None
+    def keep(ledger, step: Step):
+        captured, held, played, nearest = ledger
+        going_on, own = ~step.over, step.done[0]
+        least = jnp.minimum(nearest, step.outcome.separation)
+        found = captured | (step.outcome.captured & going_on), held + (own.intervened & going_on)
+        return (*found, played + going_on, jnp.where(going_on, least, nearest)), None
 
-    count = state.step.shape[0]
-    never, none = jnp.zeros(count, bool), jnp.zeros(count, jnp.int32)
-    start = (state, never, never, none, none, jnp.full(count, jnp.inf))
-    (_, _, captured, held, played, nearest), _ = jax.lax.scan(advance, start, jax.random.split(key, game.horizon))
-    return captured, held, played, nearest
+    agents = Scripted("pure-pursuit", shield), Scripted(evader, OFF)
+    none = jnp.zeros(state.step.shape, jnp.int32)
+    ledger = (none > 0, none, none, jnp.full(none.shape, jnp.inf))
+    return play(agents, state, jax.random.split(key, game.horizon), game, keep, ledger=ledger)[1]
 
 
 def main() -> None:
     game = Game()
     start_key, play_key = jax.random.split(jax.random.key(0))
-    state = rules.initial(start_key, game, EPISODES)
+    state = initial(start_key, game, EPISODES)
     barred = [
         (f"γ = {gain:.3g}", replace(OFF, robot_barrier=True, robot_gain=gain, allow_blocking=True)) for gain in GAINS
     ]
     print(f"{EPISODES} episodes, capture radius {game.capture_radius} m, D_min {OFF.min_separation} m")
     for evader in ("random", "flee"):
         for name, shield in [("no row", OFF), *barred]:
-            captured, held, played, nearest = play(state, play_key, evader, shield, game)
+            captured, held, played, nearest = episodes(state, play_key, evader, shield, game)
             interval = binomtest(int(captured.sum()), EPISODES).proportion_ci(method="wilson")
             print(
                 f"{evader:7} {name:10} capture {100 * captured.mean():5.1f} % "
