@@ -69,6 +69,21 @@ def float64() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def plugins_forgotten() -> Iterator[None]:
+    """Whatever plugins register in a test is gone after it."""
+    from safepursuit import plugins
+
+    before = {name: dict(registry) for name, registry in plugins.REGISTRIES.items()}
+    known = dict(plugins._LOADED)
+    yield
+    for name, registry in plugins.REGISTRIES.items():
+        registry.clear()
+        registry.update(before[name])
+    plugins._LOADED.clear()
+    plugins._LOADED.update(known)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def room_for_programs() -> Iterator[None]:
     """Forget compiled programs before they are too many.

@@ -17,6 +17,8 @@ from safepursuit.learn import BarrierNetTrainer
 from safepursuit.policy import HEADS
 from tiny import TINY, aimed
 
+pytestmark = pytest.mark.usefixtures("plugins_forgotten")
+
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")])
 KINDS = {"bash", "sh", "python", "text", "json", "yaml", "bibtex"}

@@ -30,17 +30,7 @@ SMALL = (
 )
 
 
-@pytest.fixture(autouse=True)
-def as_before():
-    """Whatever a test registers is gone after it."""
-    before = {name: dict(registry) for name, registry in plugins.REGISTRIES.items()}
-    known = dict(plugins._LOADED)
-    yield
-    for name, registry in plugins.REGISTRIES.items():
-        registry.clear()
-        registry.update(before[name])
-    plugins._LOADED.clear()
-    plugins._LOADED.update(known)
+pytestmark = pytest.mark.usefixtures("plugins_forgotten")
 
 
 def test_every_example_is_tried_and_short():
