@@ -186,7 +186,7 @@ def test_files_lie_between_defaults_and_flags(tmp_path, form):
         ("evaluate nowhere --shield on", ["'on'", "as-trained", "governor"]),
         ("evaluate nowhere --episodes few", ["--episodes", "'few'"]),
         ("list", ["missing", "What to list"]),
-        ("list colours", ["'colours'", "'methods', 'evaders', 'players', 'suites'"]),
+        ("list colours", ["'colours'", "'methods', 'evaders', 'pursuers', 'players'", "'suites'"]),
         ("evalaute runs/x", ["unknown command 'evalaute'; did you mean 'evaluate'?"]),
         ("zzz", ["unknown command 'zzz'; see safepursuit --help"]),
     ],
