@@ -11,9 +11,10 @@ import jax
 import jax.numpy as jnp
 
 from problems import ROWS, draw
-from safepursuit.benchmark.clock import THOROUGH, alternate, spread
+from safepursuit.benchmark.clock import THOROUGH, spread
 from safepursuit.benchmark.machine import about, described
 from safepursuit.qp import Halfplanes, project
+from turns import alternate
 
 
 def layouts(count: int):

@@ -24,11 +24,12 @@ from vmas import make_env
 
 from playing import BATCHES, first, on_all_devices, random_play, steps_for
 from safepursuit import game as rules
-from safepursuit.benchmark.clock import THOROUGH, alternate, spread
+from safepursuit.benchmark.clock import THOROUGH, spread
 from safepursuit.benchmark.machine import about, described
 from safepursuit.benchmark.tables import Table, markdown, ranged
 from safepursuit.game import Game
 from safepursuit.runs.folder import write_json, write_text
+from turns import alternate
 
 OUT = Path(__file__).resolve().parents[1] / "docs" / "benchmarks"
 DEVICES = os.cpu_count() or 1

@@ -14,10 +14,10 @@ import numpy as np
 
 import shares
 from parts import write_parts
-from playing import first, random_play
+from playing import first, random_controls, random_play
 from safepursuit import shield as safety
 from safepursuit.benchmark import Part, situations
-from safepursuit.benchmark.clock import Pace, Report, alternate, spread
+from safepursuit.benchmark.clock import Pace, Report, spread
 from safepursuit.benchmark.tables import Table, number, ranged
 from safepursuit.benchmark.training import PLAIN, unstopped
 from safepursuit.experiment import TrainConfig
@@ -27,6 +27,7 @@ from safepursuit.learn.programs import collect_program
 from safepursuit.learn.rollout import fresh_starts
 from safepursuit.robot import Unicycle
 from safepursuit.shield import Shield
+from turns import alternate
 
 GAMES, DISCS = tuple(4**power for power in range(9)), (0, 1, 2, 4, 8, 16, 32, 64)
 QUICK_GAMES, QUICK_DISCS = (1, 64, 1024), (0, 4, 16)
@@ -162,7 +163,7 @@ def _game(count: int, discs: int) -> Timed:
 
 def _shield(count: int, discs: int) -> Timed:
     states = situations.states(jax.random.key(0), Game(), discs, count)
-    nominal = situations.random_controls(jax.random.key(1), Game(), count)
+    nominal = random_controls(jax.random.key(1), Game(), count)
     given = nominal, states.pursuer, states.scene
     return _program(jax.jit(partial(safety.filter, robot=Unicycle(), shield=Shield())).lower(*given), given, 1)
 

@@ -1,7 +1,7 @@
 """Parts of a benchmark, measured and written to a page of the documentation."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,3 +24,8 @@ def write_parts(parts: Mapping[str, Part], name: str, title: str, command: str) 
             write_text(OUT / f"{name}.md", page(parts, found, title, command))
 
     print(page(parts, run(parts, quick, progress_lines(), keep), title, command))
+
+
+def grouped(rows: Sequence[Mapping[str, Any]], *names: str) -> dict[tuple[Any, ...], Mapping[str, Any]]:
+    """The rows by the values of these columns."""
+    return {tuple(row[name] for name in names): row for row in rows}

@@ -15,17 +15,18 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float, Key
 
+from parts import grouped
 from safepursuit import shield as safety
 from safepursuit.agents import Agent, View
-from safepursuit.benchmark import situations
-from safepursuit.benchmark.clock import Pace, Report, alternate, spread
-from safepursuit.benchmark.tables import Table, grouped, ranged
+from safepursuit.benchmark.clock import Pace, Report, spread
+from safepursuit.benchmark.tables import Table, ranged
 from safepursuit.game import ROLES, Game, GameState, collided, initial, observe, reward
 from safepursuit.play import Step, play
 from safepursuit.robot import Integrator, Unicycle
 from safepursuit.scene import Arena
-from safepursuit.shapes import Keys
+from safepursuit.shapes import Control, Keys
 from safepursuit.shield import Shield, Shielded
+from turns import alternate
 
 BATCHES, DISCS, INTEGRATORS = tuple(4**power for power in range(8)), (2, 16), ("euler", "arc")
 QUICK_BATCHES, QUICK_DISCS, QUICK_INTEGRATORS = (1, 1024), (2,), ("euler",)
@@ -33,11 +34,17 @@ QUICK_BATCHES, QUICK_DISCS, QUICK_INTEGRATORS = (1, 1024), (2,), ("euler",)
 Play: TypeAlias = Callable[[Any, Key[Array, ""]], tuple[Any, Float[Array, ""]]]
 
 
+def random_controls(key: Key[Array, ""], game: Game, count: int) -> Control:
+    """Uniform in the pursuer's actuator box."""
+    share = jax.random.uniform(key, (2, count))
+    return jnp.stack([game.robot.max_speed * share[0], game.robot.max_turn_rate * (2 * share[1] - 1)])
+
+
 class RandomControls(Agent):
     """Uniform over the pursuer's actuator box, anew at every step."""
 
     def act(self, carry: Any, key: Keys, view: View) -> tuple[Shielded, Any]:
-        nominal = situations.random_controls(key, view.game, view.state.step.shape[-1])
+        nominal = random_controls(key, view.game, view.state.step.shape[-1])
         return safety.unfiltered(nominal, view.situation(Shield()).around, robot=view.robot), carry
 
 

@@ -20,10 +20,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from parts import grouped
+from playing import random_controls
 from safepursuit import shield as safety
 from safepursuit.benchmark import situations
-from safepursuit.benchmark.clock import Pace, Report, alternate, spread
-from safepursuit.benchmark.tables import Table, grouped, ranged
+from safepursuit.benchmark.clock import Pace, Report, spread
+from safepursuit.benchmark.tables import Table, ranged
 from safepursuit.experiment import TrainConfig
 from safepursuit.game import Game
 from safepursuit.learn import BarrierNetTrainer
@@ -32,6 +34,7 @@ from safepursuit.robot import Unicycle
 from safepursuit.scene import Arena, Scene
 from safepursuit.shapes import Control, Pose
 from safepursuit.shield import Shield
+from turns import alternate
 
 ROWS, BATCHES = (6, 10, 24), (1, 64, 1024, 16384)
 QUICK_ROWS, QUICK_BATCHES = (10,), (1, 1024)
@@ -73,7 +76,7 @@ def _in_play(batch: int) -> Inputs:
 def _close_quarters(batch: int) -> Inputs:
     key, control_key = jax.random.split(jax.random.key(0))
     state = situations.states(key, Game(), _DISCS, batch)
-    control = 1.5 * situations.random_controls(control_key, Game(), batch) - jnp.array([[0.25], [0.0]])
+    control = 1.5 * random_controls(control_key, Game(), batch) - jnp.array([[0.25], [0.0]])
     return Inputs(control, state.pursuer, state.scene)
 
 

@@ -22,11 +22,12 @@ import jax.numpy as jnp
 
 from safepursuit import game as rules
 from safepursuit import shield as safety
-from safepursuit.benchmark.clock import Pace, alternate
+from safepursuit.benchmark.clock import Pace
 from safepursuit.experiment import TrainConfig
 from safepursuit.learn import BarrierNetTrainer
 from safepursuit.learn.update import as_batch, trainable
 from safepursuit.policy import situation
+from turns import alternate
 
 OUT = Path(__file__).resolve().parents[1] / "docs" / "benchmarks"
 BATCH, ROUNDS = 2048, 30

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Key
 
 from safepursuit import game as rules
 from safepursuit.agents import View
-from safepursuit.benchmark.clock import Pace, Report, alternate, spread
+from safepursuit.benchmark.clock import Pace, Report, spread
 from safepursuit.benchmark.tables import Table, share
 from safepursuit.benchmark.training import PLAIN, unstopped
 from safepursuit.experiment import TrainConfig, opponent
@@ -24,6 +24,7 @@ from safepursuit.learn import BarrierNetTrainer
 from safepursuit.learn.rollout import Rollout
 from safepursuit.learn.update import trainable
 from safepursuit.policy import HEADS, Policy, Situation, situation
+from turns import alternate
 
 PARTS = {
     "rollout_game": "rollout: game",

@@ -30,26 +30,26 @@ def script(monkeypatch):
     return importlib.import_module
 
 
-def test_all_take_turns_there_and_back():
-    order = []
+def test_all_take_turns_there_and_back(script):
+    turns, order = script("turns"), []
     calls = {name: lambda name=name: order.append(name) or jnp.zeros(()) for name in "abc"}
-    found = clock.alternate(calls, Pace(rounds=4, least=0.0, quick=True))
+    found = turns.alternate(calls, Pace(rounds=4, least=0.0, quick=True))
     assert {name: len(times) for name, times in found.items()} == dict.fromkeys("abc", 4)
     assert "".join(order) == "aabbcc" + "cba" + "abc" + "cba" + "abc"
 
 
-def test_a_short_call_is_repeated_until_it_has_lasted(monkeypatch):
-    ticks = itertools.count()
-    monkeypatch.setattr(clock.time, "perf_counter", lambda: 0.001 * next(ticks))  # a call takes a millisecond
+def test_a_short_call_is_repeated_until_it_has_lasted(script, monkeypatch):
+    turns, ticks = script("turns"), itertools.count()
+    monkeypatch.setattr(turns.time, "perf_counter", lambda: 0.001 * next(ticks))  # a call takes a millisecond
     calls = []
-    clock.alternate({"short": lambda: calls.append(0) or jnp.zeros(())}, Pace(rounds=1, least=0.01, quick=True))
+    turns.alternate({"short": lambda: calls.append(0) or jnp.zeros(())}, Pace(rounds=1, least=0.01, quick=True))
     assert len(calls) == 2 + 10
 
 
-def test_every_case_and_every_round_is_reported():
-    said = []
+def test_every_case_and_every_round_is_reported(script):
+    turns, said = script("turns"), []
     calls = {("game", 4, ""): lambda: jnp.zeros(()), "shield": lambda: jnp.zeros(())}
-    clock.alternate(calls, Pace(rounds=2, least=0.0, quick=True), said.append)
+    turns.alternate(calls, Pace(rounds=2, least=0.0, quick=True), said.append)
     assert said == ["case 1 of 2 compiles (game, 4)", "case 2 of 2 compiles (shield)", "round 1 of 2", "round 2 of 2"]
 
 

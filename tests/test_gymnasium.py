@@ -343,8 +343,8 @@ def test_the_shield_reports_what_it_did():
     env.reset(seed=0)
     state = env.unwrapped.state
     scene = state.scene._replace(present=np.zeros_like(state.scene.present))
-    poses = {"pursuer": np.float32([1.5, 1.5, 0]), "evader": np.float32([-2, -1.5, 0])}
-    env.reset(options={"state": state._replace(scene=scene, **poses)})
+    state = state._replace(scene=scene).with_robot("pursuer", pose=np.float32([1.5, 1.5, 0]))
+    env.reset(options={"state": state.with_robot("evader", pose=np.float32([-2, -1.5, 0]))})
     ahead = np.array([1.0, 0.0], np.float32)
     for step in range(60):
         before = env.unwrapped.state

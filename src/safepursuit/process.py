@@ -1,7 +1,6 @@
-"""What a program sets for its whole process: devices, threads, compiled programs, memory, imports, log levels.
+"""Settings of a whole process: devices, threads, compilation cache, memory, imports.
 
-Only commands and the processes that they start decide about devices, threads, cache and memory: a library leaves them
-to the program that uses it.
+Only commands and the processes that they start change them: a library leaves them to the program that uses it.
 """
 
 import ctypes
@@ -18,7 +17,7 @@ import jax
 from platformdirs import user_cache_path
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
-_ALL, _MOST = 2**31 - 1, 32 * 2**20  # glibc takes no larger threshold for mapped blocks
+_ALL, _MOST = 2**31 - 1, 32 * 2**20  # the largest threshold for mapped blocks that glibc accepts
 
 
 def usable_cores() -> int:
@@ -27,28 +26,28 @@ def usable_cores() -> int:
 
 
 def use_all_cores(at_least: int = 1) -> None:
-    """Let JAX treat every CPU core as a device, and make at least so many, for a run begun on a machine with more.
+    """Make every CPU core a device of JAX, and at least `at_least` devices, for a run begun on a larger machine.
 
-    JAX otherwise has one CPU device, on which most of a rollout runs in one thread. Without effect once JAX is in use.
+    On JAX's default of one device, most of a rollout runs in one thread. Without effect once JAX is in use.
     """
     with suppress(RuntimeError):
         jax.config.update("jax_num_cpu_devices", max(usable_cores(), at_least))
 
 
 def use_one_thread() -> None:
-    """Let JAX compute in one thread, so that processes side by side do not compete; call before JAX is in use.
+    """Restrict JAX to one thread, so that parallel processes do not compete; call before JAX is in use.
 
-    A thread, not a core: a process pinned to a core that is in use by another program would wait for it.
+    Pinning to a core would make a process wait for other programs on that core.
     """
     os.environ["PJRT_NPROC"] = "1"
 
 
 def keep_compiled_programs() -> None:
-    """Keep what JAX compiles in the user's cache, so that the next process starts sooner.
+    """Keep JAX's compiled programs in the user's cache, so that the next process starts sooner.
 
-    The folder may be removed at any time. It is apart for each kind of processor: programs use whatever the processor
-    offers, and JAX's keys do not say what that is. Where JAX_COMPILATION_CACHE_DIR is set, it and JAX's own settings
-    hold; where the cache cannot be written, nothing is kept.
+    The folder may be removed at any time. There is one per kind of processor, because programs use its instruction set
+    and JAX's cache keys do not include it. JAX_COMPILATION_CACHE_DIR and JAX's own settings have precedence; where the
+    cache cannot be written, nothing is kept.
     """
     folder = user_cache_path("safepursuit") / f"programs-{_processor()}"
     with suppress(OSError):
@@ -59,7 +58,7 @@ def keep_compiled_programs() -> None:
 
 
 def _processor() -> str:
-    """A word for what this machine's processor can do."""
+    """A hash of the processor's instruction set."""
     info = Path("/proc/cpuinfo")
     text = info.read_text(encoding="utf-8") if info.is_file() else platform.processor()
     abilities = re.search(r"^(?:flags|Features)\s*:.*$", text, re.MULTILINE)
@@ -67,23 +66,22 @@ def _processor() -> str:
 
 
 def keep_freed_memory() -> bool:
-    """Keep the memory that a rollout or an update frees for the next one; True where glibc agreed.
+    """Keep freed memory in the process, for the next rollout or update; True where glibc accepts that.
 
-    By default glibc often returns it to the system, and each iteration then fetches thousands of pages anew. Other C
-    libraries are left alone. `train` calls this when all is compiled, because the process would also keep what the
-    compiler frees.
+    By default glibc often returns it to the system, and each iteration allocates thousands of pages anew. Without
+    effect on other C libraries. To be called after compilation, whose memory would be kept as well.
     """
     with suppress(OSError, AttributeError):
-        tell = ctypes.CDLL(None).mallopt
-        return bool(tell(_M_TRIM_THRESHOLD, _ALL) and tell(_M_MMAP_THRESHOLD, _MOST))
+        mallopt = ctypes.CDLL(None).mallopt
+        return bool(mallopt(_M_TRIM_THRESHOLD, _ALL) and mallopt(_M_MMAP_THRESHOLD, _MOST))
     return False
 
 
 @contextmanager
 def without(package: str) -> Iterator[None]:
-    """Let imports within the block find `package` missing, unless it is imported already.
+    """Hide `package` from imports within the block, unless it is imported already.
 
-    For a library that imports a large package only because it is installed.
+    For libraries that import a large package only because it is installed.
     """
     absent = package not in sys.modules
     if absent:

@@ -1,1 +1,1 @@
-"""How other software reaches the package: one adapter for each, each with an extra of its own."""
+"""Adapters for other software, one per library; most need an extra."""

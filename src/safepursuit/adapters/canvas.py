@@ -1,8 +1,4 @@
-"""A quick picture of one game, for `render`, on screen or as an array.
-
-The films of `report.animation` are drawn from whole recorded episodes, with matplotlib, and live in a room that
-adapters do not enter. A game in progress, played by hand perhaps, has no recording, and needs each frame in time.
-"""
+"""Pictures of a game in progress, for `render`, on screen or as arrays."""
 
 import math
 import os
@@ -14,23 +10,22 @@ import numpy as np
 from safepursuit.game import Game, GameState, Role
 
 PURSUER, EVADER, BARRIER, DISC = (31, 95, 168), (209, 115, 26), (194, 24, 91), (185, 190, 197)
-"""The colours of the reports."""
 INK, PAPER, CAPTURE = (60, 64, 67), (255, 255, 255), (46, 125, 50)
 
 _COLOURS: dict[Role, tuple[int, int, int]] = {"evader": EVADER, "pursuer": PURSUER}
-"""Back to front."""
+"""In the order of drawing."""
 
 _SIDE, _HEADER, _MARGIN = 600, 30, 8
 """Pixels: the longer side of the arena, the line of text above it, the wall around it."""
 
 _FINE = 2
-"""Everything is drawn this much larger and scaled down, so that edges are smooth."""
+"""Factor by which pictures are scaled down after drawing, for smooth edges."""
 
 _LEAST = 5
-"""Radius [pixels] that a robot has at least."""
+"""Least radius of a robot [pixels]."""
 
 _AHEAD = 1.0
-"""Seconds for which a control is drawn ahead."""
+"""Time for which a control is drawn ahead [s]."""
 
 
 @lru_cache(maxsize=1)
@@ -45,9 +40,9 @@ def _pygame() -> Any:
 
 
 class Canvas:
-    """Draws the states of one game, one after the other; on screen with `human`."""
+    """Draws the successive states of one game; on screen with `human`."""
 
-    def __init__(self, game: Game, role: Role = "pursuer", human: bool = False) -> None:
+    def __init__(self, game: Game, role: Role, human: bool = False) -> None:
         self._game, self._role, self._pygame = game, role, _pygame()
         half_x, half_y = game.arena.half_extents
         self._scale = _FINE * _SIDE / (2 * max(half_x, half_y))
@@ -66,10 +61,10 @@ class Canvas:
             self._clock = self._pygame.time.Clock()
 
     def draw(self, state: GameState, text: str = "", nominal: np.ndarray | None = None) -> np.ndarray | None:
-        """One game's state, no batch; returns (height, width, 3) uint8, or None where it is shown on screen.
+        """Draw a state without a batch; returns (height, width, 3) uint8, or None on screen.
 
-        `text` is written above, beside time and distance. `nominal` [m/s, rad/s] is what the safety layer of the robot
-        in this role was asked for in the last step, where it did something else.
+        `text` is written above, beside time and distance. `nominal` [m/s, rad/s] is the last nominal control of the
+        robot in this role, if a safety layer changed it.
         """
         step = int(state.step)
         if step < self._step or step == 0:
@@ -117,8 +112,8 @@ class Canvas:
                 draw.lines(self._surface, pale, False, trail, 2 * _FINE)
         draw.circle(self._surface, CAPTURE, self._at(*state.evader[:2]), self._game.capture_radius * self._scale, _FINE)
         if nominal is not None:
-            self._way(own.pose, nominal, INK, 2)
-        self._way(own.pose, own.control, _COLOURS[self._role], 3)
+            self._path(own.pose, nominal, INK, 2)
+        self._path(own.pose, own.control, _COLOURS[self._role], 3)
         size = max(robot.radius * self._scale, _LEAST * _FINE)
         for role, colour in _COLOURS.items():
             pose = state.robot(role).pose
@@ -129,8 +124,8 @@ class Canvas:
             nose = (centre[0] + size * math.cos(heading), centre[1] - size * math.sin(heading))
             draw.line(self._surface, PAPER, centre, nose, 2 * _FINE)
 
-    def _way(self, pose: Any, control: Any, colour: tuple[int, int, int], width: int) -> None:
-        """Where the robot would be over the next second if this control were held."""
+    def _path(self, pose: Any, control: Any, colour: tuple[int, int, int], width: int) -> None:
+        """The path of the robot over the next second under a constant control."""
         x, y, heading = (float(one) for one in pose)
         speed, turn_rate, dt = float(control[0]), float(control[1]), self._game.robot.dt
         points = [self._at(x, y)]
@@ -148,9 +143,9 @@ class Canvas:
 
 
 class Screen:
-    """What an environment of one game shows, and how: `mode` is its render mode, or None."""
+    """The display of an environment of one game: `mode` is its render mode, or None."""
 
-    MODES = ["human", "rgb_array"]  # noqa: RUF012, a list as Gymnasium wants it
+    MODES = ["human", "rgb_array"]  # noqa: RUF012, Gymnasium expects a list
 
     def __init__(self, game: Game, role: Role, mode: str | None) -> None:
         """Raises ValueError for an unknown mode."""
@@ -160,12 +155,12 @@ class Screen:
         self._canvas: Canvas | None = None
 
     def show(self, state: GameState, text: str = "", nominal: np.ndarray | None = None) -> None:
-        """The next state of a game that is shown in a window; nothing otherwise. Arguments as of `Canvas.draw`."""
+        """Draw the next state in mode "human". Arguments as for `Canvas.draw`."""
         if self.mode == "human":
             self._draw(state, text, nominal)
 
     def frame(self, state: GameState, text: str = "", nominal: np.ndarray | None = None) -> np.ndarray | None:
-        """The picture of mode "rgb_array"; None in a window, where every step shows itself."""
+        """The picture in mode "rgb_array", otherwise None."""
         return self._draw(state, text, nominal) if self.mode == "rgb_array" else None
 
     def close(self) -> None:

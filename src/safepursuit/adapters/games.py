@@ -1,4 +1,4 @@
-"""Games in progress: their states, the starts they will need, and the random numbers they play with."""
+"""Games in progress: their states, their next starts and their random numbers."""
 
 from functools import partial
 from typing import Any
@@ -12,7 +12,7 @@ from safepursuit.agents import Agent
 from safepursuit.game import Game, GameState, initial
 
 _LEAST = 64
-"""Starts drawn at once at least: the first one costs as much as many."""
+"""Least number of starts per block; a small block takes as long to draw."""
 
 
 @jax.jit
@@ -29,8 +29,7 @@ def _taken(ring: GameState, used, count: int) -> GameState:
 class Starts:
     """Random starts, each used once and in order; drawn in blocks, because drawing one by one is slow.
 
-    Two blocks lie in a ring, and a block that is used up is drawn anew: at least one block's worth of fresh starts is
-    always there.
+    The ring holds two blocks. A block that is used up is drawn anew, so that at least `block` fresh starts remain.
     """
 
     def __init__(self, game: Game, block: int, seed: int) -> None:
@@ -52,7 +51,7 @@ class Starts:
         return taken
 
     def count(self, taken: int) -> None:
-        """Enter so many of the next starts, `block` at most, as used up."""
+        """Mark the next `taken` starts, `block` at most, as used."""
         before = self.used // self.block
         self.used += taken
         if self.used // self.block > before:
@@ -60,7 +59,7 @@ class Starts:
 
 
 class Games:
-    """`count` games of a match, advanced step by step; everything follows from the seed of `deal` and the actions.
+    """`count` games of a match, determined by the generator of `deal` and the actions.
 
     With `restarts`, a game that ends goes on from a new start in the same step.
     """
@@ -70,25 +69,29 @@ class Games:
         self._program = program(match)
         self.starts: Starts | None = None
         self.state: GameState | None = None
-        """From which the games go on, games on the trailing axis."""
+        """The games go on from here; games on the trailing axis."""
         self.arrived: GameState | None = None
-        """To which the last step led, before games that had ended started anew; None after a reset."""
+        """The end of the last step, before games that ended started anew; None before a step or without restarts."""
         self._key: Any = None
 
-    def deal(self, seed: int | None, states: GameState | None = None) -> np.ndarray:
-        """Start all games anew and observe them, (games, features); with the stream of a seed, or going on in the
-        present one, which the first deal cannot. `states` are the starts, if they are not to be drawn."""
-        if seed is not None:
+    def deal(self, generator: np.random.Generator, reseed: bool, states: GameState | None = None) -> np.ndarray:
+        """Start all games anew and observe them, (games, features).
+
+        The generator seeds the random numbers at the first deal, and with `reseed`; otherwise they go on. `states` are
+        the starts, by default random ones. Raises ValueError for states of another number or another game.
+        """
+        if reseed or self.state is None:
+            seed = int(generator.integers(2**31))
             self.starts = Starts(self.match.game, self.count, seed)
             self._key = jax.random.key_data(jax.random.fold_in(jax.random.key(seed), 0xAC7))
         assert self.starts is not None
-        states = self.starts.take(self.count) if states is None else self._fitting(states)
-        self.state, self.arrived = states, None
-        return np.array(observe(states, self.match.game, self.match.role))
+        given = self.starts.take(self.count) if states is None else _fitting(states, self.starts.ring, self.count)
+        self.state, self.arrived = given, None
+        return np.array(observe(given, self.match.game, self.match.role))
 
     def advance(self, actions: np.ndarray) -> Outcome:
-        """One step with the learner's actions (games, 2). Raises ValueError for actions of another shape, or ones that
-        are not finite. There must have been a `deal`."""
+        """One step, after a `deal`, with the learner's actions (games, 2). Raises ValueError for actions of another
+        shape or that are not finite."""
         assert self.state is not None
         assert self.starts is not None
         action = np.asarray(actions, np.float32)
@@ -101,23 +104,18 @@ class Games:
         ring = self.starts.ring if self._restarts else None
         used = self.starts.used % (2 * self.starts.block) if self._restarts else 0
         outcome = self._program(self.state, self._key, action, ring, used, self.rival)
-        self.state, self._key = outcome.state, outcome.key
-        self.arrived = outcome.arrived if self._restarts else outcome.state
+        self.state, self.arrived, self._key = outcome.state, outcome.arrived, outcome.key
+        if self._restarts:
+            terminated, truncated, *_ = np.asarray(outcome.flags)
+            self.starts.count(int((terminated | truncated).sum()))
         return outcome
 
-    def restarted(self, games: int) -> None:
-        """Enter the starts used up by so many games that ended in the last step."""
-        if self.starts is not None:
-            self.starts.count(games)
 
-    def _fitting(self, states: GameState) -> GameState:
-        """The given starts as arrays. Raises ValueError where they are not as many, or not of this game."""
-        assert self.starts is not None
-        ring = self.starts.ring
-        known, given = jax.tree.leaves(ring), jax.tree.leaves(states)
-        shapes = [(*leaf.shape[:-1], self.count) for leaf in known]
-        if len(known) != len(given) or shapes != [jnp.shape(leaf) for leaf in given]:
-            raise ValueError(
-                f"the given starts are not {self.count} states of this game: draw them by game.initial with its rules."
-            )
-        return jax.tree.map(lambda like, given: jnp.asarray(given, like.dtype), ring, states)
+def _fitting(states: GameState, ring: GameState, count: int) -> GameState:
+    """The states as arrays. Raises ValueError where they are not `count` ones of the ring's game."""
+    known, given = jax.tree.leaves(ring), jax.tree.leaves(states)
+    if [(*leaf.shape[:-1], count) for leaf in known] != [jnp.shape(leaf) for leaf in given]:
+        raise ValueError(
+            f"the given starts are not {count} states of this game: draw them by game.initial with its rules."
+        )
+    return jax.tree.map(lambda like, given: jnp.asarray(given, like.dtype), ring, states)

@@ -1,11 +1,11 @@
-"""One step of many games between a learner and an opponent, as one compiled program with arrays in and out.
+"""One step of many games between a learner and an opponent, as one compiled program of arrays.
 
-This is where the package's layout, components first and batch last, meets that of Gymnasium, games first.
+It converts between the package's layout, batch last, and Gymnasium's, games first.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache, lru_cache, partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -29,20 +29,17 @@ learner's body from the nearest wall or disc at its end."""
 FLAGS = ("terminated", "truncated", "captured", "collision_wall", "collision_obstacle", "collision_robot")
 """Rows of `Outcome.flags`; collisions are the learner's own."""
 
-_OTHER: Mapping[Role, Role] = {"pursuer": "evader", "evader": "pursuer"}
-
-_SPEEDS = (6, 7, 8, 10)
-"""Ego features that hold a speed, which may be that of a faster evader."""
+OTHER: Mapping[Role, Role] = {"pursuer": "evader", "evader": "pursuer"}
 
 
 @dataclass(frozen=True)
 class Match:
-    """What is constant in the compiled program of an environment."""
+    """The constants of an environment's compiled program."""
 
     game: Game
     role: Role
     """The learner's."""
-    normalised: bool = True
+    normalised: bool
     """Actions in half-widths of the actuator box about its centre, instead of m/s and rad/s."""
 
     @property
@@ -52,12 +49,12 @@ class Match:
 
 
 class Outcome(NamedTuple):
-    """What a step did."""
+    """The result of a step."""
 
     state: GameState
-    """From which the games go on."""
+    """The games go on from here."""
     arrived: GameState | None
-    """To which the step led, where games that end start anew; else that is `state`."""
+    """The end of the step, before games that ended start anew; None without starts, where it is `state`."""
     key: UInt32[Array, "words"]
     """For the next step."""
     observation: Float[Array, "games features"]
@@ -68,31 +65,28 @@ class Outcome(NamedTuple):
     flags: Bool[Array, "flags games"]
 
 
-@cache
-def features(game: Game) -> int:
-    """The length of an observation (see `flatten`)."""
-    ego, discs, present = observation_shapes(game)
-    return len(ego) + (len(discs) + 1) * len(present)
-
-
 def bounds(game: Game) -> tuple[np.ndarray, np.ndarray]:
-    """Least and greatest values of an observation: ±1, and what a faster evader's speed can be; ±∞ of other sensors."""
-    high = np.full(features(game), 1 if game.sensor == "discs" else np.inf, np.float32)
-    high[list(_SPEEDS)] = max(float(high[0]), game.evader_speed_ratio)
+    """Least and greatest values of an observation (see `flatten`), (features,) float32 each: ±1, but ±the ratio of a
+    faster evader for speeds; ±∞ for sensors other than "discs"."""
+    ego, discs, present = observation_shapes(game)
+    bounded = game.sensor == "discs"
+    high = np.full(len(ego) + (len(discs) + 1) * len(present), 1 if bounded else np.inf, np.float32)
+    if bounded:
+        high[[6, 7, 8, 10]] = max(1, game.evader_speed_ratio)
     return -high, high
 
 
 def flatten(state: GameState, game: Game, role: Role) -> Float[Array, "games features"]:
-    """What the robot in this role observes as one row per game: the vector, then each thing's features and whether it
-    is there."""
+    """The observations of the robot in this role, one row per game: the vector, then for each disc its features and
+    whether it is present."""
     seen = observe_game(state, game, role)
     discs = jnp.concatenate([seen.discs, seen.present[None].astype(seen.ego.dtype)])
     row = jnp.concatenate([seen.ego, jnp.swapaxes(discs, 0, 1).reshape(-1, *discs.shape[2:])]).T
-    return jnp.clip(row, *bounds(game))  # a sine may be rounded beyond 1
+    return jnp.clip(row, *bounds(game))  # rounding can carry a sine beyond 1
 
 
 def to_control(action: Actions, robot: Robot, normalised: bool) -> Control:
-    """Actions as controls [m/s, rad/s], not yet cut off at the limits."""
+    """Actions as controls [m/s, rad/s], not clipped to the limits."""
     return robot.from_unit_box(action.T) if normalised else action.T
 
 
@@ -114,8 +108,7 @@ def judge(before: GameState, outcome: Transition, game: Game, role: Role) -> tup
 
 
 def report(numbers: Iterable[Any], flags: Iterable[Any]) -> tuple[Any, Any, Any, dict[str, Any]]:
-    """Reward, terminated, truncated and the infos of a step, from `judge`'s rows: plain numbers of one game, or arrays
-    of many."""
+    """Reward, terminated, truncated and the infos of a step from the rows of `judge`, plain numbers or arrays."""
     reward, separation, gap = numbers
     terminated, truncated, captured, wall, obstacle, robot = flags
     infos = dict(zip(FLAGS[2:], (captured, wall, obstacle, robot), strict=True))
@@ -133,12 +126,11 @@ def advance(
     *,
     match: Match,
 ) -> Outcome:
-    """Learner and rival act for one step. With `starts`, a game that ends goes on from the next of them, of which
-    `used` were taken before, in turn."""
+    """Play one step. With `starts`, of which `used` are used up, a game that ends goes on from the next of them."""
     game, role = match.game, match.role
     following, own_key = jax.random.split(jax.random.wrap_key_data(key))
     own = to_control(action, match.robot, match.normalised)
-    other, _ = rival.act(rival.initial(state), own_key, View(state, game, _OTHER[role]))
+    other, _ = rival.act(rival.initial(state), own_key, View(state, game, OTHER[role]))
     controls = (own, other.control) if role == "pursuer" else (other.control, own)
     outcome, onward, _ = loop.advance(state, controls, game, starts, used)
     numbers, flags = judge(state, outcome, game, role)

@@ -31,7 +31,6 @@ from safepursuit.adapters import setting
 from safepursuit.adapters.canvas import Screen
 from safepursuit.adapters.games import Starts
 from safepursuit.adapters.match import flatten, judge, report, to_control
-from safepursuit.adapters.spaces import action_space, observation_space
 from safepursuit.game import ROLES, Game, GameState
 from safepursuit.play import advance
 
@@ -39,11 +38,11 @@ from safepursuit.play import advance
 class PursuitEvasionParallelEnv(ParallelEnv):
     """Agents "pursuer" and "evader"; both act at once, and an episode ends for both at once.
 
-    Actions, observations, rewards and infos of each are those that `adapters.gymnasium.PursuitEvasionEnv` has with it
-    as the learner. The two rewards sum to zero, but that each robot pays for its own collisions alone.
+    Actions, observations, rewards and infos of each are those of `adapters.gymnasium.PursuitEvasionEnv` with it as the
+    learner. The two rewards sum to zero, except that each robot pays for its own collisions only.
     """
 
-    metadata: dict[str, Any] = {  # noqa: RUF012, as ParallelEnv declares it
+    metadata: dict[str, Any] = {  # noqa: RUF012, as in ParallelEnv
         "name": "safepursuit_v0",
         "render_modes": Screen.MODES,
         "render_fps": 20,
@@ -58,16 +57,16 @@ class PursuitEvasionParallelEnv(ParallelEnv):
         game: Game | None = None,
         **changes: Any,
     ) -> None:
-        """Keywords as for `PursuitEvasionEnv`; nobody is scripted, so there is no role and no opponent."""
+        """Keywords as for `PursuitEvasionEnv`, without role and opponent."""
         self.game = setting.rules(game, changes)
         self._normalised = setting.normalised(actions)
         self.render_mode = render_mode
         self.metadata = self.metadata | {"render_fps": round(1 / self.game.robot.dt)}
         self.possible_agents: list[str] = list(ROLES)
         self.agents: list[str] = []
-        self.observation_spaces: dict[str, Box] = {role: observation_space(self.game) for role in ROLES}
+        self.observation_spaces: dict[str, Box] = {role: setting.observation_space(self.game) for role in ROLES}
         self.action_spaces: dict[str, Box] = {
-            role: action_space(self.game.limits(role), self._normalised) for role in ROLES
+            role: setting.action_space(self.game.limits(role), self._normalised) for role in ROLES
         }
         self._starts: Starts | None = None
         self._states: GameState | None = None
@@ -82,7 +81,7 @@ class PursuitEvasionParallelEnv(ParallelEnv):
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, np.ndarray], dict[str, dict[str, Any]]]:
-        """Start an episode; the same seed gives the same starts, bit for bit. There are no options."""
+        """Start an episode; the same seed gives the same starts, bit for bit. `options` are ignored."""
         if self._starts is None or seed is not None:
             generator, _ = np_random(seed)
             self._starts = Starts(self.game, 1, int(generator.integers(2**31)))
@@ -121,7 +120,7 @@ class PursuitEvasionParallelEnv(ParallelEnv):
         return np.array(_observe(self._states, self.game)).reshape(-1)
 
     def render(self) -> np.ndarray | None:
-        """The frame of `render_mode` "rgb_array"; None on screen, where every step shows itself."""
+        """The frame of `render_mode` "rgb_array"; None on screen, which shows every step."""
         return self._screen.frame(self._first())
 
     def close(self) -> None:
@@ -133,13 +132,13 @@ class PursuitEvasionParallelEnv(ParallelEnv):
 
 @partial(jax.jit, static_argnames="game")
 def _observe(states: GameState, game: Game) -> jax.Array:
-    """(2, features): what each of the two sees in the one game."""
+    """The observation of each robot, (2, features)."""
     return jnp.stack([flatten(states, game, role)[0] for role in ROLES])
 
 
 @partial(jax.jit, static_argnames=("game", "normalised"))
 def _advance(states: GameState, actions, game: Game, normalised: bool):
-    """The next states, what each robot sees there, and the rows of `judge` for each."""
+    """The next states, the observation of each robot, and the rows of `judge` for each."""
     controls = (to_control(action[None], robot, normalised) for action, robot in zip(actions, game.robots, strict=True))
     outcome, _, _ = advance(states, tuple(controls), game)
     numbers, flags = zip(*(judge(states, outcome, game, role) for role in ROLES), strict=True)

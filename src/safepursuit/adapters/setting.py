@@ -1,11 +1,15 @@
-"""What an environment is made of, from the keywords that Gymnasium and PettingZoo hand on."""
+"""Rules, opponents and spaces of an environment, from the keywords of its constructor."""
 
 from pathlib import Path
 from typing import Any
 
-from safepursuit.adapters.match import Match
+import numpy as np
+from gymnasium.spaces import Box
+
+from safepursuit.adapters.match import OTHER, Match, bounds
 from safepursuit.experiment.opponents import Opponents, find
 from safepursuit.game import Game, Role
+from safepursuit.robot import Robot
 from safepursuit.runs.configuration import changed
 from safepursuit.shield import check
 
@@ -13,28 +17,41 @@ from safepursuit.shield import check
 def rules(game: Game | None, changes: dict[str, Any]) -> Game:
     """The game (by default `Game()`) with some fields changed: its own, its arena's or its robot's, by their names.
 
-    Raises TypeError for a name that is none of them (naming the nearest), ValueError for an impossible game.
+    Raises TypeError for an unknown name (with the nearest one), ValueError for an impossible game.
     """
     return changed(Game() if game is None else game, changes)
 
 
 def match(
-    role: str, opponent: str | Path | None, game: Game, *, opponent_shielded: bool, normalised: bool
+    role: str, opponent: str | Path | None, game: Game, *, opponent_shielded: bool, actions: str
 ) -> tuple[Match, Opponents]:
-    """A match of these settings, and its opponents. Raises ValueError for an unknown role, opponent or impossible game,
-    and whatever opening a run raises."""
-    others: dict[str, tuple[Role, Role]] = {"pursuer": ("pursuer", "evader"), "evader": ("evader", "pursuer")}
-    if role not in others:
+    """The match of these settings, and its opponents. Raises ValueError for unknown `actions`, an unknown role or
+    opponent or an impossible game, and the errors of opening a run."""
+    unit_box = normalised(actions)
+    if role not in OTHER:
         raise ValueError(f"the role must be 'pursuer' or 'evader', not {role!r}.")
-    own, other = others[role]
-    found = find(opponent, other, game, shielded=opponent_shielded)
+    own: Role = "pursuer" if role == "pursuer" else "evader"
+    found = find(opponent, OTHER[own], game, shielded=opponent_shielded)
     if shield := found.trained.shield if found.trained else found.shield:
-        check(shield, game.limits(other), game.capture_radius)
-    return Match(game, own, normalised), found
+        check(shield, game.limits(OTHER[own]), game.capture_radius)
+    return Match(game, own, unit_box), found
 
 
 def normalised(actions: str) -> bool:
-    """Whether actions are normalised. Raises ValueError for a word that is neither of the two."""
+    """Whether actions are normalised. Raises ValueError for a word other than "normalised" and "physical"."""
     if actions not in ("normalised", "physical"):
         raise ValueError(f"actions must be 'normalised' or 'physical', not {actions!r}.")
     return actions == "normalised"
+
+
+def observation_space(game: Game) -> Box:
+    """The range of `match.flatten`: (16 + 6 · discs,) float32 of the sensor "discs"."""
+    return Box(*bounds(game), dtype=np.float32)
+
+
+def action_space(robot: Robot, normalised: bool) -> Box:
+    """(2,) float32: speed and turn rate, within [−1, 1]² or in [0, v̄] m/s × [−ω̄, ω̄] rad/s."""
+    if normalised:
+        return Box(-1.0, 1.0, (2,), np.float32)
+    high = np.array([robot.max_speed, robot.max_turn_rate], np.float32)
+    return Box(np.array([0.0, -robot.max_turn_rate], np.float32), high, dtype=np.float32)

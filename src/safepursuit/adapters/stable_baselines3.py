@@ -1,9 +1,9 @@
-"""Our vector environment for Stable-Baselines3, which knows only its own kind.
+"""The vector environment as a `VecEnv` of Stable-Baselines3.
 
     envs = gymnasium.make_vec("safepursuit/Pursuit-v0", num_envs=256)
     PPO("MlpPolicy", StableBaselinesVecEnv(envs)).learn(1_000_000)
 
-Needs stable-baselines3, which no extra brings: `pip install stable-baselines3`.
+Needs stable-baselines3, which is in no extra: `pip install stable-baselines3`.
 """
 
 from collections.abc import Sequence
@@ -22,11 +22,11 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 
 
 class StableBaselinesVecEnv(VecEnv):
-    """A Gymnasium vector environment with `AutoresetMode.SAME_STEP`, ours or another's, as a `VecEnv`.
+    """Any Gymnasium vector environment with `AutoresetMode.SAME_STEP` as a `VecEnv`.
 
     `infos[i]` has the step's `cost`; where game i ended, also the other infos of its last step,
-    `terminal_observation` and `TimeLimit.truncated`, from which Stable-Baselines3 bootstraps a time-out. Its episode
-    statistics come from its own `VecMonitor` around this.
+    `terminal_observation` and `TimeLimit.truncated`, from which Stable-Baselines3 bootstraps a time-out. For episode
+    statistics, put `VecMonitor` around it.
     """
 
     def __init__(self, envs: VectorEnv) -> None:
@@ -38,8 +38,7 @@ class StableBaselinesVecEnv(VecEnv):
         self._actions = np.zeros((envs.num_envs, *envs.single_action_space.shape), np.float32)  # type: ignore[misc]
 
     def reset(self) -> np.ndarray:
-        seed = self._seeds[0]
-        observations, _ = self.envs.reset(seed=seed, options=self._options[0])
+        observations, _ = self.envs.reset(seed=self._seeds[0], options=self._options[0])
         self._reset_seeds()
         self._reset_options()
         return observations
@@ -67,7 +66,7 @@ class StableBaselinesVecEnv(VecEnv):
         return list(frames or [None] * self.num_envs)
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """The vector environment's attribute, once for each game asked for."""
+        """The vector environment's attribute, once per index."""
         return [getattr(self.envs, attr_name) for _ in self._get_indices(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
@@ -77,5 +76,5 @@ class StableBaselinesVecEnv(VecEnv):
         raise NotImplementedError("the games of one vector environment have no methods of their own.")
 
     def env_is_wrapped(self, wrapper_class: type[gym.Wrapper], indices: Any = None) -> list[bool]:
-        """Whether a wrapper of single environments is around them: never."""
+        """False for every index: there are no wrappers of single environments."""
         return [False for _ in self._get_indices(indices)]

@@ -1,6 +1,6 @@
-"""`safepursuit benchmark`: how fast everything is on this machine. One module per part: measurements and tables.
+"""`safepursuit benchmark`: speed on this machine. One module per part, with its measurements and tables.
 
-Why it is that fast, against what, and how costs grow is measured by the scripts in `benchmarks/` of the repository.
+Comparisons with other software, and how costs grow, are in the scripts in `benchmarks/` of the repository.
 """
 
 from safepursuit.benchmark.suite import PARTS, Part, page, progress_lines, run, tables

@@ -1,7 +1,7 @@
 """Time to competence: seconds from the start of a process to a policy that catches the random evader.
 
-A whole `safepursuit train` is started and timed until its last checkpoint is written, imports and compilation included.
-Whether the policy is competent is judged afterwards, outside the clock, on held-out scenarios by the referee.
+A `safepursuit train` process is timed until it has written its last checkpoint, imports and compilation included. The
+policy is evaluated afterwards, untimed, on held-out scenarios by the referee.
 """
 
 import contextlib
@@ -24,25 +24,26 @@ SHORTENED = 32_768
 """Timesteps of `benchmark --quick`, too few for competence."""
 
 SETTINGS = "--num-envs 64 --devices 1 --ppo.minibatches 4 --ppo.discount 0.99 --ppo.trace 0.95"
-"""Those of configs/quick.yaml: few games and many updates, enough for the random evader."""
+"""Those of configs/quick.yaml: few games and many updates."""
 
 COMPETENT = 0.99
-"""Least capture rate, with no collision at all."""
+"""Least capture rate of a competent policy, which also has no collision."""
 
 _POLL = 0.005
+"""Interval [s] at which the process is observed."""
 
 
 class Trained(NamedTuple):
     seconds: float
     """Until the last checkpoint and the summary are written."""
     whole: float
-    """Until the process ends, its figures drawn."""
+    """Until the process has drawn its figures and ended."""
     memory: int | None
-    """Peak resident set [bytes]; None where the system does not say."""
+    """Peak resident set [bytes]; None where the system does not report it."""
 
 
 def measure(pace: Pace, report: Report) -> dict[str, Any]:
-    """Trainings one after the other: each seed with an empty compilation cache, then with the cache it has filled."""
+    """Train with each seed twice, with an empty compilation cache and with the filled one, and evaluate."""
     seeds, timesteps = (SEEDS[:1], SHORTENED) if pace.quick else (SEEDS, TIMESTEPS)
     runs = []
     with tempfile.TemporaryDirectory(prefix="safepursuit-") as folder:
@@ -57,13 +58,13 @@ def measure(pace: Pace, report: Report) -> dict[str, Any]:
 
 
 def train(path: Path, cache: Path, timesteps: int, seed: int) -> Trained:
-    """Train in a process of its own. Raises RuntimeError where that fails."""
+    """Train in a new process. Raises RuntimeError where that fails."""
     words = [sys.executable, "-m", "safepursuit", "train", "--method", "barriernet", "--evader", "random"]
     words += SETTINGS.split()
     words += ["--timesteps", str(timesteps), "--seed", str(seed), "--run-dir", str(path)]
     environment = os.environ | {
         "JAX_COMPILATION_CACHE_DIR": str(cache),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",  # as for the cache in its usual place
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",  # as `process.keep_compiled_programs` sets it
     }
     summary = RunFolder(path).summary
     start, seconds = time.perf_counter(), None
@@ -83,9 +84,9 @@ def train(path: Path, cache: Path, timesteps: int, seed: int) -> Trained:
 
 
 def _peak(pid: int) -> int | None:
-    """Peak resident set [bytes] of a running process; None where the system does not say.
+    """Peak resident set [bytes] of a running process; None where the system does not report it.
 
-    Not from `wait4`, whose peak includes that of the parent, large after a benchmark, at the start of the process.
+    That of `wait4` includes the peak of the parent at the fork, which is large after other benchmarks.
     """
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():

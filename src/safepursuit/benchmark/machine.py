@@ -17,7 +17,7 @@ def about() -> dict[str, Any]:
 
 
 def processor() -> str:
-    """Its name, where the system tells it."""
+    """Its name, or the architecture where the system does not report a name."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]

@@ -8,12 +8,12 @@ from jaxtyping import Array, Key
 
 from safepursuit.game import Game, GameState, RobotState
 from safepursuit.scene import Scene, clearance
-from safepursuit.shapes import Control, Pose
+from safepursuit.shapes import Pose
 
 _SIDE, _CELL = 8, 2.5
 """Discs stand in different cells of a square board: cells per side, and width of a cell [m]."""
 
-MOST_DISCS = _SIDE**2
+_MOST_DISCS = _SIDE**2
 
 _TRIES = 64
 _NEAREST = 0.02
@@ -24,14 +24,13 @@ _NEAREST = 0.02
 def layouts(key: Key[Array, ""], discs: int, count: int) -> Scene:
     """`count` scenes of 20 m × 20 m with 0 to 64 discs of radius 0.3–0.6 m, at least 0.7 m apart.
 
-    `Arena` draws up to 16 discs; here costs are measured against their number. As there, at least one (absent) disc is
-    allocated.
+    `Arena` draws 16 discs at most. As there, at least one (absent) disc is allocated. Raises ValueError for more discs.
     """
-    if not 0 <= discs <= MOST_DISCS:
-        raise ValueError(f"there is room for 0 to {MOST_DISCS} discs, not {discs}.")
+    if not 0 <= discs <= _MOST_DISCS:
+        raise ValueError(f"there is room for 0 to {_MOST_DISCS} discs, not {discs}.")
     cell_key, jitter_key, radius_key = jax.random.split(key, 3)
     allocated = max(1, discs)
-    cells = jnp.argsort(jax.random.uniform(cell_key, (MOST_DISCS, count)), axis=0)[:allocated]
+    cells = jnp.argsort(jax.random.uniform(cell_key, (_MOST_DISCS, count)), axis=0)[:allocated]
     middle = _CELL * (jnp.stack([cells % _SIDE, cells // _SIDE]) - (_SIDE - 1) / 2)
     centre = middle + jax.random.uniform(jitter_key, middle.shape, minval=-0.3, maxval=0.3)
     radius = jax.random.uniform(radius_key, (allocated, count), minval=0.3, maxval=0.6)
@@ -41,7 +40,7 @@ def layouts(key: Key[Array, ""], discs: int, count: int) -> Scene:
 
 @partial(jax.jit, static_argnames="radius")
 def close_poses(key: Key[Array, ""], scene: Scene, radius: float) -> Pose:
-    """A pose in each scene, near a boundary: of 64 random ones that with the least clearance from 2 cm upwards."""
+    """A pose in each scene, near a boundary: of 64 random ones, the one with the least clearance of at least 2 cm."""
     count = scene.half_extents.shape[1]
     place_key, heading_key = jax.random.split(key)
     room = scene.half_extents - radius - _NEAREST
@@ -60,9 +59,3 @@ def states(key: Key[Array, ""], game: Game, discs: int, count: int) -> GameState
     pursuer, evader = (close_poses(one, scene, game.robot.radius) for one in (pursuer_key, evader_key))
     rest = jnp.zeros((2, count))
     return GameState((RobotState(pursuer, rest), RobotState(evader, rest)), scene, jnp.zeros(count, jnp.int32))
-
-
-def random_controls(key: Key[Array, ""], game: Game, count: int) -> Control:
-    """Uniform in the pursuer's actuator box."""
-    share = jax.random.uniform(key, (2, count))
-    return jnp.stack([game.robot.max_speed * share[0], game.robot.max_turn_rate * (2 * share[1] - 1)])

@@ -1,4 +1,4 @@
-"""The parts of the benchmark, and the page they make."""
+"""The parts of the benchmark, and their page."""
 
 import gc
 import sys
@@ -18,9 +18,9 @@ from safepursuit.benchmark.tables import Table, markdown
 class Part(NamedTuple):
     summary: str
     measure: Callable[[Pace, Report], dict[str, Any]]
-    """The figures, as plain numbers."""
+    """Returns the figures as plain numbers."""
     tables: Callable[[dict[str, Any]], list[Table]]
-    """The figures for a reader."""
+    """Formats the figures."""
 
 
 PARTS = {
@@ -36,10 +36,10 @@ def run(
     report: Report = lambda text: None,
     keep: Callable[[dict[str, Any]], Any] = lambda found: None,
 ) -> dict[str, Any]:
-    """Measure these parts one after the other.
+    """Measure the parts one after the other.
 
-    `report` is told the progress; `keep` receives all figures so far after each part, so that an interrupted run loses
-    only the part at work.
+    `report` receives the progress; `keep` receives all figures so far after each part, so that an interrupted run loses
+    only the current part.
     """
     pace = QUICK if quick else THOROUGH
     found: dict[str, Any] = {"about": about() | {"rounds": pace.rounds, "quick": quick}}
@@ -47,7 +47,7 @@ def run(
         report(f"{name}: {part.summary}")
         found[name] = part.measure(pace, partial(_report_part, report, name))
         keep(found)
-        # Each program takes some of the 65,530 memory mappings that Linux gives a process; without any XLA crashes.
+        # Compiled programs use up the 65,530 memory mappings of a process on Linux; XLA crashes without a free one.
         jax.clear_caches()
         gc.collect()
     return found
@@ -58,7 +58,7 @@ def _report_part(report: Report, name: str, text: str) -> None:
 
 
 def progress_lines(seconds: float = 3.0) -> Report:
-    """Progress on standard error: one line when a part begins, then at most one line per so many seconds."""
+    """Progress on standard error: one line when a part begins, then at most one line per `seconds`."""
     part, last = "", 0.0
 
     def report(text: str) -> None:
@@ -71,7 +71,7 @@ def progress_lines(seconds: float = 3.0) -> Report:
 
 
 def tables(parts: Mapping[str, Part], found: dict[str, Any]) -> list[Table]:
-    """All tables of these parts, as far as they have been measured."""
+    """The tables of the parts that have been measured."""
     return [table for name, part in parts.items() if name in found for table in part.tables(found[name])]
 
 

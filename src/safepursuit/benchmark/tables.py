@@ -1,7 +1,7 @@
 """Figures as tables, for the terminal and for a page."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 
 class Table(NamedTuple):
@@ -28,7 +28,7 @@ def grid(table: Table) -> str:
 
 
 def number(value: float) -> str:
-    """Three significant digits, thousands set apart."""
+    """Three significant digits, with a separator of thousands."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
@@ -40,8 +40,3 @@ def ranged(spread: Mapping[str, float] | Sequence[float]) -> str:
 
 def share(value: float) -> str:
     return f"{value:.0%}"
-
-
-def grouped(rows: Sequence[Mapping[str, Any]], *names: str) -> dict[tuple[Any, ...], Mapping[str, Any]]:
-    """The rows by the values of these columns."""
-    return {tuple(row[name] for name in names): row for row in rows}

@@ -27,32 +27,37 @@ ROUNDS, QUICK_ROUNDS, WARM_UP = 30, 4, 2
 
 
 def unstopped(name: str, devices: int | None = None) -> TrainConfig:
-    """A contender's configuration with the default budget, its games spread over so many devices, and without early
-    stops of an update: equal work for all."""
+    """A contender's default configuration on `devices` devices. Updates do not stop early: equal work for all."""
     method, settings = CONTENDERS[name]
     config = TrainConfig(method=method, devices=devices)
     return replace(config, policy=replace(config.policy, **settings), ppo=replace(config.ppo, target_kl=0.0))
 
 
 def measure(pace: Pace, report: Report) -> dict[str, Any]:
-    """Environment steps per second, with the games spread over all devices, and on one."""
+    """Environment steps per second, with the games spread over all devices, and on one device."""
     names = ("barriernet", PLAIN) if pace.quick else tuple(CONTENDERS)
     rounds = QUICK_ROUNDS if pace.quick else ROUNDS
     devices = jax.local_device_count()
     spread_out = {name: BarrierNetTrainer(unstopped(name, devices)) for name in names}
     alone = {name: BarrierNetTrainer(unstopped(name)) for name in names if name in HEADS}
+    reference = unstopped(PLAIN, devices)
     return {
-        "setting": _setting(unstopped(PLAIN, devices)),
+        "setting": {
+            "games": reference.num_envs,
+            "devices": reference.shares,
+            "rollout_length": reference.rollout_length,
+            "hidden": list(reference.policy.hidden),
+            "epochs": reference.ppo.epochs,
+            "minibatches": reference.ppo.minibatches,
+        },
         "methods": measure_methods(spread_out, rounds, report),
         "one_device": measure_methods(alone, rounds, lambda text: report(f"one device, {text}")),
     }
 
 
 def measure_methods(trainers: Mapping[str, BarrierNetTrainer], rounds: int, report: Report) -> dict[str, Any]:
-    """Iterations of all methods in turn, forwards and backwards through the list.
-
-    The slowdown is the median over neighbouring iterations.
-    """
+    """Iterations of all methods in turn, forwards and backwards through the list; the slowdown is the median over
+    neighbouring iterations."""
     times: dict[str, dict[str, list[float]]] = {name: {"rollout": [], "update": []} for name in trainers}
     for turn in range(WARM_UP + rounds):
         for name, trainer in list(trainers.items())[:: 1 if turn % 2 else -1]:
@@ -103,14 +108,3 @@ def tables(found: dict[str, Any]) -> list[Table]:
             "iterations. The slowdown is the median of the ratios of neighbouring iterations.",
         )
     ]
-
-
-def _setting(config: TrainConfig) -> dict[str, Any]:
-    return {
-        "games": config.num_envs,
-        "devices": config.shares,
-        "rollout_length": config.rollout_length,
-        "hidden": list(config.policy.hidden),
-        "epochs": config.ppo.epochs,
-        "minibatches": config.ppo.minibatches,
-    }

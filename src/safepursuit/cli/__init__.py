@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     console = Console()
     debug = "--debug" in words
     try:
-        words, files = _named(words)
+        words, files = _without_plugins(words)
         plugins.load_installed()
         for file in files:
             plugins.load(file)
@@ -85,7 +85,7 @@ def _fail(message: object, status: int) -> int:
 
 
 def _parse(words: list[str]) -> Any:
-    """The command asked for; None where only help or the version was. Raises UsageError."""
+    """The command; None after printing help or the version. Raises UsageError."""
     if not words or words[0] in ("-h", "--help"):
         _print_help()
         return None
@@ -101,8 +101,8 @@ def _parse(words: list[str]) -> Any:
     return _tyro(kind, name, rest, default)
 
 
-def _named(words: list[str]) -> tuple[list[str], list[Path]]:
-    """The words without --plugin FILE, which every command takes, and those files."""
+def _without_plugins(words: list[str]) -> tuple[list[str], list[Path]]:
+    """The words without --plugin FILE, a flag of every command, and these files."""
     parser = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--plugin", type=Path, action="append", default=[])
     try:
@@ -113,7 +113,7 @@ def _named(words: list[str]) -> tuple[list[str], list[Path]]:
 
 
 def _configured(words: list[str]) -> TrainConfig:
-    """Defaults, overlaid by the configuration of the run that --from names and by the file that --config names."""
+    """The defaults, overridden by the configuration of the run of --from, then by the file of --config."""
     parser = ArgumentParser(add_help=False, allow_abbrev=False)
     for name in ("--config", "--from", "--robot"):
         parser.add_argument(name, nargs="?", dest=name.strip("-"))
@@ -121,16 +121,16 @@ def _configured(words: list[str]) -> TrainConfig:
     base = load_config(RunFolder.open(Path(known["from"]))) if known["from"] else TrainConfig()
     if known["config"]:
         base = configuration.load(base, Path(known["config"]))
-    if known["robot"] and known["robot"] != base.game.robot_model:  # so that its own parameters have flags
+    if known["robot"] and known["robot"] != base.game.robot_model:  # its parameters become flags
         model = ROBOTS.find(known["robot"])
         base = replace(base, game=replace(base.game, robot_model=known["robot"], robot=model()))
     return base
 
 
 def _tyro(kind: type[Any], name: str, words: list[str], default: Any) -> Any:
-    """Parse with tyro; None where it printed help. Raises UsageError."""
+    """Parse with tyro; None after printing help. Raises UsageError."""
     complaint = io.StringIO()
-    about = f"{kind.__doc__}\n\n--plugin FILE, for every command: brings what is not in the package."
+    about = f"{kind.__doc__}\n\n--plugin FILE, for every command: load a plugin."
     options: dict[str, Any] = {"default": default} if default is not None else {}
     try:
         with contextlib.redirect_stderr(complaint), warnings.catch_warnings():
@@ -143,10 +143,8 @@ def _tyro(kind: type[Any], name: str, words: list[str], default: Any) -> Any:
 
 
 def _sentence(framed: str, name: str) -> str:
-    """The message inside tyro's frame, on one line; without Unicode it stands below a title and a rule.
-
-    tyro 1.0 has no public form of its errors but this text.
-    """
+    """The message inside tyro's frame, on one line; without Unicode it stands below a title and a rule. The text is the
+    only public form of an error in tyro 1.0."""
     boxed = [line for line in framed.splitlines() if line.startswith("│")]
     lines = [line.strip("│ ") for line in boxed or framed.splitlines()[2:]]
     rule = next((index for index, line in enumerate(lines) if line and not line.strip("─-")), len(lines))

@@ -15,12 +15,12 @@ from safepursuit.game import Game
 
 @dataclass(frozen=True)
 class AttackHead:
-    """Try what a head promises: random policies of every size, in a crowd, in contact; the referee counts."""
+    """Attack a head's promise with random policies in crowded scenes and in contact; the referee counts contacts."""
 
     method: Annotated[str, tyro.conf.Positional]
     """The head; `safepursuit list methods` names them."""
     steps: int = 1_000_000
-    """Steps to play at least."""
+    """Least number of steps."""
     robot: str = "unicycle"
     """Model of the robots."""
     seed: int = 0

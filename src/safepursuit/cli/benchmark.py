@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Measure how fast this machine is: training of every method, time to competence, latency of an action."""
+    """Measure speed on this machine: training of every method, time to competence, latency of an action."""
 
     only: str = "all"
     """Parts to measure, such as training,latency, out of training, competence, latency."""
     quick: bool = False
-    """A few sizes and rounds only, to see that all is well."""
+    """A few sizes and rounds only, as a check."""
     json: Path | None = None
     """Write all figures, with quartiles, to this file."""
     page: Path | None = None
@@ -33,7 +33,7 @@ class Benchmark:
     debug: Debug = False
 
     def run(self, console: Console) -> None:
-        from safepursuit.benchmark import suite  # late, so that other commands start sooner
+        from safepursuit.benchmark import suite  # late, for a faster start
 
         names = listed(self.only, suite.PARTS)
         for name in names:
@@ -59,7 +59,7 @@ class Benchmark:
 
 
 def _drawn(table: "Table") -> Drawn:
-    """Without the quartiles, which no terminal has room for."""
+    """Without the quartiles, which are too wide for a terminal."""
     drawn = Drawn(title=table.title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
     for index, name in enumerate(table.head):
         drawn.add_column(name, justify="left" if index < table.left else "right")

@@ -35,20 +35,20 @@ from safepursuit.runs import configuration
 
 @dataclass(frozen=True)
 class Compare:
-    """Judge many contenders on the same scenarios, after training those that are missing; goes on where it stopped."""
+    """Judge many contenders on the same scenarios, after training the missing ones; resumes where it stopped."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
     """Run folders, or folders of several seeds."""
     methods: str | None = None
     """Train these methods, such as barriernet,ppo or all."""
     seeds: str = "0..4"
-    """With these seeds, such as 0..4 or 0,3,7."""
+    """Seeds of the trainings, such as 0..4 or 0,3,7."""
     pursuers: str | None = None
     """Scripted pursuers to compare with, such as lead-intercept,mpc or all."""
     suite: str = "standard"
     """Suites of scenarios, such as standard,dense or all; `safepursuit list suites` names them."""
     evaders: str = "all"
-    """Opponents in suites that have none of their own, such as flee,mpc or all."""
+    """Opponents in suites that do not set them, such as flee,mpc or all."""
     episodes: int = Settings.episodes
     """Episodes per contender, suite and evader."""
     obstacles: int = Settings.obstacles
@@ -64,9 +64,9 @@ class Compare:
     workers: int | None = None
     """Processes on this machine (default: one per usable core)."""
     ray: str | None = None
-    """Work on the Ray cluster at this address instead (“auto”: the one this machine is in; “local”: start one here)."""
+    """Work on the Ray cluster at this address instead (“auto”: this machine's cluster; “local”: start one here)."""
     out: Path | None = None
-    """Folder of the comparison (default: comparisons/<date>-<time>); name an old one to go on with it."""
+    """Folder of the comparison (default: comparisons/<date>-<time>); an existing one is resumed."""
     debug: Debug = False
 
     def run(self, console: Console) -> None:
@@ -98,8 +98,7 @@ class Compare:
                 f"{len(failures)} of {len(trainings) + len(cells)} jobs failed, the first with: {failures[0].job}: "
                 f"{failures[0].value} The rest is kept in {out}; the same command tries again."
             )
-        # Late, because what it draws with takes long to import.
-        from safepursuit.report.comparison.page import write_report
+        from safepursuit.report.comparison.page import write_report  # late, for a faster start
 
         say(console, f"report: {write_report(out)}")
 
@@ -108,7 +107,7 @@ class Compare:
         return Settings(suites, evaders, self.episodes, self.obstacles, self.seed)
 
     def _contenders(self, out: Path) -> list[Contender]:
-        """In the order named; the first group is the one the others are compared with."""
+        """In the order of the flags; the others are compared with the first group."""
         runs = from_runs(self.runs)
         if self.methods is not None:
             base = configuration.load(TrainConfig(), self.config) if self.config else TrainConfig()

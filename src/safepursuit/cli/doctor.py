@@ -14,7 +14,7 @@ from safepursuit.runs.folder import provenance
 
 @dataclass(frozen=True)
 class Doctor:
-    """Check that this installation works: versions, device, a solved program, a played step."""
+    """Check this installation: versions, device, a quadratic program, a short training."""
 
     debug: Debug = False
 

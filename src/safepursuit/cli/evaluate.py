@@ -16,7 +16,7 @@ from safepursuit.runs.folder import RunFolder, write_json
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Judge a run: deterministic policy, fixed scenarios, collisions counted by the referee."""
+    """Judge a run: deterministic policy, fixed scenarios, collisions from the referee."""
 
     run_folder: Run
     """The run folder."""

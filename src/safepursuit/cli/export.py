@@ -28,7 +28,7 @@ class Export:
     out: Path
     """The file to write, .onnx."""
     discs: int | None = None
-    """How many discs the file takes (default: as many as in the training)."""
+    """Number of discs in the file (default: as in the training)."""
     checkpoint: Which = "latest"
     """Which checkpoint is exported."""
     debug: Debug = False
@@ -66,14 +66,14 @@ def _try_promise(trained: TrainedRun, console: Console) -> None:
 
 @dataclass(frozen=True)
 class CheckExport:
-    """Compare an exported file with its run on 10,000 states of all kinds, and time it."""
+    """Compare an exported file with its run on 10,000 various states, and time it."""
 
     file: Annotated[Path, tyro.conf.Positional]
     """The exported file."""
     run_folder: Run
-    """The run folder it was made of."""
+    """The run folder of the export."""
     checkpoint: Which = "latest"
-    """Which checkpoint it was made of."""
+    """Which checkpoint was exported."""
     seed: int = 0
     """Chooses the states."""
     json: Path | None = None
@@ -101,7 +101,7 @@ class CheckExport:
 
 
 def _adapter() -> ModuleType:
-    """The adapter, which needs its extra."""
+    """The adapter. Raises RuntimeError without its extra."""
     try:
         from safepursuit.adapters import onnx
     except ModuleNotFoundError as missing:
@@ -124,8 +124,7 @@ def _table(result: dict[str, Any]) -> Table:
     for name, found in result["outputs"].items():
         cells = []
         for precision in ("double", "single"):
-            largest, beyond = found[precision]["largest"], found[precision]["beyond_tolerance"]
-            is_flag = name in ("active", "feasible")
-            cells += ["" if is_flag else f"{largest:.1e}", f"{beyond:,}"]
+            largest = "" if name in ("active", "feasible") else f"{found[precision]['largest']:.1e}"
+            cells += [largest, f"{found[precision]['beyond_tolerance']:,}"]
         table.add_row(name, *cells)
     return table

@@ -1,4 +1,4 @@
-"""`list`. (A module named `list` would hide the built-in name from this package.)"""
+"""`list`; a module of that name would hide the built-in one."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -13,7 +13,7 @@ from safepursuit.plugins import REGISTRIES
 
 @dataclass(frozen=True)
 class List:
-    """Name what there is, of the package and of plugins."""
+    """List parts of the package and of plugins, with a sentence about each."""
 
     kind: Annotated[
         Literal[

@@ -1,4 +1,4 @@
-"""What `evaluate` and `render` play: the flags that they share, and the evaluation."""
+"""The evaluation in `evaluate` and `render`, and its flags."""
 
 from dataclasses import dataclass
 
@@ -21,18 +21,18 @@ class Played:
     suite: str = "standard"
     """Scenarios; `safepursuit list suites` names them."""
     rules: Rules = "as-trained"
-    """The game the suite is made from: the training's own, or the default one, in which `compare` judges."""
+    """The game the suite is made from: that of the training, or the default one, as in `compare`."""
     obstacles: int | None = None
     """Number of discs (default: the suite's, or else as in the training)."""
     seed: int = 0
     """Chooses the scenarios; the same seed gives every policy the same ones."""
     shield: Layer = "as-trained"
-    """What stands between the network and the wheels."""
+    """Safety layer behind the network."""
     checkpoint: Which = "latest"
     """Which checkpoint plays."""
 
     def play(self, run: RunFolder, episodes: int, console: Console) -> tuple[TrainedRun, Evaluation]:
-        """The run's policy, and its evaluation in so many episodes. Raises what `load_run` and `evaluate` raise."""
+        """The run, and its evaluation in `episodes` episodes. Raises as `load_run` and `evaluate`."""
         trained = load_run(run, self.checkpoint)
         with console.status(f"playing {episodes:,} episodes …"):
             judged = evaluate(
@@ -49,7 +49,7 @@ class Played:
         return trained, judged
 
     def file_name(self, judged: Evaluation, what: str, steps: int) -> str:
-        """A name, without suffix, for a file about it; `steps` of the training."""
+        """A file name, without suffix, after `steps` training steps."""
         result = judged.result
         words = [self.suite, result["evader"], result["obstacles"], self.shield, f"seed{self.seed}", what, steps]
         if self.rules != "as-trained":

@@ -18,15 +18,15 @@ from safepursuit.report.tables import obstacles
 from safepursuit.runs.folder import RunFolder
 
 _POOL = 1000
-"""Episodes that --worst chooses from: those that `evaluate` judges by default."""
+"""Episodes that --worst chooses from: the default ones of `evaluate`."""
 
 _MOST = 6
-"""Lines and columns of a grid whose pictures are still legible."""
+"""Most lines and columns of a legible grid."""
 
 
 @dataclass(frozen=True)
 class Render:
-    """Show how a run plays: episodes as GIF or MP4, with barriers, controls and what held them."""
+    """Draw episodes of a run as GIF or MP4, with barriers, controls and interventions."""
 
     run_folder: Run
     """The run folder."""
@@ -48,7 +48,7 @@ class Render:
     debug: Debug = False
 
     def run(self, console: Console) -> None:
-        from safepursuit.report.animation import movie  # late, so that other commands start sooner
+        from safepursuit.report.animation import movie  # late, for a faster start
         from safepursuit.report.animation.film import film, grid
         from safepursuit.report.animation.take import takes
 
@@ -98,15 +98,13 @@ class Render:
     def _default(self, run: RunFolder, judged: Evaluation, count: int, steps: int) -> Path:
         folder = run.path / "animations"
         folder.mkdir(exist_ok=True)
-        what = f"{'worst-' if self.worst else ''}{self.grid or count}"
-        if self.scenario is not None:
-            what = f"scenario-{self.scenario}"
+        shown = f"{'worst-' if self.worst else ''}{self.grid or count}"
+        what = shown if self.scenario is None else f"scenario-{self.scenario}"
         return folder / f"{self.played.file_name(judged, what, steps)}.gif"
 
 
 def braking_gain(run: TrainedRun, layer: Layer) -> float | None:
-    """The smallest class-K gain with which the pursuer may brake behind this layer; None where it enforces no barrier
-    h ≥ 0."""
+    """The smallest class-K gain with which the layer may brake the pursuer; None without a barrier h ≥ 0."""
     if layer == "filter":
         return run.config.shield.gain
     return run.policy.head.least_gain() if layer == "as-trained" else None

@@ -25,7 +25,7 @@ from safepursuit.runs.folder import SEED_PREFIX, RunFolder, slug
 
 @dataclass(frozen=True)
 class Train:
-    """Train a pursuer, keep everything about it in a run folder, and draw how it learned and how it plays."""
+    """Train a pursuer into a run folder, and draw learning curves and trajectories."""
 
     config: Path | None = None
     """YAML file with settings; flags override it, it overrides the defaults."""
@@ -74,7 +74,7 @@ class Train:
 
 
 def shared_by_all_cores(config: TrainConfig) -> TrainConfig:
-    """The configuration with its games spread over as many cores of a CPU as can share them evenly."""
+    """The configuration with its games on the largest number of CPU cores that can share them evenly."""
     if jax.default_backend() == "cpu":
         for devices in range(jax.local_device_count(), 1, -1):
             with contextlib.suppress(ValueError):

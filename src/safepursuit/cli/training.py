@@ -1,4 +1,4 @@
-"""What `train` and `resume` share: a training with its display, Ctrl-C and figures."""
+"""Training for `train` and `resume`, with its display, Ctrl-C and figures."""
 
 import contextlib
 import signal
@@ -21,7 +21,7 @@ _SAMPLES = 9
 
 
 def train_and_draw(trainers: list[BarrierNetTrainer], path: Path, console: Console) -> None:
-    """Train to the end, then draw the figures; or train to Ctrl-C."""
+    """Train to the end and draw the figures, or train until Ctrl-C."""
     config = trainers[0].config
     with (
         _interruptible(console) as interrupted,
@@ -48,13 +48,13 @@ def train_and_draw(trainers: list[BarrierNetTrainer], path: Path, console: Conso
 
 
 def _keep_memory(row: Mapping[str, float]) -> None:
-    """After an iteration: with the first one all is compiled, and what the compiler freed is gone."""
+    """To be called after an iteration, when everything is compiled and the compiler has returned its memory."""
     keep_freed_memory()
 
 
 def draw(trainer: BarrierNetTrainer, console: Console) -> None:
     """The figures of a run: learning curves, and a page of held-out episodes."""
-    from safepursuit.report.figures import learning_curves, trajectories  # late, so that training starts sooner
+    from safepursuit.report.figures import learning_curves, trajectories  # late, for a faster start
 
     run, config = trainer.run, trainer.config
     assert run is not None
@@ -68,18 +68,18 @@ def draw(trainer: BarrierNetTrainer, console: Console) -> None:
 
 @contextlib.contextmanager
 def _interruptible(console: Console) -> Iterator[Callable[[], bool]]:
-    """Let the first Ctrl-C (or a termination request) end the training after its iteration; the second ends it now."""
-    asked: list[int] = []
+    """Make the first Ctrl-C or termination signal end the training after its iteration, the second one at once."""
+    received: list[int] = []
 
     def note(number: int, frame: object) -> None:
-        if asked:
+        if received:
             raise KeyboardInterrupt
-        asked.append(number)
+        received.append(number)
         console.print("stopping after this iteration; once more to stop at once", style="yellow")
 
     previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: bool(asked)
+        yield lambda: bool(received)
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""What commands share: arguments and their errors, plain lines and tables."""
+"""Arguments and errors of commands, plain lines and tables."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,7 +13,7 @@ Debug = Annotated[bool, tyro.conf.arg(help="Show the traceback of an error.")]
 
 
 class UsageError(Exception):
-    """The command was called wrongly; the message is one sentence."""
+    """A wrong call of the command; the message is one sentence."""
 
 
 def parsed_seeds(text: str) -> list[int]:
@@ -29,19 +29,19 @@ def parsed_seeds(text: str) -> list[int]:
 
 
 def listed(text: str, known: Iterable[str]) -> tuple[str, ...]:
-    """The names of "one,another", or all known ones for "all"; the names themselves are not checked."""
+    """The names in "one,another", unchecked, or all known ones for "all"."""
     return tuple(known) if text == "all" else tuple(part.strip() for part in text.split(","))
 
 
 def check_folders(*files: Path | None) -> None:
-    """Raise UsageError where a file that is to be written has no folder."""
+    """Raise UsageError if the folder of an output file is missing."""
     for file in files:
         if file is not None and not file.absolute().parent.is_dir():
             raise UsageError(f"folder {file.absolute().parent} does not exist.")
 
 
 def say(console: Console, text: str) -> None:
-    """Print a line without colours for its numbers, and unbroken, so that a path can be copied."""
+    """Print a line without colours or line breaks, so that a path can be copied."""
     console.print(text, highlight=False, soft_wrap=True)
 
 

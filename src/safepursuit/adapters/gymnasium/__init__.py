@@ -1,14 +1,14 @@
 """The game as Gymnasium environments, one robot learning, the other played by a script or a trained run.
 
     import gymnasium
-    import safepursuit.adapters.gymnasium            # registers the ids; the core never does
+    import safepursuit.adapters.gymnasium  # registers the ids
 
     env = gymnasium.make("safepursuit/Pursuit-v0", opponent="flee", obstacles=4)
     envs = gymnasium.make_vec("safepursuit/Evasion-v0", num_envs=1024, opponent="runs/demo")
 
 `PursuitEvasionEnv` documents observations, actions, rewards and infos. `ShieldAction` and `VectorShieldAction` put the
-safety layer around any agent; `CostTuple` hands out the cost as Safety-Gymnasium and OmniSafe expect it; `record`
-plays any agent for the referee. Everything here needs the extra [gym].
+safety layer around any agent; `CostTuple` returns the cost as in Safety-Gymnasium and OmniSafe; `record` plays any
+agent for the referee. Needs the extra [gym].
 """
 
 try:

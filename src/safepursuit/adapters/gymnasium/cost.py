@@ -1,14 +1,14 @@
-"""The cost as a sixth value of `step`, as Safety-Gymnasium and OmniSafe hand it on."""
+"""The cost as a sixth value of `step`, as in Safety-Gymnasium and OmniSafe."""
 
 from typing import Any
 
 
 class CostTuple:
-    """`step` returns (observation, reward, cost, terminated, truncated, info); everything else is that of the env.
+    """`step` returns (observation, reward, cost, terminated, truncated, info); all else is that of the env.
 
-    Around an environment or a vector environment of this package, wrapped or not. `cost` is `info["cost"]`: 1 for a
-    step in which the learner collided by its own motion, else 0; a float, or (games,) float64. For code that is written
-    for Safety-Gymnasium (Ji et al. 2023); Gymnasium's own wrappers belong inside, not around.
+    For an environment or vector environment of this package, wrapped or not, in code written for Safety-Gymnasium (Ji
+    et al. 2023). `cost` is `info["cost"]`: 1 for a step in which the learner collided by its own motion, else 0; a
+    float, or (games,) float64. Gymnasium's own wrappers belong inside, not around.
     """
 
     def __init__(self, env: Any) -> None:
@@ -22,6 +22,6 @@ class CostTuple:
         return observation, reward, info["cost"], terminated, truncated, info
 
     def __getattr__(self, name: str) -> Any:
-        if name == "env":  # not yet there, as while being unpickled
+        if name == "env":  # absent while being unpickled
             raise AttributeError(name)
         return getattr(self.env, name)

@@ -1,4 +1,4 @@
-"""Any agent under the project's own protocol: played on a vector environment, recorded for the referee."""
+"""Recordings of any agent on a vector environment, for the referee."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,12 +16,12 @@ Agent = Callable[[np.ndarray], np.ndarray]
 
 
 def record(agent: Agent, envs: VectorEnv, *, seed: int = 0, states: GameState | None = None) -> Recording:
-    """Play one episode in every game and record it, as `evaluation.episodes.record` does for our own policies.
+    """Play and record one episode in every game, as `evaluation.episodes.record` does for the package's policies.
 
-    `envs` is a `PursuitEvasionVectorEnv`, behind a `VectorShieldAction` perhaps, whose infos are recorded then.
+    `envs` is a `PursuitEvasionVectorEnv`, wrapped or not; the infos of a `VectorShieldAction` are recorded too.
     `states` are the starts, games on the trailing axis, such as those of `evaluation.scenarios.draw`; by default they
-    follow from the seed, like the opponent's dice. The figures are then `metrics.figures(recording,
-    metrics.verdict(recording))`, with `safepursuit.evaluation.metrics`. Raises TypeError for another environment.
+    follow from the seed, like the opponent's random numbers. `safepursuit.evaluation.metrics` gives the figures:
+    `metrics.figures(recording, metrics.verdict(recording))`. Raises TypeError for another environment.
     """
     inner = envs.unwrapped
     if not isinstance(inner, PursuitEvasionVectorEnv):
@@ -37,7 +37,7 @@ def record(agent: Agent, envs: VectorEnv, *, seed: int = 0, states: GameState | 
 
 
 def _moment(inner: PursuitEvasionVectorEnv, infos: dict[str, Any], terminated: np.ndarray, over: np.ndarray) -> Moment:
-    """What is recorded of a step; no part of a safety layer but that of a learning pursuer's `VectorShieldAction`."""
+    """The record of a step; of safety layers only the `VectorShieldAction` of a learning pursuer is recorded."""
     after = jax.tree.map(np.asarray, inner.arrived)
     none = np.zeros(inner.num_envs, bool)
     known = infos if inner.match.role == "pursuer" and "nominal" in infos else {}

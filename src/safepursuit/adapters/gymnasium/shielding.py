@@ -1,4 +1,4 @@
-"""The safety layer around any agent: what it asks for is made safe before it is played."""
+"""The safety layer around any agent, as wrappers that make its actions safe."""
 
 from functools import lru_cache
 from typing import Any
@@ -14,23 +14,22 @@ from safepursuit.adapters.gymnasium.single import PursuitEvasionEnv
 from safepursuit.adapters.gymnasium.vector import PursuitEvasionVectorEnv, with_masks
 from safepursuit.adapters.match import Match, to_action, to_control
 from safepursuit.agents import View
-from safepursuit.game import Game, GameState, Role
-from safepursuit.shield import Shield, check
+from safepursuit.game import GameState
+from safepursuit.shield import Shield
 
 
 class ShieldAction(gym.Wrapper, gym.utils.RecordConstructorArgs):
     """Puts the shield between an agent and a `PursuitEvasionEnv`.
 
-    The action is taken as the nominal control, `safepursuit.shield.filter` makes it safe from the env's true state, and
-    the safe one is played. Any agent is kept off walls and discs, whatever it asks for (theorems 1 and 2); one that is
-    not a finite number becomes braking. Adds to `info`: `nominal`, `control` (2,) [m/s, rad/s], what was asked for and
-    what was played; `intervened`, `feasible` (bool); `correction` (their difference in half-widths of the actuator
-    box). Wrappers that change actions belong around it, not inside.
+    The action is the nominal control; `safepursuit.shield.filter` makes it safe in the env's true state. No action
+    leads into a wall or disc (theorems 1 and 2); one that is not finite becomes braking. Adds to `info`: `nominal`,
+    `control` (2,) [m/s, rad/s], the control before and after; `intervened`, `feasible` (bool); `correction` (their
+    difference in half-widths of the actuator box). Wrappers that change actions belong around it, not inside.
     """
 
     def __init__(self, env: gym.Env, shield: Shield | None = None) -> None:
-        """`shield` are the safety layer's parameters, `Shield()` by default. Raises TypeError for another environment,
-        ValueError for parameters that break the theorems' assumptions or for actions that a wrapper has changed."""
+        """`shield` has the parameters, `Shield()` by default. Raises TypeError for another environment, ValueError for
+        parameters that break an assumption of the theorems, or if a wrapper inside changes the action space."""
         gym.utils.RecordConstructorArgs.__init__(self, shield=shield)
         gym.Wrapper.__init__(self, env)
         if not isinstance(env.unwrapped, PursuitEvasionEnv):
@@ -62,23 +61,21 @@ class VectorShieldAction(VectorWrapper):
         observations, rewards, terminated, truncated, infos = self.env.step(safe)
         infos |= with_masks(report, np.ones(self.num_envs, bool))
         if "final_info" in infos:
-            infos["final_info"] |= with_masks(
-                {name: value.copy() for name, value in report.items()}, terminated | truncated
-            )
+            copies = {name: value.copy() for name, value in report.items()}
+            infos["final_info"] |= with_masks(copies, terminated | truncated)
         return observations, rewards, terminated, truncated, infos
 
 
 def _protector(match: Match, shield: Shield | None, untouched: bool) -> Any:
-    """Nominal actions (games, 2) and states → safe actions, and what to report, (games, …) each."""
+    """The function of nominal actions (games, 2) and states that returns safe actions and the infos, games first."""
     shield = Shield() if shield is None else shield
-    check(shield, match.robot, match.game.capture_radius)
+    safety.check(shield, match.robot, match.game.capture_radius)
     if not untouched:
         raise ValueError("a wrapper inside has changed the actions: put the shield directly around the environment.")
-
-    program = _program(match.game, match.role, match.normalised, shield)
+    program = _program(match, shield)
 
     def protect(actions: np.ndarray, states: GameState) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        with np.errstate(over="ignore"):  # beyond float32 is infinite, and braking
+        with np.errstate(over="ignore"):  # overflow gives infinity, which becomes braking
             asked = actions.astype(np.float32)
         safe, controls, flags, correction = (np.array(one) for one in program(asked, states))
         nominal, control = controls
@@ -89,13 +86,13 @@ def _protector(match: Match, shield: Shield | None, untouched: bool) -> Any:
 
 
 @lru_cache(maxsize=64)
-def _program(game: Game, role: Role, normalised: bool, shield: Shield) -> Any:
+def _program(match: Match, shield: Shield) -> Any:
     def protect(actions, states: GameState):
-        view = View(states, game, role)
-        nominal = to_control(actions, view.robot, normalised)
+        view = View(states, match.game, match.role)
+        nominal = to_control(actions, view.robot, match.normalised)
         other = view.opponent.pose
         done = safety.filter(nominal, view.own.pose, states.scene, robot=view.robot, shield=shield, opponent=other)
-        safe = to_action(done.control, view.robot, normalised)
+        safe = to_action(done.control, view.robot, match.normalised)
         controls, flags = jnp.stack([done.nominal.T, done.control.T]), jnp.stack([done.intervened, done.feasible])
         return safe, controls, flags, done.correction
 

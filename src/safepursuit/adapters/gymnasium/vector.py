@@ -1,4 +1,4 @@
-"""Many games as one Gymnasium vector environment: a step of all of them is one compiled program."""
+"""Many games as one Gymnasium vector environment, with one compiled program per step."""
 
 from pathlib import Path
 from typing import Any
@@ -12,28 +12,25 @@ from gymnasium.vector.utils import batch_space
 from safepursuit.adapters.canvas import Canvas
 from safepursuit.adapters.games import Games
 from safepursuit.adapters.match import report
-from safepursuit.adapters.setting import match, normalised, rules
-from safepursuit.adapters.spaces import action_space, observation_space
+from safepursuit.adapters.setting import action_space, match, observation_space, rules
 from safepursuit.game import Game, GameState
-
-RENDER_MODES = ["rgb_array"]
 
 
 class PursuitEvasionVectorEnv(VectorEnv):
     """`num_envs` games side by side; actions, observations, rewards and infos as in `PursuitEvasionEnv`, games first.
 
-    A game that ends starts anew in the same step (`AutoresetMode.SAME_STEP`): its observation is the new start's, and
-    `infos["final_obs"]` (an object array, None where no game ended) has the true last one, `infos["final_info"]` the
-    infos of the last step once more. Unlike in `SyncVectorEnv`, the other infos always describe the step that was
-    played, also where a game ended in it: a cost belongs to its step, like the reward. Every key has its mask `_key`.
+    A game that ends starts anew in the same step (`AutoresetMode.SAME_STEP`): its observation is the new start's,
+    `infos["final_obs"]` (an object array, None where no game ended) the last one of the old game, `infos["final_info"]`
+    the infos of its last step. Unlike in `SyncVectorEnv`, the other infos describe the played step in every game, as
+    the rewards do. Every key has its mask `_key`.
 
-    The starts are drawn in blocks beforehand and used once. The same seed and actions give the same bits for the same
-    `num_envs`. `reset(options={"state": …})` starts from a `GameState` with the games on the trailing axis.
+    The same seed, actions and `num_envs` give the same bits. `reset(options={"state": …})` starts from a `GameState`
+    with the games on the trailing axis.
     """
 
-    metadata: dict[str, Any] = {  # noqa: RUF012, as gymnasium.VectorEnv declares it
+    metadata: dict[str, Any] = {  # noqa: RUF012, as in gymnasium.VectorEnv
         "autoreset_mode": AutoresetMode.SAME_STEP,
-        "render_modes": RENDER_MODES,
+        "render_modes": ["rgb_array"],
         "render_fps": 20,
     }
 
@@ -49,14 +46,12 @@ class PursuitEvasionVectorEnv(VectorEnv):
         game: Game | None = None,
         **changes: Any,
     ) -> None:
-        """As `PursuitEvasionEnv`; a mixture of opponents shares the games, each its own throughout (`opponents`)."""
+        """As `PursuitEvasionEnv`, but a mixture divides the games among its players for good (`opponents`)."""
         if num_envs < 1:
             raise ValueError(f"num_envs must be at least 1, not {num_envs}.")
         self.num_envs = num_envs
         self.game = rules(game, changes)
-        self.match, found = match(
-            role, opponent, self.game, opponent_shielded=opponent_shielded, normalised=normalised(actions)
-        )
+        self.match, found = match(role, opponent, self.game, opponent_shielded=opponent_shielded, actions=actions)
         names = found.lineup(num_envs)
         self.opponents = names if len(names) > 1 else names * num_envs
         """The opponent of each game."""
@@ -66,21 +61,21 @@ class PursuitEvasionVectorEnv(VectorEnv):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.metadata = self.metadata | {"render_fps": round(1 / self.game.robot.dt)}
-        if render_mode not in (None, *RENDER_MODES):
-            raise ValueError(f"unknown render_mode {render_mode!r}; known is {RENDER_MODES[0]}.")
+        if render_mode not in (None, "rgb_array"):
+            raise ValueError(f"unknown render_mode {render_mode!r}; known is rgb_array.")
         self.render_mode = render_mode
         self._canvases: tuple[Canvas, ...] = ()
 
     @property
     def states(self) -> GameState:
-        """From which the games go on, games on the trailing axis. Raises ResetNeeded before the first reset."""
+        """The present states, games on the trailing axis. Raises ResetNeeded before the first reset."""
         if self._games.state is None:
             raise ResetNeeded("there are no games yet: call reset() first.")
         return self._games.state
 
     @property
     def arrived(self) -> GameState:
-        """To which the last step led: `states`, but for games that ended in it. Raises ResetNeeded before a step."""
+        """The ends of the last step: `states`, except of games that ended. Raises ResetNeeded before a step."""
         if self._games.arrived is None:
             raise ResetNeeded("no step has been played yet.")
         return self._games.arrived
@@ -88,11 +83,9 @@ class PursuitEvasionVectorEnv(VectorEnv):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Start all games anew. Raises ValueError for given states that are not as many, or not of this game."""
+        """Start all games anew. Raises ValueError for given states of another number or another game."""
         super().reset(seed=seed)
-        fresh = seed is not None or self._games.state is None
-        stream = int(self.np_random.integers(2**31)) if fresh else None
-        return self._games.deal(stream, (options or {}).get("state")), {}
+        return self._games.deal(self.np_random, seed is not None, (options or {}).get("state")), {}
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Play one step of every game. Raises ValueError for actions of another shape or that are not finite,
@@ -102,13 +95,11 @@ class PursuitEvasionVectorEnv(VectorEnv):
         outcome = self._games.advance(actions)
         reward, terminated, truncated, infos = report(np.array(outcome.numbers), np.array(outcome.flags))
         over = terminated | truncated
-        everywhere = np.ones(self.num_envs, bool)
-        final_info = with_masks(infos, over) if over.any() else None
-        infos = with_masks(infos, everywhere)
-        if final_info is not None:
-            self._games.restarted(int(over.sum()))
-            infos |= with_masks({"final_obs": _final(np.asarray(outcome.final), over), "final_info": final_info}, over)
-        return np.array(outcome.observation), reward.astype(np.float64), terminated, truncated, infos
+        known = with_masks(infos, np.ones(self.num_envs, bool))
+        if over.any():
+            final = {"final_obs": _final(np.asarray(outcome.final), over), "final_info": with_masks(infos, over)}
+            known |= with_masks(final, over)
+        return np.array(outcome.observation), reward.astype(np.float64), terminated, truncated, known
 
     def render(self) -> tuple[Any, ...] | None:
         """A frame of every game."""
@@ -123,7 +114,7 @@ class PursuitEvasionVectorEnv(VectorEnv):
 
 
 def with_masks(infos: dict[str, Any], mask: np.ndarray) -> dict[str, Any]:
-    """The infos, each with its mask under "_key", as Gymnasium's vector environments have them."""
+    """The infos, each with its mask under "_key", as in Gymnasium's vector environments."""
     return infos | {f"_{name}": mask.copy() for name in infos}
 
 

@@ -1,7 +1,7 @@
 """The safety layer for PyTorch: exact projection and shield with gradients, and a drop-in for `qpth.qp.QPFunction`.
 
 Needs PyTorch: `pip install 'safepursuit[torch]'`. The mathematics is that of `safepursuit.qp` and `safepursuit.shield`,
-compiled by JAX; tensors cross over by DLPack (`bridge`). PyTorch's convention holds here: the batch comes first.
+compiled by JAX; DLPack hands over the tensors (`bridge`). As usual in PyTorch, the batch comes first.
 """
 
 try:

@@ -1,11 +1,11 @@
 """A JAX function as a differentiable function of PyTorch tensors, through DLPack.
 
-The function is written as everything below is: components first, batch last. The tensors have their batch in front. No
-data is moved for that: JAX receives a view with the axes exchanged, and the compiled program reads it as it lies.
+The function has its batch last, the tensors have theirs first. JAX receives a view with the axes exchanged, without a
+copy.
 
-What is copied: a tensor that neither lies in order, (batch, …), nor in order with its batch last, before it enters
-(a slice with gaps, an expanded tensor); a tensor whose memory is not aligned to 64 bytes, by JAX. Everything else
-enters and leaves without a copy, on the device where it is. Results are contiguous and belong to PyTorch.
+Copied are a tensor that is contiguous neither as it is nor with its batch last (a slice with gaps, an expanded tensor),
+and, by JAX, a tensor whose memory is not aligned to 64 bytes. All others enter and leave without a copy, on their
+device. Results are contiguous and belong to PyTorch.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,23 +18,21 @@ import torch
 from torch.utils.dlpack import from_dlpack
 
 Function: TypeAlias = Callable[..., tuple[jax.Array, tuple[jax.Array, ...]]]
-"""Arrays → the result that carries derivatives, and verdicts that carry none; all with the batch last."""
-
-PRECISIONS = (torch.float32, torch.float64)
+"""Arrays → the differentiable result, and verdicts without derivatives; all with the batch last."""
 
 
 def call(function: Function, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """`function` of tensors whose batch comes first: its result, then its verdicts, with the batch first again.
 
-    Differentiable once, with respect to every tensor that asks for it; compiled for each shape, precision and choice of
-    such tensors, and then kept. `function` must be the same object at every call. A batch may be empty. float64 is
-    computed in float64 whatever JAX's global precision, which is left alone.
+    Differentiable once, with respect to every tensor that requires a gradient; compiled once per shape, precision and
+    choice of such tensors. `function` must be the same object in every call. A batch may be empty. float64 is computed
+    in float64 whatever JAX's global precision.
 
     Raises TypeError where the tensors are not all float32 or all float64, ValueError where they are on different
     devices, RuntimeError where JAX cannot use their device.
     """
     _check(tensors)
-    if tensors[0].shape[0] == 0:  # an empty batch is computed with one element in it, which is then dropped
+    if tensors[0].shape[0] == 0:  # computed with one element, which is then dropped
         return tuple(output[:0] for output in call(function, *map(_with_one, tensors)))
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
         return _Differentiable.apply(function, *tensors)
@@ -44,13 +42,13 @@ def call(function: Function, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]
 
 
 class _Differentiable(torch.autograd.Function):
-    """What JAX keeps for the derivative stays in JAX; its pull-back is applied when PyTorch asks."""
+    """JAX's result, and JAX's pull-back as its derivative."""
 
     @staticmethod
     def forward(ctx: Any, function: Function, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
         ctx.wanted = ctx.needs_input_grad[1:]
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*tensors)  # JAX reads their memory: PyTorch is to notice if they are changed in between
+        ctx.save_for_backward(*tensors)  # JAX reads their memory: PyTorch raises if it is changed before `backward`
         with _precision(tensors[0]):
             result, verdicts, ctx.pull_back = _forward_and_pull_back(function, ctx.wanted)(*map(_to_jax, tensors))
             outputs = _to_torch([result, *verdicts])
@@ -59,21 +57,21 @@ class _Differentiable(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, cotangent: torch.Tensor | None, *_: None) -> tuple[torch.Tensor | None, ...]:
-        if cotangent is None:  # zero, in PyTorch's shorthand
+        if cotangent is None:  # means zero
             return (None, *(None for _ in ctx.wanted))
-        inputs = ctx.saved_tensors  # raises if one was changed
+        inputs = ctx.saved_tensors  # raises if one has changed
         with _precision(cotangent):
             gradients = _to_torch(_apply(ctx.pull_back, _to_jax(cotangent)))
-        if torch.is_grad_enabled():  # somebody means to differentiate again
+        if torch.is_grad_enabled():  # `create_graph`: a second derivative may follow
             gradients = _Underivable.apply(len(gradients), *gradients, cotangent, *inputs)
         each = iter(gradients)
         return (None, *(next(each) if wanted else None for wanted in ctx.wanted))
 
 
 class _Underivable(torch.autograd.Function):
-    """The first `count` tensors as they are, but a derivative of them with respect to any of the tensors is an error.
+    """The first `count` tensors unchanged; a derivative of them with respect to any of the tensors is an error.
 
-    PyTorch's `once_differentiable` would let it pass as zero unless the cotangent itself asks for a gradient.
+    PyTorch's `once_differentiable` would return zero unless the cotangent itself requires a gradient.
     """
 
     @staticmethod
@@ -97,7 +95,7 @@ def _forward(function: Function) -> Callable[..., tuple[jax.Array, list[jax.Arra
 
 @cache
 def _forward_and_pull_back(function: Function, wanted: tuple[bool, ...]) -> Callable[..., tuple[Any, ...]]:
-    """The same, and the pull-back to the arrays that are wanted: a value that holds what the derivative needs."""
+    """The same, and the pull-back to the `wanted` arrays, with the residuals in it."""
 
     @jax.jit
     def forward(*arrays):
@@ -127,7 +125,7 @@ def _with_one(tensor: torch.Tensor) -> torch.Tensor:
 
 def _check(tensors: Sequence[torch.Tensor]) -> None:
     precisions = {tensor.dtype for tensor in tensors}
-    if len(precisions) > 1 or not precisions.issubset(PRECISIONS):
+    if len(precisions) > 1 or not precisions.issubset((torch.float32, torch.float64)):
         found = ", ".join(sorted(map(str, precisions)))
         raise TypeError(f"all tensors must be float32, or all float64, not {found}.")
     devices = {tensor.device for tensor in tensors}
@@ -136,7 +134,7 @@ def _check(tensors: Sequence[torch.Tensor]) -> None:
 
 
 def _precision(tensor: torch.Tensor) -> Any:
-    """JAX reckons in the tensor's precision inside this context, and in this thread only."""
+    """A context in which JAX computes in the tensor's precision, in this thread only."""
     return jax.enable_x64(tensor.dtype == torch.float64)
 
 
@@ -156,5 +154,5 @@ def _to_jax(tensor: torch.Tensor) -> jax.Array:
 
 
 def _to_torch(arrays: Sequence[jax.Array]) -> tuple[torch.Tensor, ...]:
-    """The same memory as tensors, once it is filled: from then on PyTorch may write where JAX has read."""
+    """The same memory as tensors, after the computation: from then on PyTorch may overwrite its inputs."""
     return tuple(from_dlpack(array) for array in jax.block_until_ready(arrays))

@@ -16,11 +16,11 @@ class Projection(NamedTuple):
     u: torch.Tensor
     """The projected points, (*batch, 2)."""
     active: torch.Tensor
-    """Which rows hold the point, at most two, (*batch, rows)."""
+    """The active rows, at most two, (*batch, rows)."""
     multipliers: torch.Tensor
     """λ ≥ 0 of the rows, (*batch, rows)."""
     violation: torch.Tensor
-    """0, or by how much a polygon that is empty cannot be satisfied, (*batch)."""
+    """Least violation of the rows, 0 unless the polygon is empty, (*batch)."""
 
 
 def project(
@@ -30,11 +30,11 @@ def project(
 
         argmin_u  ½ (u − nominal)ᵀ diag(weights) (u − nominal)    subject to    A u ≤ b
 
-    `weights` > 0 are (2,) or (*batch, 2). Batch axes broadcast; none at all is one problem. Rows may be parallel,
-    redundant or contradictory, and a row of zeros is padding: `safepursuit.qp.project` says what happens then.
+    `weights` > 0 are (2,) or (*batch, 2). Batch axes broadcast; without any there is one problem. Rows may be parallel,
+    redundant, contradictory or padding of zeros, as in `safepursuit.qp.project`.
 
-    Differentiable once with respect to `nominal`, A, b and `weights`. float32 or float64, and one of them for all
-    tensors; on the tensors' device. Raises ValueError for shapes that do not fit, and as `bridge.call`.
+    Differentiable once with respect to `nominal`, A, b and `weights`, which are all float32 or all float64. Raises
+    ValueError for shapes that do not fit, and as `bridge.call`.
     """
     if not isinstance(weights, torch.Tensor):
         weights = nominal.new_tensor(weights)
@@ -71,7 +71,7 @@ class ProjectionLayer(torch.nn.Module):
 
 
 def flatten(tensor: torch.Tensor, batch: Sequence[int], own: int) -> torch.Tensor:
-    """With one batch axis for all of `batch`, before the `own` last ones; a view if nothing has to be repeated."""
+    """The tensor with one batch axis for all of `batch` before its `own` last axes; a view where possible."""
     shape = tensor.shape[tensor.ndim - own :]
     return tensor.expand(*batch, *shape).reshape(math.prod(batch), *shape)
 

@@ -16,7 +16,7 @@ from safepursuit.adapters.torch import bridge
 
 
 class QPSolvers(Enum):
-    """qpth's names, so that they can be handed over; both mean the exact solution here."""
+    """The names of qpth; both stand for the exact solution."""
 
     PDIPM_BATCHED = 1
     CVXPY = 2
@@ -33,16 +33,15 @@ def QPFunction(
     solver: Enum = QPSolvers.PDIPM_BATCHED,
     check_Q_spd: bool = True,
 ) -> Solve:
-    """A function (Q, p, G, h, A, b) → ẑ (nBatch, 2), called as qpth's is (Amos & Kolter 2017).
+    """A function (Q, p, G, h, A, b) → ẑ (nBatch, 2), called as that of qpth (Amos & Kolter 2017).
 
-    Q (nBatch, 2, 2) symmetric and positive definite, p (nBatch, 2), G (nBatch, nineq, 2), h (nBatch, nineq); each of
-    them also without nBatch, if it is the same for all problems. A and b must be empty tensors: equality constraints
-    are not provided for. Only `check_Q_spd` has a meaning; the other settings are those of an iterative solver, and
-    there is none.
+    Q (nBatch, 2, 2) symmetric and positive definite, p (nBatch, 2), G (nBatch, nineq, 2), h (nBatch, nineq); without
+    nBatch where all problems share it. A and b must be empty tensors: there are no equality constraints. Only
+    `check_Q_spd` has an effect; the other settings belong to an iterative solver.
 
-    Deviations from qpth 0.0.18: the answer is exact up to rounding; a row of zeros in G is padding and does no harm;
-    where G z ≤ h has no solution, ẑ violates it least and passes no gradient; a tensor without nBatch receives the sum
-    of the problems' gradients, as PyTorch's rules for broadcasting have it, not their mean.
+    Deviations from qpth 0.0.18: the answer is exact up to rounding; a row of zeros in G is padding; where G z ≤ h has
+    no solution, ẑ violates it least and passes no gradient; a tensor without nBatch receives the sum of the problems'
+    gradients (PyTorch's broadcasting), not their mean.
 
     The function raises ValueError for shapes that do not fit and for equality constraints, RuntimeError if
     `check_Q_spd` and a Q is not positive definite, and as `bridge.call`.
@@ -72,8 +71,7 @@ def QPFunction(
 
 
 def _batched(*parameters: tuple[torch.Tensor, int]) -> list[torch.Tensor]:
-    """Each tensor with one batch axis before its own axes, repeated where it has none. As qpth: the first tensor that
-    has one says how long it is, and without any there is one problem."""
+    """Each tensor with one batch axis before its own axes, repeated where it has none; of length 1 if all have none."""
     sizes = {tensor.shape[0] for tensor, own in parameters if tensor.ndim == own + 1}
     if len(sizes) > 1 or any(tensor.ndim > own + 1 for tensor, own in parameters):
         shapes = ", ".join(str(tuple(tensor.shape)) for tensor, _ in parameters)
@@ -88,7 +86,7 @@ def _positive_definite(Q: torch.Tensor) -> bool:
 
 
 def _solve(Q, p, G, h):
-    """Batch last. L = [[first, 0], [below, second]]; of Q the symmetric part counts."""
+    """Batch last. L = [[first, 0], [below, second]]; the symmetric part of Q is used."""
     first = jnp.sqrt(Q[0, 0])
     below = (Q[0, 1] + Q[1, 0]) / (2 * first)
     second = jnp.sqrt(Q[1, 1] - below**2)

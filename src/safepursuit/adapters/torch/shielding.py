@@ -16,7 +16,7 @@ from safepursuit.shield import Shield
 
 
 class Shielded(NamedTuple):
-    """The part of `safepursuit.shield.Shielded` that a learner reads. Only `control` carries derivatives."""
+    """As `safepursuit.shield.Shielded`, in part. Only `control` carries derivatives."""
 
     control: torch.Tensor
     """The safe control [m/s, rad/s], (*batch, 2)."""
@@ -40,15 +40,15 @@ def filter(
     robot: Robot,
     shield: Shield,
 ) -> Shielded:
-    """Make a control safe: `safepursuit.shield.filter`, which see, on tensors.
+    """Make a control safe: `safepursuit.shield.filter` on tensors.
 
     `nominal` (*batch, 2) [m/s, rad/s]; `pose` (*batch, 3) x, y, heading [m, m, rad]; `discs` (*batch, discs, 3) x, y,
     radius [m], world frame, rows that are not finite being padding; walls stand at ±`half_extents` [m]. `gains` γ in
-    [0, 1] are (*batch, discs + 4), the walls' last in the order +x, −x, +y, −y; without them `shield.gain` serves.
+    [0, 1] are (*batch, discs + 4), the walls' last in the order +x, −x, +y, −y, by default `shield.gain`.
 
-    The control keeps the body clear for the whole next step from every pose that is clear now, for any nominal control
-    and gains (theory.md §2.3). Differentiable once, with respect to `nominal`, `pose`, `discs` and `gains`. Raises
-    ValueError for shapes that do not fit, and as `bridge.call`.
+    From every clear pose the control keeps the body clear for the whole next step, for any nominal control and gains
+    (theory.md §2.3). Differentiable once, with respect to `nominal`, `pose`, `discs` and `gains`. Raises ValueError for
+    shapes that do not fit, and as `bridge.call`.
     """
     fits = nominal.shape[-1:] == (2,) and pose.shape[-1:] == (3,) and discs.ndim >= 2 and discs.shape[-1] == 3
     if not fits or (gains is not None and gains.shape[-1:] != (discs.shape[-2] + 4,)):
