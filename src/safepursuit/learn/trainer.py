@@ -270,7 +270,8 @@ def _initial_state(config: TrainConfig) -> TrainingState:
     policy_key, start_key, key = jax.random.split(jax.random.key(config.seed), 3)
     # The games first: their small programs would otherwise queue behind the large ones that are compiled ahead.
     games = join_games(start_key, config)
-    return TrainingState(*fresh_learner(policy_key, config), games, key)
+    policy, moments, multiplier = fresh_learner(policy_key, config)
+    return TrainingState(policy, moments, multiplier, games, key)
 
 
 def _placed(state: TrainingState, config: TrainConfig) -> TrainingState:

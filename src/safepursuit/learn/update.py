@@ -1,5 +1,6 @@
 """The update: several passes of minibatches over one rollout."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from jaxtyping import Array, Float, Key
 from safepursuit.compiling import ONCE, Program
 from safepursuit.experiment import PPOConfig, TrainConfig
 from safepursuit.learn.devices import mean_over_devices, moments
-from safepursuit.learn.gae import gae
+from safepursuit.learn.gae import Advantages, gae
 from safepursuit.learn.lagrangian import Multiplier, adjusted, combined, initial
 from safepursuit.learn.loss import Batch, LossTerms, ppo_loss
 from safepursuit.learn.rollout import Rollout
@@ -58,7 +59,7 @@ def as_batch(rollout: Rollout, config: PPOConfig, multiplier: Multiplier | None 
     With a multiplier (and the rollout of a constrained policy) the advantage is that of reward less weighted cost.
     """
 
-    estimate = partial(
+    estimate: Callable[..., Advantages] = partial(
         gae, terminated=rollout.terminated, truncated=rollout.truncated, discount=config.discount, trace=config.trace
     )
 
