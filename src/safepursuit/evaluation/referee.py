@@ -117,8 +117,8 @@ def disagreements(
     Each is a sentence that counts steps from 0. `length` (episodes,) steps and `outcome` (episodes,) "capture",
     "timeout" or "collision", as recorded; `clearance` (episodes, time) [m] of the pursuer, as in its `Verdict`. A
     capture is contradicted where the separation is on the wrong side of the capture radius by more than its `doubt`:
-    float32 rounding (2e-5 m at 10 m from the origin, for both robots) and, for "arc", the chords and the moment at which
-    a robot was stopped within a piece. A collision is contradicted by more than 1e-4 m.
+    float32 rounding (2e-5 m at 10 m from the origin, for both robots) and, for "arc", the chords and the moment at
+    which a robot was stopped within a piece. A collision is contradicted by more than 1e-4 m.
     """
     way = approach(pursuer, pursuer_control, evader, evader_control, dt, integrator)
     length, outcome = np.asarray(length), np.asarray(outcome)

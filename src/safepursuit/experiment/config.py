@@ -38,7 +38,7 @@ class PPOConfig:
     target_kl: float = 0.03
     """Stop a rollout's update once the mean KL divergence exceeds this; 0 never stops."""
     cost_limit: float = 0.01
-    """Own collision steps an episode may have on average, for a constrained method."""
+    """Own collision steps allowed per episode on average, for a constrained method."""
     multiplier: float = 0.001
     """Its Lagrange multiplier at the start, in units of return per unit of cost."""
     multiplier_rate: float = 0.035
@@ -72,7 +72,7 @@ class TrainConfig:
     num_envs: int = 256
     """Games played side by side."""
     rollout_length: int = 64
-    """Steps each game advances between two updates."""
+    """Steps per game between two updates."""
     devices: int | None = None
     """Devices that share the games, on a CPU one per core. By default the command line takes all cores of a CPU, a
     program one."""

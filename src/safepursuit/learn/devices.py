@@ -1,4 +1,4 @@
-"""Means over the devices of a computation, named by the mesh axis along which it is spread (None: one device)."""
+"""Means over devices; `axis` names the mesh axis along which a computation is spread (None: one device)."""
 
 from typing import TypeVar
 

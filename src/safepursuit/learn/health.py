@@ -70,7 +70,7 @@ class Findings(NamedTuple):
     multiplier: Multiplier | None
     """After the update."""
     finite: Any
-    """Whether every learned number is."""
+    """Whether all learned numbers are finite."""
 
 
 def update_metrics(report: UpdateReport, multiplier: Multiplier | None, rate: float) -> dict[str, float]:

@@ -13,7 +13,7 @@ from safepursuit.shapes import Scalar
 
 
 class Batch(NamedTuple):
-    """Samples for one gradient step; batch on trailing axes."""
+    """Training samples; batch on trailing axes."""
 
     observation: Observation
     situation: Situation

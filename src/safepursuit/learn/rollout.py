@@ -88,7 +88,7 @@ def fresh_starts(key: Key[Array, ""], config: TrainConfig) -> GameState:
 
 
 def pool_size(config: TrainConfig) -> int:
-    """Starts per rollout: a multiple of the devices."""
+    """Starts per rollout, a multiple of the number of devices."""
     number = max(64, config.num_envs * config.rollout_length // 32)
     return number + -number % config.shares
 
