@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from reference import body_clearance, motion
-from safepursuit.evaluation.referee import captured, disagreements, judge
+from safepursuit.evaluation.referee import approach, disagreements, judge
 
 INTEGRATORS = ("euler", "arc")
 HALF = (3.0, 2.0)
@@ -227,7 +227,7 @@ def test_no_speed_is_high_enough_to_pass_through(integrator):
     assert found.obstacle.tolist() == [[True], [False]]
     assert found.robot.tolist() == [[False], [True]]
     assert found.clearance[0, 0] == pytest.approx(-0.45)
-    assert captured(**audited(record, integrator)).tolist() == [[False], [True]]
+    assert captured(record, integrator).tolist() == [[False], [True]]
 
 
 # --- controllers that are not safe -------------------------------------------------------------------------------
@@ -263,17 +263,19 @@ def test_unsafe_controllers_score_as_unsafe(integrator, moments, trusted, guilty
 # --- capture, and outcomes that contradict the geometry ----------------------------------------------------------
 
 
-def audited(record, integrator):
-    """The arguments of `captured`."""
-    names = [*ROLES, *(f"{role}_control" for role in ROLES)]
-    return {name: record[name] for name in names} | {"capture_radius": REACH, "dt": DT, "integrator": integrator}
+MOTIONS = ("pursuer", "pursuer_control", "evader", "evader_control")
+
+
+def captured(record, integrator, radius=REACH):
+    """(episodes, time) whether the centres came within the radius [m] of each other."""
+    return approach(*(record[name] for name in MOTIONS), DT, integrator).separation <= radius
 
 
 def contradictions(record, integrator, **changes):
-    rules = {"horizon": record["pursuer_control"].shape[1], "collision_terminates": False}
-    rules |= {"clearance": verdicts(record, integrator)[0].clearance}
-    rules |= {name: record[name] for name in ("length", "outcome")}
-    return disagreements(**(audited(record, integrator) | rules | changes))
+    rules = {"capture_radius": REACH, "dt": DT, "integrator": integrator, "collision_terminates": False}
+    rules |= {"horizon": record["pursuer_control"].shape[1], "clearance": verdicts(record, integrator)[0].clearance}
+    rules |= {name: record[name] for name in (*MOTIONS, "length", "outcome")}
+    return disagreements(**(rules | changes))
 
 
 def one_step(pursuer, evader, ends=None, controls=((1.0, 0.0), (1.0, 0.0)), outcome="timeout", integrator="euler"):
@@ -290,7 +292,7 @@ def one_step(pursuer, evader, ends=None, controls=((1.0, 0.0), (1.0, 0.0)), outc
 def test_a_capture_between_two_samples(integrator, aside, caught):
     """Past each other at 2 m/s: √(0.4999² + 0.05²) = 0.5024 m apart at both ends."""
     record = one_step((-0.025, -1.0, 0.0), (0.025, -1.0 + aside, math.pi), integrator=integrator)
-    assert captured(**audited(record, integrator)).tolist() == [[caught]]
+    assert captured(record, integrator).tolist() == [[caught]]
     assert bool(contradictions(record, integrator)) == caught
 
 
@@ -299,9 +301,9 @@ def test_a_robot_that_was_stopped_captures_nobody_where_it_never_came(integrator
     """Commanded 5 cm towards an evader 0.54 m away, which would be enough; stopped after 1 cm, it is not."""
     start, target, controls = (-0.95, 0.0, math.pi), (-1.49, 0.0, 0.0), ((1.0, 0.0), (0.0, 0.0))
     free = one_step(start, target, controls=controls, integrator=integrator)
-    assert captured(**audited(free, integrator)).all()
+    assert captured(free, integrator).all()
     stopped = one_step(start, target, ((-0.96, 0.0, math.pi), target), controls, integrator=integrator)
-    assert not captured(**audited(stopped, integrator)).any()
+    assert not captured(stopped, integrator).any()
     assert contradictions(stopped, integrator) == {}
 
 
@@ -314,7 +316,7 @@ def test_when_a_stopped_robot_moved(integrator, caught):
     """
     ends = (0.01, -1.0, 0.0), (0.527, -1.0, 0.0)
     record = one_step((0.0, -1.0, 0.0), (0.502, -1.0, 0.0), ends, ((1.0, 0.0), (0.5, 0.0)), integrator=integrator)
-    assert captured(**audited(record, integrator)).tolist() == [[caught]]
+    assert captured(record, integrator).tolist() == [[caught]]
 
 
 @pytest.mark.parametrize(
@@ -349,7 +351,7 @@ def test_how_far_a_time_out_may_have_been_from_a_capture(integrator, stopped, wi
     low, high = 0.0, 1.0
     for _ in range(50):
         middle = (low + high) / 2
-        reached = captured(**audited(record, integrator) | {"capture_radius": middle}).all()
+        reached = captured(record, integrator, middle).all()
         low, high = (low, middle) if reached else (middle, high)
     assert 0.5 < low < 0.6
     assert contradictions(record, integrator, capture_radius=low + within) == {}
@@ -374,7 +376,7 @@ def test_captures_agree_with_many_moments_of_each_step(integrator):
     paths = [ways(pose, control, integrator, 65) for pose, control in zip((own, other), controls, strict=True)]
     least = np.hypot(*(paths[0] - paths[1])).min(1)
     clear_cut = np.abs(least - REACH) > (2.9e-5 if integrator == "arc" else 1e-6)
-    said = captured(**audited(record, integrator))[:, 0]
+    said = captured(record, integrator)[:, 0]
     np.testing.assert_array_equal(said[clear_cut], (least < REACH)[clear_cut])
     assert 0.2 < said.mean() < 0.8
     assert clear_cut.mean() > 0.99
@@ -398,7 +400,7 @@ def test_honest_records_are_not_contradicted(chased):
     assert min(kinds["capture"], kinds["timeout"]) > 50
     assert verdicts(record, integrator)[0].collided.sum() > 50
     # A capture ends the game at once: it is seen in the last step and in no other.
-    seen = captured(**audited(record, integrator))
+    seen = captured(record, integrator)
     last = np.arange(HORIZON) == record["length"][:, None] - 1
     np.testing.assert_array_equal(seen, last & (record["outcome"] == "capture")[:, None])
 
@@ -458,7 +460,7 @@ def test_a_time_out_before_its_time_is_contradicted(chased):
 def test_games_played_on_after_a_capture_are_contradicted():
     speeds = np.ones(100), np.full(100, 0.5)
     record = play((chase, wander), speeds, HORIZON, "euler", seed=4)
-    seen = captured(**audited(record, "euler"))
+    seen = captured(record, "euler")
     found = contradictions(record, "euler")
     assert list(found) == np.flatnonzero(seen.any(axis=1)).tolist()
     assert 20 < len(found) < 100

@@ -1,7 +1,7 @@
 """Safe reinforcement learning for pursuit-evasion between ground robots.
 
-Train, judge and load policies; the safety layer by itself; the game and its environments. Everything is loaded when it
-is first asked for, so that the safety core alone costs no more than itself.
+Train, judge and load policies; the safety layer by itself; the game and its environments. Names are imported at first
+use, so that the safety layer alone loads quickly.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""What a notebook needs: train, load, evaluate, and the log of a training."""
+"""For notebooks: train, load, evaluate, and the log of a training."""
 
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -28,10 +28,10 @@ def train(
 ) -> TrainedRun:
     """Train a pursuer and return it.
 
-    `changes` are any settings by their names, such as `method`, `evader`, `timesteps`, `obstacles`, `learning_rate`,
-    on top of `config`. With `start`, a run or its folder, the training goes on from its weights, and its configuration
-    is the default. Everything is kept in `run_dir`, which must be new; without one nothing is written.
-    Raises TypeError for an unknown setting, ValueError for an impossible one or weights that do not fit.
+    `changes` are settings by name, such as `method`, `evader`, `timesteps`, `obstacles`, `learning_rate`, on top of
+    `config`. With `start`, a run or its folder, the training begins with its weights, and its configuration is the
+    default. The run is written to `run_dir`, which must be new; without one nothing is written. Raises TypeError for an
+    unknown setting, ValueError for an impossible one or weights that do not fit.
     """
     given = load(start) if isinstance(start, str | Path) else start
     base = config or (given.config if given else TrainConfig())
@@ -49,12 +49,12 @@ def train(
 
 
 def load(run: str | Path, checkpoint: Which = "latest") -> TrainedRun:
-    """The policy that a run folder holds: `load(run).act(state)` drives. Raises ValueError where there is none."""
+    """The policy of a run folder; `load(run).act(state)` is its control. Raises ValueError where there is none."""
     return load_run(RunFolder.open(Path(run)), checkpoint)
 
 
 def evaluate(run: str | Path | TrainedRun, *, episodes: int = 1000, **choices: Any) -> Evaluation:
-    """Judge a run on held-out scenarios; printed, the result says what it found in a sentence.
+    """Judge a run on held-out scenarios; the result prints as a sentence.
 
     `choices` are those of `evaluation.evaluate`: suite, evader, obstacles, seed, layer, rules.
     """
@@ -63,12 +63,12 @@ def evaluate(run: str | Path | TrainedRun, *, episodes: int = 1000, **choices: A
 
 
 def metrics(run: str | Path | TrainedRun) -> Mapping[str, np.ndarray]:
-    """The log of a training, a column per metric and a row per iteration: `pandas.DataFrame(metrics(run))`.
+    """The log of a training, one column per metric, one row per iteration: `pandas.DataFrame(metrics(run))`.
 
     Raises ValueError for a run without a folder.
     """
     folder = RunFolder.open(Path(run)) if isinstance(run, str | Path) else run.folder
     if folder is None:
-        raise ValueError("this run kept no log: train it with a run_dir.")
+        raise ValueError("this run has no log: train it with a run_dir.")
     rows = read_metrics(folder)
     return {name: np.array([row[name] for row in rows]) for name in (rows[0] if rows else ())}

@@ -1,8 +1,8 @@
-"""How much work XLA is to put into a program: optimising pays where the program runs long or often.
+"""Compiler effort per program: optimisation pays where a program runs long or often.
 
-Most of the time of a compilation goes into LLVM's optimisation and, on a CPU, into XLA's newer way of generating fused
-loops (“fusion emitters”); the older way is quicker to compile. These are options of XLA, whose names come and go with
-its versions: what the installed one does not know is left out, and compiles with full effort.
+Most of the compilation time goes into LLVM's optimisation and, on a CPU, into XLA's newer generator of fused loops
+(“fusion emitters”). Both are options of XLA whose names change between versions; one that the installed version lacks
+is left out, so that the program compiles with full effort.
 """
 
 from collections.abc import Callable
@@ -12,20 +12,20 @@ from typing import Any, TypeAlias
 import jax
 
 Effort: TypeAlias = tuple[tuple[str, bool | int | str], ...]
-"""Options of XLA and their values."""
+"""Names and values of XLA options."""
 
 ONCE: Effort = (("xla_backend_optimization_level", 0), ("xla_cpu_use_fusion_emitters", False))
-"""For what runs once: compiled in a quarter of the time, several times slower."""
+"""For programs that run once: a quarter of the compilation time, several times the run time."""
 
 SELDOM: Effort = (("xla_backend_optimization_level", 1), ("xla_cpu_use_fusion_emitters", False))
-"""For what is small beside the large programs, or runs a few dozen times: compiled in a third to two thirds of the
-time, and takes up to twice as long."""
+"""For small programs, or those that run a few dozen times: a third to two thirds of the compilation time, up to twice
+the run time."""
 
 
 class Program:
     """`jax.jit(function, **how)` compiled with this effort; cannot be called within another `jax.jit`.
 
-    Made at its first use, because XLA cannot be asked what it knows before its devices are chosen.
+    `jitted` is built at its first use, because probing XLA's options fixes its devices.
     """
 
     def __init__(self, function: Callable[..., Any], effort: Effort, **how: Any) -> None:
@@ -41,7 +41,7 @@ class Program:
 
 @cache
 def _known(option: tuple[str, bool | int | str]) -> bool:
-    """Whether the installed XLA knows it; only a compilation can tell."""
+    """Whether the installed XLA has this option, found by compiling an empty program."""
     try:
         jax.jit(lambda: 0, compiler_options=dict([option])).lower().compile()
     except jax.errors.JaxRuntimeError:

@@ -1,12 +1,12 @@
-"""Plugins: what users add from a file of their own, without editing the package.
+"""Plugins: extensions from files of the user's own, without editing the package.
 
     from safepursuit.plugins import evader
 
     @evader("zigzag")
     def zigzag(key, sight, robot): ...
 
-`--plugin FILE.py` (repeatable) or `load` runs such a file; installed packages offer theirs under the entry-point group
-`safepursuit.plugins`. What is registered has the signature that its built-in kin have: `players.Player`, `policy.Head`,
+`--plugin FILE.py` (repeatable) or `load` runs such a file; installed packages use the entry-point group
+`safepursuit.plugins`. Signatures are those of the built-in counterparts: `players.Player`, `policy.Head`,
 `robot.Unicycle`, `game.sensors.Sensor`, `game.rules.RewardRule`, `scene.Generator`, `policy.network.Trunk`.
 """
 
@@ -49,7 +49,7 @@ class PluginError(ValueError):
 
 @dataclass(frozen=True)
 class Plugin:
-    """A file's name and text; it travels by value to the processes that need it."""
+    """A file's name and text, passed by value to other processes."""
 
     name: str
     text: str
@@ -79,7 +79,7 @@ def load(file: Path) -> Plugin:
 
 
 def install(plugins: Sequence[Plugin]) -> None:
-    """Run plugins, each once per process. Raises PluginError where one fails; what it registered until then is gone."""
+    """Run plugins, each once per process. Raises PluginError where one fails, and removes what it has registered."""
     for plugin in plugins:
         if plugin.sha256 in _LOADED:
             continue
@@ -98,12 +98,12 @@ def install(plugins: Sequence[Plugin]) -> None:
 
 
 def loaded() -> tuple[Plugin, ...]:
-    """The plugin files that this process has run, in that order."""
+    """The plugin files that this process has run, in order."""
     return tuple(_LOADED.values())
 
 
 def load_installed() -> None:
-    """Import what installed packages offer. Raises PluginError where one fails."""
+    """Import the plugins of installed packages. Raises PluginError where one fails."""
     for point in entry_points(group=GROUP):
         try:
             point.load()

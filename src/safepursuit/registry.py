@@ -1,4 +1,4 @@
-"""Registries: what can be chosen by a name, ours and what plugins bring."""
+"""Registries: choices by name, built in or from plugins."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -7,14 +7,14 @@ T = TypeVar("T")
 
 
 class Registry(dict[str, T]):
-    """Values by name, in the order in which they were added; `kind` is what messages call one of them."""
+    """Values by name, in order of registration; `kind` names one of them in messages."""
 
     def __init__(self, kind: str, **values: T) -> None:
         super().__init__({name.replace("_", "-"): value for name, value in values.items()})
         self.kind = kind
 
     def add(self, name: str) -> Callable[[Any], Any]:
-        """A decorator that registers what it decorates. Raises ValueError where the name is taken by something else."""
+        """A decorator that registers under this name. Raises ValueError where another value has it."""
 
         def register(value: Any) -> Any:
             known = self.setdefault(name, value)
@@ -25,7 +25,7 @@ class Registry(dict[str, T]):
         return register
 
     def find(self, name: str) -> T:
-        """The value of this name. Raises ValueError, naming what is known, where there is none."""
+        """The value of this name. Raises ValueError, listing the known names, where there is none."""
         if name not in self:
             raise ValueError(f"unknown {self.kind} {name!r}; known are {', '.join(self)}.")
         return self[name]

@@ -1,4 +1,4 @@
-"""Agents: everything that drives a robot, in either role, is one value with one method, `Agent.act`."""
+"""Agents: whatever drives a robot, in either role, is a value with one method, `Agent.act`."""
 
 from safepursuit.agents.agent import LAYERS, Agent, Filtered, Layer, Scripted, Trained, View, behind
 from safepursuit.agents.pilot import Pilot

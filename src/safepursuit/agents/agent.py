@@ -1,4 +1,4 @@
-"""What an agent is, and its kinds: a scripted player, a trained policy, a filter around either."""
+"""Agents and their kinds: a scripted player, a trained policy, a filter around either."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -16,19 +16,19 @@ from safepursuit.shapes import Flag, Keys
 from safepursuit.shield import Shield, Shielded, Surroundings
 
 Layer: TypeAlias = Literal["as-trained", "off", "filter", "governor"]
-"""What stands between an agent and its wheels:
+"""The safety layer of an agent:
 
-as-trained   its own safety layer
-off          none: what it asks for, cut off at the actuator limits
-filter       the quadratic program and the governor with fixed gains, on what it asks for
-governor     theorem 1 alone: what it asks for, with the speed governed
+as-trained   its own
+off          none: the nominal control, cut off at the actuator limits
+filter       the quadratic program and the governor with fixed gains
+governor     theorem 1 alone: the nominal control with its speed governed
 """
 LAYERS: tuple[Layer, ...] = get_args(Layer)
 
 
 @dataclass(frozen=True)
 class View:
-    """Where an agent acts: the true state of the games, seen from the robot in one role."""
+    """The input of an agent: the true state of the games and the role it plays."""
 
     state: GameState
     game: Game
@@ -47,16 +47,16 @@ class View:
         return self.state.robot("evader" if self.role == "pursuer" else "pursuer")
 
     def observation(self) -> Observation:
-        """What the sensor shows."""
+        """The output of the sensor."""
         return observe(self.state, self.game, self.role)
 
     def situation(self, shield: Shield) -> Situation:
-        """What the safety layer sees."""
+        """The input of the safety layer."""
         return situation(self.state, self.game, shield, self.role)
 
 
 class Agent(eqx.Module):
-    """Who drives a robot. A carry is what it remembers from step to step; None for those that remember nothing."""
+    """Drives a robot. A carry is its memory from step to step, None for an agent without memory."""
 
     def initial(self, state: GameState) -> Any:
         """The carry at the start of games in this state."""
@@ -64,21 +64,20 @@ class Agent(eqx.Module):
 
     @abstractmethod
     def act(self, carry: Any, key: Keys, view: View) -> tuple[Shielded, Any]:
-        """The control for the next step, with what it took to make it safe, and the carry after it.
+        """The safe control for the next step, and the carry after it.
 
-        `key` is one key for all games, or one for each.
+        `key` is one key for all games, or one per game.
         """
 
     def onward(self, carry: Any, over: Flag) -> Any:
-        """The carry for the next step, where some games are over and start anew."""
+        """The carry for the next step; games that are `over` start anew."""
         return carry
 
 
 class Scripted(Agent):
-    """Scripted players, `names[i]` in game i, or the only one in all; behind a shield, if any, with the widest gains.
+    """Scripted players, `names[i]` in game i, or a single one in all; behind a shield, if any, with the widest gains.
 
-    One with a speed limit of its own (`RobotState.max_speed`) drives as it would with the highest one, slower in
-    proportion.
+    A speed limit of its own (`RobotState.max_speed`) scales a player's speed in proportion.
     """
 
     names: tuple[str, ...] = eqx.field(static=True)
@@ -101,7 +100,7 @@ class Scripted(Agent):
 
 
 class Trained(Agent):
-    """A trained policy: deterministic, behind the safety layer that it was trained to be deployed with."""
+    """A trained policy: deterministic, behind its own safety layer."""
 
     policy: Policy
     shield: Shield = eqx.field(static=True)
@@ -110,14 +109,14 @@ class Trained(Agent):
         return self.respond(view.observation(), view.situation(self.shield)), carry
 
     def respond(self, observation: Observation, where: Situation) -> Shielded:
-        """The control for what it observes; `where` is what its safety layer sees."""
+        """The control for an observation; `where` is the input of the safety layer."""
         head = self.policy.head
         distribution = head.distribution(self.policy.features(observation), where)
         return head.deploy(distribution, where)._replace(lost_gradient=head.lost_gradient(distribution))
 
 
 class Filtered(Agent):
-    """What another agent asks for, behind another safety layer than its own."""
+    """The nominal control of another agent behind a safety layer other than its own."""
 
     inner: Agent
     layer: Layer = eqx.field(static=True)
@@ -140,13 +139,13 @@ class Filtered(Agent):
 
 
 def behind(layer: Layer, agent: Agent, shield: Shield) -> Agent:
-    """The agent behind this safety layer. Raises ValueError for an unknown one."""
+    """The agent behind this safety layer. Raises ValueError for an unknown layer."""
     if layer not in LAYERS:
         raise ValueError(f"unknown shield mode {layer!r}; known are {', '.join(LAYERS)}.")
     return agent if layer == "as-trained" else Filtered(agent, layer, shield)
 
 
 def _around(shield: Shield, view: View) -> Surroundings:
-    """What the safety layer sees; an evader's own barriers do not include the pursuer."""
+    """The boundaries near the robot; an evader's barriers do not include the pursuer."""
     pursued = view.opponent.pose if view.role == "pursuer" else None
     return safety.survey(shield, view.robot, view.own.pose, view.state.scene, pursued)

@@ -1,4 +1,4 @@
-"""Driving one robot: an agent as a single compiled call on plain NumPy numbers."""
+"""Driving one robot: an agent as a single compiled call on NumPy arrays."""
 
 from typing import no_type_check
 
@@ -17,13 +17,13 @@ class Pilot:
     pilot = Pilot(Trained(policy, config.shield), config.game)
     control = pilot(state)
 
-    A call takes the state of one game, its arrays NumPy's or JAX's, and returns the control [m/s, rad/s] as NumPy
-    float32. It packs the state into one array, because every further argument of a compiled program costs some
-    microseconds; parameters and rules are constants of the program.
+    A call takes the state of one game (arrays of NumPy or JAX) and returns the control [m/s, rad/s] as NumPy float32.
+    The state is packed into one array, because each argument of a compiled program costs some microseconds; parameters
+    and rules are constants of the program.
     """
 
     def __init__(self, agent: Agent, game: Game, role: Role = "pursuer") -> None:
-        """Compiles, which takes about a second, for scenes with as many (present or absent) discs as the game's."""
+        """Compiles (about a second) for scenes with as many discs, present or absent, as the game's."""
         shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[:-1], leaf.dtype), initial_shapes(game, 1))
         leaves, structure = jax.tree.flatten(shapes)
         cuts = np.cumsum([leaf.size for leaf in leaves])
@@ -40,7 +40,7 @@ class Pilot:
         numbers = jax.ShapeDtypeStruct((cuts[-1],), jnp.float32)
         self._act = jax.jit(act).lower(numbers, self._carry).compile()
 
-    # Not checked for shapes in tests: that would take longer than the call.
+    # Without the shape check of tests, which takes longer than the call.
     @no_type_check
     def __call__(self, state: GameState) -> np.ndarray:
         """The control [m/s, rad/s]; (2,). Raises ValueError for a scene with another number of discs."""

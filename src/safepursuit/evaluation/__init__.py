@@ -1,4 +1,4 @@
-"""Judging policies: fixed scenarios, recorded episodes, an independent referee, figures with intervals."""
+"""Evaluation of policies: fixed scenarios, recorded episodes, an independent referee, figures with intervals."""
 
 from safepursuit.evaluation.evaluation import Evaluation, evaluate
 

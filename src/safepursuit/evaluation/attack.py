@@ -1,7 +1,7 @@
-"""An attack on what a head promises: that its deployed control keeps the robot clear, whatever its parameters.
+"""An attack on a head's promise: its deployed control keeps the robot clear, whatever its parameters.
 
-Policies with random parameters of every size, none of them trained, drive among crowds of overlapping discs, from poses
-that touch and face them. The referee counts every step in which the pursuer would have entered a wall or a disc.
+Policies with random parameters of many sizes drive among crowded, overlapping discs, from poses that touch and face
+them. The referee counts the steps in which the pursuer would have entered a wall or a disc.
 """
 
 from dataclasses import replace
@@ -26,7 +26,7 @@ from safepursuit.scene import Arena, boundaries, clearance
 
 GAMES, STEPS = 512, 32
 SIZES = (0.3, 3.0, 30.0, float("nan"))
-"""Standard deviations of the noise on the parameters, by turns; the last one leaves no number in the policy."""
+"""Standard deviations of the noise on the parameters, in turn; the last one makes every parameter NaN."""
 
 
 class Attack(NamedTuple):
@@ -34,11 +34,11 @@ class Attack(NamedTuple):
     contacts: int
     """Steps in which the body would have entered a wall or a disc."""
     depth: float
-    """By how much at most [m]; 0 without a contact."""
+    """Greatest penetration [m]; 0 without a contact."""
 
 
 def attack(config: TrainConfig, steps: int, seed: int = 0) -> Attack:
-    """Attack the head of this configuration for at least so many steps. Raises ValueError for a number below 1."""
+    """Attack the head of this configuration for at least `steps` steps. Raises ValueError for a number below 1."""
     if steps < 1:
         raise ValueError(f"the number of steps must be at least 1, not {steps}.")
     game = arena_of(config)
@@ -56,7 +56,7 @@ def attack(config: TrainConfig, steps: int, seed: int = 0) -> Attack:
 
 
 def arena_of(config: TrainConfig) -> Game:
-    """The configuration's game, in a small arena crowded with overlapping discs."""
+    """The configuration's game in a small arena with many overlapping discs."""
     radius = config.game.robot.radius
     half = (20 * radius, 15 * radius)
     crowd = Arena(half, 16, (0.5 * radius, 5 * radius), passage=0, allow_overlap=True, scene=config.game.arena.scene)
@@ -67,7 +67,7 @@ def arena_of(config: TrainConfig) -> Game:
 
 
 def _hostile(states: GameState, key: Key[Array, ""], game: Game) -> GameState:
-    """Half of the pursuers moved into contact with their nearest boundary, and turned towards it or along it."""
+    """Half of the pursuers in contact with their nearest boundary, facing it or driving along it."""
     pose = states.pursuer
     around = boundaries(states.scene, pose[:2])
     nearest = around.distance == jnp.min(around.distance, axis=0)

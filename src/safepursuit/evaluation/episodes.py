@@ -1,4 +1,4 @@
-"""Playing out scenarios with a deterministic pursuer, and recording every step."""
+"""Playing scenarios with a deterministic pursuer, every step recorded."""
 
 from functools import partial
 
@@ -14,13 +14,13 @@ from safepursuit.players import evaders_of
 from safepursuit.shield import Shield
 
 _CHUNK = 1000
-"""Episodes played side by side; bounds the memory of the recording."""
+"""Episodes played side by side, a bound on memory."""
 
 
 def record(pursuer: Agent, evader: str, scenarios: Scenarios, shield: Shield) -> Recording:
     """Play every scenario to its end against a scripted evader, or a mixture of them, under the shield.
 
-    Who plays in episode i of a mixture depends on i alone.
+    The evader of episode i depends on i alone.
     """
     episodes, game = scenarios.evader_keys.shape[0], scenarios.game
     evaders = evaders_of(evader, episodes)
@@ -28,7 +28,7 @@ def record(pursuer: Agent, evader: str, scenarios: Scenarios, shield: Shield) ->
     for first in range(0, episodes, _CHUNK):
         some = slice(first, first + _CHUNK)
         states = jax.tree.map(lambda leaf, some=some: leaf[..., some], scenarios.states)
-        # Of a single evader one name, so that one program serves every number of episodes.
+        # A single evader has one name, so that one program serves every number of episodes.
         names = evaders[some] if len(set(evaders)) > 1 else evaders[:1]
         moments = _play(pursuer, Scripted(names, shield), states, scenarios.evader_keys[some], game)
         parts.append(assemble(states, moments, game))
@@ -37,7 +37,7 @@ def record(pursuer: Agent, evader: str, scenarios: Scenarios, shield: Shield) ->
 
 @partial(jax.jit, static_argnames="game")
 def _play(pursuer: Agent, evader: Agent, states, evader_keys, game: Game) -> Moment:
-    """One scan over the horizon; an episode that is over stands still."""
+    """One scan over the horizon; finished episodes stand still."""
 
     def keys(time):
         each = jax.vmap(lambda key: jax.random.fold_in(key, time))(evader_keys)

@@ -1,4 +1,4 @@
-"""Judging a run: its policy, a suite of scenarios, an opponent, a deployment."""
+"""Evaluation of a policy: a suite of scenarios, an opponent, a safety layer."""
 
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -13,7 +13,7 @@ from safepursuit.players import PURSUERS, evader_weights, evaders_of
 from safepursuit.policy import Policy
 
 Rules: TypeAlias = Literal["as-trained", "default"]
-"""Which game a suite is made from: that of the training, or the default one, as comparisons do."""
+"""The game from which a suite is made: that of the training, or the default one, as in comparisons."""
 
 
 class Evaluation(NamedTuple):
@@ -23,7 +23,7 @@ class Evaluation(NamedTuple):
     verdict: Verdict
 
     def __str__(self) -> str:
-        """What was found, in a sentence."""
+        """The result in one sentence."""
         found = self.result
         capture, collision, mean = found["capture"], found["collision"], found["capture_time"]["mean"]
         took = "" if mean is None else f", after {mean:.1f} s in the mean"
@@ -48,8 +48,8 @@ def evaluate(
 ) -> Evaluation:
     """Play and judge a policy, or the scripted pursuer of this name, behind a safety layer.
 
-    Opponent and number of discs are those of the suite, or else of the training, unless given. Raises ValueError for
-    an unknown name or an impossible game.
+    Opponent and number of discs default to those of the suite, or else of the training. Raises ValueError for an
+    unknown name or an impossible game.
     """
     if suite in scenarios.SUITES:
         about = scenarios.SUITES[suite]
@@ -57,7 +57,7 @@ def evaluate(
             raise ValueError(f"the suite {suite!r} sets the number of discs itself; leave out the obstacles.")
         evader = about.evader if evader is None else evader
     evader = config.evader if evader is None else evader
-    evader_weights(evader)  # refuses what is unknown before anything is drawn
+    evader_weights(evader)  # raises before anything is drawn
     if isinstance(pursuer, str):
         PURSUERS.find(pursuer)
         own: Agent = Scripted(pursuer, config.shield if layer == "as-trained" else None)
@@ -82,17 +82,17 @@ def evaluate(
         "deterministic": True,
     }
     figures = metrics.figures(recording, verdict)
-    figures["contradictions"] = len(_contradictions(recording, verdict))
+    figures["contradictions"] = _contradictions(recording, verdict)
     played = evaders_of(evader, episodes)
     if len(set(played)) > 1:
         figures["by_evader"] = metrics.by_evader(recording, verdict, played)
     return Evaluation(head | figures, recording, verdict)
 
 
-def _contradictions(recording: Recording, verdict: Verdict) -> dict[int, str]:
-    """Episodes whose recorded outcome the referee's geometry contradicts, and why."""
+def _contradictions(recording: Recording, verdict: Verdict) -> int:
+    """The number of episodes whose recorded outcome contradicts the referee's geometry."""
     game = recording.game
-    return referee.disagreements(
+    found = referee.disagreements(
         pursuer=recording.pursuer,
         pursuer_control=recording.pursuer_control,
         evader=recording.evader,
@@ -106,3 +106,4 @@ def _contradictions(recording: Recording, verdict: Verdict) -> dict[int, str]:
         dt=game.robot.dt,
         integrator=game.robot.integrator,
     )
+    return len(found)

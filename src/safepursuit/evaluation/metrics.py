@@ -1,4 +1,4 @@
-"""From a recording to the figures of an evaluation."""
+"""The figures of an evaluation, from its recording."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -29,11 +29,11 @@ def verdict(recording: Recording) -> Verdict:
 
 
 def figures(recording: Recording, judged: Verdict) -> dict[str, Any]:
-    """The figures of an evaluation; the keys are the contract of `evaluate --json` (docs/evaluation.md).
+    """The figures of an evaluation under the keys of `evaluate --json` (docs/evaluation.md).
 
-    Rates are per episode with 95 % intervals: Wilson for capture, Clopper–Pearson for collisions. Shares are per step.
-    Times in seconds; the restricted mean counts an episode without capture as the full horizon. Collisions are the
-    pursuer's own, as the referee saw them. None where there is nothing to report.
+    Rates are per episode with 95 % intervals: Wilson for capture, Clopper–Pearson for collisions. Shares are per step,
+    times [s], clearances [m]; the restricted mean counts an episode without capture as the full horizon. Collisions are
+    the pursuer's own, by the referee. None where there is nothing to report.
     """
     game = recording.game
     episodes = len(recording.length)
@@ -41,7 +41,7 @@ def figures(recording: Recording, judged: Verdict) -> dict[str, Any]:
     captured = recording.outcome == "capture"
     times = recording.length * game.robot.dt
     collided = judged.collided
-    # What an episode without capture would have lasted, so that ending early is no advantage.
+    # An episode without capture counts in full, even if a collision ended it early.
     censored = np.where(captured, times, game.horizon * game.robot.dt)
     return {
         "episodes": episodes,
@@ -51,11 +51,7 @@ def figures(recording: Recording, judged: Verdict) -> dict[str, Any]:
         "collision": {
             "count": int(collided.sum()),
             **rate(int(collided.sum()), episodes, "exact"),
-            "by": {
-                "wall": int(judged.wall.any(axis=1).sum()),
-                "obstacle": int(judged.obstacle.any(axis=1).sum()),
-                "robot": int(judged.robot.any(axis=1).sum()),
-            },
+            "by": {kind: int(getattr(judged, kind).any(axis=1).sum()) for kind in ("wall", "obstacle", "robot")},
         },
         "capture_time": {
             "mean": float(times[captured].mean()) if captured.any() else None,
@@ -71,8 +67,7 @@ def figures(recording: Recording, judged: Verdict) -> dict[str, Any]:
 
 
 def by_evader(recording: Recording, judged: Verdict, evaders: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Of an evaluation against a mixture: episodes, capture and own collisions for each evader that played in it;
-    `evaders[i]` was the one of episode i."""
+    """Episodes, capture and own collisions per evader of a mixture, where `evaders[i]` played in episode i."""
     captured, collided, who = recording.outcome == "capture", judged.collided, np.array(evaders)
     found = {}
     for name in dict.fromkeys(evaders):
@@ -88,7 +83,7 @@ def by_evader(recording: Recording, judged: Verdict, evaders: Sequence[str]) -> 
 
 def rate(count: int, total: int, method: str) -> dict[str, float]:
     """A rate with its 95 % interval, "wilson" or "exact" (Clopper–Pearson)."""
-    from scipy.stats import binomtest  # late: scipy.stats takes half a second, which no training should wait for
+    from scipy.stats import binomtest  # late: scipy.stats takes half a second to import
 
     interval = binomtest(count, total).proportion_ci(CONFIDENCE, method)
     return {"rate": count / total, "low": float(interval.low), "high": float(interval.high)}

@@ -1,11 +1,8 @@
-"""Judging recorded games by geometry of its own, in float64 NumPy.
+"""The referee judges recorded games in float64 NumPy; it shares no code with the safety layer or the game.
 
-The referee shares no code with the safety layer or the game. It follows each commanded motion along the whole step, as
-if nothing were solid, and reports every body that would have entered a wall, a disc or the other robot: where the
-simulator stops a robot at a wall, the attempt still counts.
-
-Capture is a matter of where the robots were, not of what they attempted: it is judged on the way between the recorded
-poses, and `disagreements` holds the recorded outcome and length against it.
+Collisions follow from the commanded motions along the whole step, as if nothing were solid: where the simulator stops a
+robot at a wall, the attempt counts. Capture follows from the paths between the recorded poses; `disagreements` compares
+it with the recorded outcome and length.
 """
 
 from dataclasses import dataclass
@@ -14,27 +11,26 @@ from typing import NamedTuple
 import numpy as np
 
 TOLERANCE = 1e-9
-"""Penetration [m] that still counts as touching."""
+"""Penetration [m] up to which bodies only touch."""
 
 _STRAIGHT = 1e-6
-"""Turn rate [rad/s] below which an arc is a straight line, to within 1e-9 m a step."""
+"""Turn rate [rad/s] below which an arc is a straight line, to within 1e-9 m per step."""
 
 _PIECES = 8
-"""Straight pieces into which an arc is cut where two moving robots are compared. Within a piece of h seconds each robot
-strays from its arc by v|ω|h²/8 at most: 1.4e-5 m at 1 m/s and 2.84 rad/s in steps of 0.05 s."""
+"""Chords that replace an arc where two moving robots are compared. A chord of h seconds is off by v|ω|h²/8 at most:
+1.4e-5 m per robot at 1 m/s and 2.84 rad/s in steps of 0.05 s."""
 
 _ROUNDING = 1e-6
-"""By how much of its coordinates a recorded position may be off: games are played in float32, whose last place is worth
-1.2e-7 of a number, and a step takes a few operations. Capture alone needs this; a collision is judged by what the
-recorded control would do to the recorded pose."""
+"""Relative error of recorded positions: a few operations in float32, with 1.2e-7 each. Collisions do not depend on it:
+they are judged from a recorded pose and its control."""
 
 _CONTACT = 1e-4
-"""Distance [m] from touching within which a simulator may or may not see a contact."""
+"""Distance [m] from touching within which a simulator may or may not report a contact."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one robot did; arrays (episodes, time), False or NaN past an episode's end."""
+    """Collisions and clearance of one robot; arrays (episodes, time), False or NaN past an episode's end."""
 
     wall: np.ndarray
     obstacle: np.ndarray
@@ -45,7 +41,7 @@ class Verdict:
 
     @property
     def collided(self) -> np.ndarray:
-        """(episodes,) any collision of this robot's own."""
+        """(episodes,) bool: any collision of this robot's own."""
         return (self.wall | self.obstacle | self.robot).any(axis=1)
 
 
@@ -89,33 +85,16 @@ def judge(
     )
 
 
-class _Approach(NamedTuple):
-    """How near the centres came in each step; arrays (episodes, time), NaN past an episode's end."""
+class Approach(NamedTuple):
+    """Least distance of the centres in each step; arrays (episodes, time), NaN past an episode's end."""
 
     separation: np.ndarray
+    """[m], along the recorded paths: exact for "euler", where a stopped robot moves evenly to where it stopped, and on
+    `_PIECES` chords for "arc"."""
     doubt: np.ndarray
-    """By how much [m] the separation may be off."""
+    """Bound on the error of the separation [m]."""
     astray: np.ndarray
-    """bool: a robot's next pose does not lie on the way on which its control leads."""
-
-
-def captured(
-    *,
-    pursuer: np.ndarray,
-    pursuer_control: np.ndarray,
-    evader: np.ndarray,
-    evader_control: np.ndarray,
-    capture_radius: float,
-    dt: float,
-    integrator: str,
-) -> np.ndarray:
-    """(episodes, time) bool: the centres came within the capture radius at some time in the step.
-
-    Arrays and units as in `judge`. The robots are followed on their actual way: exactly for "euler", where a robot that
-    was stopped counts as having moved evenly to where it stopped, and on `_PIECES` chords for "arc".
-    """
-    way = _approach(pursuer, pursuer_control, evader, evader_control, dt, integrator)
-    return way.separation <= capture_radius
+    """bool: a robot's next pose is not on the path of its control."""
 
 
 def disagreements(
@@ -133,17 +112,15 @@ def disagreements(
     dt: float,
     integrator: str,
 ) -> dict[int, str]:
-    """What contradicts the recorded outcome and length, by episode; empty if the recording agrees with the geometry.
+    """The first contradiction between geometry and recorded outcome or length, per episode that has one.
 
-    Of each episode the first contradiction, as a sentence that counts steps from 0.
-
-    `length` (episodes,) steps and `outcome` (episodes,) "capture", "timeout" or "collision", as recorded; `clearance`
-    (episodes, time) of the pursuer, as in its `Verdict`. A capture is contradicted where the separation is on the wrong
-    side of the capture radius by more than it may be off: float32 rounding (2e-5 m at 10 m from the origin, for both
-    robots) and, for "arc", the chords and the moment within a piece at which a robot was stopped. A collision is
-    contradicted by more than 1e-4 m.
+    Each is a sentence that counts steps from 0. `length` (episodes,) steps and `outcome` (episodes,) "capture",
+    "timeout" or "collision", as recorded; `clearance` (episodes, time) [m] of the pursuer, as in its `Verdict`. A
+    capture is contradicted where the separation is on the wrong side of the capture radius by more than its `doubt`:
+    float32 rounding (2e-5 m at 10 m from the origin, for both robots) and, for "arc", the chords and the moment at
+    which a robot was stopped within a piece. A collision is contradicted by more than 1e-4 m.
     """
-    way = _approach(pursuer, pursuer_control, evader, evader_control, dt, integrator)
+    way = approach(pursuer, pursuer_control, evader, evader_control, dt, integrator)
     length, outcome = np.asarray(length), np.asarray(outcome)
     steps, limit = np.arange(way.separation.shape[1]), min(horizon, way.separation.shape[1])
     inside, last = steps < length[:, None], steps == length[:, None] - 1
@@ -179,7 +156,7 @@ def disagreements(
 
 
 def _first_sentences(checks: tuple[tuple[np.ndarray, str], ...], facts: dict[str, np.ndarray]) -> dict[int, str]:
-    """The sentence of the first check (episodes, time) that an episode fails, filled in for its first such step."""
+    """Per episode the sentence of the first failed check (episodes, time), with the facts of its first such step."""
     found: dict[int, str] = {}
     for failed, sentence in checks:
         for episode in np.flatnonzero(failed.any(axis=1)).tolist():
@@ -194,23 +171,24 @@ def separation(own: np.ndarray, other: np.ndarray) -> np.ndarray:
     return _nearest(np.stack([gap[:, :-1], gap[:, 1:]], axis=-2))
 
 
-def _approach(
+def approach(
     own: np.ndarray, own_control: np.ndarray, other: np.ndarray, other_control: np.ndarray, dt: float, integrator: str
-) -> _Approach:
+) -> Approach:
+    """The approach of two robots; arrays and units as in `judge`."""
     own_way, own_doubt, own_astray = _travelled(own, own_control, dt, integrator)
     other_way, other_doubt, other_astray = _travelled(other, other_control, dt, integrator)
-    return _Approach(_nearest(own_way - other_way), own_doubt + other_doubt, own_astray | other_astray)
+    return Approach(_nearest(own_way - other_way), own_doubt + other_doubt, own_astray | other_astray)
 
 
 def _travelled(
     poses: np.ndarray, control: np.ndarray, dt: float, integrator: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The way (…, points, 2) between recorded poses at equal moments, how far it may be off, and whether it is not the
-    control's.
+    """The path (…, points, 2) between recorded poses at equal moments, the bound on its error [m], and whether it
+    deviates from the control's.
 
-    A robot that was stopped has come less far than commanded. On an arc it is taken to have followed it until the chord
-    from the start is as long as the recorded one; where in a piece it stopped, and how evenly it moved there, leaves a
-    quarter of that piece in doubt.
+    A robot that was stopped comes less far than commanded. On an arc it follows the arc until the chord from the start
+    is as long as the recorded one; where it stopped in a piece, and how evenly it moved there, adds a quarter of that
+    piece to the error.
     """
     start, end = poses[:, :-1], poses[:, 1:]
     speed, turn_rate = control[..., 0], np.abs(control[..., 1])
@@ -251,10 +229,8 @@ def _along(start: np.ndarray, control: np.ndarray, times: np.ndarray, integrator
 def _wall_gap(
     start: np.ndarray, control: np.ndarray, half_extents: np.ndarray, dt: float, integrator: str
 ) -> np.ndarray:
-    """Least distance of the centre from the four walls during the step.
-
-    On a straight piece it is reached at an end; on an arc perhaps also where the heading is along an axis.
-    """
+    """Least distance of the centre from the four walls during the step: at an end, or where the heading of an arc is
+    along an axis."""
     times = np.broadcast_to(np.array([0.0, dt]), (*control.shape[:-1], 2))
     if integrator == "arc":
         axes = np.arange(4) * np.pi / 2
@@ -277,7 +253,7 @@ def _distance_to(point: np.ndarray, start: np.ndarray, control: np.ndarray, dt: 
     heading = start[..., 2]
     centre_x = start[..., 0] - radius * np.sin(heading) - point[..., 0]
     centre_y = start[..., 1] + radius * np.cos(heading) - point[..., 1]
-    # The circle's point nearest to `point` lies on the arc if the way there, in the turning sense, is short enough.
+    # The nearest point of the circle is on the arc if the way there, in the turning sense, is no longer than the arc.
     inward = np.arctan2(-centre_y, -centre_x)
     begin = heading - np.sign(turn_rate) * np.pi / 2  # direction from the circle's centre to the robot
     way = np.mod((inward - begin) * np.sign(turn_rate), 2 * np.pi)
@@ -288,7 +264,7 @@ def _distance_to(point: np.ndarray, start: np.ndarray, control: np.ndarray, dt: 
 
 
 def _nearest(path: np.ndarray) -> np.ndarray:
-    """Least distance to the origin of paths (…, points, 2) made of straight pieces."""
+    """Least distance of polygonal paths (…, points, 2) from the origin."""
     start, piece = path[..., :-1, :], np.diff(path, axis=-2)
     square = np.sum(piece**2, axis=-1)
     share = -np.sum(start * piece, axis=-1) / np.where(square > 0, square, 1)

@@ -1,4 +1,4 @@
-"""An experiment: its configuration, the policy that a run folder holds, and who plays the other robot."""
+"""Experiments: the configuration, the policy of a run folder, and the opponent."""
 
 from safepursuit.experiment.config import PPOConfig, TrainConfig
 from safepursuit.experiment.opponents import opponent

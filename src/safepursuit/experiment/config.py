@@ -1,4 +1,4 @@
-"""What a training run is made of: the learner's parameters, and the whole run's."""
+"""The configuration of a training run, and that of its learner."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -38,7 +38,7 @@ class PPOConfig:
     target_kl: float = 0.03
     """Stop a rollout's update once the mean KL divergence exceeds this; 0 never stops."""
     cost_limit: float = 0.01
-    """Own collision steps an episode may have on average, for a constrained method."""
+    """Own collision steps allowed per episode on average, for a constrained method."""
     multiplier: float = 0.001
     """Its Lagrange multiplier at the start, in units of return per unit of cost."""
     multiplier_rate: float = 0.035
@@ -72,10 +72,10 @@ class TrainConfig:
     num_envs: int = 256
     """Games played side by side."""
     rollout_length: int = 64
-    """Steps each game advances between two updates."""
+    """Steps per game between two updates."""
     devices: int | None = None
-    """Devices that share the games, on a CPU one per core. Where none is given the command line takes all cores of a
-    CPU and a program takes one."""
+    """Devices that share the games, on a CPU one per core. By default the command line takes all cores of a CPU, a
+    program one."""
     seed: int = 0
     """Everything random follows from this, given the number of devices."""
     checkpoint_every: int = 10
@@ -122,12 +122,12 @@ class TrainConfig:
 
     @property
     def promises(self) -> bool:
-        """Whether the deployed policy keeps the robot clear of walls and discs: its head says so, for this robot."""
+        """Whether the head promises for this robot that the deployed policy keeps clear of walls and discs."""
         return HEADS.find(self.method).promises and within_theory(self.game.robot)
 
     @property
     def rules(self) -> Game:
-        """The game as it is played in training: see `end_on_collision`."""
+        """The game in training: see `end_on_collision`."""
         ends = self.game.collision_terminates or (self.end_on_collision and not HEADS[self.method].hard)
         return replace(self.game, collision_terminates=ends)
 
@@ -138,7 +138,7 @@ class TrainConfig:
 
     @property
     def shares(self) -> int:
-        """Over how many devices the games are spread."""
+        """The number of devices over which the games are spread."""
         return 1 if self.devices is None else self.devices
 
     @property
@@ -151,12 +151,9 @@ class TrainConfig:
         return -(-self.timesteps // self.steps_per_iteration)
 
     def modules(self) -> set[str]:
-        """The modules in which whatever it chooses by name is defined."""
-        chosen: list[Any] = [
-            HEADS.find(self.method),
-            NETWORKS.find(self.policy.network),
-            ROBOTS.find(self.game.robot_model),
-        ]
-        chosen += [SENSORS.find(self.game.sensor), REWARDS.find(self.game.reward.rule)]
-        chosen += [SCENES.find(self.game.arena.scene), *map(EVADERS.find, evader_weights(self.evader))]
+        """The modules that define everything chosen by name."""
+        game = self.game
+        chosen: list[Any] = [HEADS.find(self.method), NETWORKS.find(self.policy.network), ROBOTS.find(game.robot_model)]
+        chosen += [SENSORS.find(game.sensor), REWARDS.find(game.reward.rule), SCENES.find(game.arena.scene)]
+        chosen += map(EVADERS.find, evader_weights(self.evader))
         return {one.__module__ for one in chosen}

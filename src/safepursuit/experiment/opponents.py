@@ -1,4 +1,4 @@
-"""Who plays the other robot: scripted players by name, mixtures of them, or a trained run."""
+"""Opponents: scripted players by name, mixtures of them, or a trained run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,38 +13,38 @@ from safepursuit.runs.folder import RunFolder
 from safepursuit.shield import Shield
 
 DEFAULTS: Mapping[Role, str] = {"pursuer": "lead-intercept", "evader": "random"}
-"""Who plays a role where nothing is said."""
+"""The player of a role where none is named."""
 
 
 @dataclass(frozen=True, eq=False)
 class Opponents:
-    """The players of a role, by name, with their weights; a trained one is the only one."""
+    """The players of a role by name, with their weights; a trained one is the only one."""
 
     weights: Mapping[str, float]
     shield: Shield | None
-    """Of scripted ones."""
+    """Of scripted players."""
     trained: Trained | None = None
 
     def lineup(self, games: int) -> tuple[str, ...]:
-        """Who plays in each of so many games; one name if it is the same one in all."""
+        """The player of each game; a single name where all are the same."""
         names = lineup(dict(self.weights), games)
         return names if len(set(names)) > 1 else names[:1]
 
     def agent(self, names: Sequence[str]) -> Agent:
-        """The agent for games in which these play, `names[i]` in game i, or the only one in all."""
+        """The agent for games with these players, `names[i]` in game i, or a single one in all."""
         return self.trained or Scripted(names, self.shield)
 
 
 def opponent(config: TrainConfig) -> Agent:
-    """Against whom a training plays."""
+    """The opponent in training."""
     return Scripted(config.lineup, config.shield if config.evader_shielded else None)
 
 
 def find(text: str | Path | None, role: Role, game: Game, *, shielded: bool = True) -> Opponents:
-    """The players of this name, of a mixture of names such as “flee:2,orbit”, or of a run folder.
+    """The players of this name, of a mixture such as “flee:2,orbit”, or of a run folder (its latest checkpoint).
 
-    Scripted ones are kept off walls and discs if `shielded`. A policy is that of the run's latest checkpoint. Raises
-    ValueError where there is none, or where the run was trained with another robot, and whatever opening a run raises.
+    Scripted players are kept off walls and discs if `shielded`. Raises ValueError for an unknown name or a run that was
+    trained with another robot, and whatever opening a run raises.
     """
     if text is None:
         text = DEFAULTS[role]

@@ -1,4 +1,4 @@
-"""What a run folder holds: its configuration and its policy, without optimiser, games or trainer."""
+"""Configuration and policy of a run folder, without optimiser, games or trainer."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +20,7 @@ from safepursuit.runs.folder import RunFolder
 
 @dataclass(frozen=True, eq=False)
 class TrainedRun:
-    """A policy with the experiment that it comes from."""
+    """A policy with its experiment."""
 
     policy: Policy
     config: TrainConfig
@@ -30,7 +30,7 @@ class TrainedRun:
 
     @cached_property
     def agent(self) -> Trained:
-        """It drives as it is deployed."""
+        """The policy as deployed."""
         return Trained(self.policy, self.config.shield)
 
     def act(self, state: GameState) -> np.ndarray:
@@ -48,20 +48,20 @@ class TrainedRun:
 
 
 class _Trained(NamedTuple):
-    """The field of a training state that is restored."""
+    """The restored field of a training state."""
 
     policy: Policy
 
 
 def create_run(path: Path, config: TrainConfig, command: list[str]) -> RunFolder:
-    """Start a run folder, with the texts of the plugins that the configuration makes use of. Raises RunFolderError."""
+    """Start a run folder, with the texts of the plugins that the configuration uses. Raises RunFolderError."""
     homes = config.modules()
     used = {one.name: (one.text, one.sha256) for one in plugins.loaded() if one.module in homes}
     return RunFolder.create(path, configuration.dump(config), command, used)
 
 
 def load_config(run: RunFolder) -> TrainConfig:
-    """The configuration of a run. Raises ConfigurationError where it cannot be used, or needs a plugin to be named."""
+    """The configuration of a run. Raises ConfigurationError where it is unusable, or a plugin of it is not loaded."""
     known = {one.sha256 for one in plugins.loaded()}
     for name, digest in run.plugin_digests().items():
         if digest not in known:
@@ -75,7 +75,7 @@ def load_config(run: RunFolder) -> TrainConfig:
 def load_run(run: RunFolder, which: checkpoint.Which = "latest") -> TrainedRun:
     """The policy of a run at its latest (or best) checkpoint, on the default device.
 
-    Raises ConfigurationError or CheckpointError where the folder's contents cannot be used.
+    Raises ConfigurationError or CheckpointError for unusable contents.
     """
     config = load_config(run)
     shapes = jax.eval_shape(  # nothing is drawn or compiled

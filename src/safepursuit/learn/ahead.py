@@ -1,6 +1,6 @@
-"""Compiling ahead: what a training will need, in threads of their own, while it draws its first state.
+"""Compiling the programs of a training in background threads, while its first state is drawn.
 
-The programs reach the training through JAX's persistent compilation cache; without one nothing is done.
+They reach the training through JAX's persistent compilation cache; without a cache nothing is compiled ahead.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,21 +21,19 @@ from safepursuit.learn.sharded import places
 from safepursuit.learn.update import fresh_learner
 
 _AT_ONCE = 2
-"""The two large programs; the thread that is done first takes the next of the small ones."""
+"""Threads: one per large program; the first to finish goes on with the small ones."""
 
 _threads: list[Thread] = []
 
 
 def start(config: TrainConfig) -> None:
-    """Start compiling the programs of a training. Raises ValueError where its devices are not there."""
+    """Start compiling the programs of a training. Raises ValueError where devices are missing."""
     if not jax.config.values["jax_compilation_cache_dir"]:
         return
     policy, moments, multiplier, games, starts, rollout = _shapes(config)
     key, rate = jax.eval_shape(lambda: jax.random.key(0)), jax.eval_shape(lambda: jnp.asarray(0.0, jnp.float32))
-    play_arguments = (policy, games, starts, key)
-    update_arguments = (policy, moments, rollout, multiplier, key, rate)
-    playing = partial(collect_program(config).jitted.lower, *play_arguments)
-    learning = partial(update_program(config).jitted.lower, *update_arguments)
+    playing = partial(collect_program(config).jitted.lower, policy, games, starts, key)
+    learning = partial(update_program(config).jitted.lower, policy, moments, rollout, multiplier, key, rate)
     counting = partial(rollout_metrics.lower, rollout, config.game.robot.dt, config.lineup)
     alone = policy, jax.ShapeDtypeStruct((2, config.num_envs), jnp.float32), games.state
     if config.shares > 1:
@@ -50,13 +48,13 @@ def start(config: TrainConfig) -> None:
 
 
 def wait() -> None:
-    """Until all is compiled that was started."""
+    """Wait until every compilation that was started is done."""
     while _threads:
         _threads.pop().join()
 
 
 def _shapes(config: TrainConfig) -> tuple[Any, ...]:
-    """Of policy, optimiser state, multiplier, games, starts and rollout, with the places they will have."""
+    """Shapes of policy, optimiser state, multiplier, games, starts and rollout, with their sharding."""
     learner = fresh_learner.jitted.eval_shape(jax.eval_shape(lambda: jax.random.key(0)), config)
     starts = initial_shapes(config.game, pool_size(config))
     state = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((*leaf.shape[:-1], config.num_envs), leaf.dtype), starts)
@@ -66,7 +64,7 @@ def _shapes(config: TrainConfig) -> tuple[Any, ...]:
     if config.shares > 1:
         learner = _at(learner, places(learner, config, spread=False))
         games = _at(games, places(games, config, spread=True))
-    # Of the program that is compiled next, so that it is traced once.
+    # From the program that is compiled next, so that it is traced once.
     rollout = collect_program(config).jitted.eval_shape(learner[0], games, starts, jax.random.key(0))[1]
     if config.shares > 1:
         rollout = _at(rollout, places(rollout, config, spread=True))
@@ -80,7 +78,7 @@ def _at(shapes: Any, places: Any) -> Any:
 
 
 def _compile(programs: Iterator[Callable[[], Any]]) -> None:
-    """One after the other of those that are left; a failure is left to whoever runs the program in earnest."""
+    """Compile the remaining programs in turn; an error shows where the training runs the program."""
     for lower in programs:
         with suppress(Exception):
             lower().compile()

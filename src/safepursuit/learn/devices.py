@@ -1,4 +1,4 @@
-"""Means over the devices that share a computation, by the name of the axis along which it is spread (None: one)."""
+"""Means over devices; `axis` names the mesh axis along which a computation is spread (None: one device)."""
 
 from typing import TypeVar
 
@@ -10,16 +10,11 @@ from jaxtyping import Array, Float
 Tree = TypeVar("Tree")
 
 
-def devices(axis: str | None) -> int:
-    """How many devices share the work along the axis, inside `shard_map`; one without it."""
-    return 1 if axis is None else jax.lax.axis_size(axis)
-
-
 def mean_over_devices(tree: Tree, axis: str | None) -> Tree:
-    """The mean of every array over the devices along the axis, inside `shard_map`; the same tree without it."""
+    """The mean of every array over the devices along `axis`, inside `shard_map`; without an axis, `tree` itself."""
     if axis is None:
         return tree
-    joined, separate = ravel_pytree(tree)  # one message instead of one for each array
+    joined, separate = ravel_pytree(tree)  # one message instead of one per array
     return separate(jax.lax.pmean(joined, axis))
 
 

@@ -25,9 +25,8 @@ def gae(
 ) -> Advantages:
     """Â_t = Σ_k (γλ)^k δ_{t+k} up to the end of t's episode, with δ = r + γ(1 − terminated) V(s′) − V(s).
 
-    Written for one trajectory; games run side by side on trailing axes. `next_value` is the value of the state that
-    *followed*, at an episode's end its true last observation, never the first of the next episode. A termination ends
-    the return with nothing to come; a truncation bootstraps from `next_value`. Both cut the sum.
+    Games lie on trailing axes. `next_value` is the value of the state that *followed*: at an episode's end that of its
+    true last observation. A termination ends the return, a truncation bootstraps from `next_value`; both cut the sum.
     """
     alive = 1 - terminated.astype(value.dtype)
     delta = reward + discount * alive * next_value - value

@@ -1,4 +1,4 @@
-"""A rollout's metrics, under the names that CSV, TensorBoard and JSON share."""
+"""Metrics of rollouts and updates, under the names that CSV, TensorBoard and JSON share."""
 
 from functools import partial
 from statistics import median
@@ -23,9 +23,9 @@ from safepursuit.shapes import Control
 def rollout_metrics(
     rollout: Rollout, dt: float | Float[Array, ""], lineup: tuple[str, ...] = ()
 ) -> dict[str, Float[Array, ""] | Int[Array, ""]]:
-    """What happened in a rollout of steps of `dt` seconds; with a `lineup` of several evaders, capture by evader too.
+    """Metrics of a rollout with steps of `dt` [s]; with a `lineup` of several evaders, capture by evader too.
 
-    Rates of episodes are over those that ended in it, and NaN if none did.
+    Rates per episode are over those that ended in the rollout, and NaN if none did.
     """
     over = rollout.terminated | rollout.truncated
     episodes = jnp.sum(over)
@@ -63,24 +63,18 @@ def rollout_metrics(
 
 
 class Findings(NamedTuple):
-    """What an iteration found: one tree, fetched from the device at once."""
+    """Results of an iteration, fetched from the device in one transfer."""
 
     metrics: dict[str, Any]
     report: UpdateReport
     multiplier: Multiplier | None
     """After the update."""
     finite: Any
-    """Whether all that was learned is."""
-
-
-def findings(
-    rollout: Rollout, report: UpdateReport, multiplier: Multiplier | None, finite: Any, config: TrainConfig
-) -> Findings:
-    return Findings(rollout_metrics(rollout, config.game.robot.dt, config.lineup), report, multiplier, finite)
+    """Whether all learned numbers are finite."""
 
 
 def update_metrics(report: UpdateReport, multiplier: Multiplier | None, rate: float) -> dict[str, float]:
-    """What an update did; `multiplier` is the one after it."""
+    """Metrics of an update; `multiplier` is the one after it, `rate` the learning rate."""
     terms = {f"ppo/{name}": float(value) for name, value in report.terms._asdict().items()}
     if multiplier is None:
         del terms["ppo/cost_value_loss"]
@@ -95,10 +89,10 @@ def update_metrics(report: UpdateReport, multiplier: Multiplier | None, rate: fl
 
 
 def safety_layer_time(policy: Policy, action: Float[Array, "2 games"], games: Games, config: TrainConfig) -> float:
-    """Microseconds the safety layer takes for one control: rows, program and governor, in a batch of all games.
+    """Time per control [µs] of the safety layer (rows, program, governor) in one batch of all games.
 
-    The median of five calls on the states the games are in now. In training the layer is fused into a larger program;
-    this is what it costs by itself, dispatch included, so that a single game pays the full overhead of a call.
+    The median of five calls on the present states, dispatch included; in training the layer is part of a larger
+    program.
     """
     nominal = config.game.robot.from_unit_box(action)
     times = []
@@ -111,5 +105,5 @@ def safety_layer_time(policy: Policy, action: Float[Array, "2 games"], games: Ga
 
 @partial(jax.jit, static_argnames="config")
 def safety_layer(policy: Policy, nominal: Float[Array, "2 games"], state: GameState, config: TrainConfig) -> Control:
-    """The safety layer by itself, as samples meet it in training."""
+    """The control of the safety layer alone, as in training."""
     return policy.head.project(nominal, situation(state, config.game, config.shield)).control

@@ -4,7 +4,7 @@
 
 The policy ascends the advantage of r − λc; the multiplier rises while an episode costs more than d = `cost_limit` on
 average and falls while it costs less, never below 0. The cost of a step is 1 where the pursuer collides by its own
-motion, else 0. The limit holds, if at all, in expectation and in the end; nothing is promised about any single step.
+motion, else 0. The limit holds in expectation, if the training converges; it bounds no single step.
 """
 
 from typing import Any, NamedTuple
@@ -29,7 +29,7 @@ def initial(config: PPOConfig) -> Multiplier:
 
 
 def adjusted(multiplier: Multiplier, episode_cost: Float[Array, ""], config: PPOConfig) -> Multiplier:
-    """One step of Adam along J_C − d, cut off at 0. A NaN (no episode ended) changes nothing."""
+    """One step of Adam along J_C − d, cut off at 0. NaN (no episode ended) changes nothing."""
     known = jnp.isfinite(episode_cost)
     slope = (jnp.where(known, episode_cost, 0) - config.cost_limit).astype(multiplier.value.dtype)
     step, moments = optax.scale_by_adam().update(slope, multiplier.moments)

@@ -13,7 +13,7 @@ from safepursuit.shapes import Scalar
 
 
 class Batch(NamedTuple):
-    """Samples to learn from; batch on trailing axes."""
+    """Training samples; batch on trailing axes."""
 
     observation: Observation
     situation: Situation
@@ -46,9 +46,9 @@ def ppo_loss(
     """The loss to minimise, and its parts.
 
     −E[min(ρÂ, clip(ρ, 1 ± ε)Â)] + c_v ½E[(V − target)²] − c_e E[entropy] + E[auxiliary], with advantages standardised
-    over the batch (with `axis`, over those of all devices along it; the loss stays this device's); the cost critic of a
-    constrained policy learns like the critic. The distribution is rebuilt by the same head that sampled, so that for
-    BarrierNet the gradient passes through the quadratic program.
+    over the batch (with `axis`, over the batches of all devices along it; the loss stays this device's). The cost
+    critic of a constrained policy has the critic's loss. The head that sampled rebuilds the distribution, so that
+    BarrierNet's gradient passes through the quadratic program.
     """
     distribution = policy.head.distribution(policy.features(batch.observation), batch.situation)
     log_ratio = policy.head.log_prob(distribution, batch.action) - batch.log_prob

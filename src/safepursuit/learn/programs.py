@@ -1,5 +1,4 @@
-"""The two programs a training consists of, compiled for its configuration: spread over devices, and with the effort
-that its length is worth."""
+"""The two programs of a training: spread over its devices, compiled with an effort that depends on its length."""
 
 from dataclasses import replace
 from functools import cache, partial
@@ -11,36 +10,31 @@ from safepursuit.learn.sharded import spread_collect, spread_update
 from safepursuit.learn.update import update
 
 _SHORT = 500_000
-"""Environment steps up to which a training is over before optimised programs would have paid for their compilation."""
+"""Environment steps up to which optimised programs cost more to compile than they save."""
 
 _MANY = 16_384
-"""Games of a device from which on the network is not to be fused."""
+"""Games per device above which the network is not fused."""
 
 _UNFUSED: Effort = (("xla_cpu_experimental_ynn_fusion_type", ""),)
-"""XLA for CPU otherwise makes one operation of the whole network, which for 65,536 games takes most of a rollout."""
+"""By default XLA fuses the whole network on a CPU, which takes most of a rollout of 65,536 games."""
 
 
 def collect_program(config: TrainConfig) -> Program:
-    """`collect` for this configuration: (policy, games, starts, key) → (games, rollout). All seeds share it."""
-    return _collect_program(replace(config, seed=0))
+    """`collect` for this configuration and any seed: (policy, games, starts, key) → (games, rollout)."""
+    return _programs(replace(config, seed=0))[0]
 
 
 def update_program(config: TrainConfig) -> Program:
     """`update` likewise: (policy, optimiser state, rollout, multiplier, key, rate) → (policy, …, report)."""
-    return _update_program(replace(config, seed=0))
+    return _programs(replace(config, seed=0))[1]
 
 
 @cache
-def _collect_program(config: TrainConfig) -> Program:
-    function = spread_collect(config) if config.shares > 1 else partial(collect, config=config)
-    many = config.num_envs // config.shares > _MANY
-    return Program(function, _effort(config) + (_UNFUSED if many else ()))
-
-
-@cache
-def _update_program(config: TrainConfig) -> Program:
-    function = spread_update(config) if config.shares > 1 else partial(update, config=config.ppo)
-    return Program(function, _effort(config))
+def _programs(config: TrainConfig) -> tuple[Program, Program]:
+    spread, many = config.shares > 1, config.num_envs // config.shares > _MANY
+    collecting = spread_collect(config) if spread else partial(collect, config=config)
+    updating = spread_update(config) if spread else partial(update, config=config.ppo)
+    return Program(collecting, _effort(config) + (_UNFUSED if many else ())), Program(updating, _effort(config))
 
 
 def _effort(config: TrainConfig) -> Effort:

@@ -1,7 +1,7 @@
-"""Playing: many games side by side, each step recorded as the learner needs it."""
+"""Rollouts: many games side by side, each step recorded for the update."""
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import equinox as eqx
 import jax
@@ -18,11 +18,11 @@ from safepursuit.shapes import Flag, Keys
 from safepursuit.shield import Shield, Shielded
 
 _FEW = 4096
-"""Games up to which the critics look at all steps of a rollout at once."""
+"""Games up to which the critics evaluate all steps of a rollout in one pass."""
 
 
 class Games(NamedTuple):
-    """Games in progress, and what has been scored in their current episodes."""
+    """Games in progress, with return, cost and length of their current episodes."""
 
     state: GameState
     episode_return: Float[Array, "games"]
@@ -39,7 +39,7 @@ class Rollout(NamedTuple):
     log_prob: Float[Array, "time games"]
     value: Float[Array, "time games"]
     next_value: Float[Array, "time games"]
-    """Of the true next observation, also at a time-out; 0 after a termination, where nothing follows."""
+    """Of the true next observation, also at a time-out; 0 after a termination."""
     reward: Float[Array, "time games"]
     cost: Float[Array, "time games"]
     """1 where the pursuer collided by its own motion, else 0."""
@@ -67,9 +67,9 @@ class Rollout(NamedTuple):
 
 
 def join_games(key: Key[Array, ""], config: TrainConfig) -> Games:
-    """The games as a training finds them: each at a random age, so that their time-outs do not fall together."""
+    """The games at the start of a training, each at a random age, so that their time-outs are spread."""
     start_key, age_key = jax.random.split(key)
-    # As many are drawn as for a rollout, so that one program does for both; the first of them are the same.
+    # As many as for a rollout, so that one program draws both; the first of them do not depend on the number.
     drawn = initial(start_key, config.game, max(config.num_envs, pool_size(config)))
     return _joined(drawn, age_key, config)
 
@@ -83,18 +83,18 @@ def _joined(drawn: GameState, key: Key[Array, ""], config: TrainConfig) -> Games
 
 
 def fresh_starts(key: Key[Array, ""], config: TrainConfig) -> GameState:
-    """The starts a rollout may need, drawn at once: drawing layouts at every step is too slow."""
+    """The starts of a rollout, drawn at once: drawing layouts at every step is too slow."""
     return initial(key, config.game, pool_size(config))
 
 
 def pool_size(config: TrainConfig) -> int:
-    """How many starts are drawn at a time: a multiple of the devices."""
+    """Starts per rollout, a multiple of the number of devices."""
     number = max(64, config.num_envs * config.rollout_length // 32)
     return number + -number % config.shares
 
 
 class Sample(NamedTuple):
-    """What the learner saw and drew in a step."""
+    """Inputs, distribution and sampled action of one step."""
 
     observation: Observation
     situation: Situation
@@ -103,7 +103,7 @@ class Sample(NamedTuple):
 
 
 class Learner(Agent):
-    """The policy that learns: it samples. Its carry after a step is what it saw and drew."""
+    """The policy in training: it samples. Its carry after a step is the `Sample`."""
 
     policy: Policy
     shield: Shield = eqx.field(static=True)
@@ -123,7 +123,7 @@ class Learner(Agent):
 def collect(policy: Policy, games: Games, starts: GameState, key: Key[Array, ""], config: TrainConfig):
     """Advance every game by `config.rollout_length` steps; returns the games and the `Rollout`.
 
-    A game that ends goes on from the next of `starts` (used in turn).
+    A game that ends continues from the next of `starts`, which are used in turn.
     """
     game, head = config.rules, policy.head
     unknown = jnp.zeros(0)
@@ -140,7 +140,7 @@ def collect(policy: Policy, games: Games, starts: GameState, key: Key[Array, ""]
             situation=sample.situation,
             action=sample.action,
             log_prob=head.log_prob(sample.distribution, sample.action),
-            value=unknown,  # the critics look at all steps together, below
+            value=unknown,  # evaluated for all steps together, below
             next_value=unknown,
             reward=now,
             cost=cost,
@@ -176,22 +176,18 @@ def collect(policy: Policy, games: Games, starts: GameState, key: Key[Array, ""]
     return Games(state, *sums), _judged(policy, rollout, observe(state, game), at_time_out)
 
 
-class _Values(NamedTuple):
-    """What the critics of a policy say; the second only of a constrained one."""
-
-    value: Float[Array, "*batch"]
-    cost_value: Float[Array, "*batch"] | None
+_Values: TypeAlias = tuple[Float[Array, "*batch"], Float[Array, "*batch"] | None]
+"""Of the critic, and of a constrained policy's cost critic."""
 
 
 def _values(policy: Policy, observation: Observation) -> _Values:
-    return _Values(policy.value(observation), policy.cost_value(observation))
+    return policy.value(observation), policy.cost_value(observation)
 
 
 def _judged(policy: Policy, rollout: Rollout, last: Observation, at_time_out: _Values) -> Rollout:
-    """The rollout with its values: one pass over all its steps, which is quicker than a small one at each.
+    """The rollout with its values; `last` is the observation after its last step.
 
-    Where a step is large by itself, one after the other takes less memory and no longer. `last` is the observation that
-    a further step would start from.
+    For few games one pass over all steps is fastest; for many, step by step takes less memory and no more time.
     """
     every = jax.tree.map(lambda steps, one: jnp.concatenate([steps, one[None]]), rollout.observation, last)
     if rollout.reward.shape[-1] <= _FEW:
@@ -202,7 +198,6 @@ def _judged(policy: Policy, rollout: Rollout, last: Observation, at_time_out: _V
     def following(value, timed_out):
         return jnp.where(rollout.terminated, 0, jnp.where(rollout.truncated, timed_out, value[1:]))
 
-    now, then = jax.tree.map(lambda value: value[:-1], every), jax.tree.map(following, every, at_time_out)
-    return rollout._replace(
-        value=now.value, next_value=then.value, cost_value=now.cost_value, next_cost_value=then.cost_value
-    )
+    value, cost_value = jax.tree.map(lambda value: value[:-1], every)
+    next_value, next_cost_value = jax.tree.map(following, every, at_time_out)
+    return rollout._replace(value=value, next_value=next_value, cost_value=cost_value, next_cost_value=next_cost_value)

@@ -1,9 +1,8 @@
 """Several seeds of one configuration in one program.
 
-Each seed is a training of its own: its own parameters, games, random stream, run folder. The program is compiled once
-and runs on all local devices, the seeds dealt out among them. Within a device the seeds are vmapped, except on a CPU:
-there they take turns, because a CPU is busy with one of them already, and vmap would make every seed pay for the rows
-of the program that any of them needs, and for updates that ended early.
+Each seed has its own parameters, games, random stream and run folder. The program is compiled once and runs on all
+local devices, each with some of the seeds. Within a device the seeds are vmapped, except on a CPU, where they run in
+turn: under vmap every seed computes the constraint rows that any of them needs, and the updates that ended early.
 """
 
 import contextlib
@@ -20,23 +19,20 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Key
 
 from safepursuit.experiment import TrainConfig
-from safepursuit.learn.health import findings, safety_layer_time
+from safepursuit.learn.health import Findings, rollout_metrics, safety_layer_time
 from safepursuit.learn.rollout import collect, fresh_starts
 from safepursuit.learn.trainer import BarrierNetTrainer, Observer, all_finite
 from safepursuit.learn.update import update
 
 _LEARNED = ("policy", "optimiser", "multiplier", "games", "key")
-"""The fields of a training state that live on the device."""
+"""The fields of a training state on the device."""
 
 
 class SeedGroup:
-    """Trains the seeds side by side; afterwards every trainer stands as if it had been trained alone.
-
-    The same up to rounding: a larger program may add in another order.
-    """
+    """Trains the seeds side by side; every trainer ends in the state of a training alone, up to rounding."""
 
     def __init__(self, trainers: Sequence[BarrierNetTrainer]) -> None:
-        """Raises ValueError for trainers that differ in more than the seed, or have not come equally far."""
+        """Raises ValueError for trainers that differ in more than the seed, or in their number of iterations."""
         if not trainers:
             raise ValueError("a group of seeds needs at least one seed.")
         first = trainers[0]
@@ -55,7 +51,7 @@ class SeedGroup:
         self.trainers = trainers
         self.config = first.config
         devices = jax.local_devices()[: len(trainers)]
-        self._idle = -len(trainers) % len(devices)  # places that only fill up the last round of devices
+        self._idle = -len(trainers) % len(devices)  # copies of the last seed that fill up the devices
         mesh = Mesh(np.asarray(devices), ("seeds",))
         self._place = NamedSharding(mesh, PartitionSpec("seeds"))
         self._iteration = _on_all(partial(_iteration, config=self.config), mesh)
@@ -64,7 +60,7 @@ class SeedGroup:
     def train(
         self, observers: Iterable[Observer] = (), should_stop: Callable[[], bool] = lambda: False
     ) -> list[dict[str, Any]]:
-        """As `BarrierNetTrainer.train`; observers see the means over the seeds. Returns every seed's summary."""
+        """As `BarrierNetTrainer.train`; observers get the means over the seeds. Returns the summary of each seed."""
         first = self.trainers[0]
         with contextlib.ExitStack() as stack:
             logs = [stack.enter_context(contextlib.closing(one.open_log())) for one in self.trainers]
@@ -119,20 +115,20 @@ def _keys(key: Key[Array, ""]) -> Key[Array, "4"]:
     return jnp.stack([key, start_key, play_key, update_key])
 
 
-def _iteration(arguments: tuple, config: TrainConfig) -> tuple[dict[str, Any], Any, tuple]:
-    """One seed's rollout and update: its state, the last actions, and what is worth knowing."""
+def _iteration(arguments: tuple, config: TrainConfig) -> tuple[dict[str, Any], Any, Findings]:
+    """Rollout and update of one seed: its state, the last actions, and its `Findings`."""
     state, starts, play_key, update_key, rate = arguments
     games, rollout = collect(state["policy"], state["games"], starts, play_key, config)
     policy, optimiser, multiplier, report = update(
         state["policy"], state["optimiser"], rollout, state["multiplier"], update_key, rate, config.ppo
     )
     learned = dict(zip(_LEARNED, (policy, optimiser, multiplier, games, state["key"]), strict=True))
-    found = findings(rollout, report, multiplier, all_finite((policy, report)), config)
-    return learned, rollout.action[-1], found
+    measured = rollout_metrics(rollout, config.game.robot.dt, config.lineup)
+    return learned, rollout.action[-1], Findings(measured, report, multiplier, all_finite((policy, report)))
 
 
 def _on_all(function: Callable, mesh: Mesh) -> Callable:
-    """`function` of one seed as a function of all, on a leading axis."""
+    """`function` of one seed as a function of all seeds, on a leading axis."""
     side_by_side = mesh.devices.flat[0].platform != "cpu"
     several = jax.vmap(function) if side_by_side else partial(jax.lax.map, function)
     seeds = PartitionSpec("seeds")
@@ -148,6 +144,6 @@ def _one(stacked: Any, index: int) -> Any:
 
 
 def _mean(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Over the seeds; of a rate only over those that have one."""
+    """Means over the seeds whose value is a number."""
     known = {name: [row[name] for row in rows if not np.isnan(row[name])] for name in rows[0]}
     return {name: statistics.fmean(values) if values else float("nan") for name, values in known.items()}

@@ -1,7 +1,7 @@
-"""A training spread over devices, on a CPU over its cores: each plays, and learns from, its share of the games.
+"""A training spread over devices (on a CPU, over its cores), each with its share of the games.
 
-Rollouts need no word between devices. In an update every device passes its games of each minibatch through the network,
-and what all found is averaged before the step, so that they hold the same parameters at all times.
+Rollouts need no communication. In an update every device computes the gradient of its games in each minibatch; the mean
+over the devices gives the step, so that all devices hold the same parameters at all times.
 """
 
 from dataclasses import replace
@@ -24,7 +24,7 @@ _SAME = PartitionSpec()
 
 
 def mesh_of(config: TrainConfig) -> Mesh:
-    """The devices of a training. Raises ValueError where there are not as many as it asks for."""
+    """The devices of a training. Raises ValueError where JAX has fewer than the configuration asks for."""
     there = jax.local_devices()
     if len(there) < config.shares:
         raise ValueError(
@@ -35,7 +35,7 @@ def mesh_of(config: TrainConfig) -> Mesh:
 
 
 def spread_collect(config: TrainConfig) -> Any:
-    """`collect` but for the configuration: the games and starts it takes and the rollout it makes are spread."""
+    """`collect` without its configuration argument; games, starts and rollout are spread over the devices."""
     mesh = mesh_of(config)
     share = replace(config, num_envs=config.num_envs // config.shares, devices=None)
 
@@ -45,7 +45,7 @@ def spread_collect(config: TrainConfig) -> Any:
 
     def on_all(policy: Policy, games: Games, starts: GameState, key: Key[Array, ""]):
         keys = jax.random.split(key, config.shares)
-        results = jax.eval_shape(collect, policy, games, starts, key, config)  # for the number of their axes
+        results = jax.eval_shape(collect, policy, games, starts, key, config)  # for the number of axes
         out_specs = _spread(results[0]), _spread(results[1])
         in_specs = (_SAME, _spread(games), _spread(starts), PartitionSpec(_GAMES))
         spread = jax.shard_map(on_one, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
@@ -55,7 +55,7 @@ def spread_collect(config: TrainConfig) -> Any:
 
 
 def spread_update(config: TrainConfig) -> Any:
-    """`update` of a rollout from `spread_collect`: the same arguments but the configuration, the same results."""
+    """`update` without its configuration argument, for a rollout from `spread_collect`."""
     mesh = mesh_of(config)
 
     def on_one(policy, optimiser_state, rollout, multiplier, key, rate):
@@ -70,18 +70,18 @@ def spread_update(config: TrainConfig) -> Any:
 
 
 def places(tree: Any, config: TrainConfig, *, spread: bool) -> Any:
-    """Where the functions above leave the arrays of a tree that is spread, or the same on every device."""
+    """The shardings with which the functions above return a tree that is spread, or the same on every device."""
     mesh = mesh_of(config)
     specs = _spread(tree) if spread else jax.tree.map(lambda _: _SAME, tree)
     return jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs)
 
 
 def on_first(tree: Any) -> Any:
-    """The first device's part: its share of what is spread, its copy of what all hold."""
+    """The first device's part: its share of a spread array, its copy of any other."""
     return jax.tree.map(lambda leaf: leaf.addressable_data(0), tree)
 
 
 def _spread(tree: Any) -> Any:
-    """Along the last axis, that of the games; but for a rollout's mean over them."""
+    """Along the last axis, that of the games; a rollout's `std`, a mean over the games, is the same everywhere."""
     specs: Any = jax.tree.map(lambda leaf: PartitionSpec(*[None] * (leaf.ndim - 1), _GAMES), tree)
     return specs._replace(std=_SAME) if isinstance(tree, Rollout) else specs

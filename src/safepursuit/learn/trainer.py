@@ -1,4 +1,4 @@
-"""The training loop: play, learn, log, save; and everything needed to go on later as if nothing had happened."""
+"""The training loop: play, learn, log, save; its state is complete, so that a training resumes bit for bit."""
 
 import contextlib
 import math
@@ -14,7 +14,7 @@ from jaxtyping import Array, Key
 
 from safepursuit.experiment import TrainConfig, load_config
 from safepursuit.learn import ahead
-from safepursuit.learn.health import Findings, findings, safety_layer_time, update_metrics
+from safepursuit.learn.health import Findings, rollout_metrics, safety_layer_time, update_metrics
 from safepursuit.learn.lagrangian import Multiplier
 from safepursuit.learn.programs import collect_program, update_program
 from safepursuit.learn.rollout import Games, Rollout, fresh_starts, join_games
@@ -29,7 +29,7 @@ Observer = Callable[[Mapping[str, float]], None]
 
 
 class TrainingState(NamedTuple):
-    """All that a training is made of; two trainings in the same state go on identically."""
+    """The whole state of a training: it determines all that follows."""
 
     policy: Policy
     optimiser: Any
@@ -37,18 +37,18 @@ class TrainingState(NamedTuple):
     """Of a constrained method."""
     games: Games
     key: Key[Array, ""]
-    iteration: int
+    iteration: int = 0
     """Iterations finished."""
-    steps: int
+    steps: int = 0
     """Environment steps played."""
-    seconds: float
-    """Spent so far, over all sittings."""
-    episodes: float
+    seconds: float = 0.0
+    """Training time, over all sittings [s]."""
+    episodes: float = 0.0
     """Ended since the last checkpoint."""
-    captures: float
+    captures: float = 0.0
     """Among them."""
-    best: float
-    """Highest capture rate between two checkpoints so far."""
+    best: float = -1.0
+    """Highest capture rate between two checkpoints so far; negative before the first."""
 
 
 class NotFiniteError(RuntimeError):
@@ -66,10 +66,7 @@ class BarrierNetTrainer:
     """
 
     def __init__(self, config: TrainConfig, run: RunFolder | None = None) -> None:
-        """Raises ValueError where the configuration asks for something impossible.
-
-        Fewer devices than the configuration asks for are missed only where it is trained.
-        """
+        """Raises ValueError for an impossible configuration; missing devices raise only in training."""
         self.config = config
         self.run = run
         self.state = _placed(_initial_state(config), config)
@@ -98,10 +95,7 @@ class BarrierNetTrainer:
         return self.state.policy if self.config.shares == 1 else on_first(self.state.policy)
 
     def begin_with(self, policy: Policy) -> None:
-        """Start from the weights of another training, not from random ones; everything else is as at the start.
-
-        Raises ValueError where they do not fit this configuration's policy.
-        """
+        """Replace the random weights by those of another training. Raises ValueError where they do not fit."""
         own, structure = jax.tree_util.tree_flatten_with_path(self.state.policy)
         given = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(policy)[0]}
         for path, leaf in own:
@@ -122,7 +116,7 @@ class BarrierNetTrainer:
         return self.state.iteration >= self.config.iterations
 
     def collect_rollout(self) -> Rollout:
-        """Let every game play on for `rollout_length` steps with the current policy."""
+        """Play every game for `rollout_length` steps with the current policy."""
         key, start_key, play_key = jax.random.split(self.state.key, 3)
         starts = fresh_starts(start_key, self.config)
         games, rollout = collect_program(self.config)(self.state.policy, self.state.games, starts, play_key)
@@ -148,11 +142,11 @@ class BarrierNetTrainer:
     def train(
         self, observers: Iterable[Observer] = (), should_stop: Callable[[], bool] = lambda: False
     ) -> dict[str, Any]:
-        """Train until `config.timesteps` are played, or `should_stop` says so between two iterations.
+        """Train until `config.timesteps` are played, or until `should_stop()` is true after an iteration.
 
         Each iteration's metrics go to the run folder and to every observer. A checkpoint is written every
-        `config.checkpoint_every` iterations and at the end, whichever way it comes. Returns the training summary.
-        Raises NotFiniteError, with the last checkpoint intact, where a parameter or loss is no longer finite.
+        `config.checkpoint_every` iterations and at the end. Returns the training summary. Raises NotFiniteError, with
+        the last checkpoint intact, where a parameter or loss is no longer finite.
         """
         with contextlib.closing(self.open_log()) as log:
             saved = self.state.iteration
@@ -169,7 +163,7 @@ class BarrierNetTrainer:
         return self.conclude()
 
     def open_log(self) -> MetricsLog:
-        """The metric log of the run folder, if there is one; to be closed."""
+        """The metric log of the run folder (without one, it writes nothing); to be closed."""
         return MetricsLog(self.run, self.state.iteration)
 
     def conclude(self) -> dict[str, Any]:
@@ -180,7 +174,7 @@ class BarrierNetTrainer:
         return summary
 
     def save(self) -> None:
-        """Write a checkpoint, as `best` too if more was captured since the last one than ever between two before."""
+        """Write a checkpoint, as `best` too if the capture rate since the last one is the highest so far."""
         state = self.state
         rate = state.captures / state.episodes if state.episodes else -1.0
         best = rate >= state.best
@@ -189,10 +183,10 @@ class BarrierNetTrainer:
             checkpoint.save(self.run, state.steps, self.state, best=best)
 
     def get_training_summary(self) -> dict[str, Any]:
-        """What the training did, as plain numbers (None where there is nothing to report).
+        """Figures of the training as plain numbers, None where there is nothing to report.
 
-        Rates are means over the last tenth of the iterations; the first iteration of each sitting, which compiles, is
-        left out of the speed.
+        Those under `last` are means over the last tenth of the iterations; the speed leaves out the first iteration of
+        each sitting, which compiles.
         """
         rows = self.history
         tail = rows[-max(1, len(rows) // 10) :]
@@ -219,15 +213,13 @@ class BarrierNetTrainer:
         ahead.wait()
         rollout = self.collect_rollout()
         report = self.update(rollout)
-        found = jax.device_get(
-            findings(rollout, report, self.state.multiplier, all_finite(self.state.policy), self.config)
-        )
+        measured = rollout_metrics(rollout, self.config.game.robot.dt, self.config.lineup)
+        found = jax.device_get(Findings(measured, report, self.state.multiplier, all_finite(self.state.policy)))
         elapsed = time.perf_counter() - start
         action, games = on_first((rollout.action, self.state.games))
         layer_time = safety_layer_time(self.policy, action[-1], games, self.config)
-        return self.account(
-            found, lambda: self.policy, rate, layer_time, elapsed, self.config.steps_per_iteration / elapsed
-        )
+        speed = self.config.steps_per_iteration / elapsed
+        return self.account(found, lambda: self.policy, rate, layer_time, elapsed, speed)
 
     def account(
         self,
@@ -238,9 +230,10 @@ class BarrierNetTrainer:
         elapsed: float,
         speed: float,
     ) -> dict[str, float]:
-        """Enter an iteration that took `elapsed` seconds and led to `policy()` into the books; returns its metrics.
+        """Add an iteration that took `elapsed` seconds and led to `policy()` to history and state; returns its metrics.
 
-        `layer_time` [µs] is that of the safety layer. Raises NotFiniteError where a number is not finite.
+        `layer_time` [µs] is that of the safety layer, `speed` in steps per second. Raises NotFiniteError where a number
+        is not finite.
         """
         learned = update_metrics(found.report, found.multiplier, rate)
         if not found.finite or not all(map(math.isfinite, learned.values())):
@@ -269,32 +262,20 @@ class BarrierNetTrainer:
 
     @property
     def learning_rate(self) -> float:
-        """That of the next update."""
+        """Of the next update."""
         return learning_rate(self.config.ppo, self.state.iteration / self.config.iterations)
 
 
 def _initial_state(config: TrainConfig) -> TrainingState:
     policy_key, start_key, key = jax.random.split(jax.random.key(config.seed), 3)
-    # First what small programs draw: the compiler would let them wait behind the large ones that are made ahead.
+    # The games first: their small programs would otherwise queue behind the large ones that are compiled ahead.
     games = join_games(start_key, config)
     policy, moments, multiplier = fresh_learner(policy_key, config)
-    return TrainingState(
-        policy=policy,
-        optimiser=moments,
-        multiplier=multiplier,
-        games=games,
-        key=key,
-        iteration=0,
-        steps=0,
-        seconds=0.0,
-        episodes=0.0,
-        captures=0.0,
-        best=-1.0,
-    )
+    return TrainingState(policy, moments, multiplier, games, key)
 
 
 def _placed(state: TrainingState, config: TrainConfig) -> TrainingState:
-    """The state's arrays where the training leaves them, so that its programs are compiled for one place only."""
+    """The state with the sharding that an iteration leaves, so that its programs are compiled for one sharding only."""
     if config.shares == 1 or jax.local_device_count() < config.shares:
         return state
     same = (state.policy, state.optimiser, state.multiplier)

@@ -1,5 +1,6 @@
-"""Learning: several passes of minibatches over one rollout."""
+"""The update: several passes of minibatches over one rollout."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -11,8 +12,8 @@ from jaxtyping import Array, Float, Key
 
 from safepursuit.compiling import ONCE, Program
 from safepursuit.experiment import PPOConfig, TrainConfig
-from safepursuit.learn.devices import devices, mean_over_devices, moments
-from safepursuit.learn.gae import gae
+from safepursuit.learn.devices import mean_over_devices, moments
+from safepursuit.learn.gae import Advantages, gae
 from safepursuit.learn.lagrangian import Multiplier, adjusted, combined, initial
 from safepursuit.learn.loss import Batch, LossTerms, ppo_loss
 from safepursuit.learn.rollout import Rollout
@@ -35,7 +36,7 @@ def optimiser(config: PPOConfig) -> optax.GradientTransformation:
     return optax.flatten(optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.scale_by_adam(eps=1e-5)))
 
 
-# In one program: op by op, each layer's shapes are compiled by themselves.
+# One program: op by op, the shapes of each layer are compiled separately.
 @partial(Program, effort=ONCE, static_argnames="config")
 def fresh_learner(key: Key[Array, ""], config: TrainConfig) -> tuple[Policy, Any, Multiplier | None]:
     """Policy, optimiser state and multiplier at the start of a training."""
@@ -45,7 +46,7 @@ def fresh_learner(key: Key[Array, ""], config: TrainConfig) -> tuple[Policy, Any
 
 
 def learning_rate(config: PPOConfig, progress: float) -> float:
-    """The rate at this share of the training, 0 ≤ progress < 1: linear warm-up, then constant or linear decay to 0."""
+    """The rate at a share 0 ≤ progress < 1 of the training: linear warm-up, then constant or linear decay to 0."""
     if progress < config.warmup:
         return config.learning_rate * progress / config.warmup
     left = (1 - progress) / (1 - config.warmup) if config.decay and config.warmup < 1 else 1.0
@@ -58,16 +59,9 @@ def as_batch(rollout: Rollout, config: PPOConfig, multiplier: Multiplier | None 
     With a multiplier (and the rollout of a constrained policy) the advantage is that of reward less weighted cost.
     """
 
-    def estimate(signal, value, next_value):
-        return gae(
-            signal,
-            value,
-            next_value,
-            rollout.terminated,
-            rollout.truncated,
-            discount=config.discount,
-            trace=config.trace,
-        )
+    estimate: Callable[..., Advantages] = partial(
+        gae, terminated=rollout.terminated, truncated=rollout.truncated, discount=config.discount, trace=config.trace
+    )
 
     advantage, target = estimate(rollout.reward, rollout.value, rollout.next_value)
     cost_target = None
@@ -82,8 +76,8 @@ def as_batch(rollout: Rollout, config: PPOConfig, multiplier: Multiplier | None 
 def minibatches(key: Key[Array, ""], batch: Batch, count: int) -> Batch:
     """Cut a batch into `count` random minibatches of whole time steps, on a new leading axis.
 
-    (time, …, games) → (count, …, time/count · games). Every sample lands in exactly one minibatch. Whole steps are
-    dealt out, not single samples: rows of games are copied as they lie, and each minibatch still holds every game.
+    (time, …, games) → (count, …, time/count · games). Every sample is in exactly one minibatch, every game in each.
+    Whole steps are dealt, because contiguous rows of games copy faster than single samples.
     """
     order = jax.random.permutation(key, batch.log_prob.shape[0]).reshape(count, -1)
 
@@ -105,10 +99,10 @@ def update(
     config: PPOConfig,
     axis: str | None = None,
 ) -> tuple[Policy, Any, Multiplier | None, UpdateReport]:
-    """One rollout's worth of learning; stops early once the KL divergence exceeds `config.target_kl`.
+    """Learn from one rollout; stops early once the KL divergence exceeds `config.target_kl`.
 
     The multiplier, None for a policy that is not constrained, moves last, by the cost of the episodes that ended. Under
-    `shard_map`, with the games spread along its `axis`, all devices learn the same from the games of all.
+    `shard_map`, with the games spread along its `axis`, all devices return the same policy.
     """
     batch = as_batch(rollout, config, multiplier)
     transform = optimiser(config)
@@ -129,14 +123,10 @@ def update(
     def turn(carry, sample):
         state, stopped, sums, taken = carry
 
-        def go(state):
-            state, report = descend(state, sample)
-            return state, report
-
-        def rest(state):
+        def unchanged(state):
             return state, jax.tree.map(jnp.zeros_like, sums)
 
-        state, report = jax.lax.cond(stopped, rest, go, state)
+        state, report = jax.lax.cond(stopped, unchanged, lambda state: descend(state, sample), state)
         taken = taken + jnp.where(stopped, 0, 1)
         sums = jax.tree.map(jnp.add, sums, report)
         if config.target_kl > 0:
@@ -147,12 +137,8 @@ def update(
         return jax.lax.scan(turn, carry, minibatches(epoch_key, batch, config.minibatches))
 
     zero = jnp.zeros((), batch.log_prob.dtype)
-    start = (
-        (learned, optimiser_state),
-        jnp.asarray(False),
-        (LossTerms(*(zero for _ in LossTerms._fields)), zero),
-        jnp.zeros((), batch.log_prob.dtype),
-    )
+    nothing = LossTerms(*[zero] * len(LossTerms._fields)), zero
+    start = (learned, optimiser_state), jnp.asarray(False), nothing, zero
     keys = jax.random.split(key, config.epochs)
     ((learned, optimiser_state), _, sums, taken), _ = jax.lax.scan(epoch, start, keys)
     terms, norm = jax.tree.map(lambda total: total / taken, sums)
@@ -161,7 +147,8 @@ def update(
     policy = eqx.combine(learned, fixed)
     if policy.normalise:
         ego = jnp.moveaxis(rollout.observation.ego, 0, -1)
-        samples = jnp.asarray(ego[0].size * devices(axis), policy.normaliser.count.dtype)
+        devices = 1 if axis is None else jax.lax.axis_size(axis)
+        samples = jnp.asarray(ego[0].size * devices, policy.normaliser.count.dtype)
         normaliser = policy.normaliser.updated(*moments(ego, axis, keep=1), samples)
         policy = eqx.tree_at(lambda one: one.normaliser, policy, normaliser)
     if multiplier is not None:

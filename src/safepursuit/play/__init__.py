@@ -1,4 +1,4 @@
-"""Playing: the one loop in which agents act, games are stepped and started anew, and steps are recorded."""
+"""The loop in which agents act, games are stepped and restarted, and steps are recorded."""
 
 from safepursuit.play.loop import Step, advance, play
 

@@ -21,18 +21,18 @@ class Step(NamedTuple):
 
     before: GameState
     done: tuple[Shielded, ...]
-    """What each agent did."""
+    """Of each agent."""
     carries: tuple[Any, ...]
-    """Of each agent, after it acted."""
+    """Of each agent, after the step."""
     outcome: Transition
     over: Flag
-    """The game was over before this step (only without restarts)."""
+    """Over before this step (only without restarts)."""
     following: GameState
-    """From which the games go on."""
+    """The states from which the games continue."""
 
     @property
     def ended(self) -> Flag:
-        """The game ended in this step."""
+        """Over with this step."""
         return self.outcome.terminated | self.outcome.truncated
 
 
@@ -43,10 +43,10 @@ def advance(
     starts: GameState | None = None,
     used: Int[Array, ""] | int = 0,
 ) -> tuple[Transition, GameState, Int[Array, ""] | int]:
-    """Step all games once: what happened, from which states they go on, and how many of `starts` are used up.
+    """Step all games once; returns the transition, the states from which they continue, and `used` after the step.
 
-    A game that ends goes on from the next of `starts`, of which `used` were taken before, in turn; without any it stays
-    where the step led.
+    A game that ends continues from the next of `starts`, which are used in turn; `used` counts those taken so far.
+    Without `starts` it stays where the step led.
     """
     outcome = transition(state, controls, game)
     if starts is None:
@@ -68,11 +68,11 @@ def play(
     keys: Callable[[Any], Sequence[Keys] | Keys] = lambda draw: jax.random.split(draw, len(ROLES)),
     starts: GameState | None = None,
 ) -> tuple[GameState, Ledger, Record]:
-    """Play as many steps as `draws` has entries on its leading axis; `keys(draw)` are the agents' keys of a step.
+    """Play one step per entry of `draws` (leading axis), in one scan; returns last state, ledger and records.
 
-    `agents` are in the order of `ROLES`. `keep(ledger, step)` says what is recorded of a step (stacked on a leading
-    axis in the result) and carries sums from step to step. Games that end start anew from `starts`; without any they
-    stand still from then on. Returns the last state, the ledger and the records. One compiled scan.
+    `agents` are in the order of `ROLES`, and `keys(draw)` are their keys of a step. `keep(ledger, step)` returns sums
+    that are carried from step to step and the record of the step; records are stacked on a leading axis. Games that end
+    continue from `starts`; without `starts` they stand still.
     """
 
     def one(carry, draw):
@@ -90,8 +90,8 @@ def play(
         carries = tuple(agent.onward(own, step.ended) for agent, own in zip(agents, after, strict=True))
         return (following, over | step.ended if starts is None else over, used, carries, ledger), record
 
-    nobody = jnp.zeros(state.step.shape, bool)
+    none_over = jnp.zeros(state.step.shape, bool)
     carries = tuple(agent.initial(state) for agent in agents)
-    start = (state, nobody, jnp.asarray(0), carries, ledger)
+    start = (state, none_over, jnp.asarray(0), carries, ledger)
     (state, _, _, _, ledger), records = jax.lax.scan(one, start, draws)
     return state, ledger, records

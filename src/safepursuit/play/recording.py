@@ -1,4 +1,4 @@
-"""Recordings: every step of some episodes, as NumPy arrays and as files."""
+"""Recordings: every step of episodes, as NumPy arrays and as files."""
 
 import os
 from collections.abc import Sequence
@@ -18,10 +18,10 @@ Numbers: TypeAlias = Array | np.ndarray
 
 
 class Moment(NamedTuple):
-    """What is recorded of a step; axes (time, …, games) in a recording, (…, games) in one step. JAX's or NumPy's."""
+    """The record of a step: axes (…, games), or (time, …, games) for many; arrays of JAX or NumPy."""
 
     pursuer: Float[Numbers, "*time 3 games"]
-    """Where the step led."""
+    """After the step."""
     evader: Float[Numbers, "*time 3 games"]
     pursuer_control: Float[Numbers, "*time 2 games"]
     """Executed."""
@@ -33,13 +33,13 @@ class Moment(NamedTuple):
     lost_gradient: Bool[Numbers, "*time games"]
     active: Bool[Numbers, "*time boundaries games"]
     over: Bool[Numbers, "*time games"]
-    """The game was over before this step: nothing else counts."""
+    """Over before this step, whose other entries are then void."""
     captured: Bool[Numbers, "*time games"]
     terminated: Bool[Numbers, "*time games"]
 
 
 def moment(step: Step) -> Moment:
-    """What is recorded of a step of the loop; the safety layer's part is the pursuer's."""
+    """The record of a step of the loop, with the pursuer's safety layer."""
     own, after = step.done[0], step.outcome.state
     return Moment(
         pursuer=after.pursuer,
@@ -60,7 +60,7 @@ def moment(step: Step) -> Moment:
 
 @dataclass(frozen=True)
 class Recording:
-    """Episodes as NumPy arrays, episode first, float64; what is past an episode's `length` is NaN (or False)."""
+    """Episodes as NumPy arrays, episode first, float64; NaN (or False) past an episode's `length`."""
 
     pursuer: np.ndarray
     """(episodes, time + 1, 3) poses [m, m, rad]."""
@@ -69,20 +69,20 @@ class Recording:
     """(episodes, time, 2) executed controls [m/s, rad/s]."""
     evader_control: np.ndarray
     pursuer_nominal: np.ndarray
-    """(episodes, time, 2) what the network asked for."""
+    """(episodes, time, 2) the control before the safety layer."""
     intervened: np.ndarray
     """(episodes, time) bool."""
     correction: np.ndarray
     infeasible: np.ndarray
     lost_gradient: np.ndarray
     active: np.ndarray
-    """(episodes, time, boundaries) bool: which disc or wall (+x, −x, +y, −y) held the control by its row."""
+    """(episodes, time, boundaries) bool: the row of this disc or wall (+x, −x, +y, −y) was active."""
     discs: np.ndarray
     """(episodes, discs, 3) x, y, radius [m]; padding NaN."""
     length: np.ndarray
     """(episodes,) steps played."""
     outcome: np.ndarray
-    """(episodes,) "capture", "timeout" or "collision" (where the rules end the episode on one)."""
+    """(episodes,) "capture", "timeout" or "collision" (where the rules end an episode on one)."""
     game: Game
 
 
@@ -90,7 +90,7 @@ _ARRAYS = tuple(field.name for field in fields(Recording) if field.name != "game
 
 
 def assemble(start: GameState, moments: Moment, game: Game) -> Recording:
-    """The recording of episodes that began in `start` (games on the trailing axis), from their moments."""
+    """The recording of episodes from their starts (games on the trailing axis) and moments."""
     played = ~np.asarray(moments.over).T
     values = {name: np.moveaxis(np.asarray(value), -1, 0) for name, value in moments._asdict().items()}
     arrays = {}
@@ -103,18 +103,14 @@ def assemble(start: GameState, moments: Moment, game: Game) -> Recording:
         arrays[name] = np.concatenate([first, arrays[name]], axis=1)
     captured, terminated = ((values[name] & played).any(axis=1) for name in ("captured", "terminated"))
     outcome = np.select([captured, terminated], ["capture", "collision"], "timeout")
-    return Recording(**arrays, discs=_discs(start), length=played.sum(axis=1), outcome=outcome, game=game)
-
-
-def _discs(state: GameState) -> np.ndarray:
-    """(games, discs, 3) x, y, radius [m]; padding NaN."""
-    scene = state.scene
+    scene = start.scene
     discs = np.stack([*np.asarray(scene.centre, np.float64), np.asarray(scene.radius, np.float64)], axis=-1)
-    return np.moveaxis(np.where(np.asarray(scene.present)[..., None], discs, np.nan), 1, 0)
+    discs = np.moveaxis(np.where(np.asarray(scene.present)[..., None], discs, np.nan), 1, 0)
+    return Recording(**arrays, discs=discs, length=played.sum(axis=1), outcome=outcome, game=game)
 
 
 def joined(parts: Sequence[Recording]) -> Recording:
-    """The episodes of several recordings of one game, one after the other."""
+    """The episodes of several recordings of one game, in order."""
     arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS}
     return Recording(**arrays, game=parts[0].game)
 
@@ -126,8 +122,8 @@ def take(recording: Recording, episodes: Sequence[int] | np.ndarray) -> Recordin
 
 
 def save(recording: Recording, file: Path, scenario: Sequence[int] | np.ndarray | None = None) -> None:
-    """Write a recording as .npz: all that is needed to judge it with one's own code (docs/evaluation.md), and to `load`
-    it. `scenario` says which of its suite's scenarios the episodes are; without it, the first ones."""
+    """Write a recording as .npz (docs/evaluation.md); `scenario` holds the episodes' numbers in their suite, by default
+    0, 1, 2, …"""
     game = recording.game
     numbers = np.arange(len(recording.length)) if scenario is None else np.asarray(scenario, int)
     partial_file = file.with_name(f".{file.name}.{os.getpid()}.partial")
@@ -147,7 +143,7 @@ def save(recording: Recording, file: Path, scenario: Sequence[int] | np.ndarray 
 
 
 def load(file: Path) -> tuple[Recording, np.ndarray]:
-    """A saved recording, and which of its suite's scenarios the episodes are. Raises ValueError where it is none."""
+    """A saved recording, and its episodes' numbers in their suite. Raises ValueError where the file is none."""
     try:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in _ARRAYS}

@@ -1,1 +1,1 @@
-"""The experiment's home on disk: configuration files, run folders, checkpoints, metric logs, the live display."""
+"""Runs on disk: configuration files, run folders, checkpoints, metric logs; and the live display."""

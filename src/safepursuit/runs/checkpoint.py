@@ -1,11 +1,11 @@
 """Checkpoints: a training state as named arrays, written in one step and checked when read.
 
-checkpoints/000000409600/policy/      the arrays that act (Orbax)
-checkpoints/000000409600/training/    the rest of the state: optimiser, games, keys, counters
-checkpoints/000000409600/digest.json  SHA-256 of every file; each of the two is checked by itself
+checkpoints/000000409600/policy/      the policy (Orbax)
+checkpoints/000000409600/training/    all other state: optimiser, games, keys, counters
+checkpoints/000000409600/digest.json  SHA-256 of every file; the two folders are checked separately
 checkpoints/latest, checkpoints/best  the names of two checkpoints
 
-Earlier checkpoints hold everything in one folder, `arrays`; they can still be read.
+Earlier checkpoints hold everything in one folder, `arrays`, and stay readable.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ Which = Literal["latest", "best"]
 _ITEMS = ("policy", "training")
 
 _KEEP = 3
-"""How many of the newest checkpoints stay, besides the best."""
+"""Checkpoints kept: the newest, besides the best."""
 
 
 class CheckpointError(ValueError):
@@ -34,9 +34,9 @@ class CheckpointError(ValueError):
 
 
 def save(run: RunFolder, step: int, state: Any, *, best: bool) -> Path:
-    """Write the arrays of the pytree `state`; then, and only then, point `latest` (and `best`) to them.
+    """Write the arrays of the pytree `state`, then point `latest` (and `best`) to them; returns the folder.
 
-    What is below the field `policy` can be restored by itself. Returns the folder of the checkpoint.
+    The field `policy` can be restored by itself.
     """
     folder = run.checkpoints / f"{step:012d}"
     partial = run.checkpoints / f".{folder.name}.partial"
@@ -60,10 +60,10 @@ def save(run: RunFolder, step: int, state: Any, *, best: bool) -> Path:
 
 
 def restore(run: RunFolder, template: Any, which: Which = "latest") -> Any:
-    """The state saved last (or the best one), in the shape of the pytree `template` of arrays or `ShapeDtypeStruct`s.
+    """The latest (or best) state, in the structure of the pytree `template` of arrays or `ShapeDtypeStruct`s.
 
-    A template with no field but `policy` reads nothing else. Raises CheckpointError where there is no checkpoint, where
-    what is read of it is damaged, or where it does not fit the template.
+    A template with the field `policy` alone reads nothing else. Raises CheckpointError where there is no checkpoint,
+    where the part that is read is damaged, or where it does not fit the template.
     """
     folder = locate(run, which)
     leaves, structure = jax.tree_util.tree_flatten_with_path(template)
@@ -115,7 +115,7 @@ def _like(leaf: Any, found: np.ndarray) -> Any:
 
 
 def _read(folder: Path, items: Iterable[str]) -> dict[str, np.ndarray] | None:
-    """The arrays of these items by their names; None where a file differs from what was written."""
+    """The arrays of these items by name; None where a file differs from its digest."""
     home, others = folder, tuple(f"{item}/" for item in _ITEMS if item not in items)
     if (folder / "arrays").is_dir():
         home, others, items = folder / "arrays", (), [""]
@@ -131,7 +131,7 @@ def _read(folder: Path, items: Iterable[str]) -> dict[str, np.ndarray] | None:
 
 
 def _digests(folder: Path, others: tuple[str, ...] = ()) -> dict[str, str]:
-    """SHA-256 of every file by its path in the folder, without those whose path begins like one of `others`."""
+    """SHA-256 of every file by its path in the folder, except paths that begin with one of `others`."""
     files = {file.relative_to(folder).as_posix(): file for file in sorted(folder.rglob("*")) if file.is_file()}
     return {
         name: hashlib.sha256(file.read_bytes()).hexdigest()

@@ -19,10 +19,10 @@ class ConfigurationError(ValueError):
 
 
 def load(defaults: T, file: Path) -> T:
-    """The dataclass `defaults` with the values of a YAML file laid over it.
+    """The dataclass `defaults` overlaid with the values of a YAML file.
 
-    Raises ConfigurationError for a missing or malformed file, an unknown key (naming the nearest one) or a value of the
-    wrong type, and ValueError where the dataclass itself refuses a value.
+    Raises ConfigurationError for a missing or malformed file, an unknown key (naming the nearest) or a value of the
+    wrong type, and ValueError where the dataclass refuses a value.
     """
     try:
         text = file.read_text(encoding="utf-8")
@@ -45,10 +45,9 @@ def parse(defaults: T, text: str, source: str) -> T:
 
 
 def changed(config: T, changes: Mapping[str, Any]) -> T:
-    """The dataclass with some fields replaced: its own, or those of dataclasses inside it, by their names.
+    """The dataclass with fields replaced by name, its own or those of dataclasses inside it; outer fields come first.
 
-    Where a name occurs twice, the outer field is meant. Raises TypeError for an unknown name (naming the nearest), and
-    ValueError where a dataclass refuses a value.
+    Raises TypeError for an unknown name (naming the nearest), and ValueError where a dataclass refuses a value.
     """
     inner = [one.name for one in dataclasses.fields(config) if dataclasses.is_dataclass(getattr(config, one.name))]  # type: ignore[arg-type]
     own = {one.name for one in dataclasses.fields(config)}  # type: ignore[arg-type]
@@ -65,7 +64,7 @@ def changed(config: T, changes: Mapping[str, Any]) -> T:
 
 
 def _names(config: Any) -> set[str]:
-    """Of all fields of a dataclass and of those inside it."""
+    """The names of all fields of a dataclass and of those inside it."""
     own = {one.name: getattr(config, one.name) for one in dataclasses.fields(config)}
     return set(own).union(*(_names(value) for value in own.values() if dataclasses.is_dataclass(value)))
 
@@ -80,7 +79,7 @@ def dump(config: Any) -> str:
 
 
 def nearest(word: str, known: list[str]) -> str:
-    """A suggestion clause such as “; did you mean 'seed'?”, empty if nothing is near."""
+    """A clause such as “; did you mean 'seed'?”, empty if no name is near."""
     match = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f"; did you mean {match[0]!r}?" if match else ""
 
@@ -112,7 +111,7 @@ def _alternatives(config: Any, key: str) -> tuple[type, ...]:
 
 
 def _converted(value: Any, current: Any, source: str, name: str, alternatives: tuple[type, ...] = ()) -> Any:
-    """`value` in the type of the default it replaces, or of one of its alternatives."""
+    """`value` in the type of the default that it replaces, or of one of its alternatives."""
     if value is None and NoneType in alternatives:
         return None
     if current is None:

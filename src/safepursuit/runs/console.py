@@ -1,4 +1,4 @@
-"""What a training shows while it runs: a line for every few iterations, and a live panel on a terminal."""
+"""The display of a training: one line per few iterations, and a live panel on a terminal."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 _LINES = 25
-"""Roughly how many lines a long training prints."""
+"""Lines of a long training, roughly."""
 
 _COLUMNS = (
     ("iter.", "iteration", "{:5.0f}"),
@@ -21,7 +21,7 @@ _COLUMNS = (
     ("correction", "qp/correction", "{:10.4f}"),
     ("steps/s", "time/steps_per_second", "{:7,.0f}"),
 )
-"""Title, metric and format of what fits into 80 columns."""
+"""Title, metric and format, for 80 columns."""
 
 _PANEL = (
     ("return", "pursuit/return", "{:.2f}"),
@@ -48,10 +48,10 @@ class _Speed(ProgressColumn):
 
 
 class TrainingDisplay:
-    """Call it with each iteration's metrics; use it as a context manager around the training.
+    """An observer of each iteration's metrics, and a context manager around the training.
 
-    On a terminal the lines scroll above a live panel with progress, speed, time left, losses and safety; a file or a
-    pipe gets the lines alone.
+    On a terminal the lines scroll above a live panel with progress, speed, time left, losses and safety; a file or pipe
+    receives the lines alone.
     """
 
     def __init__(self, iterations: int, steps_per_iteration: int, console: Console | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The run folder: one place for everything that a run writes."""
+"""The run folder, which holds everything that a run writes."""
 
 import json
 import os
@@ -17,7 +17,7 @@ import jax
 _PACKAGES = ("safepursuit", "jax", "jaxlib", "equinox", "optax", "orbax-checkpoint", "numpy", "scipy")
 
 SEED_PREFIX = "seed-"
-"""First part of the names of run folders that a training with several seeds makes in its own folder."""
+"""Prefix of the run folders within the folder of a training with several seeds."""
 
 
 class RunFolderError(ValueError):
@@ -46,9 +46,9 @@ class RunFolder:
     def create(
         cls, path: Path, config: str, command: list[str], plugins: Mapping[str, tuple[str, str]] | None = None
     ) -> "RunFolder":
-        """Start a run; `plugins` are texts with their SHA-256, by file name, and are kept, never executed.
+        """Start a run; `plugins` are texts with their SHA-256, by file name, stored and never executed.
 
-        Raises RunFolderError where the folder already holds something: nothing is overwritten.
+        Raises RunFolderError where the folder is not empty: nothing is overwritten.
         """
         cls.check_free(path)
         run = cls(path)
@@ -68,7 +68,7 @@ class RunFolder:
         return run
 
     def plugin_digests(self) -> dict[str, str]:
-        """SHA-256 of the plugins that the run was made with, by file name. Raises RunFolderError for a damaged list."""
+        """SHA-256 of the run's plugins by file name. Raises RunFolderError for a damaged list."""
         file = self.path / "plugins.json"
         try:
             return dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else {}
@@ -77,7 +77,7 @@ class RunFolder:
 
     @staticmethod
     def check_free(path: Path) -> None:
-        """Raise RunFolderError where a run could not be created without touching what is there."""
+        """Raise RunFolderError where the path exists and is not an empty folder."""
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise RunFolderError(
                 f"{path} already exists and is not empty: choose another --run-dir, or go on with "
@@ -86,7 +86,7 @@ class RunFolder:
 
     @classmethod
     def of_seeds(cls, path: Path) -> list["RunFolder"]:
-        """The runs in the folder of a training with several seeds, by seed; none if it is not one."""
+        """The runs in the folder of a training with several seeds, by seed; none in other folders."""
         if (path / "config.yaml").is_file():
             return []
         folders = [file.parent for file in path.glob(f"{SEED_PREFIX}*/config.yaml")]
@@ -106,25 +106,25 @@ class RunFolder:
 
 
 def slug(name: str) -> str:
-    """A name as part of a path: what is neither letter, digit, dot, dash nor slash becomes an underscore."""
+    """A name as part of a path; characters other than letters, digits, dot, dash and slash become underscores."""
     return re.sub(r"[^\w./-]", "_", name)
 
 
 def write_json(file: Path, content: Any) -> None:
-    """Write a JSON file in one step, so that a reader never sees half of it. Creates its folder where there is none."""
+    """Write a JSON file atomically, and its folder where it is missing."""
     file.parent.mkdir(parents=True, exist_ok=True)
     write_text(file, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def write_text(file: Path, content: str) -> None:
-    """Write a small text file in one step."""
+    """Write a small text file atomically."""
     partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
     partial.write_text(content, encoding="utf-8")
     os.replace(partial, file)
 
 
 def provenance() -> dict[str, Any]:
-    """Versions, commit and machine: what it takes to repeat a run. Starts JAX's back end."""
+    """Versions, commit and machine, with which a run can be repeated. Starts JAX's back end."""
     return {
         "python": sys.version.split()[0],
         "platform": platform.platform(),
@@ -144,7 +144,7 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """The commit of the source tree this package runs from, with “+changes” if it was edited; None outside git."""
+    """The commit of this source tree, with “+changes” if it was edited; None outside git."""
     here = Path(__file__).resolve().parent
     command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+changes"]
     try:

@@ -12,13 +12,10 @@ Metrics = Mapping[str, float]
 
 
 class MetricsLog:
-    """Appends rows to `metrics.csv` and to TensorBoard; each row of the former is on disk when `write` returns.
-
-    Without a run nothing is written.
-    """
+    """Appends rows to `metrics.csv` (on disk when `write` returns) and to TensorBoard; without a run, to neither."""
 
     def __init__(self, run: RunFolder | None, after_iteration: int = 0) -> None:
-        """Go on after this iteration: rows beyond it (from work lost in a crash) are dropped."""
+        """Continue after this iteration: later rows, from work lost in a crash, are dropped."""
         self._board = None
         if run is None:
             return
@@ -27,12 +24,12 @@ class MetricsLog:
         if run.metrics.exists():
             _cut(run.metrics, len(kept))
         purge = int(kept[-1]["steps"]) + 1 if kept else None
-        with without("torch"):  # which is imported for tensors that we do not have, and takes two seconds
+        with without("torch"):  # which tensorboardX imports for tensors only, in two seconds
             from tensorboardX import SummaryWriter
         self._board = SummaryWriter(str(run.tensorboard), purge_step=purge, write_to_disk=True)
 
     def write(self, metrics: Metrics) -> None:
-        """One iteration's metrics; `iteration` and `steps` must be among them."""
+        """Append the metrics of one iteration, `iteration` and `steps` among them."""
         if self._board is None:
             return
         new = not self._file.exists()
@@ -66,7 +63,7 @@ def read_metrics(run: RunFolder) -> list[dict[str, float]]:
 
 
 def _cut(file: Path, rows: int) -> None:
-    """Leave the heading and the first `rows` rows; nothing at all if there are none."""
+    """Keep the heading and the first `rows` rows; without rows, remove the file."""
     if rows:
         lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
         write_text(file, "".join(lines[: rows + 1]))
