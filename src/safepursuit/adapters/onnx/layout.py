@@ -17,10 +17,6 @@ def _unsqueeze(graph: Graph, array: Array, shape: Shape, where: Sequence[int]) -
         for old, new in enumerate(where):
             lengths[new] = array.shape[old]
         return np.broadcast_to(array.reshape(lengths), shape)
-    if isinstance(array, Joined) and list(where) == list(range(len(shape) - len(where), len(shape))):
-        new = where[array.axis]
-        shapes = [(*shape[:new], part.shape[array.axis], *shape[new + 1 :]) for part in array.parts]
-        return joined([_unsqueeze(graph, *pair, where) for pair in zip(array.parts, shapes, strict=True)], new)
     tensor = whole(graph, array)
     # Only new axes to the right of an axis that is held in full have to be inserted.
     full = [new for old, new in enumerate(where) if tensor.length(old) > 1]

@@ -65,14 +65,10 @@ def _reduction(op: str) -> Callable[..., Array]:
         tensor = expanded(graph, array) if op == "ReduceSum" else whole(graph, array)
         tensor = at_rank(graph, tensor, max(len(tensor.held), len(tensor.shape)))
         removed = [tensor.axis(axis) for axis in axes]
-        # Leading axes may stay: what is made of numbers is put together without giving them back an axis.
-        keep = all(tensor.length(axis) == 1 for axis in range(max(axes)) if axis not in axes)
         sizes_of = graph.made_by(tensor.name, "Abs") if op == "ReduceSum" else ()
         kind, of = ("ReduceL1", *sizes_of) if sizes_of else (op, tensor.name)
-        (name,) = graph.add(kind, of, graph.indices(*removed), keepdims=int(keep))
-        lengths = enumerate(tensor.held)
-        held = tuple(1 if axis in removed else length for axis, length in lengths if keep or axis not in removed)
-        return Tensor(name, held, out.shape, tensor.dtype)
+        (name,) = graph.add(kind, of, graph.indices(*removed), keepdims=0)
+        return Tensor(name, tuple(np.delete(tensor.held, removed).tolist()), out.shape, tensor.dtype)
 
     return rule
 
