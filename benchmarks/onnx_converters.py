@@ -285,20 +285,20 @@ def warm_up() -> None:
 # The page.
 
 
-FORMS = {"loads": "", "difference": ".1e", "p50_us": ",.0f", "p99_us": ",.0f"}
+FORMS = {"seconds": ".1f", "nodes": ",", "difference": ".1e", "p50_us": ",.0f", "p99_us": ",.0f"}
 
 
 def page(found: dict[str, dict[str, dict[str, Any]]], about: dict[str, Any], calls: int) -> str:
     sections = "\n\n".join(section(method, results) for method, results in found.items())
     return f"""# The exported controller by our own lowering and by jax2onnx
 
-Written by `benchmarks/onnx_converters.py` (`make bench-converters`), called with “{" ".join(sys.argv[1:])}”; do not
-edit by hand.
+Written by `benchmarks/onnx_converters.py` (`make bench-converters`); do not edit by hand.
 
 The deployed controller of `TrainConfig`'s defaults with {DISCS} discs and random weights in the last layer. “nodes”
 count those of loops. “difference” is the largest between the safe control of the file and JAX's in the same precision
 [m/s, rad/s], on {STATES:,} states of all kinds that `check-export` draws but the extreme. p50 and p99 are CPU times of
 calls with one sample, on one thread through onnxruntime's Python interface, {calls:,} of each file in turns of {TURN}.
+Where there is no difference, the conversion or the run failed, for the reason below the table.
 
 What jax2onnx is given, in double precision, and again in single where no file comes of that:
 
@@ -320,11 +320,12 @@ What jax2onnx is given, in double precision, and again in single where no file c
 
 
 def section(method: str, results: dict[str, dict[str, Any]]) -> str:
-    rows = [["converter", "precision", "seconds", "nodes", "loads", "difference", "p50 [µs]", "p99 [µs]"]]
+    rows = [["converter", "precision", "seconds", "nodes", "loads", "difference", "p50 [µs]", "p99 [µs]", "p50 / ours"]]
     failures: dict[str, list[str]] = {}
     for way, one in results.items():
-        done = [f"{one[key]:{form}}" if key in one else "" for key, form in FORMS.items()]
-        rows.append([way, one["precision"], f"{one['seconds']:.1f}", f"{one.get('nodes', '')}", *done])
+        cells = [f"{one[key]:{form}}" if key in one else "" for key, form in FORMS.items()]
+        ratio = f"{one['p50_us'] / results[OURS]['p50_us']:.2f}" if "p50_us" in one else ""
+        rows.append([way, one["precision"], *cells[:2], "yes" if one.get("loads") else "no", *cells[2:], ratio])
         for key, precision in (("failure_in_double", "float64"), ("failure", one["precision"])):
             if key in one:
                 failures.setdefault(f"{way}: {one[key]}", []).append(precision)
