@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help setup demo test lint types contract docs docs-serve unit test-heavy test-cluster test-export smoke-wheel bench bench-growth bench-guard bench-revisions bench-roofline bench-methods bench-players bench-peers bench-imitation bench-sb3 results golden readme clean
+.PHONY: help setup demo test lint types contract docs docs-serve unit test-heavy test-cluster test-export smoke-wheel bench bench-growth bench-guard bench-revisions bench-roofline bench-methods bench-players bench-peers bench-converters bench-imitation bench-sb3 results golden readme clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -90,6 +90,9 @@ bench-players: setup  ## Every scripted pursuer against every scripted evader �
 bench-peers: .venv-peers/ready  ## Compare projection and game with other solvers and games, in .venv-peers → docs/benchmarks/projection_peers.md, game_peers.md
 	.venv-peers/bin/python benchmarks/projection_peers.py
 	.venv-peers/bin/python benchmarks/game_peers.py
+
+bench-converters: .venv-peers/ready  ## The exported controller by our own lowering and by jax2onnx → docs/benchmarks/onnx_converters.md
+	.venv-peers/bin/python benchmarks/onnx_converters.py
 
 bench-imitation: .venv-peers/ready  ## BarrierNet's first example with our PyTorch layer and with qpth → docs/benchmarks/imitation.md
 	.venv-peers/bin/python benchmarks/imitation.py

@@ -16,9 +16,8 @@ except ModuleNotFoundError as missing:
         "exporting needs the extra [export]: pip install 'safepursuit[export]'.", name=missing.name
     ) from missing
 
-from safepursuit.adapters.onnx.checking import Comparison, compare
+from safepursuit.adapters.onnx.checking import Comparison, compare, latency, session
 from safepursuit.adapters.onnx.describing import training_of
 from safepursuit.adapters.onnx.exporting import export, write
-from safepursuit.adapters.onnx.running import latency, session
 
 __all__ = ["Comparison", "compare", "export", "latency", "session", "training_of", "write"]

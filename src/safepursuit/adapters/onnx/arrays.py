@@ -1,9 +1,9 @@
-"""Arrays of one sample, as they are while a JAX program is turned into a graph of batches.
+"""The arrays of one sample while its JAX program is lowered to a graph for a batch.
 
 A constant stays a NumPy array, is computed with at once and enters the graph only where it meets a sample. A `Tensor`
-is a value of the graph, with the batch as its *last* axis: ONNX aligns shapes at their ends, so that a number a sample,
-(N,), meets an array a sample, (rows, N), without being reshaped. An axis along which all entries are alike is held only
-once, because ONNX broadcasts by itself. A `Joined` array is put together only where it is used as a whole: most are
+is a value of the graph, with the batch as its *last* axis: ONNX aligns shapes at their ends, so that one number per
+sample, (N,), meets one array per sample, (rows, N), without a reshape. An axis along which all entries are alike is
+held with length 1, because ONNX broadcasts. A `Joined` array is concatenated only where it is used as a whole: most are
 taken apart again.
 """
 
@@ -26,7 +26,7 @@ class Tensor:
     held: Shape
     """Its axes but the last, the batch: those of `shape`, or 1; leading axes of length 1 may be missing or added."""
     shape: Shape
-    """Of one sample's array, as JAX knows it."""
+    """Of one sample's array in the JAX program."""
     dtype: np.dtype
 
     def axis(self, axis: int) -> int:
@@ -40,7 +40,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Joined:
-    """Arrays one after the other."""
+    """Arrays one after the other, not concatenated yet."""
 
     parts: "tuple[Array, ...]"
     axis: int
@@ -80,7 +80,7 @@ def shortest(constant: np.ndarray) -> np.ndarray:
 
 
 def whole(graph: Graph, array: Array) -> Tensor:
-    """As one value of the graph, constants once for each sample."""
+    """As one value of the graph, a constant repeated for each sample."""
     if isinstance(array, Tensor):
         return array
     if isinstance(array, np.ndarray):

@@ -1,5 +1,6 @@
-"""The file against the package."""
+"""A written file: opened as a robot would, compared with the package, and timed."""
 
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -7,11 +8,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import onnxruntime
 
 from safepursuit.adapters.onnx.controller import Command, Measured, deployed
-from safepursuit.adapters.onnx.describing import digest, fingerprint
+from safepursuit.adapters.onnx.describing import FORMAT, FORMAT_VERSION, digest, fingerprint
 from safepursuit.adapters.onnx.exporting import double
-from safepursuit.adapters.onnx.running import metadata, session
 from safepursuit.adapters.onnx.states import KINDS, draw
 from safepursuit.experiment import TrainConfig
 from safepursuit.policy import Policy
@@ -19,11 +20,32 @@ from safepursuit.policy import Policy
 TOLERANCE = 1e-5
 """Largest difference of a control [m/s, rad/s] that passes."""
 
+_WARM_UP = 500
+
 
 class Comparison(NamedTuple):
     passed: bool
     result: dict[str, Any]
     """The contents of `check-export --json`."""
+
+
+def session(file: Path) -> onnxruntime.InferenceSession:
+    """The file, ready to be called on one thread.
+
+    Raises ValueError where there is no such file, or where it is none of ours or of another version.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    if not file.is_file():
+        raise ValueError(f"file {file} does not exist.")
+    try:
+        opened = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # whose types onnxruntime does not export
+        raise ValueError(f"{file} is not an ONNX file that onnxruntime can run: {error}") from None
+    about = _metadata(opened)
+    if (about.get("format"), about.get("format_version")) != (FORMAT, FORMAT_VERSION):
+        raise ValueError(f"{file} is no exported pursuer of this version; write it with 'safepursuit export'.")
+    return opened
 
 
 def compare(file: Path, policy: Policy, config: TrainConfig, *, count: int = 10_000, seed: int = 0) -> Comparison:
@@ -35,7 +57,7 @@ def compare(file: Path, policy: Policy, config: TrainConfig, *, count: int = 10_
     or holds another policy.
     """
     opened = session(file)
-    about = metadata(opened)
+    about = _metadata(opened)
     if about["config_sha256"] != fingerprint(config) or about["policy_sha256"] != digest(policy):
         raise ValueError(f"{file} does not hold this run's policy: export it again, or name the checkpoint it is from.")
     inputs, kind = draw(config.game, int(about["discs"]), count, seed)
@@ -62,6 +84,38 @@ def compare(file: Path, policy: Policy, config: TrainConfig, *, count: int = 10_
         "not_feasible": int(np.sum(~found["feasible"])),
     }
     return Comparison(passed, result)
+
+
+def latency(file: Path, calls: int = 10_000) -> dict[str, Any]:
+    """Times [µs] of single calls through onnxruntime's Python interface: a robot among as many discs as the file takes.
+
+    Keys: calls, batch, threads, p50_us, p99_us, max_us. Raises ValueError as `session` does.
+    """
+    opened = session(file)
+    discs = int(_metadata(opened)["discs"])
+    angle = 2 * np.pi * np.arange(discs) / discs
+    around = np.stack([3 * np.cos(angle), 3 * np.sin(angle), np.full(discs, 0.3)], axis=-1)
+    inputs = {
+        "pose": np.array([[0.3, -0.2, 0.5]]),
+        "control": np.array([[0.8, 0.1]]),
+        "opponent_pose": np.array([[5.0, 4.0, -2.0]]),
+        "opponent_control": np.array([[0.6, -0.3]]),
+        "discs": around[None],
+        "half_extents": np.array([[10.0, 10.0]]),
+    }
+    for _ in range(_WARM_UP):
+        opened.run(None, inputs)
+    times = np.empty(calls)
+    for call in range(calls):
+        start = time.perf_counter_ns()
+        opened.run(None, inputs)
+        times[call] = time.perf_counter_ns() - start
+    p50, p99, most = np.percentile(times, [50, 99, 100]) / 1e3
+    return {"calls": calls, "batch": 1, "threads": 1, "p50_us": p50, "p99_us": p99, "max_us": most}
+
+
+def _metadata(opened: onnxruntime.InferenceSession) -> dict[str, str]:
+    return dict(opened.get_modelmeta().custom_metadata_map)
 
 
 def _package(policy: Policy, config: TrainConfig, inputs: dict[str, np.ndarray], dtype: Any) -> dict[str, np.ndarray]:

@@ -21,7 +21,7 @@ BELIEVED = 1e6
 """Inputs whose sizes [m, rad and their rates] add up to more are no measurements."""
 
 AWAY = 1e7
-"""Coordinates [m] of padding, beyond everything that is believed."""
+"""Coordinates [m] of padding, beyond `BELIEVED`."""
 
 NOTHING, WALLS, OTHER_ROBOT, LIMITS, GOVERNOR, WATCHDOG = -1, 100, 110, 120, 130, 140
 
@@ -73,8 +73,8 @@ class Command(NamedTuple):
 def drive(policy: Policy, game: Game, shield: Shield, measured: Measured) -> Command:
     """The deployed policy's control for the next step; standing still where the inputs are not to be trusted.
 
-    The same as `deployed`, in fewer steps: the boundaries stay in their order, and for the safety layer padding is a
-    disc too far away to matter, so that it need not tell one from the other, as the network does.
+    The same as `deployed`, in fewer steps: the boundaries stay in their order, and for the safety layer, unlike the
+    network, padding is a disc too far away to matter.
     """
     present, radius = measured.discs[2] > 0, measured.discs[2]
     x, y, size = jnp.where(present, measured.discs, jnp.asarray([AWAY, AWAY, 0.0])[:, None])

@@ -38,10 +38,9 @@ INSTEAD: dict[str, Callable] = {
     "hypot": lambda x, y: jnp.sqrt(x**2 + y**2),
     "is_finite": lambda array: np.ones(array.shape, bool),
 }
-"""What the graph does otherwise: the loops of `qp.project`; rows put in their places, which `drive` never moves from
-there; NumPy's care about squares that overflow; the package's tests of single numbers: the watchdog looks at all inputs
-before and at the control in the end, and with inputs that it believes and finite parameters everything in between is
-finite."""
+"""What the graph computes in place of these: the loops of `qp.project`; rows put back in order, which `drive` leaves in
+order; lengths whose squares might overflow; the package's tests of single numbers, since the watchdog tests all inputs
+and the control, and what lies between is finite for inputs within its bounds and finite parameters."""
 
 
 def export(
@@ -100,9 +99,9 @@ def _information(name: str, dtype: np.dtype, shape: Shape) -> onnx.ValueInfoProt
 def _samples_last(graph: Graph, shapes: Mapping[str, Shape]) -> list[Array]:
     """The inputs, which have the samples first, as a program of one sample sees them.
 
-    Numbers that stand alone are brought together and taken apart at once: a transposition of each would be carried
-    through the whole graph by onnxruntime's optimiser; a product with the identity stays where it is. It makes all
-    numbers of a sample NaN if one of them is not finite, but such a sample is not to be trusted anyway.
+    Vectors are joined, turned and split at once: onnxruntime's optimiser would carry a transposition of each through
+    the whole graph, whereas a product with the identity stays in its place. The product makes all numbers of a sample
+    NaN if one of them is not finite; such a sample is not to be trusted anyway.
     """
     vectors = [name for name, shape in shapes.items() if len(shape) == 1]
     total = sum(shapes[name][0] for name in vectors)

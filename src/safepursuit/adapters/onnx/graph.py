@@ -1,4 +1,4 @@
-"""ONNX nodes in the order of their making. What is asked for twice is made once; what nobody needs is left out."""
+"""ONNX nodes in the order of their making: equal nodes are one, and those that no output needs are left out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 OPSET = 20
-"""Version of the standard operators; onnxruntime has known it since 1.17."""
+"""Version of the standard operators, in onnxruntime since 1.17."""
 IR_VERSION = 9
 
 
@@ -22,7 +22,7 @@ class Node:
 
 
 class Graph:
-    """A graph under construction. Values are known by their names."""
+    """A graph under construction. Values are named."""
 
     def __init__(self, batch_of: str) -> None:
         self._nodes: list[Node] = []
@@ -31,7 +31,7 @@ class Graph:
         self._constants: dict[str, np.ndarray] = {}
         self._names: dict[tuple, str] = {}
         self.held: dict[str, tuple[int, ...]] = {}
-        """Axes of values but for the last, the batch, as far as they are known."""
+        """Axes of values but the last, the batch; not of all values."""
         (self.batch_size,) = self.add("Shape", batch_of, start=0, end=1)
         """The number of samples, a vector of length one: the length of the first axis of an input."""
 
@@ -47,7 +47,7 @@ class Graph:
         return self.constant(np.asarray(values, np.int64))
 
     def add(self, op: str, *inputs: str, outputs: int = 1, **attributes: Any) -> tuple[str, ...]:
-        """The names of what this node gives."""
+        """The names of the values of this node, which is made unless there is an equal one."""
         key = (op, inputs, outputs, repr(sorted(attributes.items())))
         if key not in self._made:
             names = tuple(f"value{len(self._maker) + number}" for number in range(outputs))
@@ -62,7 +62,7 @@ class Graph:
         return node.inputs if node is not None and node.op == op else ()
 
     def number(self, name: str) -> float | int | None:
-        """The number that this value is everywhere, if it is a constant and all alike."""
+        """The number that all entries of this value equal; None if it is no such constant."""
         value = self._constants.get(name)
         return value.flat[0].item() if value is not None and value.size and np.all(value == value.flat[0]) else None
 
@@ -80,7 +80,7 @@ class Graph:
         name: str,
         metadata: Mapping[str, str],
     ) -> onnx.ModelProto:
-        """The finished model; `outputs` are pairs of a value and what is said of it as an output."""
+        """The finished model; `outputs` are pairs of a value and its description as an output."""
         results = [helper.make_node("Identity", [value], [information.name]) for value, information in outputs]
         needed, kept = {value for value, _ in outputs}, []
         for node in reversed(self._nodes):

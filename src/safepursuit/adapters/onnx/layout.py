@@ -1,4 +1,4 @@
-"""How each operation of JAX that only moves numbers is done by ONNX."""
+"""JAX's operations that move numbers without computing, in ONNX."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -17,10 +17,6 @@ def _unsqueeze(graph: Graph, array: Array, shape: Shape, where: Sequence[int]) -
         for old, new in enumerate(where):
             lengths[new] = array.shape[old]
         return np.broadcast_to(array.reshape(lengths), shape)
-    if isinstance(array, Joined) and list(where) == list(range(len(shape) - len(where), len(shape))):
-        new = where[array.axis]
-        shapes = [(*shape[:new], part.shape[array.axis], *shape[new + 1 :]) for part in array.parts]
-        return joined([_unsqueeze(graph, *pair, where) for pair in zip(array.parts, shapes, strict=True)], new)
     tensor = whole(graph, array)
     # Only new axes to the right of an axis that is held in full have to be inserted.
     full = [new for old, new in enumerate(where) if tensor.length(old) > 1]
@@ -74,7 +70,7 @@ def _cut(graph: Graph, array: Array, axis: int, start: int, stop: int) -> Array:
         return replace(tensor, shape=shape)
     at, length = tensor.axis(axis), tensor.shape[axis]
     held = (*tensor.held[:at], stop - start, *tensor.held[at + 1 :])
-    if stop - start == 1:  # the others are likely to be asked for, too
+    if stop - start == 1:  # the other pieces are usually needed, too
         names = graph.add("Split", tensor.name, outputs=length, axis=at, num_outputs=length)
         graph.held |= dict.fromkeys(names, held)
         graph.held[tensor.name] = tensor.held
@@ -134,4 +130,4 @@ LAYOUT: dict[str, Callable[..., Array | list[Array]]] = {
     "stack": _stack,
     "transpose": _transpose,
 }
-"""Operations that move numbers about."""
+"""The rules, by JAX's name of the operation."""

@@ -1,8 +1,8 @@
 """A JAX program of one sample → ONNX nodes for a batch.
 
-JAX writes a program down as a jaxpr: a list of pure operations of some forty kinds, with their shapes. Each kind has a
-rule in `rules` or `layout`. The program is traced for *one* sample, so that every length is known, and the batch comes
-in with the graph, as the last axis of every value. What does not depend on the sample is computed on the way.
+A jaxpr is a list of pure operations of some forty kinds, with their shapes. Each kind has a rule in `rules` or
+`layout`. The program is traced for *one* sample, so that every length is known; the graph adds the batch, as the last
+axis of every value. What does not depend on the sample is computed here.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +18,7 @@ from safepursuit.adapters.onnx.layout import LAYOUT
 from safepursuit.adapters.onnx.rules import COMPOSED, ELEMENTWISE, RULES, elementwise
 
 _CALLS = {"jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "custom_jvp_call": "call_jaxpr"}
-"""Operations that only call another program, and where they keep it."""
+"""Operations that only call another program, and the parameter that holds it."""
 
 _NOTHING = {"optimization_barrier", "stop_gradient", "copy"}
 """Operations that change no number."""

@@ -3,9 +3,8 @@
     pᵢ  =  the point of line i nearest to ū that satisfies all other rows, for each line i that has one
     u*  =  ū where it satisfies all rows, otherwise the nearest pᵢ
 
-`qp.project` takes the rows one at a time and looks only at those that matter: least work for a batch of thousands. Here
-all pairs of rows stand side by side, a few operations on square arrays: more work, but the fewest steps, and none that
-waits for another's outcome.
+`qp.project` takes the rows one at a time and only those that matter: least work for a batch of thousands. Here a few
+operations on square arrays treat all pairs of rows at once: more work, in the fewest steps.
 """
 
 import jax
@@ -40,7 +39,7 @@ def project(nominal: Float[Array, "2"], halfplanes: Halfplanes, weights: Float[A
     beyond = nx * x + ny * y - offset
     along = nx[:, None] * ny - ny[:, None] * nx
     gap = (nx[:, None] * nx + ny[:, None] * ny) * beyond[:, None] - beyond
-    crossing = gap / along  # where it divides by zero, nobody looks
+    crossing = gap / along  # not used where it divides by zero
     high = jnp.min(jnp.where(along > _SLACK, crossing, jnp.inf), axis=1)
     low = jnp.max(jnp.where(along < -_SLACK, crossing, -jnp.inf), axis=1)
     t = jnp.minimum(jnp.maximum(low, 0), high)

@@ -1,4 +1,4 @@
-"""How each operation of JAX that computes is done by ONNX, with operators that onnxruntime has in both precisions."""
+"""JAX's operations that compute, in ONNX operators that onnxruntime has in both precisions."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -34,7 +34,7 @@ def elementwise(graph: Graph, op: str, operands: Sequence[Array], shape: Shape, 
             return one
     short = [shortest(one) if isinstance(one, np.ndarray) else whole(graph, one) for one in operands]
     held = np.broadcast_shapes(*(one.shape if isinstance(one, np.ndarray) else one.held for one in short))
-    # For equal shapes onnxruntime is quicker than for numbers: a constant is as long as what it meets.
+    # onnxruntime is faster for equal shapes than for a scalar: a constant is as long as what it meets.
     names = [
         graph.constant(np.broadcast_to(one, held)[..., None]) if isinstance(one, np.ndarray) else one.name
         for one in short
@@ -65,14 +65,10 @@ def _reduction(op: str) -> Callable[..., Array]:
         tensor = expanded(graph, array) if op == "ReduceSum" else whole(graph, array)
         tensor = at_rank(graph, tensor, max(len(tensor.held), len(tensor.shape)))
         removed = [tensor.axis(axis) for axis in axes]
-        # Leading axes may stay: what is made of numbers is put together without giving them back an axis.
-        keep = all(tensor.length(axis) == 1 for axis in range(max(axes)) if axis not in axes)
         sizes_of = graph.made_by(tensor.name, "Abs") if op == "ReduceSum" else ()
         kind, of = ("ReduceL1", *sizes_of) if sizes_of else (op, tensor.name)
-        (name,) = graph.add(kind, of, graph.indices(*removed), keepdims=int(keep))
-        lengths = enumerate(tensor.held)
-        held = tuple(1 if axis in removed else length for axis, length in lengths if keep or axis not in removed)
-        return Tensor(name, held, out.shape, tensor.dtype)
+        (name,) = graph.add(kind, of, graph.indices(*removed), keepdims=0)
+        return Tensor(name, tuple(np.delete(tensor.held, removed).tolist()), out.shape, tensor.dtype)
 
     return rule
 
@@ -119,11 +115,11 @@ RULES: dict[str, Callable[..., Array]] = {
     "select_n": _select,
     "square": _integer_pow,
 }
-"""Operations that take more than their name says."""
+"""Operations that take more than one operator of the same shape."""
 
 
 def _asin(x: Any) -> Any:
-    """onnxruntime knows the arc sine in single precision only: a Newton step on sin y = x makes it double."""
+    """onnxruntime has the arc sine in single precision only: a Newton step on sin y = x makes it double."""
     near = jnp.arcsin(x.astype(jnp.float32)).astype(x.dtype)
     return near + (x - jnp.sin(near)) / jnp.cos(near)
 
@@ -144,8 +140,8 @@ COMPOSED: dict[str, Callable] = {"asin": _asin, "expm1": _expm1, "log1p": _log1p
 """Operations that ONNX (or, in double precision, onnxruntime) does not have, in terms of others."""
 
 
-# Where one operator does the work of several: each node costs half a microsecond, however little it does. Lengths and
-# directions of vectors have derivatives kept finite at zero by choices that make no difference to their values.
+# One operator for the work of several: a node costs its time however little it computes. Lengths and directions of
+# vectors are guarded at zero for the sake of their derivatives, which a file has not.
 
 
 def _clip(graph: Graph, high: str, inner: str) -> str | None:

@@ -1,4 +1,4 @@
-"""States to put a file to the test with: common ones, and every kind that might trouble it."""
+"""States for the comparison of a file with the package: ordinary ones, and every kind that is difficult."""
 
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ class States(NamedTuple):
 
 KINDS = ("open", "near", "contact", "overlapping", "crowded", "empty", "extreme")
 """Anywhere; within centimetres of a disc or a wall; touching one to within rounding; inside one, or beyond a wall,
-where no motion is safe; all discs close around; no discs; numbers that are huge, tiny or none."""
+where no motion is safe; all discs close around; no discs; numbers that are huge, tiny or not finite."""
 
 
 def draw(game: Game, discs: int, count: int, seed: int) -> States:
