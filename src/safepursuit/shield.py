@@ -158,7 +158,7 @@ def problem(shield: Shield, robot: Robot, surroundings: Surroundings, gains: Gai
     `shield.gain`. u = 0 is always inside.
     """
     box = _box(robot, surroundings.clearance)
-    return qp.join(qp.sides(box), _rows(shield, robot, _ingredients(shield, surroundings, gains)))
+    return qp.join(qp.sides(box), _rows(shield, robot, _Ingredients.of(shield, surroundings, gains)))
 
 
 def filter(
@@ -209,7 +209,7 @@ def guard(
     """`filter` for known surroundings; `gains` in their order, or a rule."""
     finite = jnp.all(jnp.isfinite(nominal), axis=0)
     nominal = jnp.where(finite, nominal, 0)
-    build, ingredients = partial(_rows, shield, robot), _ingredients(shield, surroundings, gains)
+    build, ingredients = partial(_rows, shield, robot), _Ingredients.of(shield, surroundings, gains)
     box, metric = _box(robot, nominal[0]), jnp.asarray([1.0, (shield.offset / robot.dt) ** 2], nominal.dtype)
     solution = qp.project_onto(robot.to_swing(nominal), build, ingredients, metric, box)
     rows = qp.join(qp.sides(box), build(ingredients))
@@ -292,10 +292,9 @@ class _Ingredients(NamedTuple):
     found: tuple[Barriers, ...]
     gains: GainRule
 
-
-def _ingredients(shield: Shield, surroundings: Surroundings, gains: Gains | None) -> _Ingredients:
-    rule = as_rule(shield.gain if gains is None else gains, surroundings.barriers)
-    return _Ingredients(surroundings.found, rule)
+    @classmethod
+    def of(cls, shield: Shield, around: Surroundings, gains: Gains | None) -> "_Ingredients":
+        return cls(around.found, as_rule(shield.gain if gains is None else gains, around.barriers))
 
 
 def _rows(shield: Shield, robot: Robot, ingredients: _Ingredients) -> Halfplanes:

@@ -26,7 +26,8 @@ def search(nominal, A, b, weights) -> tuple[Array, Array, Array, Array]:
     For one problem or a batch on trailing axes; `weights` has the shape of `nominal`.
     """
     scale = jnp.sqrt(weights)
-    target, lines, norm = _scaled(nominal, A, b, scale)
+    # Materialised: fused into their consumers, the rows would be computed again in each.
+    target, (lines, norm) = jax.lax.optimization_barrier((scale * nominal, _unit_lines(A, b, scale)))
     point, moved, empty = _nearest(target, lines)
     excess = _excess(lines, point)
 
@@ -58,13 +59,6 @@ class _Lines(NamedTuple):
     real: Array
 
 
-def _scaled(nominal, A, b, scale) -> tuple[Array, _Lines, Array]:
-    """The target, the lines, and the lengths of the rows, all in the scaled plane."""
-    # Materialised: fused into their consumers, the rows would be computed again in each.
-    target, (lines, norm) = jax.lax.optimization_barrier((scale * nominal, _unit_lines(A, b, scale)))
-    return target, lines, norm
-
-
 def _normals(A, scale) -> tuple[Array, Array, Array, Array]:
     """nx and ny of every row in the scaled plane, whether it is no padding, and its larger entry (1 for padding)."""
     nx, ny = A[:, 0] / scale[0], A[:, 1] / scale[1]
@@ -74,6 +68,7 @@ def _normals(A, scale) -> tuple[Array, Array, Array, Array]:
 
 
 def _unit_lines(A, b, scale) -> tuple[_Lines, Array]:
+    """The rows as unit lines, and their lengths, in the scaled plane."""
     nx, ny, real, size = _normals(A, scale)
     # Divided by the larger entry: no square over- or underflows.
     norm = jnp.where(real, size * jnp.sqrt((nx / size) ** 2 + (ny / size) ** 2), 0)
