@@ -14,6 +14,7 @@ from safepursuit.policy.beta import Beta
 from safepursuit.qp import Halfplanes
 from safepursuit.robot import Unicycle
 from safepursuit.shield import Shield
+from test_safe_set import from_polygon
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -162,7 +163,7 @@ def density(rows, v, turn_rate):
 
     def at(v, turn_rate):
         control = jnp.stack([v, turn_rate])
-        z = safe_set.from_polygon(ROBOT, rows, control)
+        z = from_polygon(ROBOT, rows, control)
         # By differences: the derivative of a minimum by JAX needs each fused copy of it to be rounded alike.
         ends = ([safe_set.polygon(ROBOT, rows, z + sign * step) for sign in (1, -1)] for step in 1e-6 * jnp.eye(2))
         jacobian = jnp.stack([(high - low) / 2e-6 for high, low in ends], axis=1)

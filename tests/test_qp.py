@@ -472,6 +472,38 @@ def test_a_problem_that_is_no_number_leaves_the_others_of_its_batch_alone():
         np.testing.assert_array_equal(others, np.delete(healthy, spoilt, axis=1))
 
 
+@pytest.mark.parametrize("count", [0, 5, 300])
+def test_whole_numbers_count_as_floating_point_numbers(count):
+    """In every argument; and the derivatives with respect to the others are there all the same."""
+    rng = np.random.default_rng(12)
+    batch = (count,) if count else ()
+    whole = {
+        "nominal": rng.integers(-5, 5, (2, *batch)),
+        "A": rng.integers(-3, 4, (6, 2, *batch)),
+        "b": rng.integers(1, 4, (6, *batch)),
+        "weights": np.array([2, 1]),
+        "low": np.array([0, -1]),
+        "high": np.array([2, 1]),
+    }
+
+    def solved(nominal, A, b, weights, low, high):
+        return qp.project(nominal, Halfplanes(A, b), weights, qp.Box(low, high))
+
+    def slopes(given):
+        return jax.grad(lambda nominal: solved(**{**given, "nominal": nominal}).u.sum())
+
+    floats = {name: jnp.asarray(values, float) for name, values in whole.items()}
+    floats["weights"] = jnp.array([1, 0.5])  # the same metric but for a factor, which does not truncate to 0
+    for some in ({"nominal"}, set(whole) - {"nominal", "weights"}, set(whole) - {"weights"}):
+        mixed = {name: jnp.asarray(whole[name]) if name in some else floats[name] for name in whole}
+        for computed, expected in zip(solved(**mixed), solved(**floats), strict=True):
+            np.testing.assert_array_equal(computed, expected)
+        np.testing.assert_array_equal(slopes(mixed)(floats["nominal"]), slopes(floats)(floats["nominal"]))
+    in_whole = solved(**{name: jnp.asarray(values) for name, values in whole.items()})
+    np.testing.assert_allclose(in_whole.u, solved(**floats).u, atol=1e-12)
+    assert np.asarray(in_whole.active).any()
+
+
 def test_weights_are_shared_by_a_batch():
     nominal, A, b, _ = random_problems(np.random.default_rng(10), ROWS, 200)
     weights = np.array([0.3, 2.0])

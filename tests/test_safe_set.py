@@ -192,15 +192,35 @@ WIDE = 1e-6
 """Intervals narrower than this (of v in m/s, of w) count as points: there no inverse is asked for."""
 
 
+def from_box(robot, surroundings, control):
+    """The inverse of `safe_set.box`; z₁ = 0 where only standing still is safe."""
+    limit = surroundings.speed_limit
+    speed = control[0] * robot.max_speed / jnp.where(limit > 0, limit, 1)
+    return 0.5 * (robot.to_unit_box(jnp.stack([speed, control[1]])) + 1)
+
+
+def from_polygon(robot, rows, control):
+    """The inverse of `safe_set.polygon`; 0 along an interval that is a point."""
+    v, w = robot.to_swing(control)
+    low, high = safe_set.swing_range(rows)
+    slowest, fastest = safe_set.speed_range(rows, w)
+    return jnp.stack([share(v, slowest, fastest), share(w, low, high)])
+
+
+def share(value, low, high):
+    width = high - low
+    return jnp.where(width > 0, (value - low) / jnp.where(width > 0, width, 1), 0)
+
+
 @partial(jax.jit, static_argnames=("onto", "robot"))
 def there_and_back(given, pose, scene, onto, robot):
     """z → control → z and control → z → control of the same numbers, and the widths of the intervals for them."""
     around = shield.survey(SHIELD, robot, pose, scene)
     rows = shield.problem(SHIELD, robot, around)
     if onto == "box":
-        forth, back = partial(safe_set.box, robot, around), partial(safe_set.from_box, robot, around)
+        forth, back = partial(safe_set.box, robot, around), partial(from_box, robot, around)
     else:
-        forth, back = partial(safe_set.polygon, robot, rows), partial(safe_set.from_polygon, robot, rows)
+        forth, back = partial(safe_set.polygon, robot, rows), partial(from_polygon, robot, rows)
     low, high = safe_set.swing_range(rows)
 
     def width(control):
@@ -224,7 +244,7 @@ def test_the_maps_are_bijections_onto_the_safe_set(onto, integrator):
     pose = draw_poses(rng, scene)
     z = rng.uniform(0, 1, (2, STATES))
     control = np.stack([rng.uniform(0, 1, STATES), rng.uniform(-2.84, 2.84, STATES)])
-    back, width, forth, share, control_width, rows, limit = there_and_back((z, control), pose, scene, onto, robot)
+    back, width, forth, found, control_width, rows, limit = there_and_back((z, control), pose, scene, onto, robot)
     wide = np.asarray(width) > WIDE
     assert wide.mean() > 0.8
     np.testing.assert_allclose(np.asarray(back)[:, wide], z[:, wide], atol=1e-6)
@@ -234,9 +254,9 @@ def test_the_maps_are_bijections_onto_the_safe_set(onto, integrator):
         point = np.stack([control[0], np.sin(control[1] * robot.dt)])
         safe = ((np.asarray(rows.A) * point).sum(1) <= np.asarray(rows.b)).all(0)
     assert 0.3 < safe.mean() < 0.95
-    share = np.asarray(share)[:, safe & (np.asarray(control_width) > WIDE)]
-    assert share.min() >= -1e-9
-    assert share.max() <= 1 + 1e-9
+    found = np.asarray(found)[:, safe & (np.asarray(control_width) > WIDE)]
+    assert found.min() >= -1e-9
+    assert found.max() <= 1 + 1e-9
     np.testing.assert_allclose(np.asarray(forth)[:, safe], control[:, safe], atol=1e-6)
 
 

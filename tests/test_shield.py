@@ -3,6 +3,7 @@
 Collisions are judged by `reference`: its own motion, its own distances, the whole step and not only its end.
 """
 
+import re
 from functools import cache, partial
 from typing import NamedTuple
 
@@ -379,13 +380,63 @@ def test_parameters_out_of_range_are_refused(parameters, message):
 
 
 def test_parameters_that_break_a_theorem_or_forbid_capture_are_refused():
-    with pytest.raises(ValueError, match=r"0\.1 m a step, more than the shield's offset of 0\.05 m"):
+    with pytest.raises(ValueError, match=r"0\.1 m per step, more than the shield's offset of 0\.05 m"):
         shield.check(Shield(offset=0.05), Unicycle(dt=0.1), capture_radius=0.5)
     blocking = {"robot_barrier": True, "robot_gain": 0.05}
     with pytest.raises(ValueError, match="forbids capture"):
         shield.check(Shield(**blocking), Unicycle(), capture_radius=0.5)
     for accepted in (Shield(offset=0.05), Shield(**blocking, allow_blocking=True), Shield(robot_gain=0.05)):
         assert shield.check(accepted, Unicycle(), capture_radius=0.5) is None
+
+
+SCENE = Scene.of([(1.0, 1.0, 0.3), (2.0, -1.0, 0.4)], half_extents=(3.0, 3.0))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {"pose": [0, 0]},
+            "a nominal control is (2, …) and a pose (3, …) with the same batch axes, not (2,) and (2,).",
+        ),
+        ({"nominal": [1, 0, 0]}, "with the same batch axes, not (3,) and (3,)."),
+        ({"pose": np.zeros((3, 4))}, "with the same batch axes, not (2,) and (3, 4)."),
+        ({"opponent": [1, 1]}, "with the same batch axes, not (2,) and (3,) and (2,)."),
+        ({"gains": np.ones(5)}, "gains are one number or one per boundary, (6,), not (5,)."),
+        ({"gains": np.ones((6, 2))}, "gains are one number or one per boundary, (6,), not (6, 2)."),
+    ],
+)
+def test_shapes_that_do_not_go_together_are_refused(given, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        shield.filter(**{"nominal": [1, 0], "pose": [0, 0, 0], "scene": SCENE, **given})
+
+
+def test_whole_numbers_and_lists_are_numbers():
+    parameters = Shield(robot_barrier=True)
+    near = {"pose": [0, 1, 0], "opponent": [-1, 1, 0], "gains": [0] * 6}
+    found = shield.filter([1, 0], scene=SCENE, shield=parameters, **near)
+    floats = {name: np.array(values, float) for name, values in near.items()}
+    expected = shield.filter(np.array([1.0, 0.0]), scene=SCENE, shield=parameters, **floats)
+    assert expected.intervened
+    for computed, one in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(computed, one)
+
+
+@pytest.mark.parametrize("batch", [(512,), (4, 7)])
+def test_one_scene_serves_a_batch_of_poses(batch):
+    """The same as a scene for each pose; and one gain per boundary the same as these gains for each pose."""
+    rng = np.random.default_rng(17)
+    nominal, pose = rng.uniform(-1, 2, (2, *batch)), rng.uniform(-2.9, 2.9, (3, *batch))
+    gains = rng.uniform(0, 0.1, 6)
+
+    def repeated(array):
+        return jnp.broadcast_to(array.reshape(*array.shape, *(1 for _ in batch)), (*array.shape, *batch))
+
+    found = shield.filter(nominal, pose, SCENE, gains=gains)
+    each = shield.filter(nominal, pose, jax.tree.map(repeated, SCENE), gains=repeated(jnp.asarray(gains)))
+    assert 0.1 < np.asarray(each.intervened).mean() < 0.9
+    for computed, expected in zip(found, each, strict=True):
+        np.testing.assert_array_equal(computed, expected)
 
 
 # --- batches and derivatives -----------------------------------------------------------------------------------------

@@ -28,13 +28,13 @@ def length(vector: Float[Array, "2 *shape"]) -> Float[Array, "*shape"]:
 
 
 def unit(vector: Float[Array, "2 *shape"]) -> Float[Array, "2 *shape"]:
-    """The vector scaled to length one; the zero vector stays zero."""
+    """The vector scaled to length one; zero for the zero vector."""
     size = length(vector)
     return vector / jnp.where(size > 0, size, 1)
 
 
 def to_body_frame(heading: Scalar, vector: Float[Array, "2 *shape"]) -> Float[Array, "2 *shape"]:
-    """World-frame vector(s) as seen by a robot with this heading: x forward, y left. `shape` may lead with rows."""
+    """World-frame vectors in the body frame of a robot with this heading: x forward, y left."""
     c, s = jnp.cos(heading), jnp.sin(heading)
     return jnp.stack([c * vector[0] + s * vector[1], c * vector[1] - s * vector[0]])
 
@@ -42,8 +42,8 @@ def to_body_frame(heading: Scalar, vector: Float[Array, "2 *shape"]) -> Float[Ar
 def segment_minimum(start: Float[Array, "2 *shape"], motion: Float[Array, "2 *shape"]) -> Float[Array, "*shape"]:
     """Least distance to the origin of a point that moves straight from `start` by `motion` [m].
 
-    With `start` the vector from an obstacle's centre to the robot, or from one robot to the other, and `motion` its
-    change during the step, this is the swept distance of the whole step.
+    With `start` the vector from an obstacle's centre, or from the other robot, and `motion` its change during the step,
+    this is the least distance during the whole step.
     """
     travel = motion[0] ** 2 + motion[1] ** 2
     along = -(start[0] * motion[0] + start[1] * motion[1])
@@ -54,9 +54,9 @@ def segment_minimum(start: Float[Array, "2 *shape"], motion: Float[Array, "2 *sh
 def ray_disc_hit(
     start: Float[Array, "2 *shape"], ray: Float[Array, "2 *shape"], radius: Float[Array, "*shape"]
 ) -> Float[Array, "*shape"]:
-    """How far [m] a point can go from `start` along the unit vector `ray` before it meets a disc about the origin.
+    """Distance [m] from `start` along the unit vector `ray` to a disc about the origin.
 
-    Infinite where it misses; 0 where it is at the rim or (by rounding) inside and still heads inwards.
+    Infinite for a miss; 0 at the rim or (by rounding) inside, on an inward ray.
     """
     along = start[0] * ray[0] + start[1] * ray[1]
     across = start[0] * ray[1] - start[1] * ray[0]
@@ -67,7 +67,7 @@ def ray_disc_hit(
 
 
 def ray_slab_hit(position: Scalar, ray: Scalar, limit: Scalar) -> Scalar:
-    """How far [m] a point can go until a coordinate, now `position` and changing by `ray` a metre, leaves ±`limit`."""
+    """Distance [m] until a coordinate, now `position` and changing by `ray` per metre, leaves ±`limit`."""
     room = jnp.where(ray > 0, limit - position, limit + position)
     speed = jnp.abs(ray)
     return jnp.where(speed > 0, jnp.maximum(room, 0) / jnp.where(speed > 0, speed, 1), jnp.inf)

@@ -1,4 +1,4 @@
-"""Robots: limits, motion during one step, and the coordinates in which the safety problem is linear."""
+"""Robots: limits, motion during one step, and coordinates in which the safety program is linear."""
 
 import math
 from collections.abc import Callable, Hashable
@@ -17,9 +17,9 @@ Integrator: TypeAlias = Literal["euler", "arc"]
 
 @runtime_checkable
 class Robot(Hashable, Protocol):
-    """What game, players and safety layer ask of a robot: a frozen dataclass, constant in compiled programs.
+    """A robot in game, players and safety layer: a frozen dataclass, constant in compiled programs.
 
-    `Unicycle` documents the members; a robot of one's own is a subclass of it.
+    `Unicycle` documents the members; other robots are subclasses of it.
     """
 
     @property
@@ -56,7 +56,7 @@ class Unicycle:
     dt: float = 0.05
     """Step length Δ [s]."""
     integrator: Integrator = "euler"
-    """"euler" moves straight along the heading and then turns; "arc" is the exact motion under constant control."""
+    """"euler": straight along the heading, then a turn; "arc": the exact motion under constant control."""
 
     def __post_init__(self) -> None:
         for name in ("radius", "max_speed", "max_turn_rate", "dt"):
@@ -76,7 +76,7 @@ class Unicycle:
         return self.max_turn_rate * self.dt
 
     def displacement(self, heading: Scalar, control: Control, time: Scalar | float) -> Point:
-        """How far the centre has moved [m, world frame] `time` seconds into a step, 0 ≤ time ≤ dt.
+        """Displacement of the centre [m, world frame] `time` seconds into a step, 0 ≤ time ≤ dt.
 
         Euler: vτ e(θ). Arc: vτ sinc(ωτ/2) e(θ + ωτ/2), the chord of the exact arc (theory.md §2).
         """
@@ -100,8 +100,8 @@ class Unicycle:
     def to_swing(self, control: Control) -> Float[Array, "2 *batch"]:
         """(v, ω) → (v, w) with w = sin(ωΔ), in which the barrier rows are linear (theorem 2).
 
-        Beyond the turn-rate limit the sine is continued by its tangent, so that the map stays one-to-one and a nominal
-        control outside the actuator box keeps its place and its gradient.
+        Beyond the turn-rate limit the sine is continued by its tangent: the map is one-to-one, with a gradient outside
+        the actuator box too.
         """
         swing = control[1] * self.dt
         inside = jnp.clip(swing, -self.max_swing, self.max_swing)
@@ -114,7 +114,7 @@ class Unicycle:
         return jnp.stack([v, jnp.arcsin(jnp.clip(w, -limit, limit)) / self.dt])
 
     def to_unit_box(self, control: Control) -> Float[Array, "2 *batch"]:
-        """In half-widths of the actuator box about its centre: within the limits iff both numbers are in [−1, 1]."""
+        """In half-widths of the actuator box about its centre; the limits are [−1, 1]²."""
         return jnp.stack([2 * control[0] / self.max_speed - 1, control[1] / self.max_turn_rate])
 
     def from_unit_box(self, scaled: Float[Array, "2 *batch"]) -> Control:
@@ -132,4 +132,4 @@ def within_theory(robot: Robot) -> bool:
 
 
 ROBOTS: Registry[Callable[[], Unicycle]] = Registry("robot", unicycle=Unicycle)
-"""Makers of robots by name: `Unicycle`, or a subclass of it."""
+"""Constructors of robots by name: `Unicycle`, or a subclass of it."""

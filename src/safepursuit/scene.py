@@ -1,4 +1,4 @@
-"""What can be touched: four walls and round obstacles, and how layouts of them are drawn."""
+"""Four walls and round obstacles, and random layouts of them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ FAR = 1e3
 """Distance [m] reported for padding: larger than any arena, small enough for float32."""
 
 _TRIES = 64
-"""Places tried for each disc before a layout is given up."""
+"""Places tried per disc."""
 
 
 class Scene(NamedTuple):
     """A rectangular arena about the origin with round obstacles, padded to a fixed number.
 
-    One scene without batch axes serves a batch of poses.
+    A scene without batch axes holds for a whole batch of poses.
     """
 
     half_extents: Float[Array, "2"] | Float[Array, "2 *batch"]
@@ -38,9 +38,10 @@ class Scene(NamedTuple):
 
     @classmethod
     def of(cls, discs: Sequence[Sequence[float]] = (), *, half_extents: Sequence[float]) -> "Scene":
-        """One scene from discs (x, y, radius) and walls, half the width and half the height from the origin, in metres.
+        """One scene from discs (x, y, radius) and half the arena's width and height, all in metres.
 
-        Raises ValueError for numbers that are not finite, a negative radius, walls that are not two positive lengths.
+        Raises ValueError for numbers that are not finite, a negative radius, or half-extents that are not two positive
+        lengths.
         """
         table = np.asarray(discs, float).reshape(-1, 3) if len(discs) else np.empty((0, 3))
         walls = np.asarray(half_extents, float)
@@ -53,7 +54,7 @@ class Scene(NamedTuple):
 
 
 class Boundaries(NamedTuple):
-    """The surfaces around a point: first the discs, then the walls at +x, −x, +y, −y."""
+    """The surfaces around a point: the discs, then the walls at +x, −x, +y, −y."""
 
     distance: Rows
     """Signed distance [m] of the point from the surface, positive in free space; `FAR` for padding."""
@@ -62,15 +63,15 @@ class Boundaries(NamedTuple):
     radius: Rows
     """Radius of curvature [m], infinite for a wall; 0 for padding."""
     velocity: Float[Array, "2 rows *batch"]
-    """[m/s], world frame; zero for what stands still."""
+    """[m/s], world frame; zero for a static boundary."""
 
 
 def boundaries(scene: Scene, point: Point) -> Boundaries:
-    """All boundaries as seen from `point`. Raises ValueError where scene and points are different batches."""
+    """All boundaries as seen from `point`. Raises ValueError if scene and points have different batch axes."""
     half_extents, centre, radius, present = (
         _along(part, axes, point) for part, axes in zip(scene, (1, 2, 1, 1), strict=True)
     )
-    from_centre = point[:, None] - jnp.where(present, centre, 0)  # padding may hold anything, NaN too
+    from_centre = point[:, None] - jnp.where(present, centre, 0)  # padding may hold NaN
     disc_distance = jnp.where(present, length(from_centre) - radius, FAR)
     disc_normal = jnp.where(present, unit(from_centre), 0)
     x, y = point
@@ -89,7 +90,7 @@ def boundaries(scene: Scene, point: Point) -> Boundaries:
 
 
 def _along(part: Array, axes: int, point: Point) -> Array:
-    """A scene's array, `axes` of whose axes are its own, with the point's batch axes. Raises ValueError for others."""
+    """A scene's array, whose first `axes` axes are its own, with the point's batch axes appended if it has none."""
     own, batch = part.shape[axes:], point.shape[1:]
     if own == batch:
         return part
@@ -100,7 +101,7 @@ def _along(part: Array, axes: int, point: Point) -> Array:
 
 @dataclass(frozen=True)
 class Arena:
-    """How scenes are drawn."""
+    """The distribution of random scenes."""
 
     half_extents: tuple[float, float] = (10.0, 10.0)
     """Half the arena's width and height [m]."""
@@ -109,11 +110,11 @@ class Arena:
     radius_range: tuple[float, float] = (0.3, 1.0)
     """Disc radii are uniform in this range [m]."""
     passage: float = 0.6
-    """Least gap [m] between two discs, and between a disc and a wall, so that a robot can pass."""
+    """Least gap [m] between two discs, and between a disc and a wall."""
     allow_overlap: bool = False
-    """Accept any placement of the discs, touching and overlapping ones included."""
+    """Allow discs that touch and overlap."""
     min_obstacles: Annotated[int | None, tyro.conf.arg(prefix_name=False)] = None
-    """Where given, each layout draws its number of discs from here to `obstacles`."""
+    """If given, the number of discs of each layout is random, from here to `obstacles`."""
     scene: Annotated[str, tyro.conf.arg(prefix_name=False)] = "discs"
     """Generator of layouts; `safepursuit list scenes` names them."""
 
@@ -140,10 +141,9 @@ class Arena:
 def scattered_discs(key: Key[Array, ""], arena: Arena) -> tuple[Scene, Bool[Array, ""]]:
     """Discs anywhere, with free passages between them.
 
-    One random scene, and whether all its discs found a place that keeps `arena.passage` free.
-
-    Discs are placed one after the other, largest first, each at the first of many uniform tries that fits. Pure; for
-    many scenes `jax.vmap` with `out_axes=-1`. At least one (possibly absent) disc is allocated.
+    Returns one random scene, and whether all its discs keep `arena.passage` free. Discs are placed one after the other,
+    largest first, each at the first of `_TRIES` uniform places that fits. At least one (possibly absent) disc is
+    allocated. For many scenes `jax.vmap` with `out_axes=-1`.
     """
     discs = max(1, arena.obstacles)
     half = jnp.asarray(arena.half_extents, jnp.result_type(float))
@@ -170,8 +170,7 @@ def scattered_discs(key: Key[Array, ""], arena: Arena) -> tuple[Scene, Bool[Arra
 
 
 def _present(key: Key[Array, ""], arena: Arena) -> Bool[Array, "discs"]:
-    """Which of the discs there are: all, or a random subset whose size is uniform from the least to the largest number,
-    so that large and small discs have equal chances."""
+    """Which discs are present: all, or a random subset of uniform size, independent of the discs' radii."""
     discs = max(1, arena.obstacles)
     if arena.min_obstacles is None:
         return jnp.arange(discs) < arena.obstacles
@@ -186,12 +185,12 @@ def clearance(scene: Scene, point: Point, radius: float) -> Scalar:
 
 
 Generator: TypeAlias = Callable[[Key[Array, ""], Arena], tuple[Scene, Flag]]
-"""Draws one scene, pure, and says whether it found one; its number of discs follows from the arena alone."""
+"""A pure function that draws one scene, and whether it succeeded; the arena alone sets the number of discs."""
 
 SCENES: Registry[Generator] = Registry("scene", discs=scattered_discs)
 """Generators of layouts by name."""
 
 
 def draw_scene(key: Key[Array, ""], arena: Arena) -> tuple[Scene, Flag]:
-    """One random scene of the arena's generator, and whether one was found; vmap it with `out_axes=-1` for many."""
+    """One random scene by the arena's generator, and whether it succeeded; for many `jax.vmap` with `out_axes=-1`."""
     return SCENES.find(arena.scene)(key, arena)

@@ -4,8 +4,7 @@
     v        ≤  governed speed of theorem 1
 
 The metric is the displacement of the virtual control point. Theorem 1 alone makes every output safe, whatever the
-program returned; theorem 2 makes the program feasible forever and the governor idle (theory.md §2.3). Building the
-program (`problem`) and solving it (`filter`) are two functions, so that a test can look at the program.
+program returns; theorem 2 keeps the program feasible and the governor idle (theory.md §2.3).
 """
 
 import math
@@ -15,7 +14,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool
 
 from safepursuit import qp
 from safepursuit.barriers import Barrier, Barriers, ControlPoint, GainRule, Gains, Separation, as_rule
@@ -24,9 +23,10 @@ from safepursuit.barriers.governor import governed_speed, governor_swing
 from safepursuit.barriers.separation import check_robot_gain
 from safepursuit.geometry import direction, length
 from safepursuit.qp import Halfplanes
+from safepursuit.qp.search import greatest
 from safepursuit.robot import Robot, Unicycle
 from safepursuit.scene import Scene, boundaries
-from safepursuit.shapes import Control, Flag, Pose, Rows, Scalar
+from safepursuit.shapes import Control, Flag, Pose, Scalar, floating
 
 _BOX_ROWS = 4
 
@@ -41,16 +41,16 @@ class Shield:
     offset: float = 0.1
     """d [m]: how far ahead of the centre the virtual control point lies."""
     gain: float = 0.5
-    """Class-K gain γ in (0, 1] of every boundary, per step, where no network sets it; 1 allows the most."""
+    """Class-K gain γ in (0, 1] of every boundary, per step, where no network sets it; 1 restricts least."""
     margin: float = 1e-5
-    """Added to the robot's radius by the governor, and twice by the rows [m]. Covers float32 round-off in an arena of
-    tens of metres; the rows keep further off, so that the governor does not cut in where the robot slides along."""
+    """Added to the robot's radius by the governor, and twice by the rows [m]: float32 round-off in an arena of tens of
+    metres; twice, so that the governor stays idle where the robot slides along a boundary."""
     robot_barrier: bool = False
-    """Also limit the own approach to the other robot (theory.md §2.4); off, because capture itself comes first."""
+    """Also limit the approach to the other robot (theory.md §2.4); off, because capture needs it."""
     robot_gain: float = 0.5
     """γ of the inter-robot row, per step."""
     min_separation: float = 0.35
-    """Distance of centres [m] the inter-robot row defends."""
+    """Distance of centres [m] that the inter-robot row keeps."""
     allow_blocking: bool = False
     """Accept an inter-robot gain that keeps the pursuer from ever capturing."""
 
@@ -75,7 +75,7 @@ UNICYCLE, SHIELD = Unicycle(), Shield()
 
 
 class Surroundings(NamedTuple):
-    """What the safety layer needs to know of a pose in a scene, whatever control is asked of it."""
+    """A pose in a scene as the safety layer uses it, for any nominal control."""
 
     found: tuple[Barriers, ...]
     """The barriers of each kind, in the order of `Shield.kinds`."""
@@ -91,12 +91,12 @@ class Surroundings(NamedTuple):
 
 
 class Shielded(NamedTuple):
-    """A control made safe, and what it took."""
+    """A safe control, and how it was found."""
 
     control: Control
     """The safe control [m/s, rad/s]."""
     nominal: Control
-    """What was asked for [m/s, rad/s] (0 where that was not a finite number)."""
+    """The control before the safety layer [m/s, rad/s] (0 where it was not finite)."""
     intervened: Flag
     """A barrier row or the governor changed the control; the actuator box alone does not count."""
     correction: Scalar
@@ -108,15 +108,15 @@ class Shielded(NamedTuple):
     clearance: Scalar
     """Distance [m] of the body from the nearest boundary before the step."""
     active: Bool[Array, "rows *batch"]
-    """Which boundary (discs, walls, then the other robot if barred) held the control."""
+    """Which boundary (discs, walls, then the other robot if it has a row) held the control."""
     governed: Flag
     """The speed governor acted (never, from a state in the safe set of theorem 2)."""
     lost_gradient: Flag
-    """The map from the nominal control lost rank: a row, the actuator box included, was active."""
+    """The map from the nominal control lost rank: a row, of the actuator box too, was active."""
 
 
 def check(shield: Shield, robot: Robot, capture_radius: float) -> None:
-    """Raise ValueError where these parameters break an assumption of the theorems or forbid capture."""
+    """Raise ValueError if these parameters break an assumption of the theorems or prevent capture."""
     if robot.max_speed * robot.dt > shield.offset:
         raise ValueError(
             f"the robot moves up to {robot.max_speed * robot.dt:g} m per step, more than the shield's offset of "
@@ -135,10 +135,7 @@ def survey(
     *,
     nearest_first: bool = True,
 ) -> Surroundings:
-    """Look around from a pose; everything the safety layer does there follows from the result.
-
-    With `nearest_first` False the barriers stay in the order of `scene.boundaries` however few they are.
-    """
+    """The surroundings of a pose; with `nearest_first` False the barriers keep the order of `scene.boundaries`."""
     boundary, *others = shield.kinds
     if not nearest_first:
         boundary = replace(boundary, nearest_first=False)  # type: ignore[type-var]
@@ -157,11 +154,11 @@ def survey(
 def problem(shield: Shield, robot: Robot, surroundings: Surroundings, gains: Gains | None = None) -> Halfplanes:
     """The safe set of (v, w), w = sin(ωΔ), as half-planes: the box, then the rows of each kind of barrier.
 
-    `gains` is γ in [0, 1], one number, one per boundary in the order of `surroundings`, or a rule that makes these;
-    None takes `shield.gain`. u = 0 is always inside.
+    `gains` is γ in [0, 1]: one number, one per boundary in the order of `surroundings`, or a rule; None is
+    `shield.gain`. u = 0 is always inside.
     """
     box = _box(robot, surroundings.clearance)
-    return qp.join(qp.sides(box), _rows(shield, robot, _ingredients(shield, surroundings, gains)))
+    return qp.join(qp.sides(box), _rows(shield, robot, _Ingredients.of(shield, surroundings, gains)))
 
 
 def filter(
@@ -171,27 +168,32 @@ def filter(
     *,
     robot: Robot = UNICYCLE,
     shield: Shield = SHIELD,
-    gains: Rows | float | None = None,
-    opponent: Pose | None = None,
+    gains: Any = None,
+    opponent: Any = None,
 ) -> Shielded:
-    """The safe control nearest to `nominal` (in the displacement of the virtual control point), never braking in vain.
+    """The safe control nearest to `nominal`, in the displacement of the virtual control point.
 
-    `nominal` (2, …) [m/s, rad/s] and `pose` (3, …) [m, m, rad] are arrays or lists of numbers with the same batch axes,
-    if any; one scene serves them all, or there is one for each. Raises ValueError for shapes that do not go together.
+    `nominal` (2, …) [m/s, rad/s], `pose` and `opponent` (3, …) [m, m, rad] are arrays or lists of numbers with the same
+    batch axes, if any; `scene` is one for all of them, or one per pose. `gains` is γ in [0, 1]: one number, or one per
+    boundary in the order of `scene.boundaries`, for all poses or per pose. Raises ValueError for other shapes.
 
     Safe from every pose whose body is clear of the scene, for any gains in [0, 1] and any nominal control; a nominal
-    control that is not finite is replaced by braking. `gains` is one number, or one per boundary in the order of
-    `scene.boundaries`. Differentiable in `nominal`, `pose` and `gains`.
+    control that is not finite counts as 0. Differentiable in `nominal`, `pose` and `gains`.
     """
-    nominal, pose = _numbers(nominal), _numbers(pose)
-    if nominal.shape[:1] != (2,) or pose.shape[:1] != (3,) or nominal.shape[1:] != pose.shape[1:]:
+    nominal, pose = floating(nominal), floating(pose)
+    opponent = None if opponent is None else floating(opponent)
+    poses = [one.shape for one in (pose, opponent) if one is not None]
+    if nominal.shape[:1] != (2,) or any(shape != (3, *nominal.shape[1:]) for shape in poses):
         raise ValueError(
-            f"a nominal control is (2, …) and a pose (3, …) with the same batch axes, not {nominal.shape} and "
-            f"{pose.shape}."
+            "a nominal control is (2, …) and a pose (3, …) with the same batch axes, not "
+            f"{' and '.join(map(str, (nominal.shape, *poses)))}."
         )
     surroundings = survey(shield, robot, pose, scene, opponent)
-    if gains is not None and jnp.ndim(gains):
-        order = surroundings.barriers.boundary
+    if gains is not None and not isinstance(gains, (int, float)):
+        gains, order = floating(gains), surroundings.barriers.boundary
+        gains = gains.reshape(gains.shape + (1,) * (order.ndim - gains.ndim))
+        if gains.ndim != order.ndim or any(own not in (1, n) for own, n in zip(gains.shape, order.shape, strict=True)):
+            raise ValueError(f"gains are one number or one per boundary, {order.shape}, not {gains.shape}.")
         gains = jnp.take_along_axis(jnp.broadcast_to(gains, order.shape), order, axis=0)
     return guard(nominal, surroundings, robot=robot, shield=shield, gains=gains)
 
@@ -204,11 +206,11 @@ def guard(
     shield: Shield,
     gains: Gains | None = None,
 ) -> Shielded:
-    """`filter` where the surroundings are known already; gains, if one per boundary, in their order, or by a rule."""
+    """`filter` for known surroundings; `gains` in their order, or a rule."""
     finite = jnp.all(jnp.isfinite(nominal), axis=0)
     nominal = jnp.where(finite, nominal, 0)
-    build, ingredients = partial(_rows, shield, robot), _ingredients(shield, surroundings, gains)
-    box, metric = _box(robot, nominal[0]), _metric(shield, robot, nominal.dtype)
+    build, ingredients = partial(_rows, shield, robot), _Ingredients.of(shield, surroundings, gains)
+    box, metric = _box(robot, nominal[0]), jnp.asarray([1.0, (shield.offset / robot.dt) ** 2], nominal.dtype)
     solution = qp.project_onto(robot.to_swing(nominal), build, ingredients, metric, box)
     rows = qp.join(qp.sides(box), build(ingredients))
     control = robot.limit(robot.from_swing(solution.u))
@@ -217,20 +219,19 @@ def guard(
     return Shielded(
         control=control,
         nominal=nominal,
-        intervened=(_greatest(solution.multipliers[_BOX_ROWS:]) > 0) | ~feasible | governed,
+        intervened=(greatest(solution.multipliers[_BOX_ROWS:]) > 0) | ~feasible | governed,
         correction=length(robot.to_unit_box(control) - robot.to_unit_box(nominal)),
         feasible=feasible,
-        residual=_greatest(rows.A[:, 0] * solution.u[0] + rows.A[:, 1] * solution.u[1] - rows.b),
+        residual=greatest(rows.A[:, 0] * solution.u[0] + rows.A[:, 1] * solution.u[1] - rows.b),
         clearance=surroundings.clearance,
         active=_by_boundary(shield, solution.active[_BOX_ROWS:], surroundings),
         governed=governed,
-        lost_gradient=(_greatest(solution.multipliers) > 0) | ~feasible | governed,
+        lost_gradient=(greatest(solution.multipliers) > 0) | ~feasible | governed,
     )
 
 
 def unfiltered(nominal: Control, surroundings: Surroundings, *, robot: Robot, governed: bool = False) -> Shielded:
-    """What happens without the program: the nominal control cut off at the actuator limits, and, if `governed`, slowed
-    by theorem 1. In the same terms as `guard`, so that the two can be compared."""
+    """The nominal control cut off at the actuator limits and, if `governed`, slowed by theorem 1; no program."""
     control = robot.limit(nominal)
     acted = none = jnp.zeros(nominal.shape[1:], bool)
     if governed:
@@ -250,10 +251,10 @@ def unfiltered(nominal: Control, surroundings: Surroundings, *, robot: Robot, go
 
 
 def adopt(control: Control, nominal: Control, surroundings: Surroundings, *, robot: Robot) -> Shielded:
-    """A control that was made from `nominal` by other means than the program, such as a map onto the safe set.
+    """A control computed from `nominal` without the program, such as by a map onto the safe set.
 
-    It is cut off at the actuator limits and governed all the same, so that safety does not rest on those means. In the
-    same terms as `guard`; any change beyond `CHANGED` half-widths counts as an intervention.
+    It is cut off at the actuator limits and governed, so that it is safe in any case. Any change beyond `CHANGED`
+    half-widths counts as an intervention.
     """
     done = unfiltered(robot.limit(control), surroundings, robot=robot, governed=True)
     correction = length(robot.to_unit_box(done.control) - robot.to_unit_box(nominal))
@@ -262,23 +263,22 @@ def adopt(control: Control, nominal: Control, surroundings: Surroundings, *, rob
 
 
 def govern(control: Control, surroundings: Surroundings) -> tuple[Control, Flag]:
-    """Theorem 1 alone: the same turn rate, the speed cut to what is safe. Brakes, never steers.
+    """Theorem 1 alone: the same turn rate, the speed reduced to a safe one.
 
-    `control` must respect the actuator limits. Returns the control, and whether the speed was cut.
+    `control` must respect the actuator limits. Returns the control, and whether the speed was reduced.
     """
     limit = surroundings.speed_limit
     governed = control[0] > limit
     safe = jnp.stack([jnp.where(governed, limit, control[0]), control[1]])
-    # A pose that is not finite gives no distance to trust, and a control that is not none to drive: stand still.
+    # Stand still where pose or control is not finite.
     known = jnp.isfinite(limit) & jnp.all(jnp.isfinite(control), axis=0)
     return jnp.where(known, safe, 0), governed | ~known
 
 
 def distance(shield: Shield, robot: Robot, shielded: Shielded) -> Scalar:
-    """‖u − Π(u)‖²_W of a filtered nominal control, relative to full speed; with the projection held constant.
+    """‖u − Π(u)‖²_W of a filtered nominal control, in units of full speed squared, with Π held constant.
 
-    Its gradient with respect to the nominal control is therefore exactly that of the squared distance to the safe set
-    (theory.md §3 B). 1 means: beyond the safe set by as much as full speed.
+    Its gradient with respect to the nominal control is that of the squared distance to the safe set (theory.md §3 B).
     """
     nominal = robot.to_swing(shielded.nominal)
     projected = jax.lax.stop_gradient(robot.to_swing(shielded.control))
@@ -287,48 +287,32 @@ def distance(shield: Shield, robot: Robot, shielded: Shielded) -> Scalar:
 
 
 class _Ingredients(NamedTuple):
-    """What the program's rows are made of."""
+    """What the program's rows are built from."""
 
     found: tuple[Barriers, ...]
     gains: GainRule
 
-
-def _ingredients(shield: Shield, surroundings: Surroundings, gains: Gains | None) -> _Ingredients:
-    rule = as_rule(shield.gain if gains is None else gains, surroundings.barriers)
-    return _Ingredients(surroundings.found, rule)
+    @classmethod
+    def of(cls, shield: Shield, around: Surroundings, gains: Gains | None) -> "_Ingredients":
+        return cls(around.found, as_rule(shield.gain if gains is None else gains, around.barriers))
 
 
 def _rows(shield: Shield, robot: Robot, ingredients: _Ingredients) -> Halfplanes:
-    """All but the actuator box, which most controls meet at most."""
+    """All rows but the actuator box."""
     gain = ingredients.gains(ingredients.found[0])
     pairs = zip(shield.kinds, ingredients.found, strict=False)
     return qp.join(*(kind.rows(robot, found, gain) for kind, found in pairs))
 
 
-def _numbers(values: Any) -> Array:
-    """As floating-point numbers; whole numbers are numbers, too."""
-    array = jnp.asarray(values)
-    return array if jnp.issubdtype(array.dtype, jnp.inexact) else array.astype(jnp.result_type(float))
-
-
-def _greatest(values: Rows) -> Scalar:
-    """The largest of the rows, at least 0. Compare it with 0 instead of asking `any`: that reduction is slow on CPU."""
-    return jnp.max(values, axis=0, initial=0)
-
-
-def _metric(shield: Shield, robot: Robot, dtype) -> Float[Array, "2"]:
-    return jnp.asarray([1.0, (shield.offset / robot.dt) ** 2], dtype)
-
-
 def _box(robot: Robot, like: Scalar) -> qp.Box:
-    """The actuator limits 0 ≤ v ≤ v̄, |w| ≤ sin φ̄, as often as `like` has entries."""
+    """The actuator limits 0 ≤ v ≤ v̄, |w| ≤ sin φ̄, with the batch axes of `like`."""
     swing = math.sin(robot.max_swing)
     low, high = (jnp.asarray(limits, like.dtype) for limits in ([0.0, -swing], [robot.max_speed, swing]))
     return qp.Box(*(jnp.broadcast_to(one.reshape(2, *(1,) * like.ndim), (2, *like.shape)) for one in (low, high)))
 
 
 def _by_boundary(shield: Shield, held: Bool[Array, "rows *batch"], surroundings: Surroundings) -> Array:
-    """Which boundaries hold the control, given which rows do: each kind's in the order in which it found them."""
+    """Which boundaries hold the control, from the rows that do; per kind of barrier, in the order of the scene."""
     parts, first = [], 0
     for kind, found in zip(shield.kinds, surroundings.found, strict=False):
         count, each = len(found.value), kind.rows_each

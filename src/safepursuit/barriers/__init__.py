@@ -1,6 +1,6 @@
-"""Barriers: rows of the safety program, one kind a file, the bound of its governor, and class-K gains.
+"""Barriers: rows of the safety program, a file per kind, the bound of its governor, and class-K gains.
 
-A kind of barrier is found at a pose and gives rows of the program; `shield` joins the rows of all kinds.
+A kind of barrier is evaluated at a pose and gives rows of the program; `shield` joins the rows of all kinds.
 """
 
 from safepursuit.barriers.barrier import Barrier, Barriers

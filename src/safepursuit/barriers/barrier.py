@@ -1,4 +1,4 @@
-"""What every kind of barrier has in common."""
+"""The interface of a kind of barrier."""
 
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -11,18 +11,18 @@ from safepursuit.shapes import Pose, Rows
 
 
 class Barriers(NamedTuple):
-    """Barriers of one kind as found at a pose, one per boundary; h ≥ 0 is the safe set."""
+    """Barriers of one kind at a pose, one per boundary; h ≥ 0 is the safe set."""
 
     value: Rows
     """h [m]."""
     facing: Rows
-    """c_β = n·e for the boundary's normal n: −1 when the robot heads straight at it, +1 when straight away."""
+    """c_β = n·e for the boundary's normal n: −1 where the robot heads straight at it, +1 straight away."""
     side: Rows
     """s_β = n·e⊥: the normal along the robot's left."""
     radius: Rows
     """Radius of curvature of the boundary [m]; infinite for a wall."""
     boundary: Int[Array, "rows *batch"]
-    """Which boundary each belongs to, in the order in which they were found."""
+    """The index of the boundary in `scene.boundaries`."""
 
 
 @runtime_checkable
@@ -34,7 +34,7 @@ class Barrier(Protocol):
         """Rows of the program per barrier."""
 
     def find(self, robot: Robot, pose: Pose, scene: Scene, opponent: Pose | None) -> Barriers | None:
-        """The barriers at a pose; None where this kind has none."""
+        """The barriers at a pose; None if this kind has none."""
 
     def rows(self, robot: Robot, barriers: Barriers, gain: Rows) -> Halfplanes:
         """A u ≤ b in u = (v, w), w = sin(ωΔ); `gain` is γ in [0, 1], one per barrier. u = 0 satisfies all rows."""

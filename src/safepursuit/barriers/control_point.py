@@ -1,6 +1,6 @@
 """Barriers of the virtual control point q = p + d·e(θ), sound between samples (theorem 2, theory.md §2).
 
-Obeyed for one step, they keep the whole body clear for the whole step, for the Euler step and for the exact arc.
+They keep the whole body clear during the whole step, for the Euler step and for the exact arc.
 """
 
 import math
@@ -17,7 +17,7 @@ from safepursuit.scene import Scene, boundaries
 from safepursuit.shapes import Pose, Rows
 
 _FEW = 16
-"""Boundaries (12 discs and the walls) up to which the nearest come first; for more, order costs more than it saves."""
+"""Boundaries (12 discs and the walls) up to which the nearest come first; beyond, sorting costs more than it saves."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class ControlPoint:
     margin: float = 0.0
     """Added to the robot's radius [m]."""
     nearest_first: bool = True
-    """Order up to `_FEW` barriers by their value: it saves the projection work and changes nothing else."""
+    """Sort up to `_FEW` barriers by their value, which makes the projection faster."""
     rows_each: int = 2
 
     def find(self, robot: Robot, pose: Pose, scene: Scene, opponent: Pose | None = None) -> Barriers:
@@ -45,10 +45,10 @@ class ControlPoint:
 
 
 def standoff(robot: Robot, offset: float, radius: Rows) -> Rows:
-    """Distance [m] that the virtual control point must keep from a surface of this radius of curvature [m] (theorem 2).
+    """Distance [m] that the virtual control point keeps from a surface of this radius of curvature [m] (theorem 2).
 
-    ρ_q − R with ρ_q = √(ρ² + d²), ρ = R + r, and d·φ̄/2 more for the arc. A plain ρ_q = ρ would let the body cut the
-    corner by up to ρ − √(ρ² − d²). For a wall, R = ∞, it is r.
+    ρ_q − R with ρ_q = √(ρ² + d²), ρ = R + r, plus d·φ̄/2 for the arc. With ρ_q = ρ the body could cut the corner by up
+    to ρ − √(ρ² − d²). For a wall, R = ∞, it is r.
     """
     flat = jnp.isinf(radius)
     rho = jnp.where(flat, 0, radius) + robot.radius
@@ -56,12 +56,12 @@ def standoff(robot: Robot, offset: float, radius: Rows) -> Rows:
 
 
 def arc_allowance(robot: Robot, offset: float) -> float:
-    """How far [m] the arc's chord direction can carry the point p + d·e′ from q: d·φ̄/2; nothing for Euler."""
+    """Greatest distance [m] of p + d·e′, e′ along the arc's chord, from q: d·φ̄/2; 0 for Euler."""
     return 0.0 if robot.integrator == "euler" else 0.5 * offset * robot.max_swing
 
 
 def turn_slope(robot: Robot) -> float:
-    """κ = tan(φ̄/2): the share of |w| by which the linear row overestimates a turn towards what lies ahead."""
+    """κ = tan(φ̄/2): the share of |w| by which the linear row overestimates a turn towards a boundary ahead."""
     return math.tan(0.5 * robot.max_swing)
 
 
@@ -70,9 +70,9 @@ def control_point_rows(robot: Robot, offset: float, barriers: Barriers, gain: Ro
 
         A_v v + d(s_β ∓ κ c_β⁺) w  ≥  −γ max(h, 0)         two rows per boundary, equal when the robot faces it
 
-    with A_v = Δ c_β (Euler) or Δ(c_β⁻ + S c_β⁺ − μ|s_β|), S = sin φ̄/φ̄, μ = (1 − cos φ̄)/φ̄ (arc). `gain` is γ in
-    [0, 1], one per boundary; any value, learned or random, keeps the guarantee. A boundary with a zero normal is
-    padding and bounds nothing. Returned as A u ≤ b [m], for each boundary the row with −κ, then the one with +κ.
+    with A_v = Δ c_β (Euler) or Δ(c_β⁻ + S c_β⁺ − μ|s_β|), S = sin φ̄/φ̄, μ = (1 − cos φ̄)/φ̄ (arc). The guarantee holds
+    for any `gain` γ in [0, 1], one per boundary. A boundary with a zero normal is padding and bounds nothing. Returned
+    as A u ≤ b [m], for each boundary the row with −κ, then the one with +κ.
     """
     ahead, behind = jnp.maximum(barriers.facing, 0), jnp.minimum(barriers.facing, 0)
     if robot.integrator == "euler":
@@ -84,7 +84,7 @@ def control_point_rows(robot: Robot, offset: float, barriers: Barriers, gain: Ro
     error = turn_slope(robot) * ahead
     bound = gain * jnp.maximum(barriers.value, 0)
 
-    # Both signs by broadcasting rather than by concatenation, which XLA on CPU does element by element.
+    # Both signs by broadcasting: XLA on CPU concatenates element by element.
     rows, *batch = speed.shape
     sign = jnp.asarray([-1.0, 1.0], speed.dtype).reshape((2,) + (1,) * len(batch))
 
@@ -92,21 +92,20 @@ def control_point_rows(robot: Robot, offset: float, barriers: Barriers, gain: Ro
         return jnp.broadcast_to(each[:, None], (rows, 2, *batch)).reshape(2 * rows, *batch)
 
     turn = both(barriers.side) + (sign * error[:, None]).reshape(2 * rows, *batch)
-    turn = -offset * turn
-    return Halfplanes(jnp.stack([both(-speed), turn], axis=1), both(bound))
+    return Halfplanes(jnp.stack([both(-speed), -offset * turn], axis=1), both(bound))
 
 
 def _as_they_come(*values: Rows) -> tuple[Array, ...]:
-    """All as they are, and last the index of each row."""
+    """The values unchanged, then the index of each row."""
     index = jnp.arange(len(values[0])).reshape((-1,) + (1,) * (values[0].ndim - 1))
     return *values, jnp.broadcast_to(index, values[0].shape)
 
 
 def _ascending(value: Rows, *others: Rows) -> tuple[Array, ...]:
-    """All sorted by `value` along the rows, equal ones in their order, and last the index each row had."""
+    """The values sorted by `value` along the rows, stably, then the former index of each row."""
     *_, index = _as_they_come(value)
-    # XLA on CPU sorts one problem at a time, by a comparator it calls: four to twelve times slower than counting. The
-    # places are a sum over an axis, not a chain of additions, which every use of them would compute again.
+    # XLA on CPU sorts one problem at a time with a comparator function: four to twelve times slower than counting. The
+    # places are one reduction; each of their uses would recompute a chain of additions.
     earlier = (value < value[:, None]) | ((value == value[:, None]) & (index < index[:, None]))
     place = jnp.sum(earlier.astype(index.dtype), axis=1)
 

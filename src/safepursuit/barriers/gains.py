@@ -11,9 +11,9 @@ from safepursuit.shapes import Rows
 
 
 class GainRule(eqx.Module):
-    """Class-K gains from what lies around; its arrays end in the axes of the batch.
+    """Class-K gains as a function of the barriers; its arrays have the batch axes last.
 
-    The safety layer follows it only where a boundary is met, which makes its derivative cheap.
+    In a large batch the safety layer evaluates its derivative only for the problems in which a row is violated.
     """
 
     @abstractmethod
@@ -22,11 +22,11 @@ class GainRule(eqx.Module):
 
 
 Gains: TypeAlias = Rows | float | GainRule
-"""One per barrier, one for all, or a rule that makes them."""
+"""One per barrier, one for all, or a rule."""
 
 
 def as_rule(gains: Gains, barriers: Barriers) -> GainRule:
-    """The rule that gives these gains, whatever form they have."""
+    """These gains as a rule."""
     if isinstance(gains, GainRule):
         return gains
     if isinstance(gains, (int, float)):

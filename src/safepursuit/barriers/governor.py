@@ -10,10 +10,10 @@ from safepursuit.shapes import Rows, Scalar
 def approach(
     facing: Float[Array, "*shape"], side: Float[Array, "*shape"], swing: Scalar | float
 ) -> Float[Array, "*shape"]:
-    """a = max(0, −cos(min(π, β + ψ))): the largest share of the speed that can point at the boundary (theorem 1).
+    """a = max(0, −cos(min(π, β + ψ))): the largest share of the speed towards the boundary (theorem 1).
 
-    `facing` = cos β and |`side`| = sin β for the angle β between heading and normal; ψ = `swing` ≥ 0 [rad] is how far
-    the direction of motion may turn away from the heading within the step.
+    `facing` = cos β and |`side`| = sin β for the angle β between heading and normal; ψ = `swing` ≥ 0 [rad] is the
+    largest angle between heading and direction of motion within the step.
     """
     cosine, sine = jnp.cos(swing), jnp.sin(swing)
     beta_cos, beta_sin = facing, jnp.abs(side)
@@ -22,16 +22,16 @@ def approach(
 
 
 def governor_swing(robot: Robot, turn_rate: Scalar) -> Scalar:
-    """ψ [rad] of theorem 1 when the turn rate is already chosen: 0 for Euler, |ω|Δ/2 for the arc."""
+    """ψ [rad] of theorem 1 at this turn rate: 0 for Euler, |ω|Δ/2 for the arc."""
     return jnp.zeros_like(turn_rate) if robot.integrator == "euler" else 0.5 * robot.dt * jnp.abs(turn_rate)
 
 
 def governed_speed(robot: Robot, facing: Rows, side: Rows, slack: Rows, swing: Scalar) -> Scalar:
     """The speed governor: v̄_A = min(v̄, minᵢ sᵢ/(Δ aᵢ)) [m/s] (theorem 1 with γ = 1).
 
-    `slack` is the body's clearance sᵢ ≥ 0 [m] (negative counts as 0), `facing` and `side` belong to the normal at the
-    robot's *centre*, `swing` is ψ from `governor_swing`. Any speed up to v̄_A, with the turn rate ψ belongs to, keeps
-    the body clear for the whole step; 0 is always allowed.
+    `slack` is the body's clearance sᵢ ≥ 0 [m] (negative counts as 0), `facing` and `side` are those of the normal at
+    the robot's *centre*, `swing` is ψ from `governor_swing`. Any speed from 0 to v̄_A, at the turn rate of ψ, keeps the
+    body clear during the whole step.
     """
     share = approach(facing, side, swing)
     heading_in = share > 0

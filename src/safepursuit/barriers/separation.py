@@ -15,7 +15,7 @@ from safepursuit.shapes import Pose, Rows, Scalar
 
 @dataclass(frozen=True)
 class Separation:
-    """Limits this robot's own approach to the other one, by a gain of its own; the other's motion is its own affair."""
+    """Limits this robot's own approach to the other one, with a gain of its own."""
 
     distance: float
     """D_min of the centres [m]."""
@@ -38,8 +38,7 @@ class Separation:
 def robot_row(robot: Robot, facing: Scalar, side: Scalar, slack: Scalar, gain: float) -> Halfplanes:
     """One row that limits this robot's own approach to the other one: n·Δp ≥ −γ max(0, D − D_min) (theory.md §2.4).
 
-    `slack` = D − D_min [m], `facing` and `side` of the normal from the other robot to this one. Linear in (v, w), and
-    in fact a bound on v alone.
+    `slack` = D − D_min [m], `facing` and `side` of the normal from the other robot to this one. It bounds v alone.
     """
     share = approach(facing, side, 0.0 if robot.integrator == "euler" else 0.5 * robot.max_swing)
     row = jnp.stack([robot.dt * share, jnp.zeros_like(share)])
@@ -47,10 +46,7 @@ def robot_row(robot: Robot, facing: Scalar, side: Scalar, slack: Scalar, gain: f
 
 
 def check_robot_gain(robot: Robot, gain: float, min_separation: float, capture_radius: float) -> None:
-    """Refuse an inter-robot row that would slow the pursuer before it can capture (theory.md §1.2, §2.4).
-
-    Raises ValueError unless γ ≥ v̄Δ/(r_capture − D_min).
-    """
+    """Raise ValueError unless γ ≥ v̄Δ/(r_capture − D_min): the row would prevent capture (theory.md §1.2, §2.4)."""
     if min_separation >= capture_radius:
         raise ValueError(
             f"the inter-robot barrier keeps {min_separation:g} m, not less than the capture radius of "

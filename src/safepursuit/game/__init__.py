@@ -1,16 +1,16 @@
 """The pursuit-evasion game of two robots in a walled arena with round obstacles.
 
-Verbs, as in Gymnasium's functional API: `initial`, `observe`, `transition`, `reward`; all pure, batch on trailing axes.
+As in Gymnasium's functional API: `initial`, `observe`, `transition`, `reward`; all pure, batch on trailing axes.
 
     state      pose [m, m, rad] and last control of each robot, the scene, the step counter
     control    (v, ω) of each robot [m/s, rad/s], held for dt seconds
     capture    the centres come within `capture_radius` at any time during the step  →  terminated
     time-out   `horizon` steps without capture                                      →  truncated (never both)
-    contact    a robot's body would enter a wall or disc: walls and discs are solid, so it stops where it touches, keeps
-               its turn, and the step is recorded as a collision of that kind, by that robot. Bodies of the two robots
-               that touch are a collision too, of each robot that was moving towards the other.
+    contact    a robot's body would enter a wall or disc: these are solid, so it stops at them, still turns, and
+               the step counts as a collision of that kind, by that robot. Touching bodies of the two robots are a
+               collision too, by each robot that moves towards the other.
 
-The game knows no safety layer. Version 1.
+The game does not depend on the safety layer. Version 1.
 """
 
 from safepursuit.game.rules import REWARDS, Game, Reward, reward, transition

@@ -11,23 +11,23 @@ from safepursuit.scene import Scene, boundaries
 from safepursuit.shapes import Control, Flag, Point, Pose, Scalar
 
 Way: TypeAlias = Float[Array, "2 moments *batch"]
-"""Where a robot's centre is at equal moments of a step, the first and the last included; straight in between."""
+"""Positions of a robot's centre at equally spaced moments of a step, its ends included; straight in between."""
 
 _ARC_PIECES = 8
 """Chords per step on which the exact arc is followed; their sagitta is below 2e-5 m at the default limits."""
 
 
 class Move(NamedTuple):
-    """What one robot did in a step."""
+    """The motion of one robot in a step."""
 
     pose: Pose
-    """At its end."""
+    """At the end of the step."""
     control: Control
     way: Way
     wall: Flag
-    """A wall stopped it, or"""
+    """Stopped by a wall."""
     disc: Flag
-    """a disc: the nearer one."""
+    """Stopped by a disc; at most one of both, the nearer."""
 
 
 def move(robot: Robot, pose: Pose, control: Control, scene: Scene) -> Move:
@@ -38,13 +38,13 @@ def move(robot: Robot, pose: Pose, control: Control, scene: Scene) -> Move:
 
 
 def _follow_line(robot: Robot, pose: Pose, control: Control, scene: Scene) -> tuple[Way, Flag, Flag]:
-    """Straight on; a robot that is stopped counts as having moved evenly to where it was."""
+    """Straight on; a stopped robot moves evenly to where it stops."""
     end, wall, disc = _advance(robot, pose[:2], direction(pose[2]), control[0] * robot.dt, scene)
     return jnp.stack([pose[:2], end], axis=1), wall, disc
 
 
 def _advance(robot: Robot, start: Point, ahead: Point, distance: Scalar, scene: Scene) -> tuple[Point, Flag, Flag]:
-    """Straight ahead until the distance is covered or the body touches; at the rim only motion inwards is stopped."""
+    """Straight ahead for the distance, or until the body touches; at the rim only inward motion is stopped."""
     rays = jnp.broadcast_to(ahead[:, None], scene.centre.shape)
     disc_hits = ray_disc_hit(start[:, None] - scene.centre, rays, scene.radius + robot.radius)
     disc = jnp.min(jnp.where(scene.present, disc_hits, jnp.inf), axis=0)
@@ -57,9 +57,9 @@ def _advance(robot: Robot, start: Point, ahead: Point, distance: Scalar, scene: 
 
 
 def _follow_arc(robot: Robot, pose: Pose, control: Control, scene: Scene) -> tuple[Way, Flag, Flag]:
-    """The exact arc, checked at the ends of `_ARC_PIECES` pieces; the body stops on the chord that first enters.
+    """The exact arc, checked at the ends of `_ARC_PIECES` chords; the body stops on the first chord that enters.
 
-    A graze between two of those points goes unnoticed if it is shallower than 2e-5 m (at the default limits).
+    A graze within a chord is undetected if it is shallower than 2e-5 m (at the default limits).
     """
     way = [pose[:2]]
     wall = disc = jnp.zeros(pose.shape[1:], bool)

@@ -1,4 +1,4 @@
-"""The rules: who may do what, and what a step does to a game."""
+"""The rules of the game and its transition."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -18,8 +18,8 @@ from safepursuit.shapes import Control, Scalar
 
 @dataclass(frozen=True)
 class Reward:
-    """The pursuer's reward, summed from these parts by the standard rule. The evader's is the negative, but that each
-    robot pays for its own collisions alone."""
+    """Weights of the standard rule's sum for the pursuer. The evader's reward is the negative, but for collisions: each
+    robot pays for its own."""
 
     rule: Annotated[str, tyro.conf.arg(name="reward", prefix_name=False)] = "standard"
     """Rule of the reward; `safepursuit list rewards` names them."""
@@ -30,7 +30,7 @@ class Reward:
     time: float = 0.0
     """Subtracted at each step."""
     collision: float = 0.1
-    """Subtracted at each step with a collision of the robot's own."""
+    """Subtracted at each step in which the robot collides."""
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,14 @@ class Game:
     """Parameters of both robots; the evader's speed limit is scaled by `evader_speed_ratio`."""
     evader_speed_ratio: float = 1.0
     min_evader_speed_ratio: float | None = None
-    """Where given, each episode draws the evader's speed limit, uniformly from here to `evader_speed_ratio`."""
+    """If given, the evader's speed limit is uniform from here to `evader_speed_ratio`, drawn per episode."""
     capture_radius: float = 0.5
     horizon: int = 600
     """Steps until time-out."""
     start_distance: tuple[float, float] = (3.0, 15.0)
     """Range of the initial distance of the two centres."""
     start_clearance: float = 0.25
-    """Least initial clearance of both bodies from walls and discs; puts them into the shield's safe set."""
+    """Least initial clearance of both bodies from walls and discs, for a start in the shield's safe set."""
     collision_terminates: bool = False
     """End the episode at the pursuer's first collision."""
     reward: Reward = field(default_factory=Reward)
@@ -87,14 +87,14 @@ class Game:
             )
 
     def default_part(self, name: str, values: Mapping[str, Any]) -> Any:
-        """What a field is where `values`, as from a file, are laid over the rules: another model has other fields."""
+        """The default of a field under the overrides `values`, as from a file: another model has other fields."""
         if name == "robot" and (model := values.get("robot_model", self.robot_model)) != self.robot_model:
             return ROBOTS.find(model)()
         return getattr(self, name)
 
     @property
     def evader(self) -> Unicycle:
-        """The evader's limits, the highest ones where they are drawn for each episode (`RobotState.max_speed`)."""
+        """The evader's limits, with the highest speed if it is drawn per episode (`RobotState.max_speed`)."""
         return replace(self.robot, max_speed=self.robot.max_speed * self.evader_speed_ratio)
 
     @property
@@ -103,14 +103,14 @@ class Game:
         return self.robot, self.evader
 
     def limits(self, role: Role) -> Unicycle:
-        """Those of the robot in this role."""
+        """The limits of the robot in this role."""
         return self.robots[ROLES.index(role)]
 
 
 def transition(state: GameState, controls: tuple[Control, ...], game: Game) -> Transition:
-    """All robots act for one step; their controls, in the order of `ROLES`, are cut off at the actuator limits.
+    """One step with the controls in the order of `ROLES`, cut off at the actuator limits.
 
-    Differentiable in poses and controls wherever nothing is touched.
+    Differentiable in poses and controls where no body touches.
     """
     moves = []
     for robot, own, control in zip(game.robots, state.robots, controls, strict=True):
@@ -147,10 +147,7 @@ def transition(state: GameState, controls: tuple[Control, ...], game: Game) -> T
 
 
 def standard_reward(before: GameState, outcome: Transition, game: Game, role: Role) -> Scalar:
-    """Capture, approach, time and own collisions, weighted as `Reward` says.
-
-    The evader's is the negative, but that each robot pays for its own collisions alone.
-    """
+    """Capture, approach, time and own collisions, weighted by `Reward`."""
     weights = game.reward
     after = outcome.state
     progress = length(before.evader[:2] - before.pursuer[:2]) - length(after.evader[:2] - after.pursuer[:2])
@@ -161,7 +158,7 @@ def standard_reward(before: GameState, outcome: Transition, game: Game, role: Ro
 
 
 RewardRule: TypeAlias = Callable[[GameState, Transition, Game, Role], Scalar]
-"""The reward of the robot in this role for one step, from the state before it and what it did."""
+"""The reward of the robot in this role for one step, from the state before it and the transition."""
 
 REWARDS: Registry[RewardRule] = Registry("reward", standard=standard_reward)
 """Reward rules by name."""

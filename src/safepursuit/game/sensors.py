@@ -1,4 +1,4 @@
-"""Sensors: what a robot observes. The safety layer sees the true situation, whatever the sensor."""
+"""Sensors: what a robot observes. The safety layer uses the true state, whatever the sensor."""
 
 from collections.abc import Callable
 from functools import cache, partial
@@ -16,11 +16,10 @@ from safepursuit.registry import Registry
 
 
 class Observation(NamedTuple):
-    """What one robot sees: a vector, and a set of things of one kind.
+    """One robot's observation: a vector, and a set of features of discs.
 
-    The texts are those of the sensor "discs": in the robot's own frame, every entry within [−1, 1] (but the speed of a
-    faster evader). Speeds are in units of the pursuer's limit for both robots, so that a faster or slower opponent
-    looks like one.
+    As given by the sensor "discs": in the body frame, every entry within [−1, 1] (but the speed of a faster evader).
+    Speeds of both robots are in units of the pursuer's limit.
     """
 
     ego: Float[Array, "features *batch"]
@@ -28,7 +27,7 @@ class Observation(NamedTuple):
     (forward, left); own last speed and turn rate; opponent's last speed and turn rate; the arena's centre (forward,
     left) and axes (cos, sin of the own heading)."""
     discs: Float[Array, "disc_features discs *batch"]
-    """For each disc: direction (cos, sin), distance, nearness of its surface 1/(1+gap), radius."""
+    """Per disc: direction (cos, sin), distance, nearness of its surface 1/(1+gap), radius."""
     present: Bool[Array, "discs *batch"]
 
 
@@ -66,7 +65,7 @@ def discs_and_opponent(state: GameState, game: Game, role: Role) -> Observation:
 
 
 Sensor: TypeAlias = Callable[[GameState, Game, Role], Observation]
-"""What the robot in this role observes of a state; pure, batch on trailing axes. `flat` makes one of a vector alone."""
+"""What the robot in this role observes of a state; pure, batch on trailing axes. See `flat` for a vector alone."""
 
 SENSORS: Registry[Sensor] = Registry("sensor", discs=discs_and_opponent)
 """Sensors by name."""

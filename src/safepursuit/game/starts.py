@@ -20,8 +20,8 @@ _TRIES = 64
 @partial(Program, effort=SELDOM, static_argnames=("game", "count"))
 def _draw(key, game: Game, count: int) -> tuple[GameState, Flag]:
     states, success = jax.vmap(partial(_draw_one, game=game), out_axes=-1)(jax.random.split(key, count))
-    # Whoever found no place gets a copy of the last one before it that did (at the front, of the first that did): the
-    # first starts of a key are the same, however many are drawn.
+    # A failed draw is replaced by the last success before it (at the front, by the first success): the first starts of
+    # a key do not depend on `count`.
     index = jax.lax.cummax(jnp.where(success, jnp.arange(count), -1))
     index = jnp.where(index < 0, jnp.argmax(success), index)
     return jax.tree.map(lambda leaf: leaf[..., index], states), success
@@ -50,9 +50,9 @@ def _draw_one(key, game: Game) -> tuple[GameState, Flag]:
 
 
 def initial(key: Key[Array, ""], game: Game, count: int) -> GameState:
-    """`count` random starts (trailing batch axis): layouts with free passages, both robots clear, at rest.
+    """`count` random starts (trailing batch axis): layouts with free passages, both robots clear and at rest.
 
-    Raises ValueError where the rules cannot be met, after `count` (at least 256) attempts.
+    Raises ValueError if `count` (at least 256) attempts all fail.
     """
     states, success = _draw(key, game, count)
     if not np.asarray(success).any():
@@ -64,7 +64,7 @@ def initial(key: Key[Array, ""], game: Game, count: int) -> GameState:
 
 
 def initial_shapes(game: Game, count: int) -> GameState:
-    """The shapes of what `initial` gives; nothing is drawn."""
+    """The shapes of the result of `initial`; nothing is drawn."""
     return _draw.jitted.eval_shape(jax.random.key(0), game, count)[0]
 
 

@@ -1,4 +1,4 @@
-"""The state of a game, and what a step does to it."""
+"""The state of a game, and the result of a step."""
 
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
@@ -17,7 +17,7 @@ class RobotState(NamedTuple):
     control: Control
     """Executed in the last step; 0 at the start."""
     max_speed: Scalar | None = None
-    """Its speed limit in this episode [m/s], where the rules draw one for each."""
+    """The speed limit of this episode [m/s], if the rules draw one."""
 
 
 class GameState(NamedTuple):
@@ -35,7 +35,7 @@ class GameState(NamedTuple):
         changed = self.robot(role)._replace(**changes)
         return self._replace(robots=tuple(changed if one is self.robot(role) else one for one in self.robots))
 
-    # Of one state, or of many with a leading axis, which the types of poses and controls do not have.
+    # Typed Any: stacked states have a leading axis, which the types of poses and controls exclude.
     @property
     def pursuer(self) -> Any:
         """Pose."""
@@ -56,7 +56,7 @@ class GameState(NamedTuple):
 
 
 class Contact(NamedTuple):
-    """What a robot hit in a step, by its own motion."""
+    """The collisions of one robot in a step, by its own motion."""
 
     wall: Flag
     obstacle: Flag

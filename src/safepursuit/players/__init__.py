@@ -1,7 +1,7 @@
 """Scripted pursuers and evaders, by name.
 
-A player is a function of what both robots do now; it keeps no memory and returns a *nominal* control, which the caller
-may send through the shield. To add one, write it and give it a line here, or register it in a plugin.
+A player is a function of the present situation, without memory; it returns a *nominal* control, which the caller may
+pass to the shield. A new one gets a line here, or is registered in a plugin.
 """
 
 from collections.abc import Mapping
@@ -56,5 +56,5 @@ def evader_weights(mixture: str) -> dict[str, float]:
 
 
 def evaders_of(mixture: str, games: int) -> tuple[str, ...]:
-    """The evader of each of so many games. Raises ValueError as `evader_weights` does."""
+    """The evader of each of `games` games. Raises ValueError as `evader_weights`."""
     return lineup(evader_weights(mixture), games)

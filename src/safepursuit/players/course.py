@@ -1,4 +1,4 @@
-"""Courses: directions to head in, world frame, that scripted players share. Batch on trailing axes."""
+"""Courses of scripted players: directions to head in, world frame, batch on trailing axes."""
 
 from collections.abc import Iterator
 
@@ -13,20 +13,20 @@ from safepursuit.shapes import Point, Scalar
 Course = Float[Array, "2 *batch"]
 
 BERTH = 0.1
-"""Gap [m] between body and disc at which a path leads around it."""
+"""Gap [m] between body and disc on a path around it."""
 
 _FORESIGHT = 6.0
 """Longest time [s] over which a robot's motion is extrapolated."""
 
 _NOTICE = 1.5
-"""Distance of the body from a wall or disc [m] below which `clear_of_boundaries` starts to turn along it."""
+"""Distance of the body from a wall or disc [m] below which `clear_of_boundaries` turns along it."""
 
 
 def around_discs(own: Point, target: Point, scene: Scene, robot: Robot) -> Course:
     """Straight at the target, or along the tangent of the first disc in the way, on the side of the smaller detour.
 
-    The tangent-bug rule (Kamon, Rimon & Rivlin 1998) for round obstacles, each grown by the body and `BERTH`. From
-    inside that rim the course is along it.
+    The tangent-bug rule (Kamon, Rimon & Rivlin 1998) for round obstacles, each enlarged by the body and `BERTH`. Within
+    that rim the course is along it.
     """
     way = target - own
     ahead, reach = unit(way), length(way)
@@ -45,7 +45,7 @@ def around_discs(own: Point, target: Point, scene: Scene, robot: Robot) -> Cours
 
     centre = of_first(to_disc)
     distance = jnp.maximum(length(centre), 1e-6)
-    # The tangent is the direction to the centre, turned by the rim's half opening, to the left if the centre is right.
+    # The tangent: the direction to the centre turned by the rim's half angle, to the left if the centre is right.
     sine = jnp.clip(of_first(rim) / distance, 0, 1)
     cosine = jnp.sqrt(1 - sine**2)
     sine = jnp.where(of_first(across) > 0, -sine, sine)
@@ -57,26 +57,26 @@ def around_discs(own: Point, target: Point, scene: Scene, robot: Robot) -> Cours
 def clear_of_boundaries(own: Point, course: Course, scene: Scene, robot: Robot) -> Course:
     """The course bent along walls and around discs before they are reached.
 
-    Within `_NOTICE` of a boundary the part that heads into it is taken out in proportion to how near it is, and a push
-    away from it added; where nothing is left, the way along the boundary towards the arena's middle remains.
+    Within `_NOTICE` of a boundary the inward part is removed in proportion to the nearness, and a push away added; if
+    nothing is left, the course is along the boundary towards the arena's middle.
     """
     x, y = own
     ahead_x, ahead_y = course
     push_x = push_y = jnp.zeros_like(x)
-    # One boundary after the other, coordinate by coordinate: players that think ahead come here hundreds of times a
-    # step, and XLA on CPU is ten times slower on stacked vectors.
+    # One boundary after the other, coordinate by coordinate: rollout players call this hundreds of times per step, and
+    # XLA on CPU is ten times slower on stacked vectors.
     for distance, normal_x, normal_y in _one_by_one(own, scene):
         near = jnp.clip(1 - (distance - robot.radius) / _NOTICE, 0, 1)
         into = near * jnp.minimum(ahead_x * normal_x + ahead_y * normal_y, 0)
         ahead_x, ahead_y = ahead_x - into * normal_x, ahead_y - into * normal_y
         push_x, push_y = push_x + near**2 * normal_x, push_y + near**2 * normal_y
-    # Facing a wall squarely leaves no course at all: break the tie along the wall, towards the arena's middle.
+    # Squarely facing a wall nothing is left: break the tie along the wall, towards the arena's middle.
     along = jnp.where(push_y * x - push_x * y >= 0, 0.3, -0.3)
     return jnp.stack([ahead_x + 0.5 * push_x - along * push_y, ahead_y + 0.5 * push_y + along * push_x])
 
 
 def _one_by_one(own: Point, scene: Scene) -> Iterator[tuple[Scalar, Scalar | float, Scalar | float]]:
-    """What `scene.boundaries` says of a point, one boundary at a time: distance [m], and the normal's coordinates."""
+    """Distance [m] and normal of `scene.boundaries` at a point, one boundary at a time."""
     x, y = own
     for disc in range(scene.radius.shape[0]):
         gap = jnp.where(scene.present[disc], own - scene.centre[:, disc], FAR)
@@ -91,21 +91,21 @@ def _one_by_one(own: Point, scene: Scene) -> Iterator[tuple[Scalar, Scalar | flo
 
 
 def within_walls(point: Point, scene: Scene, robot: Robot) -> Point:
-    """The nearest place in the arena where a body has room."""
+    """The nearest point at which the body is within the walls."""
     x, y = point
     half_x, half_y = scene.half_extents[0] - robot.radius, scene.half_extents[1] - robot.radius
     return jnp.stack([jnp.clip(x, -half_x, half_x), jnp.clip(y, -half_y, half_y)])
 
 
 def interception_time(gap: Point, velocity: Point, speed: Scalar | float, longest: float) -> Scalar:
-    """Earliest time [s] at which a pursuer of this speed can meet a target at `gap` that keeps its velocity.
+    """Earliest time [s] at which a pursuer of this speed can meet a target at `gap` [m] of constant velocity.
 
-    The smallest t ≥ 0 with |gap + velocity t| = speed t; `longest` where there is none, or only later.
+    The smallest t ≥ 0 with |gap + velocity t| = speed t, at most `longest`, also where there is none.
     """
     a = velocity[0] ** 2 + velocity[1] ** 2 - speed**2
     b = gap[0] * velocity[0] + gap[1] * velocity[1]
     c = gap[0] ** 2 + gap[1] ** 2
-    # a t² + 2 b t + c = 0; written so that equal speeds (a = 0) are no special case.
+    # a t² + 2 b t + c = 0, in the form that is regular at equal speeds (a = 0).
     discriminant = b**2 - a * c
     root = jnp.sqrt(jnp.maximum(discriminant, 0))
     denominator = root - b
@@ -115,7 +115,7 @@ def interception_time(gap: Point, velocity: Point, speed: Scalar | float, longes
 
 
 def towards_interception(own: Point, other: Point, velocity: Point, scene: Scene, robot: Robot) -> Course:
-    """To where the other robot will be met if it keeps its velocity [m/s] until the wall stops it, around the discs."""
+    """Towards interception of the other robot at constant velocity [m/s] up to the wall, around the discs."""
     time = interception_time(other - own, velocity, robot.max_speed, _FORESIGHT)
     aim = within_walls(other + time * velocity, scene, robot)
     return around_discs(own, aim, scene, robot)

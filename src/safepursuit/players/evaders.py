@@ -13,11 +13,11 @@ from safepursuit.shapes import Control, Keys
 def random_controls(key: Keys, sight: Sight, robot: Robot) -> Control:
     """Speed and turn rate uniform over their limits, anew at every step.
 
-    The evader of safe-rl-pe's experiments. Its heading drifts slowly (correlation time about 2Δ/Var(ωΔ) = 15 s), so it
-    is a nearly straight runner at half speed: a calibration, not an opponent.
+    The evader of safe-rl-pe's experiments. Its heading drifts slowly (correlation time about 2Δ/Var(ωΔ) = 15 s): it
+    runs nearly straight at half speed.
     """
     draw = jax.random.uniform
-    if key.ndim:  # one key a game
+    if key.ndim:  # one key per game
         sample = jax.vmap(lambda one: draw(one, (2,), sight.own.dtype), out_axes=-1)(key)
     else:
         sample = draw(key, (2, *sight.own.shape[1:]), sight.own.dtype)
@@ -26,13 +26,11 @@ def random_controls(key: Keys, sight: Sight, robot: Robot) -> Control:
 
 def run(key: Keys, sight: Sight, robot: Robot) -> Control:
     """Straight away from the pursuer, with no regard for walls or discs."""
-    del key
     return steer(robot, sight.own, sight.own[:2] - sight.opponent[:2])
 
 
 def flee(key: Keys, sight: Sight, robot: Robot) -> Control:
     """Straight away from the pursuer, bent along walls and around discs before they are reached."""
-    del key
     away = unit(sight.own[:2] - sight.opponent[:2])
     return steer(robot, sight.own, clear_of_boundaries(sight.own[:2], away, sight.scene, robot))
 
@@ -40,13 +38,12 @@ def flee(key: Keys, sight: Sight, robot: Robot) -> Control:
 def orbit(key: Keys, sight: Sight, robot: Robot) -> Control:
     """Go to the disc it can reach well before the pursuer, and circle it on the side away from the pursuer.
 
-    With equal speeds a lone pursuer that follows around a large disc never arrives (theory.md §5). Flees where there is
-    no disc.
+    At equal speeds a lone pursuer that follows around a large disc never arrives (theory.md §5). Flees without a disc.
     """
     own, other, scene = sight.own[:2], sight.opponent[:2], sight.scene
     to_disc = scene.centre - own[:, None]
     from_pursuer = scene.centre - other[:, None]
-    # The largest advantage on the way there, large discs first: a disc of less than the turning circle is no shelter.
+    # The largest lead on the way there, large discs first: a disc smaller than the turning circle is no shelter.
     score = length(from_pursuer) - length(to_disc) + 2 * scene.radius
     score = jnp.where(scene.present, score, -jnp.inf)
     best = (score == jnp.max(score, axis=0)) & scene.present
@@ -57,13 +54,13 @@ def orbit(key: Keys, sight: Sight, robot: Robot) -> Control:
     out, threat = own - centre, unit(other - centre)
     gap = length(out) - rim
     radial = unit(out)
-    # Which way round leads away from the pursuer: against its bearing as seen from the centre.
+    # Around the disc away from the pursuer: against its bearing from the centre.
     turn = radial[0] * threat[1] - radial[1] * threat[0]
     sense = jnp.where(turn >= 0, -1.0, 1.0)
     tangent = sense * jnp.stack([-radial[1], radial[0]])
     circling = unit(tangent - 2.0 * jnp.clip(gap, -0.5, 0.5) * radial)
     approach = around_discs(own, centre - rim * threat, scene, robot)
-    # Rest on the far side as long as the pursuer is far; any move would only bring it nearer.
+    # Stay on the far side while the pursuer is far: any motion would shorten the distance.
     course = jnp.where(gap > 0.5, approach, circling)
     control = steer(robot, sight.own, course)
     opposite = jnp.sum(radial * threat, axis=0) < -0.95
@@ -75,7 +72,7 @@ def orbit(key: Keys, sight: Sight, robot: Robot) -> Control:
 def hide(key: Keys, sight: Sight, robot: Robot) -> Control:
     """Keep a disc between itself and the pursuer: head for the point behind it that is reached soonest.
 
-    Leaves the cover by fleeing once the pursuer is closer than that point, or where there is no disc.
+    Flees if the pursuer is closer to that point, or without a disc.
     """
     own, other, scene = sight.own[:2], sight.opponent[:2], sight.scene
     behind = unit(scene.centre - other[:, None]) * (scene.radius + robot.radius + 2 * BERTH)

@@ -1,4 +1,4 @@
-"""Line-ups: which evader plays in which game, where a training or an evaluation has several."""
+"""Line-ups: which evader plays in which game of a training or an evaluation."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from safepursuit.shapes import Control, Keys
 
 
 def parse(text: str, known: Registry[Player]) -> dict[str, float]:
-    """Names and weights of “flee”, or of a mixture such as “flee:2,orbit,hide:0.5”; a weight left out is 1.
+    """Names and weights of “flee”, or of a mixture such as “flee:2,orbit,hide:0.5”; the default weight is 1.
 
     Raises ValueError for an unknown name, a name given twice, or a weight that is not a positive number.
     """
@@ -34,11 +34,10 @@ def parse(text: str, known: Registry[Player]) -> dict[str, float]:
 
 
 def lineup(weights: dict[str, float], games: int) -> tuple[str, ...]:
-    """Who plays in each of so many games: each name as often as its weight says, to within one game, and as evenly
-    spread as can be.
+    """The player of each of `games` games: evenly spread, with numbers in proportion to the weights to within one game.
 
-    The first games have the same players however many follow. Highest averages (Webster 1832): the next game goes to
-    the player with the largest weight / (2 · games so far + 1), the first named among equals.
+    Highest averages (Webster 1832): the next game goes to the player with the largest weight / (2 · games so far + 1),
+    the first named among equals. The players of the first games do not depend on `games`.
     """
     played = dict.fromkeys(weights, 0)
     chosen = []
@@ -50,9 +49,9 @@ def lineup(weights: dict[str, float], games: int) -> tuple[str, ...]:
 
 
 def play_together(names: Sequence[str], players: Registry[Player], key: Keys, sight: Sight, robot: Robot) -> Control:
-    """The controls of games in which `names[i]` plays in game i; each player thinks about its own games only.
+    """The controls of games in which `names[i]` plays game i; each player is computed for its own games only.
 
-    `key` is one key, or one for each game; every array of `sight` has the axis of the games.
+    `key` is one key, or one per game; every array of `sight` has the axis of the games.
     """
     distinct = list(dict.fromkeys(names))
     if len(distinct) == 1:

@@ -1,4 +1,4 @@
-"""What every scripted player is given, and the steering they share."""
+"""The interface of scripted players, and their steering."""
 
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -26,15 +26,11 @@ class Player(Protocol):
     """A scripted player: one function of the situation."""
 
     def __call__(self, key: Keys, sight: Sight, robot: Robot) -> Control:
-        """The nominal control [m/s, rad/s]. `key` is one key for a single game, or one for each game of a batch."""
-        ...
+        """The nominal control [m/s, rad/s]. `key` is one key for a single game, or one per game of a batch."""
 
 
 def steer(robot: Robot, own: Pose, course: Float[Array, "2 *batch"]) -> Control:
-    """Turn towards a world-frame direction as fast as allowed, and drive as fast as the heading is right.
-
-    The speed is v̄·max(0, cos(error)): full speed ahead, none while facing away.
-    """
+    """Turn towards a world-frame direction as fast as allowed, at the speed v̄·max(0, cos(heading error))."""
     error = wrap_angle(jnp.arctan2(course[1], course[0]) - own[2])
     turn_rate = jnp.clip(error / robot.dt, -robot.max_turn_rate, robot.max_turn_rate)
     return jnp.stack([robot.max_speed * jnp.maximum(jnp.cos(error), 0), turn_rate])

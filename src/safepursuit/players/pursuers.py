@@ -12,26 +12,23 @@ from safepursuit.shapes import Control, Keys
 def pure_pursuit(key: Keys, sight: Sight, robot: Robot) -> Control:
     """Head straight at the evader (Isaacs 1965).
 
-    The line-of-sight law: no prediction, no regard for walls or discs. A sanity baseline: it always catches the random
-    evader and runs behind any that flees at equal speed.
+    The line-of-sight law: no prediction, no regard for walls or discs. It always catches the random evader, and follows
+    one that flees at equal speed forever.
     """
-    del key
     return steer(robot, sight.own, sight.opponent[:2] - sight.own[:2])
 
 
 def tangent_pursuit(key: Keys, sight: Sight, robot: Robot) -> Control:
     """Pure pursuit around the discs: straight at the evader, or along the tangent of the disc in between."""
-    del key
     return steer(robot, sight.own, around_discs(sight.own[:2], sight.opponent[:2], sight.scene, robot))
 
 
 def constant_bearing(key: Keys, sight: Sight, robot: Robot) -> Control:
     """Keep the line of sight from turning: match the evader's velocity across it, close along it with the rest.
 
-    Parallel navigation, the limit of proportional navigation for a high navigation constant (Shneydor 1998). Where the
-    evader moves across faster than the pursuer can, all speed goes across. Steers around discs.
+    Parallel navigation, the limit of proportional navigation for a high navigation constant (Shneydor 1998). If the
+    evader moves across faster than the pursuer can, all speed is across. Steers around discs.
     """
-    del key
     sight_line = unit(sight.opponent[:2] - sight.own[:2])
     velocity = sight.opponent_control[0] * direction(sight.opponent[2])
     along = jnp.sum(velocity * sight_line, axis=0)
@@ -45,10 +42,9 @@ def constant_bearing(key: Keys, sight: Sight, robot: Robot) -> Control:
 def lead_intercept(key: Keys, sight: Sight, robot: Robot) -> Control:
     """Head for where the evader will be met if it keeps its course until the wall stops it, around the discs.
 
-    Collision course with an extrapolation of a few seconds at most, cut off where the arena ends: against an
-    equally fast evader that keeps running this is what shortens the chase.
+    Collision course with an extrapolation of at most a few seconds, ended by the walls: it shortens the chase of an
+    equally fast evader.
     """
-    del key
     velocity = sight.opponent_control[0] * direction(sight.opponent[2])
     ahead = towards_interception(sight.own[:2], sight.opponent[:2], velocity, sight.scene, robot)
     return steer(robot, sight.own, ahead)
@@ -57,10 +53,9 @@ def lead_intercept(key: Keys, sight: Sight, robot: Robot) -> Control:
 def voronoi(key: Keys, sight: Sight, robot: Robot) -> Control:
     """Head for the middle of the boundary between the points that the evader and that the pursuer reaches first.
 
-    Area-minimising pursuit (Huang et al. 2011; Zhou et al. 2016): the quickest way to shrink the evader's region. The
-    boundary is the perpendicular bisector, Apollonius' circle at equal speed, within the arena; steers around discs.
+    Area-minimising pursuit (Huang et al. 2011; Zhou et al. 2016): shrinks the evader's region fastest. The boundary is
+    the perpendicular bisector (Apollonius' circle at equal speeds) within the arena; steers around discs.
     """
-    del key
     own, other = sight.own[:2], sight.opponent[:2]
     middle, ahead = 0.5 * (own + other), unit(other - own)
     tangent = jnp.stack([-ahead[1], ahead[0]])
@@ -73,6 +68,6 @@ def voronoi(key: Keys, sight: Sight, robot: Robot) -> Control:
         high = jnp.where(moves, jnp.minimum(high, jnp.maximum(*ends)), high)
     centre = 0.5 * (low + high)
     aim = middle + jnp.where(jnp.isfinite(centre), centre, 0) * tangent
-    # Close to the evader the bisector's middle lies far to the side; there only the approach counts.
+    # Close to the evader the bisector's middle lies far to the side: head straight at it.
     aim = jnp.where(length(other - own) < 1.0, other, aim)
     return steer(robot, sight.own, around_discs(own, aim, sight.scene, robot))

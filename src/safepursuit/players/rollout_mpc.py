@@ -1,7 +1,7 @@
-"""Players that think ahead: every candidate course is played out against a model of the opponent.
+"""Model-predictive players: every candidate course is simulated against a model of the opponent.
 
-Rollout, the simplest model-predictive control (Bertsekas 2020): a handful of courses, each held for the whole horizon,
-simulated in steps of `_STEP` seconds for both robots as unicycles with their limits; the best first control is taken.
+Rollout, the simplest model-predictive control (Bertsekas 2020): `_CANDIDATES` courses, each held for the whole horizon,
+are simulated in steps of `_STEP` seconds for both robots as unicycles with their limits; the best gives the control.
 """
 
 import math
@@ -14,13 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from safepursuit.geometry import direction, length, unit
-from safepursuit.players.course import (
-    Course,
-    around_discs,
-    clear_of_boundaries,
-    towards_interception,
-    within_walls,
-)
+from safepursuit.players.course import Course, around_discs, clear_of_boundaries, towards_interception, within_walls
 from safepursuit.players.player import Sight, steer
 from safepursuit.robot import Robot
 from safepursuit.scene import Scene
@@ -31,7 +25,7 @@ _STEP = 0.15
 
 
 class _Mover(NamedTuple):
-    """A robot in a simulation; its heading is a unit vector, so that no step takes a sine or an arctangent."""
+    """A simulated robot; its heading is a unit vector, so that no step needs a sine or an arctangent."""
 
     place: Point
     heading: Float[Array, "2 *batch"]
@@ -56,7 +50,7 @@ class _Mover(NamedTuple):
 
 
 Model = Callable[[_Mover, _Mover, Scene, Robot], Course]
-"""The course a model opponent takes: itself, the other, the scene, its own limits."""
+"""The course of a model opponent: itself, the other, the scene, its own limits."""
 
 
 def _pursue(own: _Mover, other: _Mover, scene: Scene, robot: Robot) -> Course:
@@ -72,10 +66,8 @@ def _run(own: _Mover, other: _Mover, scene: Scene, robot: Robot) -> Course:
 
 
 def _play_out(course: Course, sight: Sight, robot: Robot, model: Model, horizon: float, pursuing: bool) -> Scalar:
-    """How well it goes for a robot that heads this way, whatever the opponent does according to the model.
-
-    The evader gains the least distance and, less so, the last one; the pursuer loses as much.
-    """
+    """The score of a robot that holds this course against the model: for the evader the least distance plus 0.3 times
+    the last, for the pursuer the negative."""
     coarse = replace(robot, dt=_STEP, integrator="euler")  # type: ignore[type-var]
     scene = sight.scene
 
@@ -95,7 +87,7 @@ def _play_out(course: Course, sight: Sight, robot: Robot, model: Model, horizon:
 
 
 def _best(sight: Sight, robot: Robot, models: tuple[Model, ...], horizon: float, pursuing: bool) -> Control:
-    """The first control of the candidate that is best against the model, or against the worst of several."""
+    """The first control of the candidate that is best against the worst of the models."""
     towards = jnp.arctan2(*(sight.opponent[:2] - sight.own[:2])[::-1])
 
     def judge(offset):
@@ -111,23 +103,19 @@ def _best(sight: Sight, robot: Robot, models: tuple[Model, ...], horizon: float,
 
 def mpc_pursuer(key: Keys, sight: Sight, robot: Robot) -> Control:
     """Rollout-MPC against an evader that is thought to flee (2.4 s ahead)."""
-    del key
     return _best(sight, robot, (_run,), 2.4, pursuing=True)
 
 
 def mpc_evader(key: Keys, sight: Sight, robot: Robot) -> Control:
     """Rollout-MPC against a pursuer that is thought to head straight for it (2.4 s ahead)."""
-    del key
     return _best(sight, robot, (_pursue,), 2.4, pursuing=False)
 
 
 def mpc_lead_evader(key: Keys, sight: Sight, robot: Robot) -> Control:
     """Rollout-MPC against a pursuer that is thought to cut it off (lead-intercept, 3.6 s ahead)."""
-    del key
     return _best(sight, robot, (_lead,), 3.6, pursuing=False)
 
 
 def mpc_robust_evader(key: Keys, sight: Sight, robot: Robot) -> Control:
     """Rollout-MPC that assumes the worse of a pursuer that heads straight for it and one that cuts it off (3.6 s)."""
-    del key
     return _best(sight, robot, (_pursue, _lead), 3.6, pursuing=False)

@@ -4,14 +4,14 @@
     ũ     ~  N(μ̄, Σ)                           executed: Π₁(ũ)
     loss  =  PPO(log N(ũ | μ̄, Σ))  +  λ ‖μ − μ̄‖²_W
 
-This is approach B of theory.md §3: the executed mean cannot drift out of the safe set, the policy gradient passes
-through the projection to μ and γ, and the policy that is deployed, μ̄, is the mean that was trained. The penalty
-supplies the gradient that the projection destroys along active rows; with Π held constant it is exactly 2λW(μ − μ̄).
+Approach B of theory.md §3: the executed mean stays in the safe set, the policy gradient passes through the projection
+to μ and γ, and the deployed policy, μ̄, is the mean that was trained. The penalty supplies the gradient that the
+projection removes along active rows; with Π held constant it is exactly 2λW(μ − μ̄).
 
-Deviations from the paper: class-K gains are bounded to [γ_min, 1], which theorem 2 needs in discrete time (theirs,
-4σ(·), have no such bound), and learning is by PPO, not by imitation. Samples are executed with γ = 1, the widest safe
-set: it contains every learned one, so μ̄ passes unchanged, and the environment PPO sees does not depend on the
-parameters (executing with the learned γ would, and PPO's gradient would miss that dependence).
+Deviations from the paper: class-K gains lie in [γ_min, 1], as theorem 2 requires in discrete time (the paper's are
+4σ(·)), and learning is by PPO, not by imitation. Samples are executed with γ = 1, the widest safe set: it contains
+every learned one, so μ̄ passes unchanged, and the environment does not depend on the parameters (with the learned γ it
+would, and PPO's gradient would omit that dependence).
 """
 
 from typing import ClassVar, NamedTuple
@@ -23,20 +23,19 @@ from jaxtyping import Array, Float, Key
 
 from safepursuit import shield as safety
 from safepursuit.barriers import Barriers, GainRule, Gains
-from safepursuit.policy import gaussian
 from safepursuit.policy.config import PolicyConfig
-from safepursuit.policy.gaussian import BoundedStd, Gaussian
-from safepursuit.policy.head import Head, Situation
+from safepursuit.policy.gaussian import BoundedStd, Gaussian, GaussianHead
+from safepursuit.policy.head import Situation
 from safepursuit.policy.network import dense, orthogonal
 from safepursuit.robot import Robot
-from safepursuit.shapes import Control, Flag, Keys, Rows, Scalar
+from safepursuit.shapes import Control, Flag, Rows, Scalar
 from safepursuit.shield import Shield, Shielded
 
 _GAIN_TERMS = 5
 
 
 class ProjectedGaussian(NamedTuple):
-    """The Gaussian about the projected mean, and how the mean came about."""
+    """A Gaussian about the projected mean."""
 
     gaussian: Gaussian
     mean: Shielded
@@ -46,12 +45,12 @@ class ProjectedGaussian(NamedTuple):
 
 
 class LearnedGains(GainRule):
-    """γ ∈ [γ_min, 1] for every boundary; the situation weighs what its barrier says.
+    """γ ∈ [γ_min, 1] per boundary, from features z of its barrier.
 
         γ = γ_min + (1 − γ_min) σ(c₀ + Σₖ cₖ zₖ),      z = (1/(1 + h), min(h, 1), c_β, s_β)
 
-    The terms c come from the network, one set for all discs and one for all walls, so that the gains follow the
-    boundaries when those are reordered, and any number of them will do.
+    The network gives the coefficients c, one set for all discs and one for all walls, so that the gains are permuted
+    with the boundaries, whatever their number.
     """
 
     for_discs: Float[Array, "5 *batch"]
@@ -66,22 +65,22 @@ class LearnedGains(GainRule):
             constant, near, far, ahead, aside = terms
             return constant + near * near_value + far * far_value + ahead * barriers.facing + aside * barriers.side
 
-        # Both sums, then a choice of one: to choose among the terms first would take five choices.
+        # One selection between two sums; selecting the coefficients first would take five.
         chosen = jnp.where(jnp.isinf(barriers.radius), logit(self.for_walls), logit(self.for_discs))
         return self.minimum + (1 - self.minimum) * jax.nn.sigmoid(chosen)
 
 
-class BarrierNetHead(Head):
+class BarrierNetHead(GaussianHead):
     """BarrierNet: a Gaussian centred on the mean projected by the quadratic program, class-K gains learned.
 
-    See the module's text. Convention: the log-probability is that of the sample before its projection.
+    Convention: the log-probability is that of the sample before its projection.
     """
 
     hard: ClassVar[bool] = True
     promises: ClassVar[bool] = True
 
     layer: eqx.nn.Linear
-    """Features → the mean (2), and with learned gains the terms for discs and for walls (5 each)."""
+    """Features → the mean (2), and with learned gains the coefficients for discs and for walls (5 each)."""
     spread: BoundedStd
     learns_gains: bool = eqx.field(static=True)
     min_gain: float = eqx.field(static=True)
@@ -106,16 +105,13 @@ class BarrierNetHead(Head):
             shield=shield,
         )
 
-    def gain_rule(self, outputs: Float[Array, "outputs *batch"]) -> LearnedGains | float:
-        """What γ follows; one number for all boundaries if the gains are not learned."""
-        if not self.learns_gains:
-            return self.shield.gain
-        return LearnedGains(outputs[2 : 2 + _GAIN_TERMS], outputs[2 + _GAIN_TERMS :], self.min_gain)
-
     def distribution(self, features: Float[Array, "features *batch"], situation: Situation) -> ProjectedGaussian:
         outputs = dense(self.layer, features)
-        rule = self.gain_rule(outputs)
-        gains = rule(situation.around.barriers) if isinstance(rule, LearnedGains) else rule
+        rule: Gains = self.shield.gain
+        gains: Rows | float = self.shield.gain
+        if self.learns_gains:
+            rule = LearnedGains(outputs[2 : 2 + _GAIN_TERMS], outputs[2 + _GAIN_TERMS :], self.min_gain)
+            gains = rule(situation.around.barriers)
         nominal = self.robot.from_unit_box(outputs[:2])
         mean = self._filter(nominal, situation, rule)
         control = mean.control
@@ -124,23 +120,11 @@ class BarrierNetHead(Head):
         centre = self.robot.to_unit_box(control)
         return ProjectedGaussian(Gaussian(centre, self.spread()), mean, gains)
 
-    def sample(self, key: Keys, distribution: ProjectedGaussian) -> Float[Array, "2 *batch"]:
-        return gaussian.sample(key, distribution.gaussian)
-
-    def log_prob(self, distribution: ProjectedGaussian, action: Float[Array, "2 *batch"]) -> Scalar:
-        return gaussian.log_prob(distribution.gaussian, action)
-
-    def entropy(self, distribution: ProjectedGaussian) -> Scalar:
-        return gaussian.entropy(distribution.gaussian)
-
-    def std(self, distribution: ProjectedGaussian) -> Float[Array, "2 *batch"]:
-        return gaussian.std(distribution.gaussian)
-
     def execute(
         self, distribution: ProjectedGaussian, action: Float[Array, "2 *batch"], situation: Situation
     ) -> Shielded:
         done = self.project(self.robot.from_unit_box(action), situation)
-        # A step counts as an intervention if the mean or the sample was held by a barrier.
+        # An intervention: a barrier changed the mean or the sample.
         return done._replace(intervened=done.intervened | distribution.mean.intervened)
 
     def project(self, nominal: Control, situation: Situation) -> Shielded:

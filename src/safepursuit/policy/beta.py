@@ -10,10 +10,10 @@ from jaxtyping import Array, Float
 from safepursuit.shapes import Keys, Scalar
 
 _MOST = 100.0
-"""Bound of α − 1 and β − 1: keeps the standard deviation above about 0.01 at a corner, 0.035 in the middle."""
+"""Bound of α − 1 and β − 1: the standard deviation stays above about 0.01 at a corner, 0.035 in the middle."""
 
 _RIM = 1e-6
-"""Samples stay this far from 0 and 1, so that their logarithms are finite."""
+"""Least distance of samples from 0 and 1, for finite logarithms."""
 
 
 class Beta(NamedTuple):
@@ -24,7 +24,7 @@ class Beta(NamedTuple):
 
 
 def from_outputs(outputs: Float[Array, "4 *batch"]) -> Beta:
-    """Unbounded outputs of a network → parameters: a softplus that saturates at `_MOST`."""
+    """Unbounded network outputs → parameters: a softplus that saturates at `_MOST`."""
     soft = jax.nn.softplus(outputs)
     parameters = _MOST * -jnp.expm1(-soft / _MOST) + _RIM
     return Beta(parameters[:2], parameters[2:])
@@ -41,7 +41,7 @@ def log_prob(distribution: Beta, action: Float[Array, "2 *batch"]) -> Scalar:
 
 
 def entropy(distribution: Beta) -> Scalar:
-    """Of both together; finite for all parameters that `from_outputs` gives."""
+    """Joint entropy; finite for all parameters from `from_outputs`."""
     a, b = distribution
     each = betaln(1 + a, 1 + b) - a * digamma(1 + a) - b * digamma(1 + b) + (a + b) * digamma(2 + a + b)
     return jnp.sum(each, axis=0)

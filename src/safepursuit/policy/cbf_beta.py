@@ -2,15 +2,14 @@
 
     z ~ Beta(α(s), β(s)) on [0, 1]²        executed: T_s(z), safe        deployed: T_s(mode)
 
-T_s is one of the maps of `safe_set`: onto theorem 1's box, or onto theorem 2's polygon. It does not depend on the
-parameters, so that its Jacobian cancels in PPO's ratio (theory.md §3 C): PPO runs on z, unbiased, with no solver to
-differentiate, no gradient lost at the rim and no sample aliased. Convention: log-probability and entropy are those of
-z; they differ from those of the control by log|det ∂T_s|, which no parameter changes and which at contact, where T_s
-is no longer one-to-one, would be infinite.
+T_s is a map of `safe_set`, onto theorem 1's box or theorem 2's polygon. It does not depend on the parameters, so its
+Jacobian cancels in PPO's ratio (theory.md §3 C): PPO on z is unbiased, differentiates no solver, loses no gradient at
+the rim and aliases no sample. Convention: log-probability and entropy are those of z; they differ from those of the
+control by log|det ∂T_s|, which is independent of the parameters, and infinite at contact, where T_s is not one-to-one.
 
 Deviations from the paper: its safe set is an axis-aligned box *inscribed* in one half-plane, by geometric programming;
-ours are the whole safe sets of the theorems, any number of boundaries at once. Its α and β are unbounded; ours end at
-101. Where everything ahead is blocked the episode goes on: standing still and turning are always safe.
+here it is the whole safe set of the theorem, for any number of boundaries. Its α and β are unbounded; here they are at
+most 101. With everything ahead blocked the episode continues: standing still and turning are always safe.
 """
 
 from typing import ClassVar
@@ -33,7 +32,7 @@ from safepursuit.shield import Shield, Shielded
 class CBFBetaHead(Head):
     """CBF-Beta: a Beta distribution on the safe set itself, theorem 1's box or theorem 2's polygon.
 
-    See the module's text. Convention: log-probability and entropy are those of z in the unit square.
+    Convention: log-probability and entropy are those of z in the unit square.
     """
 
     hard: ClassVar[bool] = True
@@ -70,7 +69,7 @@ class CBFBetaHead(Head):
         return self.project(safe_set.actuator_box(self.robot, action), situation)
 
     def project(self, nominal: Control, situation: Situation) -> Shielded:
-        """The point of the safe set that lies as `nominal` lies in the actuator box: a map, not a projection."""
+        """T_s at the relative position of `nominal` in the actuator box: a map, not a projection."""
         z = 0.5 * (self.robot.to_unit_box(self.robot.limit(nominal)) + 1)
         around = situation.around
         if self.onto == "box":

@@ -1,4 +1,4 @@
-"""The policy's own parameters."""
+"""The parameters of network and head."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -8,7 +8,7 @@ import tyro
 
 @dataclass(frozen=True)
 class PolicyConfig:
-    """The network and the head's own parameters."""
+    """The parameters of network and head."""
 
     network: Annotated[str, tyro.conf.arg(prefix_name=False)] = "trunk"
     """Network of actor and critic; `safepursuit list networks` names them."""
@@ -31,7 +31,7 @@ class PolicyConfig:
     safe_set: Literal["polygon", "box"] = "polygon"
     """What CBF-Beta distributes its actions over: theorem 2's polygon or theorem 1's box."""
     qp_gradient: bool = True
-    """Pass the policy gradient through the projection; False only for ablations."""
+    """Pass the policy gradient through the projection; False is for ablations."""
 
     def __post_init__(self) -> None:
         if not self.hidden or min(self.hidden) < 1:

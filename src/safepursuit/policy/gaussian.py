@@ -1,7 +1,7 @@
 """Diagonal Gaussian actions in units of the actuator box."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from safepursuit.policy.config import PolicyConfig
+from safepursuit.policy.head import Head
 from safepursuit.shapes import Keys, Scalar
 
 
@@ -42,6 +43,22 @@ def std(distribution: Gaussian) -> Float[Array, "2 *batch"]:
 
 def _column(std: Float[Array, "2"], like: Float[Array, "2 *batch"]) -> Array:
     return std.reshape((2,) + (1,) * (like.ndim - 1))
+
+
+class GaussianHead(Head):
+    """A head that samples and scores the field `gaussian` of its distribution."""
+
+    def sample(self, key: Keys, distribution: Any) -> Float[Array, "2 *batch"]:
+        return sample(key, distribution.gaussian)
+
+    def log_prob(self, distribution: Any, action: Float[Array, "2 *batch"]) -> Scalar:
+        return log_prob(distribution.gaussian, action)
+
+    def entropy(self, distribution: Any) -> Scalar:
+        return entropy(distribution.gaussian)
+
+    def std(self, distribution: Any) -> Float[Array, "2 *batch"]:
+        return std(distribution.gaussian)
 
 
 class BoundedStd(eqx.Module):

@@ -1,4 +1,4 @@
-"""What a safety architecture has to provide: the interface between learning and control."""
+"""The interface of a safety architecture between learning and control."""
 
 from abc import abstractmethod
 from typing import Any, ClassVar, NamedTuple
@@ -15,13 +15,13 @@ from safepursuit.shield import Shield, Shielded, Surroundings, survey
 
 
 class Situation(NamedTuple):
-    """The true state a head may use to build its safe set; world frame, batch on trailing axes."""
+    """The true state, from which a head builds its safe set; world frame, batch on trailing axes."""
 
     pose: Pose
     opponent: Pose
     scene: Scene
     around: Surroundings
-    """Surveyed once, when the state is met: acting, and every pass over the rollout, starts from here."""
+    """Surveyed once per state, for acting and for every pass over the rollout."""
 
     @classmethod
     def survey(cls, shield: Shield, robot: Robot, pose: Pose, opponent: Pose, scene: Scene) -> "Situation":
@@ -37,18 +37,16 @@ def situation(state: GameState, game: Game, shield: Shield, role: Role = "pursue
 class Head(eqx.Module):
     """Features of the actor → a distribution over actions, and actions → safe controls.
 
-    An *action* is whatever the head samples and PPO scores; it is stored as sampled. `execute` turns it into the
-    control the robot carries out. Trainer and loss know heads only through these methods; the type of `distribution`
-    is the head's own. Subclasses are final, or leave the methods they implement alone.
-
-    A class says for itself what holds of it, and inherits no claim: one that declares nothing promises nothing.
+    An *action* is what the head samples and PPO scores; it is stored as sampled. `execute` turns it into the control
+    carried out. Trainer and loss use only these methods; each head has its own type of `distribution`. Classes are
+    abstract or final, and claims (`hard`, `promises`) are not inherited: a class that declares none makes none.
     """
 
     hard: ClassVar[bool] = False
-    """Claim: no action can make the pursuer collide in training."""
+    """Claim: no action in training makes the pursuer collide."""
     promises: ClassVar[bool] = False
-    """Claim: `deploy` keeps the robot clear of walls and discs (theorem 1), whatever the parameters. It is attacked by
-    `evaluation.attack`, and stands on model cards."""
+    """Claim: `deploy` keeps the robot clear of walls and discs (theorem 1), whatever the parameters. Model cards state
+    it; `evaluation.attack` attacks it."""
     constrained: ClassVar[bool] = False
     """Whether to learn a cost critic and a multiplier for collisions (see `learn.lagrangian`)."""
 
@@ -73,11 +71,11 @@ class Head(eqx.Module):
 
     @abstractmethod
     def log_prob(self, distribution: Any, action: Float[Array, "2 *batch"]) -> Scalar:
-        """Log-density of an action as it was sampled, before any safety layer."""
+        """Log-density of an action as sampled, before any safety layer."""
 
     @abstractmethod
     def entropy(self, distribution: Any) -> Scalar:
-        """Of the actions, not of the controls they become."""
+        """Of the actions, before `execute`."""
 
     @abstractmethod
     def std(self, distribution: Any) -> Float[Array, "2 *batch"]:
@@ -89,24 +87,24 @@ class Head(eqx.Module):
 
     @abstractmethod
     def project(self, nominal: Control, situation: Situation) -> Shielded:
-        """The safety layer alone, as samples meet it in training."""
+        """The safety layer of training, alone."""
 
     @abstractmethod
     def deploy(self, distribution: Any, situation: Situation) -> Shielded:
-        """The control carried out by the trained, deterministic policy."""
+        """The control of the trained, deterministic policy."""
 
     @abstractmethod
     def nominal(self, distribution: Any) -> Control:
-        """The control the network asks for, before any safety layer."""
+        """The deterministic control before any safety layer."""
 
     @abstractmethod
     def auxiliary_loss(self, distribution: Any) -> Scalar:
-        """Added to PPO's loss, one number per sample."""
+        """A term of the loss per sample, added to PPO's."""
 
     @abstractmethod
     def lost_gradient(self, distribution: Any) -> Flag:
-        """Where the map from the network's output to the distribution has lost rank."""
+        """Where the map from the network's output to the distribution loses rank."""
 
     def least_gain(self) -> float | None:
-        """The smallest class-K gain with which `deploy` may brake before a barrier; None where it enforces none."""
+        """The smallest class-K gain that `deploy` uses; None where it has no barrier rows."""
         return None

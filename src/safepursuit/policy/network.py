@@ -14,13 +14,13 @@ from safepursuit.registry import Registry
 
 
 def dense(layer: eqx.nn.Linear, x: Float[Array, "inputs *shape"], skip: int = 0) -> Float[Array, "outputs *shape"]:
-    """The layer applied to the leading axis, whatever batch follows it; without its first `skip` inputs if so asked."""
+    """The layer applied to the leading axis, without its first `skip` inputs."""
     y = jnp.tensordot(layer.weight[:, skip:], x, axes=1)
     return y if layer.bias is None else y + layer.bias.reshape((-1,) + (1,) * (x.ndim - 1))
 
 
 def orthogonal(key: Key[Array, ""], inputs: int, outputs: int, scale: float) -> eqx.nn.Linear:
-    """A linear layer with orthogonal weights times `scale` and zero bias (usual for PPO; Huang et al. 2022)."""
+    """A linear layer with orthogonal weights times `scale` and zero bias (as usual in PPO; Huang et al. 2022)."""
     weight_key, layer_key = jax.random.split(key)
     weight = jax.nn.initializers.orthogonal(scale)(weight_key, (outputs, inputs), jnp.float32)
     layer = eqx.nn.Linear(inputs, outputs, key=layer_key, dtype=jnp.float32)
@@ -30,8 +30,8 @@ def orthogonal(key: Key[Array, ""], inputs: int, outputs: int, scale: float) -> 
 class Trunk(eqx.Module):
     """Each disc through a shared layer, summed over the discs, then a tanh network.
 
-    The sum makes the result independent of the discs' order and of their number, so that a policy trained with two
-    discs can be asked about six. Without a set of things the vector alone goes through the tanh network.
+    The sum makes the result independent of the discs' order, and defined for any number of them. Without discs the
+    vector alone goes through the tanh network.
     """
 
     disc: eqx.nn.Linear | None
@@ -50,7 +50,7 @@ class Trunk(eqx.Module):
     def __call__(self, observation: Observation) -> Float[Array, "features *batch"]:
         first, *others = self.layers
         ego = len(observation.ego)
-        # The first layer in two parts: the ego features need no gradient, and are not copied to stand beside the discs.
+        # In two parts, without a copy of the ego features, which need no gradient.
         x = jnp.tensordot(first.weight[:, :ego], observation.ego, axes=1)
         if self.disc is not None:
             each = jnp.tanh(dense(self.disc, observation.discs))
@@ -68,4 +68,4 @@ Network: TypeAlias = Callable[[Observation], Float[Array, "features *batch"]]
 """Observation → features; an Equinox module."""
 
 NETWORKS: Registry[Callable[..., Network]] = Registry("network", trunk=Trunk)
-"""Makers of networks by name, called as `Trunk`: (key, observation, config); `observation` holds shapes."""
+"""Constructors of networks by name, called as `Trunk`: (key, observation, config); `observation` holds shapes."""

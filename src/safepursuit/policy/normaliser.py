@@ -10,9 +10,9 @@ _LIMIT = 5.0
 
 
 class Normaliser(eqx.Module):
-    """Standardises the ego features; the discs' features are geometry on a fixed scale and pass unchanged.
+    """Standardises the ego features; the discs' features have a fixed scale and pass unchanged.
 
-    Constant during a rollout and its update, so that old and new probabilities mean the same; updated in between.
+    Constant during a rollout and its update, so that old and new probabilities are comparable.
     """
 
     mean: Float[Array, "features"]
@@ -33,7 +33,7 @@ class Normaliser(eqx.Module):
     def updated(
         self, mean: Float[Array, "features"], variance: Float[Array, "features"], size: Float[Array, ""]
     ) -> "Normaliser":
-        """With so many more samples of this mean and variance merged in (Chan, Golub & LeVeque 1983)."""
+        """With `size` samples of this mean and variance merged in (Chan, Golub & LeVeque 1983)."""
         total = self.count + size
         shift = mean - self.mean
         merged = (self.variance * self.count + variance * size + shift**2 * self.count * size / total) / total

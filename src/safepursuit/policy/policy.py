@@ -20,20 +20,20 @@ from safepursuit.shield import Shield
 
 
 class Policy(eqx.Module):
-    """Everything needed to act and to judge a state."""
+    """Everything needed to act and to evaluate a state."""
 
     normaliser: Normaliser
     actor: Network
     critic: Network
     value_layer: eqx.nn.Linear
     cost_critic: Network | None
-    """Only for constrained methods, like the layer that follows."""
+    """Of constrained methods only, as `cost_layer`."""
     cost_layer: eqx.nn.Linear | None
     head: Head
     normalise: bool = eqx.field(static=True)
 
     def features(self, observation: Observation) -> Float[Array, "features *batch"]:
-        """What the head builds its distribution from."""
+        """The actor's features, the input of the head."""
         return self.actor(self._standardised(observation))
 
     def value(self, observation: Observation) -> Scalar:
@@ -41,7 +41,7 @@ class Policy(eqx.Module):
         return dense(self.value_layer, self.critic(self._standardised(observation)))[0]
 
     def cost_value(self, observation: Observation) -> Scalar | None:
-        """Expected discounted cost; None for a method that is not constrained."""
+        """Expected discounted cost; None for an unconstrained method."""
         if self.cost_critic is None or self.cost_layer is None:
             return None
         return dense(self.cost_layer, self.cost_critic(self._standardised(observation)))[0]
@@ -59,7 +59,7 @@ HEADS: Registry[type[Head]] = Registry(
     ppo_shielded=PPOShieldedHead,
     ppo_lagrangian=PPOLagrangianHead,
 )
-"""The safety architectures by name: a new one is a file with a `Head` and a line here, or a plugin."""
+"""The safety architectures by name."""
 
 
 def build_policy(key: Key[Array, ""], method: str, config: PolicyConfig, game: Game, shield: Shield) -> Policy:

@@ -1,8 +1,7 @@
 """Maps of the unit square onto the set of safe controls, exact and without a solver (theory.md §4).
 
-Both are bijections wherever the set has an interior, depend on the state alone and not on any parameter, and map the
-square's lower edge z₁ = 0 to the least safe speed. Where an interval has shrunk to a point, all of it maps there;
-nothing is ever divided by its width.
+Both are bijections wherever the set has an interior, depend on the state alone, and map z₁ = 0 to the least safe
+speed. An interval of width zero maps to its point, without a division by the width.
 
     box       v = v̄_A z₁,  ω = ω̄(2z₂ − 1)                                theorem 1: the safe set *is* this box
     polygon   w = w_lo + (w_hi − w_lo) z₂,  then v = v_lo(w) + (v_hi(w) − v_lo(w)) z₁      theorem 2's polygon
@@ -28,34 +27,19 @@ def box(robot: Robot, surroundings: Surroundings, z: Float[Array, "2 *batch"]) -
     return jnp.stack([speed * (surroundings.speed_limit / robot.max_speed), turn_rate])
 
 
-def from_box(robot: Robot, surroundings: Surroundings, control: Control) -> Float[Array, "2 *batch"]:
-    """The inverse of `box`; z₁ = 0 where only standing still is safe."""
-    limit = surroundings.speed_limit
-    speed = control[0] * robot.max_speed / jnp.where(limit > 0, limit, 1)
-    return 0.5 * (robot.to_unit_box(jnp.stack([speed, control[1]])) + 1)
-
-
 def polygon(robot: Robot, rows: Halfplanes, z: Float[Array, "2 *batch"]) -> Control:
-    """The control in the polygon that `rows` (with the actuator box among them) cut out of the (v, w) plane."""
+    """The control in the polygon of `rows`, the actuator box included, in the (v, w) plane."""
     low, high = swing_range(rows)
     w = low + (high - low) * z[1]
     slowest, fastest = speed_range(rows, w)
     return robot.from_swing(jnp.stack([slowest + (fastest - slowest) * z[0], w]))
 
 
-def from_polygon(robot: Robot, rows: Halfplanes, control: Control) -> Float[Array, "2 *batch"]:
-    """The inverse of `polygon`; 0 along an interval that is a point."""
-    v, w = robot.to_swing(control)
-    low, high = swing_range(rows)
-    slowest, fastest = speed_range(rows, w)
-    return jnp.stack([_share(v, slowest, fastest), _share(w, low, high)])
-
-
 def swing_range(rows: Halfplanes) -> tuple[Scalar, Scalar]:
     """Least and greatest w of a bounded polygon that contains 0, by Fourier–Motzkin elimination of v.
 
-    Each row with A_v > 0 bounds v from above, each with A_v < 0 from below; every such pair bounds w by
-    (aᵢA_wⱼ − aⱼA_wᵢ) w ≤ aᵢbⱼ − aⱼbᵢ, and a row with A_v = 0 does so by itself.
+    A row with A_v > 0 bounds v from above, one with A_v < 0 from below; each such pair bounds w by
+    (aᵢA_wⱼ − aⱼA_wᵢ) w ≤ aᵢbⱼ − aⱼbᵢ, and a row with A_v = 0 bounds w directly.
     """
     v, w, b = rows.A[:, 0], rows.A[:, 1], rows.b
     above, below = v > 0, v < 0
@@ -73,14 +57,9 @@ def swing_range(rows: Halfplanes) -> tuple[Scalar, Scalar]:
 
 
 def speed_range(rows: Halfplanes, w: Scalar) -> tuple[Scalar, Scalar]:
-    """Least and greatest v of the polygon at this w, which must lie in its `swing_range`."""
+    """Least and greatest v of the polygon at this w, within `swing_range`."""
     v = rows.A[:, 0]
     reach = (rows.b - rows.A[:, 1] * w) / jnp.where(v != 0, v, 1)
     fastest = jnp.maximum(jnp.min(jnp.where(v > 0, reach, jnp.inf), axis=0), 0)
     slowest = jnp.maximum(jnp.max(jnp.where(v < 0, reach, -jnp.inf), axis=0), 0)
     return jnp.minimum(slowest, fastest), fastest
-
-
-def _share(value: Scalar, low: Scalar, high: Scalar) -> Scalar:
-    width = high - low
-    return jnp.where(width > 0, (value - low) / jnp.where(width > 0, width, 1), 0)

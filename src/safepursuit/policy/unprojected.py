@@ -1,4 +1,4 @@
-"""A Gaussian about the network's own output, and four ways to act on it: approach A of theory.md §3.
+"""A Gaussian about the network's own output, and four ways to execute it: approach A of theory.md §3.
 
     ũ ~ N(μ, Σ)        loss = PPO(log N(ũ | μ, Σ)) + auxiliary loss        executed: F(ũ)        deployed: G(μ)
 
@@ -8,8 +8,8 @@
     ppo-filter       the actuator limits      the safety layer
     ppo-shielded     the safety layer         the safety layer         λ ‖μ − Π(μ)‖²_W
 
-Convention of all: the log-probability is that of the sample ũ, before it is cut off or projected. F belongs to the
-environment, so that the policy gradient is unbiased and nothing is differentiated but the density (theory.md §3 A).
+Convention: the log-probability is that of the sample ũ, before it is cut off or projected. F belongs to the
+environment, so the policy gradient is unbiased and differentiates the density alone (theory.md §3 A).
 """
 
 from abc import abstractmethod
@@ -20,27 +20,26 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from safepursuit import shield as safety
-from safepursuit.policy import gaussian
 from safepursuit.policy.config import PolicyConfig
-from safepursuit.policy.gaussian import BoundedStd, Gaussian
-from safepursuit.policy.head import Head, Situation
+from safepursuit.policy.gaussian import BoundedStd, Gaussian, GaussianHead
+from safepursuit.policy.head import Situation
 from safepursuit.policy.network import dense, orthogonal
 from safepursuit.robot import Robot
-from safepursuit.shapes import Control, Flag, Keys, Scalar
+from safepursuit.shapes import Control, Flag, Scalar
 from safepursuit.shield import Shield, Shielded, Surroundings
 
 Self = TypeVar("Self", bound="UnprojectedHead")
 
 
 class Unprojected(NamedTuple):
-    """The Gaussian about the network's mean, and where it is meant for."""
+    """A Gaussian about the network's mean, and the surroundings of the state."""
 
     gaussian: Gaussian
     around: Surroundings
 
 
-class UnprojectedHead(Head):
-    """A Gaussian about the network's output; subclasses say how it is acted on."""
+class UnprojectedHead(GaussianHead):
+    """A Gaussian about the network's output; subclasses define F (`project`) and G (`protect`)."""
 
     layer: eqx.nn.Linear
     spread: BoundedStd
@@ -61,18 +60,6 @@ class UnprojectedHead(Head):
     def distribution(self, features: Float[Array, "features *batch"], situation: Situation) -> Unprojected:
         return Unprojected(Gaussian(dense(self.layer, features), self.spread()), situation.around)
 
-    def sample(self, key: Keys, distribution: Unprojected) -> Float[Array, "2 *batch"]:
-        return gaussian.sample(key, distribution.gaussian)
-
-    def log_prob(self, distribution: Unprojected, action: Float[Array, "2 *batch"]) -> Scalar:
-        return gaussian.log_prob(distribution.gaussian, action)
-
-    def entropy(self, distribution: Unprojected) -> Scalar:
-        return gaussian.entropy(distribution.gaussian)
-
-    def std(self, distribution: Unprojected) -> Float[Array, "2 *batch"]:
-        return gaussian.std(distribution.gaussian)
-
     def execute(self, distribution: Unprojected, action: Float[Array, "2 *batch"], situation: Situation) -> Shielded:
         return self.project(self.robot.from_unit_box(action), situation)
 
@@ -86,42 +73,45 @@ class UnprojectedHead(Head):
         return jnp.zeros(distribution.gaussian.mean.shape[1:], bool)
 
 
-class UnshieldedHead(UnprojectedHead):
-    """Trains without any safety layer; subclasses say what is deployed."""
-
-    def project(self, nominal: Control, situation: Situation) -> Shielded:
-        return safety.unfiltered(nominal, situation.around, robot=self.robot)
-
-    def auxiliary_loss(self, distribution: Unprojected) -> Scalar:
-        return _nothing(distribution)
+def _limited(head: UnprojectedHead, nominal: Control, situation: Situation) -> Shielded:
+    return safety.unfiltered(nominal, situation.around, robot=head.robot)
 
 
-class PPOHead(UnshieldedHead):
+def _shielded(head: UnprojectedHead, nominal: Control, situation: Situation) -> Shielded:
+    return safety.guard(nominal, situation.around, robot=head.robot, shield=head.shield)
+
+
+def _no_loss(head: UnprojectedHead, distribution: Unprojected) -> Scalar:
+    mean = distribution.gaussian.mean
+    return jnp.zeros(mean.shape[1:], mean.dtype)
+
+
+def _shield_gain(head: UnprojectedHead) -> float:
+    return head.shield.gain
+
+
+class PPOHead(UnprojectedHead):
     """Plain PPO: a Gaussian cut off at the actuator limits, no safety layer at all."""
 
-    def protect(self, nominal: Control, situation: Situation) -> Shielded:
-        return self.project(nominal, situation)
+    project = protect = _limited
+    auxiliary_loss = _no_loss
 
 
-class PPOLagrangianHead(UnshieldedHead):
+class PPOLagrangianHead(UnprojectedHead):
     """PPO with a limit on collisions by a Lagrange multiplier (Ray, Achiam & Amodei 2019); no safety layer."""
 
     constrained: ClassVar[bool] = True
+    project = protect = _limited
+    auxiliary_loss = _no_loss
 
-    def protect(self, nominal: Control, situation: Situation) -> Shielded:
-        return self.project(nominal, situation)
 
-
-class PPOFilterHead(UnshieldedHead):
+class PPOFilterHead(UnprojectedHead):
     """Plain PPO, put behind the safety layer only when it is deployed: the post-hoc filter."""
 
     promises: ClassVar[bool] = True
-
-    def protect(self, nominal: Control, situation: Situation) -> Shielded:
-        return safety.guard(nominal, situation.around, robot=self.robot, shield=self.shield)
-
-    def least_gain(self) -> float | None:
-        return self.shield.gain
+    project, protect = _limited, _shielded
+    auxiliary_loss = _no_loss
+    least_gain = _shield_gain
 
 
 class PPOShieldedHead(UnprojectedHead):
@@ -129,23 +119,11 @@ class PPOShieldedHead(UnprojectedHead):
 
     hard: ClassVar[bool] = True
     promises: ClassVar[bool] = True
-
-    def project(self, nominal: Control, situation: Situation) -> Shielded:
-        return safety.guard(nominal, situation.around, robot=self.robot, shield=self.shield)
-
-    def protect(self, nominal: Control, situation: Situation) -> Shielded:
-        return self.project(nominal, situation)
-
-    def least_gain(self) -> float | None:
-        return self.shield.gain
+    project = protect = _shielded
+    least_gain = _shield_gain
 
     def auxiliary_loss(self, distribution: Unprojected) -> Scalar:
         if not self.penalty:
-            return _nothing(distribution)
+            return _no_loss(self, distribution)
         mean = safety.guard(self.nominal(distribution), distribution.around, robot=self.robot, shield=self.shield)
         return self.penalty * safety.distance(self.shield, self.robot, mean)
-
-
-def _nothing(distribution: Unprojected) -> Scalar:
-    mean = distribution.gaussian.mean
-    return jnp.zeros(mean.shape[1:], mean.dtype)

@@ -1,6 +1,5 @@
 """The derivative of the projection, from its solution (Amos & Kolter 2017, eq. 6, in two variables)."""
 
-from functools import partial
 from typing import Any
 
 import jax
@@ -17,7 +16,7 @@ def tangent(problems: tuple, solution: tuple, tangents: tuple) -> Array:
     u, active, multipliers, violation = solution
     d_nominal, dA, db, d_weights = tangents
     index = jnp.arange(active.shape[0]).reshape((-1,) + (1,) * (active.ndim - 1))
-    holds = active & (violation <= 0)  # what only attains the violation must not reach the divisions below
+    holds = active & (violation <= 0)  # rows that attain the violation are kept out of the divisions
     first = holds & (index == jnp.min(jnp.where(holds, index, active.shape[0]), axis=0))
     second = holds & (index == jnp.max(jnp.where(holds, index, -1), axis=0)) & ~first
     one, two = jnp.any(first, axis=0), jnp.any(second, axis=0)
@@ -28,7 +27,7 @@ def tangent(problems: tuple, solution: tuple, tangents: tuple) -> Array:
 
     a, c = pick(first, A), pick(second, A)
     da, dc = pick(first, dA), pick(second, dA)
-    # Right-hand sides of a·du = p and c·du = q; tiny or huge rows are scaled, lest their squares under- or overflow.
+    # Right-hand sides of a·du = p and c·du = q; rows are scaled, so that no square under- or overflows.
     size_a, size_c = jnp.where(one, jnp.max(jnp.abs(a), axis=0), 1), jnp.where(two, jnp.max(jnp.abs(c), axis=0), 1)
     p = (pick(first, db) - jnp.sum(da * u, axis=0)) / size_a
     q = (pick(second, db) - jnp.sum(dc * u, axis=0)) / size_c
@@ -45,9 +44,5 @@ def tangent(problems: tuple, solution: tuple, tangents: tuple) -> Array:
 
 
 def cotangents(problems: tuple, solution: tuple, cotangent: Array) -> Any:
-    """Those of (nominal, A, b, weights) for the cotangent of u."""
-    return jax.linear_transpose(partial(_linear, problems, solution), *problems)(cotangent)
-
-
-def _linear(problems: tuple, solution: tuple, *tangents: Array) -> Array:
-    return tangent(problems, solution, tangents)
+    """The cotangents of (nominal, A, b, weights) for the cotangent of u."""
+    return jax.linear_transpose(lambda *tangents: tangent(problems, solution, tangents), *problems)(cotangent)

@@ -2,15 +2,14 @@
 
     u*  =  argmin_u  ½ (u − ū)ᵀ W (u − ū)    subject to    A u ≤ b,        W = diag(weights)
 
-Two variables need no iterative solver. The rows are taken one at a time (Seidel 1991; the way of ORCA, van den Berg et
-al. 2011): while the best point so far satisfies the next row it stays; otherwise the new best point lies *on* that
-row's line, and is found there by clipping an interval against the rows already seen. One pass gives the answer up to
-rounding, for any number of rows, and every problem of a batch carries its own verdict.
+Two variables need no iterative solver. The rows are taken one at a time (Seidel 1991; as in ORCA, van den Berg et al.
+2011): a point that satisfies the next row stays; otherwise the new best point lies *on* that row's line, where it is
+found by clipping an interval against the earlier rows. One pass gives the answer up to rounding, for any number of
+rows, and a verdict per problem of a batch.
 
-A box of limits needs no search: within it the projection is a clip. In a large batch the rows are searched only for the
-problems whose clipped point violates one of them, brought together. Most problems of a safety layer meet no boundary:
-behind its actuator limits they cost a glance. Where the rows are made from something smaller, `project_onto` also makes
-and differentiates them only for those few.
+The projection onto a box of limits is a clip. In a large batch the rows are searched only for the problems whose
+clipped point violates one of them; in a safety layer these are few. Where rows are built from fewer numbers,
+`project_onto` also builds and differentiates them for these problems alone.
 """
 
 import math
@@ -22,14 +21,15 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Real
 
 from safepursuit.qp.derivative import cotangents, tangent
 from safepursuit.qp.groups import gather, in_groups, members, scatter
 from safepursuit.qp.search import search, violates
+from safepursuit.shapes import floating
 
 _SMALL = 64
-"""A batch up to this size is searched as a whole: bringing some of it together costs more than it saves."""
+"""A batch up to this size is searched as a whole: forming groups costs more than it saves."""
 
 
 class Halfplanes(NamedTuple):
@@ -40,19 +40,18 @@ class Halfplanes(NamedTuple):
 
 
 class Box(NamedTuple):
-    """The set {u : low ≤ u ≤ high}, low ≤ high, finite; one for all problems of a batch, or one each."""
+    """The set {u : low ≤ u ≤ high}, low ≤ high, finite; one for a whole batch, or one per problem."""
 
     low: Float[Array, "2"] | Float[Array, "2 *batch"]
     high: Float[Array, "2"] | Float[Array, "2 *batch"]
 
 
 class Projection(NamedTuple):
-    """The projected point and its certificate. Only `u` carries derivatives.
+    """The projected point and its certificate. Only `u` has derivatives.
 
-    `active` marks the at most two rows that hold the point; they carry `multipliers` λ ≥ 0 with W(u − ū) + Aᵀλ = 0.
-    `violation` is 0 where the polygon is not empty. Where it is empty, `u` is the point whose largest violation is
-    least, `violation` > 0 is that violation, measured as distance to the half-plane in the metric W, `active` marks the
-    rows that attain it, and the multipliers are 0.
+    `active` marks the rows that hold the point, two at most, with `multipliers` λ ≥ 0: W(u − ū) + Aᵀλ = 0. `violation`
+    is 0 unless the polygon is empty: then `u` is the point whose largest violation is least, `violation` > 0 is that
+    violation, a distance to the half-plane in the metric W, `active` marks the rows that attain it, and λ = 0.
     """
 
     u: Float[Array, "2 *batch"]
@@ -62,46 +61,46 @@ class Projection(NamedTuple):
 
 
 def project(
-    nominal: Float[Array, "2 *batch"],
+    nominal: Real[Array, "2 *batch"],
     halfplanes: Halfplanes,
-    weights: Float[Array, "2"] | Float[Array, "2 *batch"],
+    weights: Real[Array, "2"] | Real[Array, "2 *batch"],
     box: Box | None = None,
 ) -> Projection:
     """Project `nominal` onto {u : A u ≤ b}, within `box` if one is given, in the metric diag(`weights`), weights > 0.
 
-    Written for one problem: `nominal` (2,), A (rows, 2), b (rows,). A batch goes on trailing axes, `nominal` (2, n),
-    A (rows, 2, n), b (rows, n), which is the fast way (fastest with the rows that matter most often first), or through
-    `jax.vmap`. Rows may be parallel, repeated, redundant or contradictory; a row of zeros is padding (with b < 0
-    nothing can meet it: it counts as a violation of −b).
+    One problem is `nominal` (2,), A (rows, 2), b (rows,). A batch has trailing axes, `nominal` (2, n), A (rows, 2, n),
+    b (rows, n), which is fastest, with the rows that are most often active first; `jax.vmap` works too. Rows may be
+    parallel, repeated, redundant or contradictory; a row of zeros is padding (with b < 0 a violation of −b). Whole
+    numbers count as floating-point numbers.
 
     The sides of a box are the first four rows of the result: −u₀ ≤ −low₀, u₀ ≤ high₀, −u₁ ≤ −low₁, u₁ ≤ high₁. A box
-    is quicker than the same as rows where most problems of a batch meet nothing else.
+    is faster than four rows where most problems of a batch violate no other row.
 
-    Derivatives with respect to `nominal`, A, b, `weights` and `box` come from the active set, not from the search (Amos
-    & Kolter 2017, eq. 6, in two variables): the identity where no row is active, a projector of rank one on a single
-    row, none with respect to `nominal` at a vertex. They are zero where the polygon is empty, and those of the active
-    set that was found at a kink (a row that touches without pushing). A batch on trailing axes has them in reverse mode
-    only, single problems and their `vmap` in both.
+    Derivatives with respect to `nominal`, A, b, `weights` and `box` come from the active set (Amos & Kolter 2017, eq.
+    6, in two variables): with respect to `nominal` the identity where no row is active, a projector of rank one on one
+    row, zero at a vertex. They are zero where the polygon is empty; at a kink (a row touched with λ = 0) they are those
+    of the active set found. A batch on trailing axes has reverse mode only, single problems and their `vmap` both.
 
-    Never raises; finite inputs give finite outputs, as long as the numbers asked for (b/‖A‖, λ) can be represented.
+    Never raises; finite inputs give finite outputs if b/‖A‖ and λ are representable.
     """
-    return project_onto(nominal, _ready, halfplanes, weights, box)
+    return project_onto(nominal, _ready, Halfplanes(*map(floating, halfplanes)), weights, box)
 
 
 def project_onto(
-    nominal: Float[Array, "2 *batch"],
+    nominal: Real[Array, "2 *batch"],
     build: Callable[[Any], Halfplanes],
     ingredients: Any,
-    weights: Float[Array, "2"] | Float[Array, "2 *batch"],
+    weights: Real[Array, "2"] | Real[Array, "2 *batch"],
     box: Box | None = None,
 ) -> Projection:
-    """`project` onto the rows that `build(ingredients)` makes, within `box`.
+    """`project` onto the rows `build(ingredients)`, within `box`.
 
-    `ingredients` is any tree of arrays whose trailing axes are those of the batch; `build` must treat every problem of
-    it alike and alone, and take nothing else that is to have a derivative. In a large batch with a box the rows are
-    kept and differentiated only for the problems that violate one of them: for all others every derivative with respect
-    to `ingredients` is 0, and costs nothing.
+    `ingredients` is any tree of arrays whose trailing axes are those of the batch. `build` treats each problem alike
+    and independently, and closes over nothing that needs a derivative. In a large batch with a box the rows are kept
+    and differentiated only for the problems that violate one of them; elsewhere the derivatives with respect to
+    `ingredients` are 0 at no cost.
     """
+    nominal = floating(nominal)
 
     def spread(values):
         values = jnp.asarray(values, nominal.dtype)
@@ -124,13 +123,13 @@ def project_onto(
 
 def join(*parts: Halfplanes) -> Halfplanes:
     """All rows, one part after the other."""
-    # Column by column: the projection takes A apart into its columns, and XLA then never builds A.
+    # Column by column, as the projection uses A: XLA then does not build A itself.
     columns = [jnp.concatenate([part.A[:, column] for part in parts]) for column in (0, 1)]
     return Halfplanes(jnp.stack(columns, axis=1), jnp.concatenate([part.b for part in parts]))
 
 
 def sides(box: Box) -> Halfplanes:
-    """The box as rows, in the order that `project` reports them."""
+    """The box as rows, in the order of the result of `project`."""
     low, high = box
     one, none = jnp.ones_like(low[0]), jnp.zeros_like(low[0])
     A = jnp.stack([jnp.stack([-one, one, none, none]), jnp.stack([none, none, -one, one])], axis=1)
@@ -142,7 +141,7 @@ def _ready(rows: Halfplanes) -> Halfplanes:
 
 
 def _within(box, rows):
-    """The rows, behind the sides of the box if there is one."""
+    """The sides of the box, if there is one, then the rows."""
     return rows if box is None else join(sides(box), rows)
 
 
@@ -167,7 +166,7 @@ def _batched(build, nominal, box, ingredients, weights):
 
 
 def _solved(build, *problems):
-    """The solution, and the problems that were solved in groups (None where all were solved at once)."""
+    """The solution, and the problems solved in groups (None if all were solved at once)."""
     nominal, box, ingredients, weights = problems
     rows = build(ingredients)
     if box is None or not len(rows.b) or nominal.shape[-1] <= _SMALL:
@@ -197,7 +196,7 @@ def _batched_backward(build, known, cotangent):
     if others is None:
         return _cotangents(build, problems, solution, d_u)
     nominal, box, ingredients, weights = problems
-    # Those of a clip; of the others, which are overwritten below, as good as any.
+    # Those of a clip; the group's entries are overwritten below.
     below, above = nominal < box.low, nominal > box.high
     d_box = Box(jnp.where(below, d_u, 0), jnp.where(above, d_u, 0))
     d_ingredients = jax.tree.map(jnp.zeros_like, eqx.filter(ingredients, eqx.is_inexact_array))
@@ -210,7 +209,7 @@ def _batched_backward(build, known, cotangent):
 
 
 def _cotangents(build, problems, solution, d_u):
-    """Those of nominal, box, ingredients (None for what is not differentiable) and weights for the cotangent of u."""
+    """The cotangents of nominal, box, ingredients (None for whole numbers) and weights for the cotangent of u."""
     nominal, box, ingredients, weights = problems
     learned, fixed = eqx.partition(ingredients, eqx.is_inexact_array)
     rows, pull = jax.vjp(lambda box, learned: _within(box, build(eqx.combine(learned, fixed))), box, learned)

@@ -1,7 +1,7 @@
 """The search for the projected point: one pass over the rows (Seidel 1991).
 
-It works on unit lines in the scaled plane z = W^½ u, where the metric is Euclidean. Everything is elementwise over the
-batch; reductions run over the leading axis of rows. There are no derivatives here.
+On unit lines in the scaled plane z = W^½ u, where the metric is Euclidean. All operations are elementwise over the
+batch; reductions run over the leading axis of rows. Derivatives are in `derivative`.
 """
 
 from typing import NamedTuple
@@ -11,13 +11,13 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 _BISECTIONS = 80
-"""Enough to exhaust the 53 bits of float64; the search ends earlier, once its interval is down to rounding."""
+"""More than the 53 bits of float64; bisection ends earlier, at an interval of rounding size."""
 
 _MET = 8
-"""A row moves the point only if the point exceeds it by more than this many rounding errors."""
+"""A row moves the point if the point exceeds it by more than this many rounding errors."""
 
 _SLACK = 64
-"""In the end a row counts as met, and as touched, within this many rounding errors."""
+"""At the end a row is satisfied, and touched, within this many rounding errors."""
 
 
 def search(nominal, A, b, weights) -> tuple[Array, Array, Array, Array]:
@@ -26,12 +26,13 @@ def search(nominal, A, b, weights) -> tuple[Array, Array, Array, Array]:
     For one problem or a batch on trailing axes; `weights` has the shape of `nominal`.
     """
     scale = jnp.sqrt(weights)
-    target, lines, norm = _scaled(nominal, A, b, scale)
+    # Materialised: fused into their consumers, the rows would be computed again in each.
+    target, (lines, norm) = jax.lax.optimization_barrier((scale * nominal, _unit_lines(A, b, scale)))
     point, moved, empty = _nearest(target, lines)
     excess = _excess(lines, point)
 
-    hopeless = _greatest(jnp.where(norm > 0, 0, -b))
-    violation = jnp.maximum(jnp.where(empty, _greatest(excess), 0), hopeless)
+    hopeless = greatest(jnp.where(norm > 0, 0, -b))
+    violation = jnp.maximum(jnp.where(empty, greatest(excess), 0), hopeless)
     multipliers = _multipliers(target, lines, point, moved) / jnp.where(norm > 0, norm, 1)
     attains = (norm > 0) & (excess >= violation - 16 * _SLACK * _rounding(lines, point))
     active = jnp.where(violation > 0, attains, multipliers > 0)
@@ -40,11 +41,8 @@ def search(nominal, A, b, weights) -> tuple[Array, Array, Array, Array]:
 
 
 def violates(u, A, b, weights) -> Array:
-    """Whether u lies beyond any of the rows, by more than half of what `search` would let pass in the end.
-
-    Points that are not a number do.
-    """
-    # Brought to lengths between 1 and √2, which takes no root: rows may be tiny or huge.
+    """Whether u exceeds any row by more than half of the tolerance of `search`; true for NaN."""
+    # Scaled to lengths between 1 and √2, without a root: rows may be tiny or huge.
     *_, size = _normals(A, jnp.sqrt(weights))
     x, y, offset = A[:, 0] / size * u[0], A[:, 1] / size * u[1], b / size
     rounding = jnp.finfo(offset.dtype).eps * (jnp.abs(x) + jnp.abs(y) + jnp.abs(offset))
@@ -61,15 +59,8 @@ class _Lines(NamedTuple):
     real: Array
 
 
-def _scaled(nominal, A, b, scale) -> tuple[Array, _Lines, Array]:
-    """The target, the lines, and the lengths of the rows, all in the scaled plane."""
-    # Materialised: fused into their many consumers, the rows would be computed again in each of them.
-    target, (lines, norm) = jax.lax.optimization_barrier((scale * nominal, _unit_lines(A, b, scale)))
-    return target, lines, norm
-
-
 def _normals(A, scale) -> tuple[Array, Array, Array, Array]:
-    """nx and ny of every row in the scaled plane, whether it is a real one, and its larger entry (1 for padding)."""
+    """nx and ny of every row in the scaled plane, whether it is no padding, and its larger entry (1 for padding)."""
     nx, ny = A[:, 0] / scale[0], A[:, 1] / scale[1]
     largest = jnp.maximum(jnp.abs(nx), jnp.abs(ny))
     real = largest > 0
@@ -77,33 +68,34 @@ def _normals(A, scale) -> tuple[Array, Array, Array, Array]:
 
 
 def _unit_lines(A, b, scale) -> tuple[_Lines, Array]:
+    """The rows as unit lines, and their lengths, in the scaled plane."""
     nx, ny, real, size = _normals(A, scale)
-    # Through their larger entry, which keeps the squares from over- or underflow.
+    # Divided by the larger entry: no square over- or underflows.
     norm = jnp.where(real, size * jnp.sqrt((nx / size) ** 2 + (ny / size) ** 2), 0)
     divisor = jnp.where(real, norm, 1)
     return _Lines(nx / divisor, ny / divisor, jnp.where(real, b / divisor, 0), real), norm
 
 
-def _greatest(values: Array) -> Array:
-    """The largest of the rows, at least 0. Compare it with 0 instead of asking `any`: that is slow on CPU."""
+def greatest(values: Array) -> Array:
+    """The largest of the rows, at least 0. `greatest(…) > 0` is faster on CPU than `any`."""
     return jnp.max(values, axis=0, initial=0)
 
 
 def _excess(lines: _Lines, point) -> Array:
-    """How far `point` lies beyond each line; negative inside."""
+    """Signed distance of `point` from each line, positive outside."""
     return lines.nx * point[0] + lines.ny * point[1] - lines.offset
 
 
 def _rounding(lines: _Lines, point) -> Array:
-    """The size of rounding errors in `_excess`, for each row on its own scale."""
+    """The size of rounding errors in `_excess`, per row."""
     return jnp.finfo(lines.offset.dtype).eps * (jnp.abs(point[0]) + jnp.abs(point[1]) + jnp.abs(lines.offset))
 
 
 def _interval(lines: _Lines, row: _Lines, seen, leeway) -> tuple[Array, Array]:
     """The part low ≤ t ≤ high of the line foot + t·(−ny, nx) of `row` within `leeway` of the lines marked `seen`.
 
-    The foot is that of the origin, not of the target, so that rounding does not grow with a far target. Two lines that
-    are parallel up to rounding do not meet; padding, having no normal, meets nothing.
+    The foot is that of the origin, so that rounding does not grow with the target's distance. Lines parallel up to
+    rounding, and padding, have no crossing.
     """
     parallel = 8 * jnp.finfo(row.offset.dtype).eps
     along = lines.ny * row.nx - lines.nx * row.ny
@@ -118,21 +110,21 @@ def _interval(lines: _Lines, row: _Lines, seen, leeway) -> tuple[Array, Array]:
 def _incremental(target, lines: _Lines) -> tuple[Array, Array]:
     """One pass over the rows: the projected point, and whether any row moved it.
 
-    A loop, not an unrolled sequence: XLA on CPU fuses an unrolled one into its consumers and computes it many times. It
-    goes from a row that some problem of the batch violates straight to the next such row; what lies between would move
-    nothing. x and y are carried apart: an array whose leading axis has length two does not fill a vector unit.
+    A loop: XLA on CPU fuses an unrolled sequence into its consumers and computes it many times. It goes from a row that
+    some problem of the batch violates straight to the next such row; those in between move no point. x and y are
+    separate: an array whose leading axis has length two does not fill a vector unit.
     """
     rows = lines.offset.shape[0]
     batch = tuple(range(1, lines.offset.ndim))
     index = jnp.arange(rows)
     eps = jnp.finfo(target.dtype).eps
-    # Each line is moved out by its rounding error: where two lines are almost parallel, that error decides where they
-    # meet, and an exact comparison would cut off points that satisfy both.
+    # Each line is moved out by its rounding error, which decides where almost parallel lines cross: an exact comparison
+    # would cut off points that satisfy both.
     lenient = lines._replace(offset=lines.offset + 2 * eps * jnp.abs(lines.offset))
 
     def violated_after(i, point):
         beyond = _excess(lines, point) - _MET * _rounding(lines, point)
-        # A problem that is no number must not keep the others from their rows: XLA's maximum forgets what is beside it.
+        # NaN problems are masked: XLA's maximum over the batch would lose the other problems' values.
         violated = jnp.max(jnp.where(beyond > 0, beyond, 0), axis=batch) > 0
         return jnp.min(jnp.where(violated & (index > i), index, rows))
 
@@ -154,13 +146,13 @@ def _incremental(target, lines: _Lines) -> tuple[Array, Array]:
 
 
 def _nearest(target, lines: _Lines) -> tuple[Array, Array, Array]:
-    """The projection onto all rows, whether they moved the point, and whether they have no common point.
+    """The projection onto all rows, whether they moved the point, and whether the polygon is empty.
 
-    Where they have none, it is the projection onto their least relaxation that has one, found by bisection: the loop's
-    first turn relaxes nothing, and where all problems of the batch are content with that it is the only one.
+    If so, it is the projection onto the least relaxation that is not empty, found by bisection. The loop's first turn
+    relaxes nothing, and is the last if no polygon of the batch is empty.
     """
     roundings = 4 * jnp.finfo(target.dtype).eps
-    # Relaxed by this much, the target itself qualifies, or else the origin.
+    # Relaxations that contain the target, and the origin.
     at_target, at_origin = jnp.max(_excess(lines, target), axis=0, initial=0), jnp.max(-lines.offset, axis=0, initial=0)
 
     def unfinished(turn, low, high):
@@ -177,9 +169,8 @@ def _nearest(target, lines: _Lines) -> tuple[Array, Array, Array]:
         relaxed = lines._replace(offset=jnp.where(lines.real, lines.offset + relaxation, 0))
         candidate, moves = _incremental(target, relaxed)
         rounding = _rounding(relaxed, candidate) + jnp.where(first, 0, _rounding(lines, candidate))
-        # Maxima of numbers, not any() of flags: reductions over booleans do not vectorise on CPU.
-        fails = _greatest(_excess(relaxed, candidate) - _SLACK * rounding) > 0
-        turns = unfinished(turn, low, high)  # the others rest: nobody's answer depends on how long others take
+        fails = greatest(_excess(relaxed, candidate) - _SLACK * rounding) > 0
+        turns = unfinished(turn, low, high)  # converged problems are frozen: no answer depends on the batch
         accept = turns & ~fails
         return (
             turn + 1,
@@ -200,8 +191,8 @@ def _nearest(target, lines: _Lines) -> tuple[Array, Array, Array]:
 def _multipliers(target, lines: _Lines, point, moved) -> Array:
     """Multipliers λ ≥ 0 of at most two unit lines with Σ λ n = target − point, for a projected point.
 
-    Only lines through the point can push. One that is aligned with the push does it alone; otherwise the nearest on
-    either side of it share the work. Every vertex has such a pair, however many lines meet there.
+    Only lines through the point have λ > 0: one whose normal is aligned with target − point, or else the nearest on
+    either side. Every vertex has such a pair, however many lines meet there.
     """
     rows = lines.offset.shape[0]
     index = jnp.arange(rows).reshape((rows,) + (1,) * (lines.offset.ndim - 1))
@@ -212,7 +203,7 @@ def _multipliers(target, lines: _Lines, point, moved) -> Array:
     size = jnp.abs(push_x) + jnp.abs(push_y) + jnp.abs(point[0]) + jnp.abs(point[1])
     noise = _SLACK * jnp.finfo(size.dtype).eps * size
 
-    # Falls from 1 to −1 as the angle to the push grows; unlike the cosine with full resolution at both ends.
+    # Falls from 1 to −1 as the angle to the push grows, at full resolution at both ends (a cosine has less).
     closeness = along / jnp.where(along != 0, jnp.abs(along) + jnp.abs(across), 1)
 
     def nearest(candidates):
