@@ -11,7 +11,7 @@ import pytest
 from reference import body_clearance, motion
 from safepursuit import game as rules
 from safepursuit.agents import LAYERS
-from safepursuit.evaluation import evaluate, evaluation, metrics, scenarios
+from safepursuit.evaluation import episodes, evaluate, evaluation, metrics, scenarios
 from safepursuit.evaluation.referee import Verdict
 from safepursuit.game import Game
 from safepursuit.learn import BarrierNetTrainer

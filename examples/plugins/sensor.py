@@ -19,8 +19,7 @@ def lidar(state, game, role):
     x, y, scene = own[0], own[1], state.scene
 
     def reach(rays):  # (2, rays, …) → range [m]
-        seen = jnp.broadcast_to(rays[:, :, None], (*rays.shape[:2], *scene.centre.shape[1:]))
-        discs = ray_disc_hit((own[:2, None] - scene.centre)[:, None], seen, scene.radius)
+        discs = ray_disc_hit((own[:2, None] - scene.centre)[:, None], rays[:, :, None], scene.radius)
         walls = [ray_slab_hit(at, ray, half) for at, ray, half in zip((x, y), rays, scene.half_extents, strict=True)]
         return jnp.minimum(jnp.min(jnp.where(scene.present, discs, jnp.inf), axis=1), jnp.minimum(*walls))
 

@@ -52,8 +52,8 @@ def segment_minimum(start: Float[Array, "2 *shape"], motion: Float[Array, "2 *sh
 
 
 def ray_disc_hit(
-    start: Float[Array, "2 *shape"], ray: Float[Array, "2 *shape"], radius: Float[Array, "*shape"]
-) -> Float[Array, "*shape"]:
+    start: Float[Array, "2 *#shape"], ray: Float[Array, "2 *#shape"], radius: Float[Array, "*#shape"]
+) -> Float[Array, "*#shape"]:
     """Distance [m] from `start` along the unit vector `ray` to a disc about the origin.
 
     Infinite for a miss; 0 at the rim or (by rounding) inside, on an inward ray.

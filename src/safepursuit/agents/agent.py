@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 import equinox as eqx
+import jax.numpy as jnp
 
 from safepursuit import shield as safety
 from safepursuit.game import Game, GameState, Observation, RobotState, Role, observe
@@ -95,8 +96,11 @@ class Scripted(Agent):
             nominal = nominal.at[0].multiply(own.max_speed / view.robot.max_speed)
         around = _around(self.shield or Shield(), view)
         if self.shield is None:
-            return safety.unfiltered(nominal, around, robot=view.robot), carry
-        return safety.guard(nominal, around, robot=view.robot, shield=self.shield, gains=1.0), carry
+            done = safety.unfiltered(nominal, around, robot=view.robot)
+        else:
+            done = safety.guard(nominal, around, robot=view.robot, shield=self.shield, gains=1.0)
+        # A script has no gradient to lose.
+        return done._replace(lost_gradient=jnp.zeros_like(done.intervened)), carry
 
 
 class Trained(Agent):
