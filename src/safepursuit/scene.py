@@ -89,7 +89,7 @@ def boundaries(scene: Scene, point: Point) -> Boundaries:
     )
 
 
-def _along(part: Array, axes: int, point: Point) -> Array:
+def _along(part: Array | np.ndarray, axes: int, point: Point) -> Array | np.ndarray:
     """A scene's array, whose first `axes` axes are its own, with the point's batch axes appended if it has none."""
     own, batch = part.shape[axes:], point.shape[1:]
     if own == batch:
