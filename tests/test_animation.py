@@ -7,6 +7,7 @@ import re
 import sys
 from dataclasses import replace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -18,8 +19,10 @@ from safepursuit.cli import main, render
 from safepursuit.evaluation import evaluate
 from safepursuit.evaluation.failures import worst
 from safepursuit.evaluation.metrics import verdict
+from safepursuit.experiment.run import TrainedRun
 from safepursuit.learn import BarrierNetTrainer
 from safepursuit.play.recording import Recording
+from safepursuit.policy import build_policy
 from safepursuit.report.animation import film as animation
 from safepursuit.report.animation import movie
 from safepursuit.report.animation.film import film, grid, moments
@@ -361,10 +364,14 @@ def test_without_checkpoint_or_encoder_there_is_nothing_to_render(run, tmp_path,
 
 
 def test_the_outer_contour_belongs_to_what_is_deployed():
-    shield = replace(TINY, shield=replace(TINY.shield, gain=0.3))
-    assert render.braking_gain(shield, "as-trained") == TINY.policy.min_gain
-    assert render.braking_gain(shield, "filter") == 0.3
-    fixed = replace(shield, policy=replace(TINY.policy, learned_gains=False))
-    assert render.braking_gain(fixed, "as-trained") == 0.3
-    for method, deployment in (("ppo", "as-trained"), ("barriernet", "off"), ("barriernet", "governor")):
-        assert render.braking_gain(replace(shield, method=method), deployment) is None
+    def gain(layer, method="barriernet", **changes):
+        config = replace(
+            TINY, method=method, shield=replace(TINY.shield, gain=0.3), policy=replace(TINY.policy, **changes)
+        )
+        policy = build_policy(jax.random.key(0), method, config.policy, config.game, config.shield)
+        return render.braking_gain(TrainedRun(policy, config, 0), layer)
+
+    assert gain("as-trained") == TINY.policy.min_gain
+    assert gain("filter") == 0.3
+    assert gain("as-trained", learned_gains=False) == 0.3
+    assert gain("as-trained", "ppo") is gain("off") is gain("governor") is None

@@ -262,7 +262,7 @@ def test_attack_finds_that_the_turn_term_is_needed(integrator, monkeypatch):
 
 def test_attack_finds_that_the_arc_needs_the_governors_swing(monkeypatch):
     """ψ = 0 ignores that the arc bends towards the boundary: millimetres of contact."""
-    monkeypatch.setattr(barrier, "governor_swing", lambda robot, turn_rate: jnp.zeros_like(turn_rate))
+    monkeypatch.setattr(governor, "governor_swing", lambda robot, turn_rate: jnp.zeros_like(turn_rate))
     assert attack_governor(Unicycle(integrator="arc"), 100_000, 0).clearance < -2e-3
 
 

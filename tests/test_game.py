@@ -345,9 +345,10 @@ def observe():
 def moving_states(seed, count):
     pursuer, evader, pursuer_control, evader_control, _ = random_situations(seed, count)
     limits = np.array([[1.0], [2.84]])
-    return states(pursuer, evader)._replace(
-        pursuer_control=jnp.asarray(np.clip(pursuer_control, [[0.0], [-2.84]], limits)),
-        evader_control=jnp.asarray(np.clip(evader_control, [[0.0], [-2.84]], limits * [[0.8], [1.0]])),
+    return moved(
+        states(pursuer, evader),
+        pursuer={"control": jnp.asarray(np.clip(pursuer_control, [[0.0], [-2.84]], limits))},
+        evader={"control": jnp.asarray(np.clip(evader_control, [[0.0], [-2.84]], limits * [[0.8], [1.0]]))},
     )
 
 

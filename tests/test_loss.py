@@ -15,7 +15,7 @@ from scipy import stats
 import reference
 from safepursuit import shield as safety
 from safepursuit.experiment import PPOConfig
-from safepursuit.game import Observation
+from safepursuit.game import Game, Observation
 from safepursuit.learn import ppo_loss
 from safepursuit.learn.loss import Batch
 from safepursuit.learn.update import trainable

@@ -66,7 +66,9 @@ def ray_disc_hit(
     return jnp.where(meets, jnp.maximum(reach, 0), jnp.inf)
 
 
-def ray_slab_hit(position: Scalar, ray: Scalar, limit: Scalar) -> Scalar:
+def ray_slab_hit(
+    position: Float[Array, "*#shape"], ray: Float[Array, "*#shape"], limit: Float[Array, "*#shape"]
+) -> Float[Array, "*#shape"]:
     """Distance [m] until a coordinate, now `position` and changing by `ray` per metre, leaves ±`limit`."""
     room = jnp.where(ray > 0, limit - position, limit + position)
     speed = jnp.abs(ray)

@@ -32,7 +32,7 @@ SIZES = (0.3, 3.0, 30.0, float("nan"))
 class Attack(NamedTuple):
     steps: int
     contacts: int
-    """Steps in which the body would have entered a wall or a disc."""
+    """Steps in which the body would have entered a wall or a disc, or the control was not a number."""
     depth: float
     """Greatest penetration [m]; 0 without a contact."""
 
@@ -49,8 +49,11 @@ def attack(config: TrainConfig, steps: int, seed: int = 0) -> Attack:
         starts = _hostile(initial(jax.random.fold_in(key, 1), game, GAMES), jax.random.fold_in(key, 2), game)
         recording = assemble(starts, _drive(Trained(policy, config.shield), starts, key, game), game)
         judged = metrics.verdict(recording)
-        contacts += int((judged.wall | judged.obstacle).sum())
-        depth = max(depth, -float(np.nanmin(judged.clearance)))
+        within = np.arange(game.horizon) < recording.length[:, None]
+        # After a control that is not a number nobody knows where the robot is.
+        astray = within & np.isnan(recording.pursuer_control).any(axis=-1)
+        contacts += int((judged.wall | judged.obstacle | astray).sum())
+        depth = max(depth, -float(np.min(judged.clearance, initial=0.0, where=~np.isnan(judged.clearance))))
         played, number = played + int(recording.length.sum()), number + 1
     return Attack(played, contacts, depth if contacts else 0.0)
 
@@ -59,7 +62,7 @@ def arena_of(config: TrainConfig) -> Game:
     """The configuration's game in a small arena with many overlapping discs."""
     radius = config.game.robot.radius
     half = (20 * radius, 15 * radius)
-    crowd = Arena(half, 16, (0.5 * radius, 5 * radius), passage=0, allow_overlap=True, scene=config.game.arena.scene)
+    crowd = Arena(half, 16, (0.5 * radius, 5 * radius), passage=0.0, allow_overlap=True, scene=config.game.arena.scene)
     near = config.game.capture_radius
     return replace(
         config.game, arena=crowd, start_clearance=0.0, start_distance=(1.01 * near, 4 * max(half)), horizon=STEPS

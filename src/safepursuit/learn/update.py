@@ -83,7 +83,7 @@ def minibatches(key: Key[Array, ""], batch: Batch, count: int) -> Batch:
 
     def deal(leaf):
         dealt = jnp.moveaxis(leaf[order], 1, -2)  # (count, …, time/count, games)
-        return dealt.reshape(*dealt.shape[:-2], -1)
+        return dealt.reshape(*dealt.shape[:-2], dealt.shape[-2] * dealt.shape[-1])
 
     return jax.tree.map(deal, batch)
 

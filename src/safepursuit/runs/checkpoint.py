@@ -10,6 +10,7 @@ Earlier checkpoints hold everything in one folder, `arrays`, and stay readable.
 
 import hashlib
 import json
+import math
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -43,8 +44,9 @@ def save(run: RunFolder, step: int, state: Any, *, best: bool) -> Path:
     shutil.rmtree(partial, ignore_errors=True)
     items: dict[str, dict[str, Any]] = {}
     for path, leaf in jax.tree_util.tree_flatten_with_path(state)[0]:
-        name = jax.tree_util.keystr(path)
-        items.setdefault(_item(name), {})[name] = np.asarray(_data(leaf))
+        name, array = jax.tree_util.keystr(path), np.asarray(_data(leaf))
+        if array.size:  # Orbax refuses empty arrays
+            items.setdefault(_item(name), {})[name] = array
     content = orbax.args.Composite(**{item: orbax.args.PyTreeSave(arrays) for item, arrays in items.items()})
     written = partial / folder.name
     with orbax.Checkpointer(orbax.CompositeCheckpointHandler()) as writer:
@@ -76,8 +78,9 @@ def restore(run: RunFolder, template: Any, which: Which = "latest") -> Any:
         )
     restored = []
     for name, (_, leaf) in zip(names, leaves, strict=True):
-        found = arrays.get(name)
-        if found is None or found.shape != np.shape(_data(leaf)):
+        shape = np.shape(_data(leaf))
+        found = arrays.get(name) if math.prod(shape) else np.zeros(shape)
+        if found is None or found.shape != shape:
             raise CheckpointError(
                 f"checkpoint {folder} does not fit this run's configuration: {name} is missing or has another shape."
             )

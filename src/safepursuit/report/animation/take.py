@@ -78,7 +78,7 @@ def _nearest(recording: Recording, episodes: np.ndarray, shield: Shield) -> np.n
     poses = np.moveaxis(recording.pursuer[episodes, :-1], -1, 0).reshape(3, -1)
     scene = _scene(recording, np.repeat(episodes, steps))
     around = _survey(jnp.asarray(poses), scene, recording.game.robot, shield)
-    return np.asarray(around.boundary[0]).reshape(len(episodes), steps)
+    return np.asarray(around.barriers.boundary[0]).reshape(len(episodes), steps)
 
 
 @partial(jax.jit, static_argnames=("robot", "shield"))
