@@ -43,6 +43,7 @@ def test_seeds_share_their_programs():
         assert program(TINY) is program(replace(TINY, seed=TINY.seed + 1))
 
 
+@pytest.mark.heavy
 def test_less_effort_gives_the_same_numbers(monkeypatch):
     """The first step of a rollout (later ones follow from it, and rounding grows) and the losses of an update."""
     effort = programs._effort

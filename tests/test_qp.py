@@ -472,7 +472,7 @@ def test_a_problem_that_is_no_number_leaves_the_others_of_its_batch_alone():
         np.testing.assert_array_equal(others, np.delete(healthy, spoilt, axis=1))
 
 
-@pytest.mark.parametrize("count", [0, 5, 300])
+@pytest.mark.parametrize("count", [0, 300])
 def test_whole_numbers_count_as_floating_point_numbers(count):
     """In every argument; and the derivatives with respect to the others are there all the same."""
     rng = np.random.default_rng(12)

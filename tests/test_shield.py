@@ -422,10 +422,9 @@ def test_whole_numbers_and_lists_are_numbers():
         np.testing.assert_array_equal(computed, one)
 
 
-@pytest.mark.parametrize("batch", [(512,), (4, 7)])
-def test_one_scene_serves_a_batch_of_poses(batch):
+def test_one_scene_serves_a_batch_of_poses():
     """The same as a scene for each pose; and one gain per boundary the same as these gains for each pose."""
-    rng = np.random.default_rng(17)
+    rng, batch = np.random.default_rng(17), (4, 7)
     nominal, pose = rng.uniform(-1, 2, (2, *batch)), rng.uniform(-2.9, 2.9, (3, *batch))
     gains = rng.uniform(0, 0.1, 6)
 
