@@ -7,13 +7,13 @@ The metric is the displacement of the virtual control point. Theorem 1 alone mak
 program returns; theorem 2 keeps the program feasible and the governor idle (theory.md §2.3).
 """
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import tyro
 from jaxtyping import Array, Bool
 
 from safepursuit import qp
@@ -21,10 +21,11 @@ from safepursuit.barriers import Barrier, Barriers, ControlPoint, GainRule, Gain
 from safepursuit.barriers.barrier import in_heading_frame
 from safepursuit.barriers.governor import governed_speed, governor_swing
 from safepursuit.barriers.separation import check_robot_gain
+from safepursuit.barriers.stop_sector import Motion, certify
 from safepursuit.geometry import direction, length
 from safepursuit.qp import Halfplanes
 from safepursuit.qp.search import greatest
-from safepursuit.robot import Robot, Unicycle
+from safepursuit.robot import Budget, Inertial, Robot, Unicycle
 from safepursuit.scene import Scene, boundaries
 from safepursuit.shapes import Control, Flag, Pose, Scalar, floating
 
@@ -53,6 +54,8 @@ class Shield:
     """Distance of centres [m] that the inter-robot row keeps."""
     allow_blocking: bool = False
     """Accept an inter-robot gain that keeps the pursuer from ever capturing."""
+    budget: Annotated[Budget, tyro.conf.arg(prefix_name=False)] = field(default_factory=Budget)
+    """Errors that the layer accounts for."""
 
     def __post_init__(self) -> None:
         for name in ("gain", "robot_gain"):
@@ -67,7 +70,7 @@ class Shield:
     def kinds(self) -> tuple[Barrier, ...]:
         """The kinds of barriers whose rows make up the program."""
         own = (Separation(self.min_separation, self.robot_gain),) if self.robot_barrier else ()
-        return ControlPoint(self.offset, 2 * self.margin), *own
+        return ControlPoint(self.offset, 2 * self.margin + self.budget.pose), *own
 
 
 UNICYCLE, SHIELD = Unicycle(), Shield()
@@ -83,6 +86,14 @@ class Surroundings(NamedTuple):
     """v̄_A [m/s] of theorem 1 for any turn rate within the limit; NaN for a pose that is not finite."""
     clearance: Scalar
     """Distance [m] of the body from the nearest boundary."""
+    motion: Motion | None = None
+    """Of a robot with inertia: what its certificate is found from. Its barriers are those of the pose at which it would
+    come to rest."""
+
+    @property
+    def velocity(self) -> Control | None:
+        """Of a robot with inertia."""
+        return None if self.motion is None else self.motion.velocity
 
     @property
     def barriers(self) -> Barriers:
@@ -110,7 +121,9 @@ class Shielded(NamedTuple):
     active: Bool[Array, "rows *batch"]
     """Which boundary (discs, walls, then the other robot if it has a row) held the control."""
     governed: Flag
-    """The speed governor acted (never, from a state in the safe set of theorem 2)."""
+    """The speed governor acted (never, from a state in the safe set of theorem 2), or the certificate of theorem 3."""
+    stopped: Flag
+    """No command could be certified, and the control is *stop*."""
     lost_gradient: Flag
     """The map from the nominal control lost rank: a row, of the actuator box too, was active."""
 
@@ -132,22 +145,36 @@ def survey(
     pose: Pose,
     scene: Scene,
     opponent: Pose | None = None,
+    velocity: Control | None = None,
     *,
     nearest_first: bool = True,
 ) -> Surroundings:
-    """The surroundings of a pose; with `nearest_first` False the barriers keep the order of `scene.boundaries`."""
+    """The surroundings of a pose; with `nearest_first` False the barriers keep the order of `scene.boundaries`.
+
+    `velocity` (speed and turn rate now) is needed, and used, for a robot with inertia only. Raises ValueError without.
+    """
     boundary, *others = shield.kinds
     if not nearest_first:
         boundary = replace(boundary, nearest_first=False)  # type: ignore[type-var]
-    found = (kind.find(robot, pose, scene, opponent) for kind in (boundary, *others))
+    at_rest = robot.stopped(pose, velocity)
+    found = (kind.find(robot, at_rest, scene, opponent) for kind in (boundary, *others))
     around = boundaries(scene, pose[:2])
-    swing = governor_swing(robot, jnp.full_like(pose[2], robot.max_turn_rate))
-    slack = around.distance - (robot.radius + shield.margin)
-    speed = governed_speed(robot, *in_heading_frame(direction(pose[2]), around.normal), slack, swing)
+    finite = jnp.all(jnp.isfinite(pose), axis=0)
+    if robot.has_inertia:
+        assert velocity is not None  # `stopped` has raised
+        motion = Motion.of(pose, velocity, around)
+        speed = jnp.where(jnp.all(jnp.isfinite(velocity), axis=0), robot.max_speed, jnp.nan)
+    else:
+        motion, budget = None, shield.budget.at_execution(robot)
+        swing = (1 + budget.slip) * governor_swing(robot, jnp.full_like(pose[2], robot.max_turn_rate)) + budget.heading
+        slack = around.distance - (robot.radius + shield.margin + budget.pose + budget.mover_speed * robot.dt)
+        speed = governed_speed(robot, *in_heading_frame(direction(pose[2]), around.normal), slack, swing)
+        speed = speed / (1 + budget.slip)
     return Surroundings(
         found=tuple(one for one in found if one is not None),
-        speed_limit=jnp.where(jnp.all(jnp.isfinite(pose), axis=0), speed, jnp.nan),
+        speed_limit=jnp.where(finite, speed, jnp.nan),
         clearance=jnp.min(around.distance, axis=0) - robot.radius,
+        motion=motion,
     )
 
 
@@ -157,7 +184,7 @@ def problem(shield: Shield, robot: Robot, surroundings: Surroundings, gains: Gai
     `gains` is γ in [0, 1]: one number, one per boundary in the order of `surroundings`, or a rule; None is
     `shield.gain`. u = 0 is always inside.
     """
-    box = _box(robot, surroundings.clearance)
+    box = qp.Box(*robot.swing_box(surroundings.clearance, surroundings.velocity))
     return qp.join(qp.sides(box), _rows(shield, robot, _Ingredients.of(shield, surroundings, gains)))
 
 
@@ -170,10 +197,12 @@ def filter(
     shield: Shield = SHIELD,
     gains: Any = None,
     opponent: Any = None,
+    velocity: Any = None,
 ) -> Shielded:
     """The safe control nearest to `nominal`, in the displacement of the virtual control point.
 
-    `nominal` (2, …) [m/s, rad/s], `pose` and `opponent` (3, …) [m, m, rad] are arrays or lists of numbers with the same
+    `nominal` and, for a robot with inertia, `velocity` (2, …) [m/s, rad/s] now, `pose` and `opponent` (3, …) [m, m,
+    rad] are arrays or lists of numbers with the same
     batch axes, if any; `scene` is one for all of them, or one per pose. `gains` is γ in [0, 1]: one number, or one per
     boundary in the order of `scene.boundaries`, for all poses or per pose. Raises ValueError for other shapes.
 
@@ -188,7 +217,10 @@ def filter(
             "a nominal control is (2, …) and a pose (3, …) with the same batch axes, not "
             f"{' and '.join(map(str, (nominal.shape, *poses)))}."
         )
-    surroundings = survey(shield, robot, pose, scene, opponent)
+    velocity = None if velocity is None else floating(velocity)
+    if velocity is not None and velocity.shape != nominal.shape:
+        raise ValueError(f"a velocity has the shape of the nominal control, {nominal.shape}, not {velocity.shape}.")
+    surroundings = survey(shield, robot, pose, scene, opponent, velocity)
     if gains is not None and not isinstance(gains, (int, float)):
         gains, order = floating(gains), surroundings.barriers.boundary
         gains = gains.reshape(gains.shape + (1,) * (order.ndim - gains.ndim))
@@ -208,14 +240,19 @@ def guard(
 ) -> Shielded:
     """`filter` for known surroundings; `gains` in their order, or a rule."""
     finite = jnp.all(jnp.isfinite(nominal), axis=0)
-    nominal = jnp.where(finite, nominal, 0)
+    nominal, velocity = jnp.where(finite, nominal, 0), surroundings.velocity
+    asked = robot.reach(nominal, velocity) if robot.has_inertia else nominal
     build, ingredients = partial(_rows, shield, robot), _Ingredients.of(shield, surroundings, gains)
-    box, metric = _box(robot, nominal[0]), jnp.asarray([1.0, (shield.offset / robot.dt) ** 2], nominal.dtype)
-    solution = qp.project_onto(robot.to_swing(nominal), build, ingredients, metric, box)
+    box = qp.Box(*robot.swing_box(nominal[0], velocity))
+    metric = jnp.asarray([1.0, (shield.offset / robot.dt) ** 2], nominal.dtype)
+    solution = qp.project_onto(robot.to_swing(asked, velocity), build, ingredients, metric, box)
     rows = qp.join(qp.sides(box), build(ingredients))
-    control = robot.limit(robot.from_swing(solution.u))
-    control, governed = govern(control, surroundings)
+    control = robot.reach(robot.from_swing(solution.u, velocity), velocity)
+    control, governed, stopped = govern(control, surroundings, robot=robot, shield=shield)
     feasible = solution.violation <= 0
+    lost = (greatest(solution.multipliers) > 0) | ~feasible | governed
+    if robot.has_inertia:
+        lost = lost | jnp.any(asked != nominal, axis=0)
     return Shielded(
         control=control,
         nominal=nominal,
@@ -226,16 +263,19 @@ def guard(
         clearance=surroundings.clearance,
         active=_by_boundary(shield, solution.active[_BOX_ROWS:], surroundings),
         governed=governed,
-        lost_gradient=(greatest(solution.multipliers) > 0) | ~feasible | governed,
+        stopped=stopped,
+        lost_gradient=lost,
     )
 
 
-def unfiltered(nominal: Control, surroundings: Surroundings, *, robot: Robot, governed: bool = False) -> Shielded:
-    """The nominal control cut off at the actuator limits and, if `governed`, slowed by theorem 1; no program."""
+def unfiltered(
+    nominal: Control, surroundings: Surroundings, *, robot: Robot, governor: Shield | None = None
+) -> Shielded:
+    """The nominal control cut off at the actuator limits and, with a `governor`, made safe by theorem 1 or 3 alone."""
     control = robot.limit(nominal)
-    acted = none = jnp.zeros(nominal.shape[1:], bool)
-    if governed:
-        control, acted = govern(control, surroundings)
+    acted = stopped = none = jnp.zeros(nominal.shape[1:], bool)
+    if governor is not None:
+        control, acted, stopped = govern(control, surroundings, robot=robot, shield=governor)
     return Shielded(
         control=control,
         nominal=nominal,
@@ -246,42 +286,53 @@ def unfiltered(nominal: Control, surroundings: Surroundings, *, robot: Robot, go
         clearance=surroundings.clearance,
         active=jnp.zeros(surroundings.barriers.value.shape, bool),
         governed=acted,
+        stopped=stopped,
         lost_gradient=acted,
     )
 
 
-def adopt(control: Control, nominal: Control, surroundings: Surroundings, *, robot: Robot) -> Shielded:
+def adopt(control: Control, nominal: Control, surroundings: Surroundings, *, robot: Robot, shield: Shield) -> Shielded:
     """A control computed from `nominal` without the program, such as by a map onto the safe set.
 
     It is cut off at the actuator limits and governed, so that it is safe in any case. Any change beyond `CHANGED`
     half-widths counts as an intervention.
     """
-    done = unfiltered(robot.limit(control), surroundings, robot=robot, governed=True)
+    done = unfiltered(robot.limit(control), surroundings, robot=robot, governor=shield)
     correction = length(robot.to_unit_box(done.control) - robot.to_unit_box(nominal))
     within = length(robot.to_unit_box(done.control) - robot.to_unit_box(robot.limit(nominal)))
     return done._replace(nominal=nominal, intervened=done.governed | (within > CHANGED), correction=correction)
 
 
-def govern(control: Control, surroundings: Surroundings) -> tuple[Control, Flag]:
-    """Theorem 1 alone: the same turn rate, the speed reduced to a safe one.
+def govern(control: Control, surroundings: Surroundings, *, robot: Robot, shield: Shield) -> tuple[Control, Flag, Flag]:
+    """Theorem 1 alone: the same turn rate, the speed reduced to a safe one. For a robot with inertia theorem 3.
 
-    `control` must respect the actuator limits. Returns the control, and whether the speed was reduced.
+    `control` must respect the actuator limits. Returns the control, whether it was changed, and whether it became
+    *stop* because nothing else could be certified.
     """
-    limit = surroundings.speed_limit
-    governed = control[0] > limit
-    safe = jnp.stack([jnp.where(governed, limit, control[0]), control[1]])
+    limit, stopped = surroundings.speed_limit, jnp.zeros(control.shape[1:], bool)
+    if surroundings.motion is None:
+        governed = control[0] > limit
+        safe = jnp.stack([jnp.where(governed, limit, control[0]), control[1]])
+    else:
+        assert isinstance(robot, Inertial)
+        reached = robot.reach(control, surroundings.velocity)
+        budget = shield.budget.at_execution(robot)
+        safe, governed, stopped = jax.lax.stop_gradient(
+            certify(robot, budget, shield.margin, surroundings.motion, reached)
+        )
+        safe = jnp.where(governed, safe, control)
     # Stand still where pose or control is not finite.
     known = jnp.isfinite(limit) & jnp.all(jnp.isfinite(control), axis=0)
-    return jnp.where(known, safe, 0), governed | ~known
+    return jnp.where(known, safe, 0), governed | ~known, stopped | ~known
 
 
-def distance(shield: Shield, robot: Robot, shielded: Shielded) -> Scalar:
+def distance(shield: Shield, robot: Robot, shielded: Shielded, velocity: Control | None = None) -> Scalar:
     """‖u − Π(u)‖²_W of a filtered nominal control, in units of full speed squared, with Π held constant.
 
     Its gradient with respect to the nominal control is that of the squared distance to the safe set (theory.md §3 B).
     """
-    nominal = robot.to_swing(shielded.nominal)
-    projected = jax.lax.stop_gradient(robot.to_swing(shielded.control))
+    nominal = robot.to_swing(shielded.nominal, velocity)
+    projected = jax.lax.stop_gradient(robot.to_swing(shielded.control, velocity))
     turn_weight = (shield.offset / robot.dt) ** 2
     return ((nominal[0] - projected[0]) ** 2 + turn_weight * (nominal[1] - projected[1]) ** 2) / robot.max_speed**2
 
@@ -302,13 +353,6 @@ def _rows(shield: Shield, robot: Robot, ingredients: _Ingredients) -> Halfplanes
     gain = ingredients.gains(ingredients.found[0])
     pairs = zip(shield.kinds, ingredients.found, strict=False)
     return qp.join(*(kind.rows(robot, found, gain) for kind, found in pairs))
-
-
-def _box(robot: Robot, like: Scalar) -> qp.Box:
-    """The actuator limits 0 ≤ v ≤ v̄, |w| ≤ sin φ̄, with the batch axes of `like`."""
-    swing = math.sin(robot.max_swing)
-    low, high = (jnp.asarray(limits, like.dtype) for limits in ([0.0, -swing], [robot.max_speed, swing]))
-    return qp.Box(*(jnp.broadcast_to(one.reshape(2, *(1,) * like.ndim), (2, *like.shape)) for one in (low, high)))
 
 
 def _by_boundary(shield: Shield, held: Bool[Array, "rows *batch"], surroundings: Surroundings) -> Array:

@@ -138,7 +138,8 @@ class Filtered(Agent):
         if self.layer == "filter":
             done = safety.guard(asked.nominal, around, robot=view.robot, shield=self.shield)
         else:
-            done = safety.unfiltered(asked.nominal, around, robot=view.robot, governed=self.layer == "governor")
+            governor = self.shield if self.layer == "governor" else None
+            done = safety.unfiltered(asked.nominal, around, robot=view.robot, governor=governor)
         return done._replace(lost_gradient=asked.lost_gradient), carry
 
 
@@ -152,4 +153,4 @@ def behind(layer: Layer, agent: Agent, shield: Shield) -> Agent:
 def _around(shield: Shield, view: View) -> Surroundings:
     """The boundaries near the robot; an evader's barriers do not include the pursuer."""
     pursued = view.opponent.pose if view.role == "pursuer" else None
-    return safety.survey(shield, view.robot, view.own.pose, view.state.scene, pursued)
+    return safety.survey(shield, view.robot, view.own.pose, view.state.scene, pursued, view.own.control)

@@ -105,5 +105,7 @@ def _contradictions(recording: Recording, verdict: Verdict) -> int:
         collision_terminates=game.collision_terminates,
         dt=game.robot.dt,
         integrator=game.robot.integrator,
+        pursuer_velocity=recording.pursuer_velocity,
+        evader_velocity=recording.evader_velocity,
     )
     return len(found)

@@ -25,6 +25,8 @@ def verdict(recording: Recording) -> Verdict:
         other_radius=game.evader.radius,
         dt=game.robot.dt,
         integrator=game.robot.integrator,
+        own_velocity=recording.pursuer_velocity,
+        other_velocity=recording.evader_velocity,
     )
 
 

@@ -20,6 +20,9 @@ _PIECES = 8
 """Chords that replace an arc where two moving robots are compared. A chord of h seconds is off by v|ω|h²/8 at most:
 1.4e-5 m per robot at 1 m/s and 2.84 rad/s in steps of 0.05 s."""
 
+_FINE = 32
+"""Chords on which the clearance of a robot with inertia is judged; what its way may deviate from them is subtracted."""
+
 _ROUNDING = 1e-6
 """Relative error of recorded positions: a few operations in float32, with 1.2e-7 each. Collisions do not depend on it:
 they are judged from a recorded pose and its control."""
@@ -57,23 +60,27 @@ def judge(
     other_radius: float,
     dt: float,
     integrator: str,
+    own_velocity: np.ndarray | None = None,
+    other_velocity: np.ndarray | None = None,
 ) -> Verdict:
     """Judge one robot: poses (episodes, time + 1, 3), controls (episodes, time, 2), discs (episodes, discs, 3).
 
-    Units and padding as in a recording. Raises ValueError for an unknown integrator.
+    Units and padding as in a recording. Velocities (episodes, time + 1, 2) are needed for the integrator "ramp". Raises
+    ValueError for an unknown integrator.
     """
-    if integrator not in ("euler", "arc"):
+    if integrator not in ("euler", "arc", "ramp"):
         raise ValueError(f"unknown integrator {integrator!r}.")
-    start = own[:, :-1]
-    wall = _wall_gap(start, own_control, np.asarray(half_extents), dt, integrator) - own_radius
+    own_steps = _Steps.of(own, own_control, own_velocity, dt, integrator)
+    other_steps = _Steps.of(other, other_control, other_velocity, dt, integrator)
+    fine = own_steps.fine_way() if integrator == "ramp" else None
+    wall = _wall_gap(own_steps, np.asarray(half_extents), fine) - own_radius
     obstacle = np.full(wall.shape, np.inf)
     for disc in range(discs.shape[1]):
         centre, radius = discs[:, disc, None, :2], discs[:, disc, None, 2]
-        gap = _distance_to(centre, start, own_control, dt, integrator) - radius - own_radius
+        gap = _distance_to(centre, own_steps, fine) - radius - own_radius
         obstacle = np.fmin(obstacle, np.where(np.isnan(gap), np.inf, gap))
     times = np.linspace(0.0, dt, 2 if integrator == "euler" else _PIECES + 1)
-    own_path = _along(start, own_control, times, integrator)
-    other_path = _along(other[:, :-1], other_control, times, integrator)
+    own_path, other_path = own_steps.along(times), other_steps.along(times)
     separation = _nearest(own_path - other_path)
     towards = np.sum((own_path[..., -1, :] - own_path[..., 0, :]) * (other_path - own_path)[..., 0, :], axis=-1) > 0
     played = ~np.isnan(own_control[..., 0])
@@ -111,6 +118,8 @@ def disagreements(
     collision_terminates: bool,
     dt: float,
     integrator: str,
+    pursuer_velocity: np.ndarray | None = None,
+    evader_velocity: np.ndarray | None = None,
 ) -> dict[int, str]:
     """The first contradiction between geometry and recorded outcome or length, per episode that has one.
 
@@ -120,7 +129,8 @@ def disagreements(
     float32 rounding (2e-5 m at 10 m from the origin, for both robots) and, for "arc", the chords and the moment at
     which a robot was stopped within a piece. A collision is contradicted by more than 1e-4 m.
     """
-    way = approach(pursuer, pursuer_control, evader, evader_control, dt, integrator)
+    motions = pursuer, pursuer_control, evader, evader_control
+    way = approach(*motions, dt, integrator, pursuer_velocity, evader_velocity)
     length, outcome = np.asarray(length), np.asarray(outcome)
     steps, limit = np.arange(way.separation.shape[1]), min(horizon, way.separation.shape[1])
     inside, last = steps < length[:, None], steps == length[:, None] - 1
@@ -171,81 +181,173 @@ def separation(own: np.ndarray, other: np.ndarray) -> np.ndarray:
     return _nearest(np.stack([gap[:, :-1], gap[:, 1:]], axis=-2))
 
 
+class _Steps(NamedTuple):
+    """Commanded motions, one per step; arrays (…, 3) and (…, 2)."""
+
+    start: np.ndarray
+    before: np.ndarray
+    """Speed and turn rate at the start, of a robot with inertia."""
+    control: np.ndarray
+    """Of the step; of a robot with inertia those at its end."""
+    dt: float
+    integrator: str
+
+    @classmethod
+    def of(
+        cls, poses: np.ndarray, control: np.ndarray, velocity: np.ndarray | None, dt: float, integrator: str
+    ) -> "_Steps":
+        if integrator == "ramp" and velocity is None:
+            raise ValueError("a robot with inertia is judged by its velocities too.")
+        return cls(poses[:, :-1], control if velocity is None else velocity[:, :-1], control, dt, integrator)
+
+    @property
+    def turned(self) -> np.ndarray:
+        """The change of heading [rad]."""
+        rate = self.control[..., 1] if self.integrator != "ramp" else 0.5 * (self.before + self.control)[..., 1]
+        return rate * self.dt
+
+    @property
+    def speed(self) -> np.ndarray:
+        """The highest, as a size [m/s]."""
+        return self._largest(0)
+
+    @property
+    def turn_rate(self) -> np.ndarray:
+        """The highest, as a size [rad/s]."""
+        return self._largest(1)
+
+    def _largest(self, part: int) -> np.ndarray:
+        after = np.abs(self.control[..., part])
+        return np.maximum(after, np.abs(self.before[..., part])) if self.integrator == "ramp" else after
+
+    def along(self, times: np.ndarray) -> np.ndarray:
+        """Positions (…, times, 2) of the centre; `times` (times,) or (…, times) [s]."""
+        x, y, heading = (self.start[..., part, None] for part in range(3))
+        speed, turn_rate = self.control[..., 0, None], self.control[..., 1, None]
+        if self.integrator == "ramp":
+            return np.stack([x, y], axis=-1) + self._integral(np.zeros_like(times), times)
+        if self.integrator == "euler":
+            return np.stack([x + speed * times * np.cos(heading), y + speed * times * np.sin(heading)], axis=-1)
+        turns = np.abs(turn_rate) > _STRAIGHT
+        circle = speed / np.where(turns, turn_rate, 1)
+        end = heading + turn_rate * times
+        arc_x, arc_y = circle * (np.sin(end) - np.sin(heading)), circle * (np.cos(heading) - np.cos(end))
+        line_x, line_y = speed * times * np.cos(heading), speed * times * np.sin(heading)
+        return np.stack([x + np.where(turns, arc_x, line_x), y + np.where(turns, arc_y, line_y)], axis=-1)
+
+    def fine_way(self) -> np.ndarray:
+        """The way of a robot with inertia on `_FINE` chords, (…, points, 2)."""
+        ends = np.linspace(0.0, self.dt, _FINE + 1)
+        pieces = self._integral(ends[:-1], ends[1:], points=2)
+        start = self.start[..., None, :2]
+        return np.concatenate([start, start + np.cumsum(pieces, axis=-2)], axis=-2)
+
+    def _integral(self, since: np.ndarray, until: np.ndarray, points: int = 5) -> np.ndarray:
+        """∫ v(τ) e(θ(τ)) dτ of linear speed and turn rate, by Gauss' rule; (…, times, 2)."""
+        (v, w), (v_end, w_end) = (np.moveaxis(part[..., None, :], -1, 0) for part in (self.before, self.control))
+        total_x = total_y = np.zeros(())
+        for node, weight in zip(*np.polynomial.legendre.leggauss(points), strict=True):
+            moment = 0.5 * (since + until) + 0.5 * node * (until - since)
+            share = moment / self.dt
+            speed = (1 - share) * v + share * v_end
+            heading = self.start[..., 2, None] + (w + 0.5 * share * (w_end - w)) * moment
+            way = 0.5 * weight * (until - since) * speed
+            total_x, total_y = total_x + way * np.cos(heading), total_y + way * np.sin(heading)
+        return np.stack([total_x, total_y], axis=-1)
+
+
 def approach(
-    own: np.ndarray, own_control: np.ndarray, other: np.ndarray, other_control: np.ndarray, dt: float, integrator: str
+    own: np.ndarray,
+    own_control: np.ndarray,
+    other: np.ndarray,
+    other_control: np.ndarray,
+    dt: float,
+    integrator: str,
+    own_velocity: np.ndarray | None = None,
+    other_velocity: np.ndarray | None = None,
 ) -> Approach:
     """The approach of two robots; arrays and units as in `judge`."""
-    own_way, own_doubt, own_astray = _travelled(own, own_control, dt, integrator)
-    other_way, other_doubt, other_astray = _travelled(other, other_control, dt, integrator)
+    own_steps = _Steps.of(own, own_control, own_velocity, dt, integrator)
+    other_steps = _Steps.of(other, other_control, other_velocity, dt, integrator)
+    own_way, own_doubt, own_astray = _travelled(own_steps, own[:, 1:])
+    other_way, other_doubt, other_astray = _travelled(other_steps, other[:, 1:])
     return Approach(_nearest(own_way - other_way), own_doubt + other_doubt, own_astray | other_astray)
 
 
-def _travelled(
-    poses: np.ndarray, control: np.ndarray, dt: float, integrator: str
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _travelled(steps: _Steps, end: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The path (…, points, 2) between recorded poses at equal moments, the bound on its error [m], and whether it
     deviates from the control's.
 
-    A robot that was stopped comes less far than commanded. On an arc it follows the arc until the chord from the start
-    is as long as the recorded one; where it stopped in a piece, and how evenly it moved there, adds a quarter of that
-    piece to the error.
+    A robot that was stopped comes less far than commanded. It follows its way until the chord from the start is as long
+    as the recorded one; where it stopped in a piece, and how evenly it moved there, adds a quarter of that piece to the
+    error.
     """
-    start, end = poses[:, :-1], poses[:, 1:]
-    speed, turn_rate = control[..., 0], np.abs(control[..., 1])
+    start, dt, integrator = steps.start, steps.dt, steps.integrator
+    speed, turn_rate = steps.speed, steps.turn_rate
     doubt = _ROUNDING * (1 + np.max(np.abs(end[..., :2]), axis=-1))
-    commanded = _along(start, control, np.array([dt]), integrator)[..., 0, :] - start[..., :2]
+    commanded = steps.along(np.array([dt]))[..., 0, :] - start[..., :2]
     far, come = np.hypot(commanded[..., 0], commanded[..., 1]), np.hypot(*np.moveaxis((end - start)[..., :2], -1, 0))
     stopped = come < far - doubt
     share = np.where(stopped, come / np.where(stopped, far, 1), 1)
-    turns = (turn_rate > _STRAIGHT) & (integrator == "arc")
-    half_turn = np.where(turns, turn_rate, 1) * dt / 2
-    until = np.where(turns, np.arcsin(np.minimum(share, 1) * np.sin(half_turn)) / half_turn, share) * dt
+    if integrator == "ramp":
+        until = np.where(stopped, _moment(steps, come), dt)
+    else:
+        turns = (turn_rate > _STRAIGHT) & (integrator == "arc")
+        half_turn = np.where(turns, turn_rate, 1) * dt / 2
+        until = np.where(turns, np.arcsin(np.minimum(share, 1) * np.sin(half_turn)) / half_turn, share) * dt
     times = np.linspace(0, dt, 2 if integrator == "euler" else _PIECES + 1)
-    way = _along(start, control, np.minimum(times, until[..., None]), integrator)
-    turned = np.mod(end[..., 2] - start[..., 2] - control[..., 1] * dt + np.pi, 2 * np.pi) - np.pi
-    if integrator == "arc":
+    way = steps.along(np.minimum(times, until[..., None]))
+    turned = np.mod(end[..., 2] - start[..., 2] - steps.turned + np.pi, 2 * np.pi) - np.pi
+    if integrator != "euler":
         piece = dt / _PIECES
-        doubt = doubt + speed * turn_rate * piece**2 / 8 + np.where(stopped, speed * piece / 4, 0)
+        bend = 4 if integrator == "ramp" else 8  # of a curve whose curvature is not constant
+        doubt = doubt + speed * turn_rate * piece**2 / bend + np.where(stopped, speed * piece / 4, 0)
     aside = np.hypot(*np.moveaxis(way[..., -1, :] - end[..., :2], -1, 0))
     astray = (aside > doubt) | (np.abs(turned) > 1e-5)
     way[..., -1, :] = end[..., :2]
     return way, doubt, astray
 
 
-def _along(start: np.ndarray, control: np.ndarray, times: np.ndarray, integrator: str) -> np.ndarray:
-    """Positions (…, times, 2) on the commanded motion; `times` (times,) or (…, times) [s]."""
-    x, y, heading = (start[..., part, None] for part in range(3))
-    speed, turn_rate = control[..., 0, None], control[..., 1, None]
-    if integrator == "euler":
-        return np.stack([x + speed * times * np.cos(heading), y + speed * times * np.sin(heading)], axis=-1)
-    turns = np.abs(turn_rate) > _STRAIGHT
-    circle = speed / np.where(turns, turn_rate, 1)
-    end = heading + turn_rate * times
-    arc_x, arc_y = circle * (np.sin(end) - np.sin(heading)), circle * (np.cos(heading) - np.cos(end))
-    line_x, line_y = speed * times * np.cos(heading), speed * times * np.sin(heading)
-    return np.stack([x + np.where(turns, arc_x, line_x), y + np.where(turns, arc_y, line_y)], axis=-1)
+def _moment(steps: _Steps, come: np.ndarray) -> np.ndarray:
+    """When a robot with inertia is so far [m] from its start, by bisection: the distance grows within a step."""
+    low, high = np.zeros_like(come), np.full_like(come, steps.dt)
+    for _ in range(40):
+        middle = 0.5 * (low + high)
+        gone = (steps.along(middle[..., None])[..., 0, :] - steps.start[..., :2]).T
+        short = np.hypot(*gone).T < come
+        low, high = np.where(short, middle, low), np.where(short, high, middle)
+    return high
 
 
-def _wall_gap(
-    start: np.ndarray, control: np.ndarray, half_extents: np.ndarray, dt: float, integrator: str
-) -> np.ndarray:
+def _wall_gap(steps: _Steps, half_extents: np.ndarray, fine: np.ndarray | None) -> np.ndarray:
     """Least distance of the centre from the four walls during the step: at an end, or where the heading of an arc is
-    along an axis."""
-    times = np.broadcast_to(np.array([0.0, dt]), (*control.shape[:-1], 2))
-    if integrator == "arc":
+    along an axis; of a robot with inertia, on its fine way."""
+    if fine is not None:
+        return np.min(half_extents - np.abs(fine), axis=(-2, -1)) - _beside(steps)
+    times = np.broadcast_to(np.array([0.0, steps.dt]), (*steps.control.shape[:-1], 2))
+    if steps.integrator == "arc":
         axes = np.arange(4) * np.pi / 2
-        turn_rate = control[..., 1, None]
-        turn = np.mod((axes - start[..., 2, None]) * np.sign(turn_rate), 2 * np.pi)
+        turn_rate = steps.control[..., 1, None]
+        turn = np.mod((axes - steps.start[..., 2, None]) * np.sign(turn_rate), 2 * np.pi)
         reached = turn / np.where(np.abs(turn_rate) > _STRAIGHT, np.abs(turn_rate), _STRAIGHT)
-        times = np.concatenate([times, np.clip(reached, 0, dt)], axis=-1)
-    return np.min(half_extents - np.abs(_along(start, control, times, integrator)), axis=(-2, -1))
+        times = np.concatenate([times, np.clip(reached, 0, steps.dt)], axis=-1)
+    return np.min(half_extents - np.abs(steps.along(times)), axis=(-2, -1))
 
 
-def _distance_to(point: np.ndarray, start: np.ndarray, control: np.ndarray, dt: float, integrator: str) -> np.ndarray:
-    """Least distance of the centre from a fixed point during the step, in closed form."""
-    ends = _along(start, control, np.array([0.0, dt]), integrator) - point[..., None, :]
+def _beside(steps: _Steps) -> np.ndarray:
+    """How far [m] the way of a robot with inertia may be beside the chords of `_Steps.fine_way`: a curve of length ℓ
+    that turns by φ keeps within ℓφ/4 of its chord."""
+    return steps.speed * steps.turn_rate * (steps.dt / _FINE) ** 2 / 4
+
+
+def _distance_to(point: np.ndarray, steps: _Steps, fine: np.ndarray | None) -> np.ndarray:
+    """Least distance of the centre from a fixed point during the step, in closed form (on the fine way with inertia)."""
+    if fine is not None:
+        return _nearest(fine - point[..., None, :]) - _beside(steps)
+    start, control, dt = steps.start, steps.control, steps.dt
+    ends = steps.along(np.array([0.0, dt])) - point[..., None, :]
     straight = _nearest(ends)
-    if integrator == "euler":
+    if steps.integrator == "euler":
         return straight
     turn_rate = control[..., 1]
     turns = np.abs(turn_rate) > _STRAIGHT

@@ -13,8 +13,8 @@ from safepursuit.shapes import Control, Flag, Point, Pose, Scalar
 Way: TypeAlias = Float[Array, "2 moments *batch"]
 """Positions of a robot's centre at equally spaced moments of a step, its ends included; straight in between."""
 
-_ARC_PIECES = 8
-"""Chords per step on which the exact arc is followed; their sagitta is below 2e-5 m at the default limits."""
+_PIECES = 8
+"""Chords per step on which a curve is followed; their sagitta is below 2e-5 m at the default limits."""
 
 
 class Move(NamedTuple):
@@ -30,14 +30,15 @@ class Move(NamedTuple):
     """Stopped by a disc; at most one of both, the nearer."""
 
 
-def move(robot: Robot, pose: Pose, control: Control, scene: Scene) -> Move:
-    """The step among solid walls and discs."""
-    follow = _follow_line if robot.integrator == "euler" else _follow_arc
-    way, wall, disc = follow(robot, pose, control, scene)
-    return Move(jnp.stack([*way[:, -1], wrap_angle(pose[2] + control[1] * robot.dt)]), control, way, wall, disc)
+def move(robot: Robot, pose: Pose, control: Control, velocity: Control, scene: Scene) -> Move:
+    """The step among solid walls and discs; `velocity` is the control executed before."""
+    follow = _follow_line if robot.integrator == "euler" else _follow_curve
+    way, wall, disc = follow(robot, pose, control, velocity, scene)
+    heading = wrap_angle(pose[2] + robot.turn(control, velocity))
+    return Move(jnp.stack([*way[:, -1], heading]), control, way, wall, disc)
 
 
-def _follow_line(robot: Robot, pose: Pose, control: Control, scene: Scene) -> tuple[Way, Flag, Flag]:
+def _follow_line(robot: Robot, pose: Pose, control: Control, velocity: Control, scene: Scene) -> tuple[Way, Flag, Flag]:
     """Straight on; a stopped robot moves evenly to where it stops."""
     end, wall, disc = _advance(robot, pose[:2], direction(pose[2]), control[0] * robot.dt, scene)
     return jnp.stack([pose[:2], end], axis=1), wall, disc
@@ -56,16 +57,17 @@ def _advance(robot: Robot, start: Point, ahead: Point, distance: Scalar, scene: 
     return start + travelled * ahead, blocked & (wall <= disc), blocked & (disc < wall)
 
 
-def _follow_arc(robot: Robot, pose: Pose, control: Control, scene: Scene) -> tuple[Way, Flag, Flag]:
-    """The exact arc, checked at the ends of `_ARC_PIECES` chords; the body stops on the first chord that enters.
+def _follow_curve(
+    robot: Robot, pose: Pose, control: Control, velocity: Control, scene: Scene
+) -> tuple[Way, Flag, Flag]:
+    """The robot's way, checked at the ends of `_PIECES` chords; the body stops on the first chord that enters.
 
     A graze within a chord is undetected if it is shallower than 2e-5 m (at the default limits).
     """
     way = [pose[:2]]
     wall = disc = jnp.zeros(pose.shape[1:], bool)
-    for piece in range(1, _ARC_PIECES + 1):
+    for target in robot.way(pose, control, _PIECES, velocity):
         place = way[-1]
-        target = pose[:2] + robot.displacement(pose[2], control, robot.dt * piece / _ARC_PIECES)
         around = boundaries(scene, target)
         flat = jnp.isinf(around.radius)
         to_disc = jnp.min(jnp.where(flat, jnp.inf, around.distance), axis=0)

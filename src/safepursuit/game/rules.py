@@ -108,16 +108,16 @@ class Game:
 
 
 def transition(state: GameState, controls: tuple[Control, ...], game: Game) -> Transition:
-    """One step with the controls in the order of `ROLES`, cut off at the actuator limits.
+    """One step with the controls in the order of `ROLES`, cut off at what the motors can reach.
 
     Differentiable in poses and controls where no body touches.
     """
     moves = []
     for robot, own, control in zip(game.robots, state.robots, controls, strict=True):
-        control = robot.limit(control)
+        control = robot.reach(control, own.control)
         if own.max_speed is not None:
             control = control.at[0].min(own.max_speed)
-        moves.append(move(robot, own.pose, control, state.scene))
+        moves.append(move(robot, own.pose, control, own.control, state.scene))
     pursuer, evader = moves
     between = evader.way - pursuer.way
     separation = jnp.min(segment_minimum(between[:, :-1], between[:, 1:] - between[:, :-1]), axis=0)

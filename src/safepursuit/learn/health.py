@@ -94,7 +94,7 @@ def safety_layer_time(policy: Policy, action: Float[Array, "2 games"], games: Ga
     The median of five calls on the present states, dispatch included; in training the layer is part of a larger
     program.
     """
-    nominal = config.game.robot.from_unit_box(action)
+    nominal = config.game.robot.from_unit_box(action, games.state.pursuer_control)
     times = []
     for _ in range(6):
         start = perf_counter()

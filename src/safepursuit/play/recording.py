@@ -85,6 +85,19 @@ class Recording:
     """(episodes,) "capture", "timeout" or "collision" (where the rules end an episode on one)."""
     game: Game
 
+    @property
+    def pursuer_velocity(self) -> np.ndarray:
+        """(episodes, time + 1, 2) [m/s, rad/s] at the ends of the steps: 0 at the start, then the executed controls."""
+        return _from_rest(self.pursuer_control)
+
+    @property
+    def evader_velocity(self) -> np.ndarray:
+        return _from_rest(self.evader_control)
+
+
+def _from_rest(control: np.ndarray) -> np.ndarray:
+    return np.concatenate([np.zeros_like(control[:, :1]), control], axis=1)
+
 
 _ARRAYS = tuple(field.name for field in fields(Recording) if field.name != "game")
 
@@ -130,7 +143,7 @@ def save(recording: Recording, file: Path, scenario: Sequence[int] | np.ndarray 
     with partial_file.open("wb") as stream:  # an open file keeps NumPy from adding a suffix of its own
         np.savez_compressed(
             stream,
-            **{name: getattr(recording, name) for name in _ARRAYS},
+            **{name: getattr(recording, name) for name in (*_ARRAYS, "pursuer_velocity", "evader_velocity")},
             half_extents=np.asarray(game.arena.half_extents, np.float64),
             robot_radius=np.float64(game.robot.radius),
             capture_radius=np.float64(game.capture_radius),

@@ -6,7 +6,6 @@ are simulated in steps of `_STEP` seconds for both robots as unicycles with thei
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from typing import NamedTuple
 
 import jax
@@ -16,7 +15,7 @@ from jaxtyping import Array, Float
 from safepursuit.geometry import direction, length, unit
 from safepursuit.players.course import Course, around_discs, clear_of_boundaries, towards_interception, within_walls
 from safepursuit.players.player import Sight, steer
-from safepursuit.robot import Robot
+from safepursuit.robot import Robot, Unicycle
 from safepursuit.scene import Scene
 from safepursuit.shapes import Control, Keys, Point, Pose, Scalar
 
@@ -68,7 +67,7 @@ def _run(own: _Mover, other: _Mover, scene: Scene, robot: Robot) -> Course:
 def _play_out(course: Course, sight: Sight, robot: Robot, model: Model, horizon: float, pursuing: bool) -> Scalar:
     """The score of a robot that holds this course against the model: for the evader the least distance plus 0.3 times
     the last, for the pursuer the negative."""
-    coarse = replace(robot, dt=_STEP, integrator="euler")  # type: ignore[type-var]
+    coarse = Unicycle(robot.radius, robot.max_speed, robot.max_turn_rate, _STEP)  # without inertia
     scene = sight.scene
 
     def advance(carry, _):

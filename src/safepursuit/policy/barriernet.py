@@ -42,6 +42,8 @@ class ProjectedGaussian(NamedTuple):
     """The network's mean (`nominal`) and its projection (`control`)."""
     gains: Rows | float
     """γ of every boundary, or one number for all."""
+    velocity: Control | None
+    """Of a robot with inertia."""
 
 
 class LearnedGains(GainRule):
@@ -112,18 +114,19 @@ class BarrierNetHead(GaussianHead):
         if self.learns_gains:
             rule = LearnedGains(outputs[2 : 2 + _GAIN_TERMS], outputs[2 + _GAIN_TERMS :], self.min_gain)
             gains = rule(situation.around.barriers)
-        nominal = self.robot.from_unit_box(outputs[:2])
+        velocity = situation.around.velocity
+        nominal = self.robot.from_unit_box(outputs[:2], velocity)
         mean = self._filter(nominal, situation, rule)
         control = mean.control
         if not self.gradient:  # value of the projection, derivative of the identity
             control = jax.lax.stop_gradient(control - nominal) + nominal
-        centre = self.robot.to_unit_box(control)
-        return ProjectedGaussian(Gaussian(centre, self.spread()), mean, gains)
+        centre = self.robot.to_unit_box(control, velocity)
+        return ProjectedGaussian(Gaussian(centre, self.spread()), mean, gains, velocity)
 
     def execute(
         self, distribution: ProjectedGaussian, action: Float[Array, "2 *batch"], situation: Situation
     ) -> Shielded:
-        done = self.project(self.robot.from_unit_box(action), situation)
+        done = self.project(self.robot.from_unit_box(action, situation.around.velocity), situation)
         # An intervention: a barrier changed the mean or the sample.
         return done._replace(intervened=done.intervened | distribution.mean.intervened)
 
@@ -137,7 +140,7 @@ class BarrierNetHead(GaussianHead):
         return distribution.mean.nominal
 
     def auxiliary_loss(self, distribution: ProjectedGaussian) -> Scalar:
-        return self.penalty * safety.distance(self.shield, self.robot, distribution.mean)
+        return self.penalty * safety.distance(self.shield, self.robot, distribution.mean, distribution.velocity)
 
     def lost_gradient(self, distribution: ProjectedGaussian) -> Flag:
         return distribution.mean.lost_gradient

@@ -75,8 +75,8 @@ class CBFBetaHead(Head):
         if self.onto == "box":
             control = safe_set.box(self.robot, around, z)
         else:
-            control = safe_set.polygon(self.robot, safety.problem(self.shield, self.robot, around), z)
-        return safety.adopt(control, nominal, around, robot=self.robot)
+            control = safe_set.polygon(self.robot, safety.problem(self.shield, self.robot, around), z, around.velocity)
+        return safety.adopt(control, nominal, around, robot=self.robot, shield=self.shield)
 
     def deploy(self, distribution: Beta, situation: Situation) -> Shielded:
         return self.project(self.nominal(distribution), situation)

@@ -24,14 +24,16 @@ class Situation(NamedTuple):
     """Surveyed once per state, for acting and for every pass over the rollout."""
 
     @classmethod
-    def survey(cls, shield: Shield, robot: Robot, pose: Pose, opponent: Pose, scene: Scene) -> "Situation":
-        return cls(pose, opponent, scene, survey(shield, robot, pose, scene, opponent))
+    def survey(
+        cls, shield: Shield, robot: Robot, pose: Pose, opponent: Pose, scene: Scene, velocity: Control | None = None
+    ) -> "Situation":
+        return cls(pose, opponent, scene, survey(shield, robot, pose, scene, opponent, velocity))
 
 
 def situation(state: GameState, game: Game, shield: Shield, role: Role = "pursuer") -> Situation:
     """The situation of the robot in this role."""
-    own, other = (state.pursuer, state.evader) if role == "pursuer" else (state.evader, state.pursuer)
-    return Situation.survey(shield, game.limits(role), own, other, state.scene)
+    own, other = state.robots if role == "pursuer" else state.robots[::-1]
+    return Situation.survey(shield, game.limits(role), own.pose, other.pose, state.scene, own.control)
 
 
 class Head(eqx.Module):

@@ -27,12 +27,12 @@ def box(robot: Robot, surroundings: Surroundings, z: Float[Array, "2 *batch"]) -
     return jnp.stack([speed * (surroundings.speed_limit / robot.max_speed), turn_rate])
 
 
-def polygon(robot: Robot, rows: Halfplanes, z: Float[Array, "2 *batch"]) -> Control:
+def polygon(robot: Robot, rows: Halfplanes, z: Float[Array, "2 *batch"], velocity: Control | None = None) -> Control:
     """The control in the polygon of `rows`, the actuator box included, in the (v, w) plane."""
     low, high = swing_range(rows)
     w = low + (high - low) * z[1]
     slowest, fastest = speed_range(rows, w)
-    return robot.from_swing(jnp.stack([slowest + (fastest - slowest) * z[0], w]))
+    return robot.from_swing(jnp.stack([slowest + (fastest - slowest) * z[0], w]), velocity)
 
 
 def swing_range(rows: Halfplanes) -> tuple[Scalar, Scalar]:

@@ -61,13 +61,13 @@ class UnprojectedHead(GaussianHead):
         return Unprojected(Gaussian(dense(self.layer, features), self.spread()), situation.around)
 
     def execute(self, distribution: Unprojected, action: Float[Array, "2 *batch"], situation: Situation) -> Shielded:
-        return self.project(self.robot.from_unit_box(action), situation)
+        return self.project(self.robot.from_unit_box(action, situation.around.velocity), situation)
 
     def deploy(self, distribution: Unprojected, situation: Situation) -> Shielded:
         return self.protect(self.nominal(distribution), situation)
 
     def nominal(self, distribution: Unprojected) -> Control:
-        return self.robot.from_unit_box(distribution.gaussian.mean)
+        return self.robot.from_unit_box(distribution.gaussian.mean, distribution.around.velocity)
 
     def lost_gradient(self, distribution: Unprojected) -> Flag:
         return jnp.zeros(distribution.gaussian.mean.shape[1:], bool)
@@ -125,5 +125,6 @@ class PPOShieldedHead(UnprojectedHead):
     def auxiliary_loss(self, distribution: Unprojected) -> Scalar:
         if not self.penalty:
             return _no_loss(self, distribution)
-        mean = safety.guard(self.nominal(distribution), distribution.around, robot=self.robot, shield=self.shield)
-        return self.penalty * safety.distance(self.shield, self.robot, mean)
+        around = distribution.around
+        mean = safety.guard(self.nominal(distribution), around, robot=self.robot, shield=self.shield)
+        return self.penalty * safety.distance(self.shield, self.robot, mean, around.velocity)

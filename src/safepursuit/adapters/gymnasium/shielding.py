@@ -91,7 +91,15 @@ def _program(match: Match, shield: Shield) -> Any:
         view = View(states, match.game, match.role)
         nominal = to_control(actions, view.robot, match.normalised)
         other = view.opponent.pose
-        done = safety.filter(nominal, view.own.pose, states.scene, robot=view.robot, shield=shield, opponent=other)
+        done = safety.filter(
+            nominal,
+            view.own.pose,
+            states.scene,
+            robot=view.robot,
+            shield=shield,
+            opponent=other,
+            velocity=view.own.control,
+        )
         safe = to_action(done.control, view.robot, match.normalised)
         controls, flags = jnp.stack([done.nominal.T, done.control.T]), jnp.stack([done.intervened, done.feasible])
         return safe, controls, flags, done.correction

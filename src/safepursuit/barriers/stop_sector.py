@@ -1,0 +1,133 @@
+"""The certificate of a robot with inertia: the sector that a command and the stop after it stay within (theorem 3).
+
+    S = {p + λ e(θ + φ) : 0 ≤ λ ≤ L, φ⁻ ≤ φ ≤ φ⁺}
+
+with L the way of the step and of the stop after it, and [φ⁻, φ⁺] the hull of all headings on it. A command is certified
+if the body, moved along S, touches no obstacle. No convexity and no derivative of a distance is used.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from safepursuit.barriers.barrier import in_heading_frame
+from safepursuit.geometry import direction
+from safepursuit.robot import Budget, Inertial
+from safepursuit.scene import Boundaries
+from safepursuit.shapes import Control, Flag, Pose, Rows, Scalar
+
+
+class Motion(NamedTuple):
+    """A moving robot among boundaries, as seen from its centre in its heading frame."""
+
+    velocity: Control
+    distance: Rows
+    """Of the centre from the surface [m]."""
+    facing: Rows
+    """n·e of the boundary's normal n."""
+    side: Rows
+    """n·e⊥."""
+    radius: Rows
+    """Radius of curvature [m]; infinite for a wall."""
+
+    @classmethod
+    def of(cls, pose: Pose, velocity: Control, around: Boundaries) -> "Motion":
+        """From the boundaries around the centre of the robot."""
+        facing, side = in_heading_frame(direction(pose[2]), around.normal)
+        return cls(velocity, around.distance, facing, side, around.radius)
+
+
+class Certified(NamedTuple):
+    control: Control
+    """Certified, or stop."""
+    changed: Flag
+    """The control differs from the one that was asked for."""
+    stopped: Flag
+    """Neither the wanted nor the slowest turn rate could be certified: the control is *stop*."""
+
+
+def certify(robot: Inertial, budget: Budget, margin: float, motion: Motion, control: Control) -> Certified:
+    """The control at a certified speed: with its own turn rate, else with the one of *stop*, else *stop* itself.
+
+    `control` is within the robot's reach; `budget` holds at its execution. Where no command is certified, *stop* is
+    safe because the last certified command covers it (theorem 3); from a standstill clear of everything the first one
+    is. Control and motion must be finite.
+    """
+    fastest = motion.velocity[0] + budget.speed
+    slowest = jnp.maximum(fastest - robot.braking * robot.dt, 0)
+    calm = robot.reach(jnp.zeros_like(control), motion.velocity)[1]
+    found = []
+    for turn_rate in (control[1], calm):
+        low, high = headings(robot, budget, motion.velocity[1], turn_rate)
+        way = free_way(robot, budget, margin, motion, low, high) / (1 + budget.slip)
+        limit = robot.speed_for(fastest, way)
+        found.append((limit >= slowest, jnp.minimum(control[0], limit), turn_rate))
+    (first, speed, turn_rate), (second, slower, calm) = found
+    safe = jnp.stack(
+        [jnp.where(first, speed, jnp.where(second, slower, 0)), jnp.where(first, turn_rate, jnp.where(second, calm, 0))]
+    )
+    stopped = ~(first | second)
+    return Certified(safe, ~first | (speed < control[0]), stopped)
+
+
+def headings(robot: Inertial, budget: Budget, before: Scalar, turn_rate: Scalar) -> tuple[Scalar, Scalar]:
+    """φ⁻ ≤ 0 ≤ φ⁺ [rad]: hull of the headings, relative to the present one, of a step from turn rate `before` to
+    `turn_rate` and of the stop after it.
+
+    All headings grow with both turn rates, so that an error of `before` is covered by its two ends.
+    """
+    step = robot.turn_acceleration * robot.dt
+    ends = []
+    for sign in (-1, 1):
+        start = before + sign * budget.turn_rate
+        end = jnp.clip(turn_rate, start - step, start + step) if budget.turn_rate else turn_rate
+        after = 0.5 * robot.dt * (start + end)
+        # Where the turn rate changes its sign within the step, the heading turns back.
+        turns = start * end < 0
+        back = jnp.where(turns, 0.5 * robot.dt * start**2 / jnp.where(turns, start - end, 1), 0)
+        still = after + robot.stopping_turn(end)
+        extreme = jnp.maximum if sign > 0 else jnp.minimum
+        ends.append(extreme(extreme(0, back), extreme(after, still)))
+    low, high = ((1 + budget.slip) * end + sign * budget.heading for sign, end in zip((-1, 1), ends, strict=True))
+    return low, high
+
+
+def free_way(robot: Inertial, budget: Budget, margin: float, motion: Motion, low: Scalar, high: Scalar) -> Scalar:
+    """The longest L [m] for which the body, moved along the sector of these headings, touches no boundary.
+
+    The nearest point of a boundary counts where its bearing is in the sector; else the body first meets it, if at all,
+    along one of the two edges.
+    """
+    body = robot.radius + margin + budget.pose
+    if budget.mover_speed:
+        speed = jnp.minimum(motion.velocity[0] + budget.speed + robot.acceleration * robot.dt, robot.max_speed)
+        body = body + budget.mover_speed * (robot.dt + robot.stopping_time(speed))
+    gap = jnp.maximum(motion.distance - body, 0)
+    towards = -motion.facing, -motion.side
+    edges = direction(low), direction(high)
+    middle = direction(0.5 * (low + high))
+    inside = ((_cross(edges[0], towards) >= 0) & (_cross(towards, edges[1]) >= 0) & (_dot(middle, towards) >= 0)) | (
+        high - low >= jnp.pi
+    )
+    flat = jnp.isinf(motion.radius)
+    rim = jnp.where(flat, 0, motion.radius) + body
+    centre = gap + rim  # from the robot, of a disc
+    reach = jnp.full_like(gap, jnp.inf)
+    for edge in edges:
+        along, across = _dot(edge, towards), _cross(edge, towards)
+        # Of (centre · along) − √(rim² − (centre · across)²), in the form without cancellation.
+        square = rim**2 - (centre * across) ** 2
+        meets = (along > 0) & (flat | (square > 0))
+        root = jnp.sqrt(jnp.where(meets & ~flat, square, 1))
+        divisor = jnp.where(flat, along, (centre * along + root) / (centre + rim))
+        reach = jnp.minimum(reach, jnp.where(meets, gap / jnp.where(meets, divisor, 1), jnp.inf))
+    return jnp.min(jnp.where(inside, gap, reach), axis=0)
+
+
+def _dot(one: Array | tuple, other: Array | tuple) -> Float[Array, "..."]:
+    return one[0] * other[0] + one[1] * other[1]
+
+
+def _cross(one: Array | tuple, other: Array | tuple) -> Float[Array, "..."]:
+    return one[0] * other[1] - one[1] * other[0]

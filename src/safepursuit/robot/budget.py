@@ -1,0 +1,46 @@
+"""The budget of errors that the safety layer accounts for (theory.md §3.4)."""
+
+import math
+from dataclasses import dataclass, fields, replace
+
+from safepursuit.robot.unicycle import Robot
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Bounds on the errors between controller and robot; within them the guarantee holds. The default is none."""
+
+    pose: float = 0.0
+    """Error of the measured position [m]."""
+    heading: float = 0.0
+    """Error of the measured heading [rad]."""
+    speed: float = 0.0
+    """Error of the measured speed [m/s]; without effect on a robot without inertia."""
+    turn_rate: float = 0.0
+    """Error of the measured turn rate [rad/s]; without effect on a robot without inertia."""
+    delay: int = 0
+    """Steps between a command and its execution, known and constant."""
+    slip: float = 0.0
+    """Share by which way and turn of a step may differ from those of the wheels."""
+    mover_speed: float = 0.0
+    """Speed [m/s] of obstacles at most. Beyond 0 the promise is passive safety: nothing touches a robot that moves."""
+
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if not 0 <= value < math.inf:
+                raise ValueError(f"budget {one.name} must be a finite number that is not negative, not {value}.")
+
+    def at_execution(self, robot: Robot) -> "Budget":
+        """The errors of the state predicted to the moment at which a command is executed, `delay` steps later.
+
+        A limit of acceleration brings two velocities no further apart, so their errors stay. The heading adds kΔ(ε_ω +
+        σω̄), the position kΔ(ε_v + σv̄) and the way kΔv̄ times the error of the heading at its end.
+        """
+        time = self.delay * robot.dt
+        speed, turn_rate = (self.speed, self.turn_rate) if robot.has_inertia else (0.0, 0.0)
+        heading = self.heading + time * (turn_rate + self.slip * robot.max_turn_rate)
+        pose = self.pose + time * (speed + self.slip * robot.max_speed)
+        if self.delay:
+            pose += time * robot.max_speed * heading
+        return replace(self, pose=pose, heading=heading, speed=speed, turn_rate=turn_rate, delay=0)

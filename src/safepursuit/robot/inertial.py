@@ -1,0 +1,171 @@
+"""A unicycle with limits of acceleration (theory.md §3): speed and turn rate change linearly within a step.
+
+A command (v, ω) is first cut to what the motors can reach from the present velocity; `ramp` is its motion. *Stop* is
+the command (0, 0): speed and turn rate fall as fast as they can, each for itself. Way and turn until standstill have
+closed forms, linear between whole steps.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from safepursuit.geometry import direction, wrap_angle
+from safepursuit.robot.unicycle import Unicycle
+from safepursuit.shapes import Control, Point, Pose, Scalar
+
+_GAUSS = 0.5 / math.sqrt(3)
+"""Distance of Gauss' two points from the middle of a piece, in lengths of the piece."""
+
+
+@dataclass(frozen=True)
+class Inertial(Unicycle):
+    """A round robot whose motors limit how fast its speed and its turn rate change."""
+
+    has_inertia: ClassVar[bool] = True
+
+    acceleration: float = 2.5
+    """Forward acceleration a_a [m/s²] at most."""
+    braking: float = 2.5
+    """Deceleration a_b [m/s²] at most, and of every stop."""
+    turn_acceleration: float = 10.0
+    """Turning acceleration α [rad/s²] at most, both ways."""
+    integrator: Literal["ramp"] = "ramp"
+    """"ramp": speed and turn rate are linear within a step."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("acceleration", "braking", "turn_acceleration"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"robot {name} must be positive and finite, not {getattr(self, name)}.")
+
+    @property
+    def max_swing(self) -> float:
+        """Largest amount [rad] by which one command changes the heading at standstill: at most 2ω̄Δ."""
+        return 2 * self.max_turn_rate * self.dt
+
+    def way(self, pose: Pose, control: Control, pieces: int, velocity: Control | None = None) -> list[Point]:
+        """∫ v(τ) e(θ(τ)) dτ by Gauss' rule of two points per piece: to 1e-9 m for one piece of 0.3 rad.
+
+        A sum of vectors along headings of the step whose lengths add up to the way driven: theorem 3 holds for it as
+        for the integral.
+        """
+        start = _given(velocity)
+        slope, piece = (control - start) / self.dt, self.dt / pieces
+        x, y, heading = pose
+        points = []
+        for number in range(pieces):
+            for side in (-_GAUSS, _GAUSS):
+                moment = (number + 0.5 + side) * piece
+                driven = 0.5 * piece * (start[0] + slope[0] * moment)
+                turned = heading + (start[1] + 0.5 * slope[1] * moment) * moment
+                x, y = x + driven * jnp.cos(turned), y + driven * jnp.sin(turned)
+            points.append(jnp.stack([x, y]))
+        return points
+
+    def turn(self, control: Control, velocity: Control | None = None) -> Scalar:
+        return 0.5 * self.dt * (_given(velocity)[1] + control[1])
+
+    def stopped(self, pose: Pose, velocity: Control | None = None) -> Pose:
+        """The pose at rest after braking, its way taken as an arc."""
+        v, turn_rate = _given(velocity)
+        turned = self.stopping_turn(turn_rate)
+        way = self.stopping_way(v) * jnp.sinc(0.5 * turned / jnp.pi)
+        x, y = pose[:2] + way * direction(pose[2] + 0.5 * turned)
+        return jnp.stack([x, y, wrap_angle(pose[2] + turned)])
+
+    def reach(self, control: Control, velocity: Control | None = None) -> Control:
+        low, high = self.window(_given(velocity))
+        return jnp.clip(control, low, high)
+
+    def window(self, velocity: Control) -> tuple[Control, Control]:
+        """Lowest and highest speed and turn rate [m/s, rad/s] at the end of the step."""
+        v, turn_rate = velocity
+        step = self.turn_acceleration * self.dt
+        low = [v - self.braking * self.dt, turn_rate - step]
+        high = [v + self.acceleration * self.dt, turn_rate + step]
+        return self.limit(jnp.stack(low)), self.limit(jnp.stack(high))
+
+    def stopping_way(self, v: Scalar) -> Scalar:
+        """D(v) [m]: the way until standstill after a speed v ≥ 0."""
+        return _until_zero(v, self.braking, self.dt)
+
+    def stopping_turn(self, turn_rate: Scalar) -> Scalar:
+        """Ψ(ω) [rad]: the signed turn until standstill."""
+        return jnp.sign(turn_rate) * _until_zero(jnp.abs(turn_rate), self.turn_acceleration, self.dt)
+
+    def stopping_time(self, v: Scalar) -> Scalar:
+        """T(v) [s] until standstill."""
+        return self.dt * jnp.ceil(v / (self.braking * self.dt))
+
+    def way_to_stop(self, v_before: Scalar, v: Scalar) -> Scalar:
+        """L [m]: the way of a step from speed `v_before` to `v`, and of the stop after it."""
+        return 0.5 * self.dt * (v_before + v) + self.stopping_way(v)
+
+    def speed_for(self, v_before: Scalar, way: Scalar) -> Scalar:
+        """The speed at the end of the step for which L is `way`; negative where it is out of reach."""
+        return _before_stop(way - 0.5 * self.dt * v_before, self.braking, self.dt)
+
+    def swing_box(self, like: Scalar, velocity: Control | None = None) -> tuple[Control, Control]:
+        low, high = self.window(_given(velocity))
+        low, high = self.to_swing(low, velocity), self.to_swing(high, velocity)
+        return jnp.minimum(low, 0), jnp.maximum(high, 0)  # stop is 0, up to rounding
+
+    def to_swing(self, control: Control, velocity: Control | None = None) -> Float[Array, "2 *batch"]:
+        """(v, ω) → (ℓ/Δ, sin φ): way and turn until standstill beyond those of *stop*, which is 0 (theory.md §3.3).
+
+        Continued beyond the limits, with a gradient, as that of `Unicycle`.
+        """
+        v, turn_rate = _given(velocity)
+        way = self.way_to_stop(v, control[0]) - self.stopping_way(v)
+        after = 0.5 * self.dt * (turn_rate + control[1]) + self.stopping_turn(control[1])
+        swing = after - self.stopping_turn(turn_rate)
+        inside = jnp.clip(swing, -self.max_swing, self.max_swing)
+        return jnp.stack([way / self.dt, jnp.sin(inside) + math.cos(self.max_swing) * (swing - inside)])
+
+    def from_swing(self, speed_and_swing: Float[Array, "2 *batch"], velocity: Control | None = None) -> Control:
+        v, turn_rate = _given(velocity)
+        rate, w = speed_and_swing
+        limit = math.sin(self.max_swing)
+        swing = jnp.arcsin(jnp.clip(w, -limit, limit)) + self.stopping_turn(turn_rate) - 0.5 * self.dt * turn_rate
+        after = jnp.sign(swing) * _before_stop(jnp.abs(swing), self.turn_acceleration, self.dt)
+        return jnp.stack([self.speed_for(v, rate * self.dt + self.stopping_way(v)), after])
+
+    def to_unit_box(self, control: Control, velocity: Control | None = None) -> Float[Array, "2 *batch"]:
+        """In half-widths of what can be reached from `velocity`, about its centre; without one, of the limits."""
+        if velocity is None:
+            return super().to_unit_box(control)
+        low, high = self.window(velocity)
+        return (2 * control - (low + high)) / (high - low)
+
+    def from_unit_box(self, scaled: Float[Array, "2 *batch"], velocity: Control | None = None) -> Control:
+        if velocity is None:
+            return super().from_unit_box(scaled)
+        low, high = self.window(velocity)
+        return 0.5 * (low + high + (high - low) * scaled)
+
+
+def _given(velocity: Control | None) -> Control:
+    if velocity is None:
+        raise ValueError("a robot with inertia needs its velocity (speed and turn rate at the start of the step).")
+    return velocity
+
+
+def _until_zero(value: Scalar, rate: float, dt: float) -> Scalar:
+    """Integral of a number that falls linearly by `rate · dt` per step from `value`, to 0 in the last step.
+
+    nΔx − ½aΔ²n² + ½rΔ with n whole steps and the rest r, which is linear in x: Δ((n + ½)x − ½aΔ n(n + 1)).
+    """
+    drop = rate * dt
+    whole = jnp.maximum(jnp.floor(value / drop), 0)
+    return dt * ((whole + 0.5) * value - 0.5 * drop * whole * (whole + 1))
+
+
+def _before_stop(integral: Scalar, rate: float, dt: float) -> Scalar:
+    """The x for which ½Δx, the rest of its step, and `_until_zero` add up to `integral`; linear below 0."""
+    drop = rate * dt
+    share = jnp.maximum(integral, 0) / (dt * drop)
+    whole = jnp.floor(0.5 * (jnp.sqrt(1 + 8 * share) - 1))
+    return (integral / dt + 0.5 * drop * whole * (whole + 1)) / (whole + 1)

@@ -1,0 +1,158 @@
+"""The interface of robots, and the kinematic unicycle: limits, motion during one step, coordinates of the program."""
+
+import math
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from safepursuit.geometry import direction, wrap_angle
+from safepursuit.shapes import Control, Point, Pose, Scalar
+
+Integrator: TypeAlias = Literal["euler", "arc", "ramp"]
+
+
+@runtime_checkable
+class Robot(Hashable, Protocol):
+    """A robot in game, players and safety layer: a frozen dataclass, constant in compiled programs.
+
+    `Unicycle` documents the members; other robots are subclasses of it. `velocity` (v, ω) is that at the start of the
+    step, the control executed in the step before; a robot without inertia ignores it.
+    """
+
+    @property
+    def radius(self) -> float: ...
+    @property
+    def max_speed(self) -> float: ...
+    @property
+    def max_turn_rate(self) -> float: ...
+    @property
+    def dt(self) -> float: ...
+    @property
+    def integrator(self) -> Integrator: ...
+    @property
+    def max_swing(self) -> float: ...
+    @property
+    def has_inertia(self) -> bool: ...
+    def way(self, pose: Pose, control: Control, pieces: int, velocity: Control | None = None) -> list[Point]: ...
+    def turn(self, control: Control, velocity: Control | None = None) -> Scalar: ...
+    def step(self, pose: Pose, control: Control, velocity: Control | None = None) -> Pose: ...
+    def stopped(self, pose: Pose, velocity: Control | None = None) -> Pose: ...
+    def limit(self, control: Control) -> Control: ...
+    def reach(self, control: Control, velocity: Control | None = None) -> Control: ...
+    def swing_box(self, like: Scalar, velocity: Control | None = None) -> tuple[Control, Control]: ...
+    def to_swing(self, control: Control, velocity: Control | None = None) -> Float[Array, "2 *batch"]: ...
+    def from_swing(self, speed_and_swing: Float[Array, "2 *batch"], velocity: Control | None = None) -> Control: ...
+    def to_unit_box(self, control: Control, velocity: Control | None = None) -> Float[Array, "2 *batch"]: ...
+    def from_unit_box(self, scaled: Float[Array, "2 *batch"], velocity: Control | None = None) -> Control: ...
+
+
+@dataclass(frozen=True)
+class Unicycle:
+    """A round robot that drives forwards and turns, its control held constant over each step."""
+
+    has_inertia: ClassVar[bool] = False
+    """The speed reached in a step depends on that before it."""
+
+    radius: float = 0.15
+    """Body radius r [m]."""
+    max_speed: float = 1.0
+    """Speed limit v̄ [m/s]; the speed is never negative."""
+    max_turn_rate: float = 2.84
+    """Turn-rate limit ω̄ [rad/s], both ways."""
+    dt: float = 0.05
+    """Step length Δ [s]."""
+    integrator: Integrator = "euler"
+    """"euler": straight along the heading, then a turn; "arc": the exact motion under constant control."""
+
+    def __post_init__(self) -> None:
+        for name in ("radius", "max_speed", "max_turn_rate", "dt"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"robot {name} must be positive, not {getattr(self, name)}.")
+        integrators = ("ramp",) if self.has_inertia else ("euler", "arc")
+        if self.integrator not in integrators:
+            known = " or ".join(map(repr, integrators))
+            raise ValueError(f"robot integrator must be {known}, not {self.integrator!r}.")
+        if not self.max_swing < math.pi / 2:
+            raise ValueError(
+                f"the robot may turn {self.max_swing:.2f} rad in one step, but the guarantee needs less than π/2: "
+                "reduce max_turn_rate or dt."
+            )
+
+    @property
+    def max_swing(self) -> float:
+        """Largest turn within one step, φ̄ = ω̄Δ [rad]."""
+        return self.max_turn_rate * self.dt
+
+    def displacement(self, heading: Scalar, control: Control, time: Scalar | float) -> Point:
+        """Displacement of the centre [m, world frame] `time` seconds into a step, 0 ≤ time ≤ dt.
+
+        Euler: vτ e(θ). Arc: vτ sinc(ωτ/2) e(θ + ωτ/2), the chord of the exact arc (theory.md §2).
+        """
+        v, turn_rate = control
+        if self.integrator == "euler":
+            return v * time * direction(heading)
+        half_turn = 0.5 * turn_rate * time
+        return v * time * jnp.sinc(half_turn / jnp.pi) * direction(heading + half_turn)
+
+    def way(self, pose: Pose, control: Control, pieces: int, velocity: Control | None = None) -> list[Point]:
+        """Positions of the centre [m] at the ends of so many equal pieces of the step."""
+        return [
+            pose[:2] + self.displacement(pose[2], control, self.dt * piece / pieces) for piece in range(1, pieces + 1)
+        ]
+
+    def turn(self, control: Control, velocity: Control | None = None) -> Scalar:
+        """The change of heading [rad] in one step."""
+        return control[1] * self.dt
+
+    def step(self, pose: Pose, control: Control, velocity: Control | None = None) -> Pose:
+        """The pose one step later in free space, heading in [−π, π)."""
+        x, y = self.way(pose, control, 1, velocity)[-1]
+        return jnp.stack([x, y, wrap_angle(pose[2] + self.turn(control, velocity))])
+
+    def stopped(self, pose: Pose, velocity: Control | None = None) -> Pose:
+        """The pose in which the robot comes to rest if it brakes from now on; barriers are evaluated there."""
+        return pose
+
+    def limit(self, control: Control) -> Control:
+        """The control cut off at the actuator limits [0, v̄] × [−ω̄, ω̄]."""
+        return jnp.stack(
+            [jnp.clip(control[0], 0, self.max_speed), jnp.clip(control[1], -self.max_turn_rate, self.max_turn_rate)]
+        )
+
+    def reach(self, control: Control, velocity: Control | None = None) -> Control:
+        """What the motors make of a command: the speed and turn rate at the end of the step."""
+        return self.limit(control)
+
+    def swing_box(self, like: Scalar, velocity: Control | None = None) -> tuple[Control, Control]:
+        """Lowest and highest (v, w) of the program, with the dtype and the batch axes of `like`."""
+        swing = math.sin(self.max_swing)
+        low, high = (jnp.asarray(limits, like.dtype) for limits in ([0.0, -swing], [self.max_speed, swing]))
+        low, high = (jnp.broadcast_to(one.reshape(2, *(1,) * like.ndim), (2, *like.shape)) for one in (low, high))
+        return low, high
+
+    def to_swing(self, control: Control, velocity: Control | None = None) -> Float[Array, "2 *batch"]:
+        """(v, ω) → (v, w) with w = sin(ωΔ), in which the barrier rows are linear (theorem 2).
+
+        Beyond the turn-rate limit the sine is continued by its tangent: the map is one-to-one, with a gradient outside
+        the actuator box too.
+        """
+        swing = control[1] * self.dt
+        inside = jnp.clip(swing, -self.max_swing, self.max_swing)
+        return jnp.stack([control[0], jnp.sin(inside) + math.cos(self.max_swing) * (swing - inside)])
+
+    def from_swing(self, speed_and_swing: Float[Array, "2 *batch"], velocity: Control | None = None) -> Control:
+        """(v, w) → (v, ω), the inverse of `to_swing` within the limits; w is cut off at ± sin(ω̄Δ)."""
+        v, w = speed_and_swing
+        limit = math.sin(self.max_swing)
+        return jnp.stack([v, jnp.arcsin(jnp.clip(w, -limit, limit)) / self.dt])
+
+    def to_unit_box(self, control: Control, velocity: Control | None = None) -> Float[Array, "2 *batch"]:
+        """In half-widths of the actuator box about its centre; the limits are [−1, 1]²."""
+        return jnp.stack([2 * control[0] / self.max_speed - 1, control[1] / self.max_turn_rate])
+
+    def from_unit_box(self, scaled: Float[Array, "2 *batch"], velocity: Control | None = None) -> Control:
+        """Inverse of `to_unit_box`."""
+        return jnp.stack([0.5 * self.max_speed * (scaled[0] + 1), self.max_turn_rate * scaled[1]])
