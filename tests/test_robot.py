@@ -170,6 +170,8 @@ def test_impossible_robots_are_refused(parameters, message):
 
 def test_unknown_integrator_is_refused():
     """By the check itself: while tests run, the constructor's types would refuse it first."""
-    robot = SimpleNamespace(radius=0.1, max_speed=1.0, max_turn_rate=1.0, dt=0.1, max_swing=0.1, integrator="rk4")
+    robot = SimpleNamespace(
+        radius=0.1, max_speed=1.0, max_turn_rate=1.0, dt=0.1, max_swing=0.1, has_inertia=False, integrator="rk4"
+    )
     with pytest.raises(ValueError, match="integrator must be 'euler' or 'arc', not 'rk4'"):
         Unicycle.__post_init__(robot)

@@ -103,7 +103,8 @@ def free_way(robot: Inertial, budget: Budget, margin: float, motion: Motion, low
     if budget.mover_speed:
         speed = jnp.minimum(motion.velocity[0] + budget.speed + robot.acceleration * robot.dt, robot.max_speed)
         body = body + budget.mover_speed * (robot.dt + robot.stopping_time(speed))
-    gap = jnp.maximum(motion.distance - body, 0)
+    room = motion.distance - body
+    gap = jnp.maximum(room, 0)
     towards = -motion.facing, -motion.side
     edges = direction(low), direction(high)
     middle = direction(0.5 * (low + high))
@@ -112,7 +113,10 @@ def free_way(robot: Inertial, budget: Budget, margin: float, motion: Motion, low
     )
     flat = jnp.isinf(motion.radius)
     rim = jnp.where(flat, 0, motion.radius) + body
-    centre = gap + rim  # from the robot, of a disc
+    centre = gap + rim  # of a disc, from the robot
+    # Where the enlarged body overlaps already, every way is blocked but one that leads away from wherever a disc's
+    # centre may be; from a mover none does.
+    away = jnp.where(flat, 0, -budget.pose / centre)
     reach = jnp.full_like(gap, jnp.inf)
     for edge in edges:
         along, across = _dot(edge, towards), _cross(edge, towards)
@@ -121,7 +125,9 @@ def free_way(robot: Inertial, budget: Budget, margin: float, motion: Motion, low
         meets = (along > 0) & (flat | (square > 0))
         root = jnp.sqrt(jnp.where(meets & ~flat, square, 1))
         divisor = jnp.where(flat, along, (centre * along + root) / (centre + rim))
-        reach = jnp.minimum(reach, jnp.where(meets, gap / jnp.where(meets, divisor, 1), jnp.inf))
+        hit = jnp.where(meets, gap / jnp.where(meets, divisor, 1), jnp.inf)
+        blocked = (room < 0) & ((along > away) | (budget.mover_speed > 0))
+        reach = jnp.minimum(reach, jnp.where(blocked, 0, hit))
     return jnp.min(jnp.where(inside, gap, reach), axis=0)
 
 

@@ -10,7 +10,6 @@ import re
 import sys
 import warnings
 from argparse import ArgumentError, ArgumentParser
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,6 @@ from safepursuit.cli.usage import UsageError, unframed
 from safepursuit.experiment import TrainConfig, load_config
 from safepursuit.plugins import PluginError
 from safepursuit.process import keep_compiled_programs
-from safepursuit.robot import ROBOTS
 from safepursuit.runs import configuration
 from safepursuit.runs.configuration import ConfigurationError, nearest
 from safepursuit.runs.folder import RunFolder, RunFolderError
@@ -113,18 +111,16 @@ def _without_plugins(words: list[str]) -> tuple[list[str], list[Path]]:
 
 
 def _configured(words: list[str]) -> TrainConfig:
-    """The defaults, overridden by the configuration of the run of --from, then by the file of --config."""
+    """The defaults, overridden by the configuration of the run of --from, then by the game of --robot, then by the file
+    of --config."""
     parser = ArgumentParser(add_help=False, allow_abbrev=False)
     for name in ("--config", "--from", "--robot"):
         parser.add_argument(name, nargs="?", dest=name.strip("-"))
     known = vars(parser.parse_known_args(words)[0])
     base = load_config(RunFolder.open(Path(known["from"]))) if known["from"] else TrainConfig()
-    if known["config"]:
-        base = configuration.load(base, Path(known["config"]))
-    if known["robot"] and known["robot"] != base.game.robot_model:  # its parameters become flags
-        model = ROBOTS.find(known["robot"])
-        base = replace(base, game=replace(base.game, robot_model=known["robot"], robot=model()))
-    return base
+    if known["robot"] and known["robot"] != base.game.robot_model:
+        base = base.with_robot(known["robot"])  # its parameters become flags
+    return configuration.load(base, Path(known["config"])) if known["config"] else base
 
 
 def _tyro(kind: type[Any], name: str, words: list[str], default: Any) -> Any:

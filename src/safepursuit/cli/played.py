@@ -7,7 +7,7 @@ from rich.console import Console
 from safepursuit.agents import Layer
 from safepursuit.evaluation import Evaluation, evaluate
 from safepursuit.evaluation.evaluation import Rules
-from safepursuit.experiment import TrainedRun, load_run
+from safepursuit.experiment import TrainedRun, errors_of, load_run
 from safepursuit.runs.checkpoint import Which
 from safepursuit.runs.folder import RunFolder, slug
 
@@ -28,6 +28,8 @@ class Played:
     """Chooses the scenarios; the same seed gives every policy the same ones."""
     shield: Layer = "as-trained"
     """Safety layer behind the network."""
+    disturbance: str = "none"
+    """Errors between pursuer and robot: "none", "budget" for the run's budget, or a number of times as much."""
     checkpoint: Which = "latest"
     """Which checkpoint plays."""
 
@@ -45,6 +47,7 @@ class Played:
                 seed=self.seed,
                 layer=self.shield,
                 rules=self.rules,
+                errors=errors_of(self.disturbance, trained.config.shield.budget),
             )
         return trained, judged
 
@@ -54,4 +57,6 @@ class Played:
         words = [self.suite, result["evader"], result["obstacles"], self.shield, f"seed{self.seed}", what, steps]
         if self.rules != "as-trained":
             words.insert(4, f"{self.rules}-rules")
+        if self.disturbance != "none":
+            words.insert(4, f"disturbance-{self.disturbance}")
         return slug("-".join(map(str, words)))

@@ -1,8 +1,9 @@
 """Evaluation of a policy: a suite of scenarios, an opponent, a safety layer."""
 
+from dataclasses import asdict
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from safepursuit.agents import Agent, Layer, Scripted, Trained, behind
+from safepursuit.agents import Agent, Imprecise, Layer, Scripted, Trained, behind
 from safepursuit.evaluation import metrics, referee, scenarios
 from safepursuit.evaluation.episodes import record
 from safepursuit.evaluation.referee import Verdict
@@ -11,6 +12,7 @@ from safepursuit.game import Game
 from safepursuit.play.recording import Recording
 from safepursuit.players import PURSUERS, evader_weights, evaders_of
 from safepursuit.policy import Policy
+from safepursuit.robot import Budget
 
 Rules: TypeAlias = Literal["as-trained", "default"]
 """The game from which a suite is made: that of the training, or the default one, as in comparisons."""
@@ -45,10 +47,12 @@ def evaluate(
     seed: int = 0,
     layer: Layer = "as-trained",
     rules: Rules = "as-trained",
+    errors: Budget | None = None,
 ) -> Evaluation:
     """Play and judge a policy, or the scripted pursuer of this name, behind a safety layer.
 
-    Opponent and number of discs default to those of the suite, or else of the training. Raises ValueError for an
+    Opponent and number of discs default to those of the suite, or else of the training. `errors` are drawn between the
+    pursuer and its robot (see `agents.Imprecise`), whatever the shield's budget. Raises ValueError for an
     unknown name or an impossible game.
     """
     if suite in scenarios.SUITES:
@@ -64,7 +68,9 @@ def evaluate(
     else:
         own = Trained(pursuer, config.shield)
     own = behind(layer, own, config.shield)
-    game = config.game if rules == "as-trained" else Game()
+    if errors is not None:
+        own = Imprecise(own, errors)
+    game = config.game if rules == "as-trained" else Game.of_robot(config.game.robot_model)
     if obstacles is not None:
         game = scenarios.with_obstacles(game, obstacles)
     drawn = scenarios.draw(suite, game, seed, episodes)
@@ -80,6 +86,7 @@ def evaluate(
         "obstacles": game.arena.obstacles,
         "seed": seed,
         "deterministic": True,
+        "errors": None if errors is None else asdict(errors),
     }
     figures = metrics.figures(recording, verdict)
     figures["contradictions"] = _contradictions(recording, verdict)

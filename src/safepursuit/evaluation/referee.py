@@ -314,7 +314,7 @@ def _moment(steps: _Steps, come: np.ndarray) -> np.ndarray:
     for _ in range(40):
         middle = 0.5 * (low + high)
         gone = (steps.along(middle[..., None])[..., 0, :] - steps.start[..., :2]).T
-        short = np.hypot(*gone).T < come
+        short = come > np.hypot(*gone).T
         low, high = np.where(short, middle, low), np.where(short, high, middle)
     return high
 
@@ -341,7 +341,7 @@ def _beside(steps: _Steps) -> np.ndarray:
 
 
 def _distance_to(point: np.ndarray, steps: _Steps, fine: np.ndarray | None) -> np.ndarray:
-    """Least distance of the centre from a fixed point during the step, in closed form (on the fine way with inertia)."""
+    """Least distance of the centre from a fixed point during the step, in closed form; with inertia on the fine way."""
     if fine is not None:
         return _nearest(fine - point[..., None, :]) - _beside(steps)
     start, control, dt = steps.start, steps.control, steps.dt

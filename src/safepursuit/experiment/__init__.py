@@ -1,7 +1,7 @@
 """Experiments: the configuration, the policy of a run folder, and the opponent."""
 
-from safepursuit.experiment.config import PPOConfig, TrainConfig
+from safepursuit.experiment.config import PPOConfig, TrainConfig, errors_of
 from safepursuit.experiment.opponents import opponent
 from safepursuit.experiment.run import TrainedRun, create_run, load_config, load_run
 
-__all__ = ["PPOConfig", "TrainConfig", "TrainedRun", "create_run", "load_config", "load_run", "opponent"]
+__all__ = ["PPOConfig", "TrainConfig", "TrainedRun", "create_run", "errors_of", "load_config", "load_run", "opponent"]

@@ -7,7 +7,7 @@ from safepursuit.barriers.control_point import arc_allowance
 from safepursuit.game import REWARDS, SENSORS, Game
 from safepursuit.players import EVADERS, evader_weights, evaders_of
 from safepursuit.policy import HEADS, NETWORKS, PolicyConfig
-from safepursuit.robot import ROBOTS, within_theory
+from safepursuit.robot import ROBOTS, Budget, within_theory
 from safepursuit.scene import SCENES
 from safepursuit.shield import Shield, check
 
@@ -84,6 +84,8 @@ class TrainConfig:
     """End a training episode at the pursuer's own collision, where the method does not rule collisions out."""
     evader_shielded: bool = True
     """Keep the scripted evader from hitting walls and discs."""
+    disturbance: str = "none"
+    """Errors drawn in training: "none", "budget" for those of the shield's budget, or a number of times as much."""
     game: Game = field(default_factory=Game)
     shield: Shield = field(default_factory=Shield)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
@@ -110,6 +112,7 @@ class TrainConfig:
                 f"rollout_length {self.rollout_length} cannot be cut into {self.ppo.minibatches} minibatches of whole "
                 "steps: make it a multiple of ppo.minibatches."
             )
+        errors_of(self.disturbance, self.shield.budget)
         check(self.shield, self.game.robot, self.game.capture_radius)
         if self.evader_shielded:
             check(self.shield, self.game.evader, self.game.capture_radius)
@@ -120,10 +123,21 @@ class TrainConfig:
                 f"shield with offset {self.shield.offset:g} m: it takes {needed:.3g} m."
             )
 
+    def with_robot(self, model: str) -> "TrainConfig":
+        """With another robot in its default game; the shield's offset is in proportion to what it drives in a step."""
+        game, plain = Game.of_robot(model), Game()
+        scale = game.start_clearance / plain.start_clearance
+        return replace(self, game=game, shield=replace(self.shield, offset=float(f"{scale * Shield().offset:.3g}")))
+
     @property
     def promises(self) -> bool:
         """Whether the head promises for this robot that the deployed policy keeps clear of walls and discs."""
         return HEADS.find(self.method).promises and within_theory(self.game.robot)
+
+    @property
+    def errors(self) -> Budget | None:
+        """The errors drawn in training; None for none."""
+        return errors_of(self.disturbance, self.shield.budget)
 
     @property
     def rules(self) -> Game:
@@ -157,3 +171,16 @@ class TrainConfig:
         chosen += [SENSORS.find(game.sensor), REWARDS.find(game.reward.rule), SCENES.find(game.arena.scene)]
         chosen += map(EVADERS.find, evader_weights(self.evader))
         return {one.__module__ for one in chosen}
+
+
+def errors_of(disturbance: str, budget: Budget) -> Budget | None:
+    """The errors that "none", "budget" or a number of times the budget stand for; None for none. Raises ValueError."""
+    factors = {"none": 0.0, "budget": 1.0}
+    try:
+        factor = factors[disturbance] if disturbance in factors else float(disturbance)
+        errors = budget.scaled(factor)
+    except ValueError:
+        raise ValueError(
+            f"disturbance must be none, budget or how many times the budget, 0 or more, not {disturbance!r}."
+        ) from None
+    return None if errors == Budget() else errors

@@ -86,6 +86,34 @@ class Game:
                 f"{self.capture_radius:g} m."
             )
 
+    @classmethod
+    def of_robot(cls, model: str) -> "Game":
+        """The default game of this robot: lengths in proportion to what it drives in an episode, and to its body where
+        two bodies have to fit. Raises ValueError for an unknown model."""
+        plain, robot = cls(), ROBOTS.find(model)()
+        scale = robot.max_speed * robot.dt / (plain.robot.max_speed * plain.robot.dt)
+
+        def sized(length: float, least: float = 0.0) -> float:
+            return float(f"{max(scale * length, least):.3g}")
+
+        half_x, half_y = plain.arena.half_extents
+        small, large = plain.arena.radius_range
+        near, far = plain.start_distance
+        capture = sized(plain.capture_radius, 2.01 * (robot.radius + robot.max_speed * robot.dt))
+        return cls(
+            arena=replace(
+                plain.arena,
+                half_extents=(sized(half_x), sized(half_y)),
+                radius_range=(sized(small), sized(large)),
+                passage=sized(plain.arena.passage, 3 * robot.radius),
+            ),
+            robot_model=model,
+            robot=robot,
+            capture_radius=capture,
+            start_distance=(sized(near, 2 * capture), sized(far)),
+            start_clearance=sized(plain.start_clearance),
+        )
+
     def default_part(self, name: str, values: Mapping[str, Any]) -> Any:
         """The default of a field under the overrides `values`, as from a file: another model has other fields."""
         if name == "robot" and (model := values.get("robot_model", self.robot_model)) != self.robot_model:

@@ -53,6 +53,8 @@ def rollout_metrics(
         "safety/collisions_robot": jnp.sum(contact.robot),
         "safety/min_clearance": jnp.min(rollout.clearance),
         "qp/intervention_rate": jnp.mean(rollout.intervened),
+        "qp/governed_rate": jnp.mean(rollout.governed),
+        "qp/stopped_rate": jnp.mean(rollout.stopped),
         "qp/correction": jnp.mean(rollout.correction),
         "qp/infeasible_rate": jnp.mean(~rollout.feasible),
         "qp/residual": jnp.max(rollout.residual),

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from safepursuit.agents import Agent, View
+from safepursuit.agents import Agent, Imprecise, View
 from safepursuit.compiling import ONCE, Program
 from safepursuit.experiment import TrainConfig, opponent
 from safepursuit.game import Contact, GameState, Observation, collided, initial, observe, reward
@@ -52,6 +52,8 @@ class Rollout(NamedTuple):
     contact: Contact
     intervened: Bool[Array, "time games"]
     correction: Float[Array, "time games"]
+    governed: Bool[Array, "time games"]
+    stopped: Bool[Array, "time games"]
     feasible: Bool[Array, "time games"]
     residual: Float[Array, "time games"]
     clearance: Float[Array, "time games"]
@@ -125,12 +127,13 @@ def collect(policy: Policy, games: Games, starts: GameState, key: Key[Array, ""]
 
     A game that ends continues from the next of `starts`, which are used in turn.
     """
-    game, head = config.rules, policy.head
+    game, head, errors = config.rules, policy.head, config.errors
     unknown = jnp.zeros(0)
     values = jax.eval_shape(_values, policy, observe(games.state, game))
 
     def keep(sums, step: Step):
-        sample, done, outcome, over = step.carries[0], step.done[0], step.outcome, step.ended
+        sample = step.carries[0].inner if errors is not None else step.carries[0]
+        done, outcome, over = step.done[0], step.outcome, step.ended
         now = reward(step.before, outcome, game)
         contact = outcome.contact("pursuer")
         cost = collided(contact).astype(now.dtype)
@@ -152,6 +155,8 @@ def collect(policy: Policy, games: Games, starts: GameState, key: Key[Array, ""]
             contact=contact,
             intervened=done.intervened,
             correction=done.correction,
+            governed=done.governed,
+            stopped=done.stopped,
             feasible=done.feasible,
             residual=done.residual,
             clearance=done.clearance,
@@ -169,7 +174,8 @@ def collect(policy: Policy, games: Games, starts: GameState, key: Key[Array, ""]
         )
         return [jnp.where(over, 0, value) for value in (total, total_cost, steps)], (record, at_time_out)
 
-    agents = Learner(policy, config.shield), opponent(config)
+    learner: Agent = Learner(policy, config.shield)
+    agents = learner if errors is None else Imprecise(learner, errors), opponent(config)
     keys = jax.random.split(key, config.rollout_length)
     state, *sums = games
     state, sums, (rollout, at_time_out) = play(agents, state, keys, game, keep, ledger=sums, starts=starts)

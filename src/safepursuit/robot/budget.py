@@ -31,6 +31,11 @@ class Budget:
             if not 0 <= value < math.inf:
                 raise ValueError(f"budget {one.name} must be a finite number that is not negative, not {value}.")
 
+    def scaled(self, factor: float) -> "Budget":
+        """All errors times `factor`, the delay rounded to whole steps."""
+        values = {one.name: factor * getattr(self, one.name) for one in fields(self)}
+        return Budget(**values | {"delay": round(values["delay"])})
+
     def at_execution(self, robot: Robot) -> "Budget":
         """The errors of the state predicted to the moment at which a command is executed, `delay` steps later.
 

@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from safepursuit.geometry import direction, wrap_angle
+from safepursuit.geometry import direction
 from safepursuit.robot.unicycle import Unicycle
 from safepursuit.shapes import Control, Point, Pose, Scalar
 
@@ -69,12 +69,12 @@ class Inertial(Unicycle):
         return 0.5 * self.dt * (_given(velocity)[1] + control[1])
 
     def stopped(self, pose: Pose, velocity: Control | None = None) -> Pose:
-        """The pose at rest after braking, its way taken as an arc."""
+        """The pose at rest after braking, its way taken as an arc; the heading is not wrapped."""
         v, turn_rate = _given(velocity)
         turned = self.stopping_turn(turn_rate)
         way = self.stopping_way(v) * jnp.sinc(0.5 * turned / jnp.pi)
         x, y = pose[:2] + way * direction(pose[2] + 0.5 * turned)
-        return jnp.stack([x, y, wrap_angle(pose[2] + turned)])
+        return jnp.stack([x, y, pose[2] + turned])
 
     def reach(self, control: Control, velocity: Control | None = None) -> Control:
         low, high = self.window(_given(velocity))

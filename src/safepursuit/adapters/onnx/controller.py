@@ -79,7 +79,7 @@ def drive(policy: Policy, game: Game, shield: Shield, measured: Measured) -> Com
     present, radius = measured.discs[2] > 0, measured.discs[2]
     x, y, size = jnp.where(present, measured.discs, jnp.asarray([AWAY, AWAY, 0.0])[:, None])
     scene = Scene(measured.half_extents, jnp.stack([x, y]), size, jnp.ones(len(size), bool))
-    around = survey(shield, game.robot, measured.pose, scene, measured.opponent_pose, nearest_first=False)
+    around = _survey(game, shield, measured, scene, nearest_first=False)
     seen = scene._replace(centre=measured.discs[:2], radius=radius, present=present)
     return _command(policy, game, shield, measured, seen, around)
 
@@ -88,9 +88,14 @@ def deployed(policy: Policy, game: Game, shield: Shield, measured: Measured) -> 
     """What the package itself would do, on a batch as well."""
     radius = measured.discs[2]
     scene = Scene(measured.half_extents, measured.discs[:2], radius, radius > 0)
-    return _command(
-        policy, game, shield, measured, scene, survey(shield, game.robot, measured.pose, scene, measured.opponent_pose)
-    )
+    return _command(policy, game, shield, measured, scene, _survey(game, shield, measured, scene))
+
+
+def _survey(
+    game: Game, shield: Shield, measured: Measured, scene: Scene, *, nearest_first: bool = True
+) -> Surroundings:
+    pose, velocity, opponent, *_ = measured
+    return survey(shield, game.robot, pose, scene, opponent, velocity, nearest_first=nearest_first)
 
 
 def _command(

@@ -12,8 +12,11 @@ from safepursuit.adapters.onnx.arrays import Array, Shape, Tensor, at_rank, expa
 from safepursuit.adapters.onnx.graph import Graph
 
 ELEMENTWISE = {
-    **{one: one.capitalize() for one in ("abs", "add", "asin", "div", "floor", "max", "min", "mul", "neg", "sqrt")},
-    **{one: one.capitalize() for one in ("and", "cos", "exp", "log", "not", "or", "pow", "sin", "sub", "tanh")},
+    **{
+        one: one.capitalize()
+        for one in ("abs", "add", "asin", "ceil", "div", "floor", "max", "min", "mul", "neg", "sqrt")
+    },
+    **{one: one.capitalize() for one in ("and", "cos", "exp", "log", "not", "or", "pow", "sign", "sin", "sub", "tanh")},
     "eq": "Equal",
     "ge": "GreaterOrEqual",
     "gt": "Greater",

@@ -77,13 +77,14 @@ def _nearest(recording: Recording, episodes: np.ndarray, shield: Shield) -> np.n
     steps = recording.pursuer.shape[1] - 1
     poses = np.moveaxis(recording.pursuer[episodes, :-1], -1, 0).reshape(3, -1)
     scene = _scene(recording, np.repeat(episodes, steps))
-    around = _survey(jnp.asarray(poses), scene, recording.game.robot, shield)
+    velocity = np.moveaxis(recording.pursuer_velocity[episodes, :-1], -1, 0).reshape(2, -1)
+    around = _survey(jnp.asarray(poses), jnp.asarray(velocity), scene, recording.game.robot, shield)
     return np.asarray(around.barriers.boundary[0]).reshape(len(episodes), steps)
 
 
 @partial(jax.jit, static_argnames=("robot", "shield"))
-def _survey(poses, scene: Scene, robot: Unicycle, shield: Shield) -> Surroundings:
-    return survey(shield, robot, poses, scene)
+def _survey(poses, velocity, scene: Scene, robot: Unicycle, shield: Shield) -> Surroundings:
+    return survey(shield, robot, poses, scene, velocity=velocity)
 
 
 def _scene(recording: Recording, episodes: np.ndarray) -> Scene:
@@ -95,10 +96,12 @@ def _scene(recording: Recording, episodes: np.ndarray) -> Scene:
 
 
 def least_barrier(take: Take, points: np.ndarray) -> np.ndarray:
-    """min h [m] of all boundaries, with the virtual control point at `points` (2, n) [m]."""
+    """min h [m] of all boundaries, with the virtual control point at `points` (2, n) [m], at rest."""
     poses = np.stack([points[0] - take.shield.offset, points[1], np.zeros(points.shape[1])])
     scene = _scene(take.recording, np.full(points.shape[1], take.index))
-    return np.asarray(_survey(jnp.asarray(poses), scene, take.recording.game.robot, take.shield).barriers.value[0])
+    still = jnp.zeros((2, points.shape[1]))
+    around = _survey(jnp.asarray(poses), still, scene, take.recording.game.robot, take.shield)
+    return np.asarray(around.barriers.value[0])
 
 
 def prediction(pose: np.ndarray, control: np.ndarray, dt: float) -> np.ndarray:

@@ -1,0 +1,161 @@
+"""Adversarial drives of robots with inertia behind the safety layer, judged by the referee.
+
+Nominal commands head for the nearest boundary, turn at their limits or are random; errors of measurement stay at the
+corners of the budget for a while, then change; slip is constant within its bound; movers head for the robot.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from safepursuit import shield as safety
+from safepursuit.evaluation.referee import Verdict, judge
+from safepursuit.game import Game, initial
+from safepursuit.geometry import direction, length, unit
+from safepursuit.robot import Budget, Inertial
+from safepursuit.scene import Arena, Scene, boundaries
+from safepursuit.shield import Shield
+
+
+class Drive(NamedTuple):
+    verdict: Verdict
+    contacts: int
+    """Steps in which the body entered a wall or a disc while the robot moved."""
+    least: float
+    """Least clearance [m] of a moving robot."""
+    moving: float
+    """Share of steps in which the robot moves."""
+    governed: float
+    stopped: float
+    infeasible: float
+
+
+def drive(
+    robot: Inertial,
+    shield: Shield,
+    truth: Budget | None = None,
+    *,
+    seed: int = 0,
+    games: int = 128,
+    steps: int = 120,
+    discs: int = 8,
+) -> Drive:
+    """Drive behind a shield; the errors of `truth` are drawn, by default those of the shield's budget."""
+    truth = shield.budget if truth is None else truth
+    radius = robot.radius
+    arena = Arena((20 * radius, 16 * radius), max(discs, 0), (0.7 * radius, 4 * radius), passage=0.2 * radius)
+    game = Game(
+        arena,
+        robot,
+        capture_radius=2 * radius,
+        start_distance=(2.1 * radius, 50 * radius),
+        start_clearance=0.1 * radius + truth.pose,
+        robot_model="inertial",
+    )
+    states = initial(jax.random.key(seed), game, games)
+    end, (poses, velocities, centres, moving, done) = _roll(
+        jax.random.fold_in(jax.random.key(seed), 1), states.pursuer, states.scene, robot, shield, truth, steps
+    )
+    own = _episodes(jnp.concatenate([poses, end[None]]))
+    control, before = _episodes(velocities[1]), _episodes(velocities[0])
+    centre, moving = np.asarray(centres, float), np.asarray(moving).T
+    least = np.full(moving.shape, np.inf)
+    verdict = None
+    for index in range(1 if not truth.mover_speed else steps):
+        here = slice(None) if not truth.mover_speed else slice(index, index + 1)
+        verdict = judge(
+            own=own if not truth.mover_speed else own[:, index : index + 2],
+            own_control=control[:, here],
+            other=own + 1e3 if not truth.mover_speed else own[:, index : index + 2] + 1e3,
+            other_control=control[:, here],
+            discs=_discs(centre[index], states.scene),
+            half_extents=np.asarray(arena.half_extents),
+            own_radius=radius,
+            other_radius=radius,
+            dt=robot.dt,
+            integrator="ramp",
+            own_velocity=np.concatenate([before[:, here], control[:, here][:, -1:]], axis=1),
+            other_velocity=np.concatenate([before[:, here], control[:, here][:, -1:]], axis=1),
+        )
+        # A mover comes at most its own way nearer within a step; here it is where it was at the step's start.
+        least[:, here] = verdict.clearance
+    assert verdict is not None
+    least = np.where(moving, least, np.inf)
+    return Drive(
+        verdict,
+        int((least < -1e-9).sum()),
+        float(least.min()),
+        float(moving.mean()),
+        float(np.mean(done.governed)),
+        float(np.mean(done.stopped)),
+        float(np.mean(~np.asarray(done.feasible))),
+    )
+
+
+def _episodes(steps) -> np.ndarray:
+    return np.moveaxis(np.asarray(steps, float), -1, 0)
+
+
+def _discs(centre: np.ndarray, scene: Scene) -> np.ndarray:
+    radius = np.where(np.asarray(scene.present), np.asarray(scene.radius, float), np.nan)
+    return np.moveaxis(np.stack([*centre, radius], axis=-1), 1, 0)
+
+
+@partial(jax.jit, static_argnames=("robot", "shield", "truth", "steps"))
+def _roll(key, start, scene, robot, shield, truth, steps):
+    games = start.shape[-1:]
+    slip_key, key = jax.random.split(key)
+    slip = truth.slip * jnp.sign(jax.random.normal(slip_key, (2, *games)))
+
+    def step(carry, key):
+        pose, velocity, queue, mode, corner, centre, touched = carry
+        keys = jax.random.split(key, 6)
+        changes = jax.random.uniform(keys[0], games) < 0.08
+        mode = jnp.where(changes, jax.random.randint(keys[1], games, 0, 5), mode)
+        corner = jnp.where(changes, jnp.sign(jax.random.normal(keys[2], (5, *games))), corner)
+        at = direction(jnp.arctan2(corner[1], corner[0])) * truth.pose
+        told = pose + jnp.stack([*at, truth.heading * corner[2]])
+        felt = velocity + jnp.stack([truth.speed * corner[3], truth.turn_rate * corner[4]])
+        here = scene._replace(centre=centre)
+        near = boundaries(here, pose[:2])
+        nearest = jnp.take_along_axis(near.normal, jnp.argmin(near.distance, axis=0)[None, None], axis=1)[:, 0]
+        error = jnp.arctan2(-nearest[1], -nearest[0]) - pose[2]
+        error = jnp.mod(error + jnp.pi, 2 * jnp.pi) - jnp.pi
+        v, w, one = robot.max_speed, robot.max_turn_rate, jnp.ones(games)
+        wild = jax.random.uniform(keys[3], (2, *games))
+        nominal = jnp.select(
+            [mode == 0, mode == 1, mode == 2, mode == 3],
+            [
+                jnp.stack([v * one, jnp.clip(error / robot.dt, -w, w)]),
+                jnp.stack([v * one, w * jnp.sign(wild[1] - 0.5)]),
+                jnp.stack([v * one, w * one]),
+                jnp.stack([v * one, -w * one]),
+            ],
+            jnp.stack([v * wild[0], w * (2 * wild[1] - 1)]),
+        )
+        for command in queue[: shield.budget.delay]:  # what the controller believes
+            reached = robot.reach(command, felt)
+            told, felt = robot.step(told, reached, felt), reached
+        done = safety.filter(nominal, told, here, robot=robot, shield=shield, gains=1.0, velocity=felt)
+        queue = jnp.concatenate([queue, done.control[None]])
+        reached = robot.reach(queue[0], velocity)
+        over_ground = (1 + slip) * velocity, (1 + slip) * reached
+        moves = (velocity[0] > 0) | (reached[0] > 0)
+        after = robot.step(pose, over_ground[1], over_ground[0])
+        towards = unit(after[:2][:, None] - centre)
+        moved = centre + truth.mover_speed * robot.dt * towards
+        # A mover that touches a robot at rest, or starts upon one, is no fault of the robot's: the drive ends there.
+        touches = jnp.any(length(after[:2][:, None] - moved) < scene.radius + robot.radius, axis=0) & ~moves
+        touched = touched | (touches & (truth.mover_speed > 0))
+        carry = (after, reached, queue[1:], mode, corner, moved, touched)
+        return carry, (pose, over_ground, centre, moves & ~touched, done)
+
+    queue = jnp.zeros((truth.delay, 2, *games), start.dtype)
+    none = jnp.zeros(games, int)
+    corner = jnp.ones((5, *games), start.dtype)
+    carry = (start, jnp.zeros_like(start[:2]), queue, none, corner, scene.centre, none > 0)
+    (end, *_), records = jax.lax.scan(step, carry, jax.random.split(key, steps))
+    return end, records

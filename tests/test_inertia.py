@@ -1,0 +1,338 @@
+"""Robots with inertia: motion, the certificate of theorem 3, and drives that attack it, within budgets and beyond."""
+
+from dataclasses import dataclass, replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.integrate import solve_ivp
+
+import inertia
+from inertia import drive
+from safepursuit.barriers import stop_sector
+from safepursuit.barriers.stop_sector import Motion, free_way, headings
+from safepursuit.evaluation.referee import judge
+from safepursuit.experiment import TrainConfig
+from safepursuit.game import Game
+from safepursuit.robot import ROBOTS, Budget, Inertial, Unicycle
+from safepursuit.scene import Scene, boundaries
+from safepursuit.shield import Shield, filter
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+LAWS = settings(deadline=None, max_examples=60)
+ROBOT = Inertial(acceleration=2.0, braking=1.7, turn_acceleration=7.0)
+SLOW = Inertial(acceleration=0.3, braking=0.3, turn_acceleration=1.0)
+
+speed = st.one_of(st.sampled_from([0.0, 1.0, 0.085, 0.17]), st.floats(0, 1))
+turn_rate = st.one_of(st.sampled_from([0.0, 2.84, -2.84, 0.35, -0.7]), st.floats(-2.84, 2.84))
+velocity = st.tuples(speed, turn_rate).map(np.array)
+command = st.tuples(st.floats(-1, 2), st.floats(-4, 4)).map(np.array)
+
+step = jax.jit(Inertial.step, static_argnums=0)
+reach = jax.jit(Inertial.reach, static_argnums=0)
+to_swing = jax.jit(Inertial.to_swing, static_argnums=0)
+from_swing = jax.jit(Inertial.from_swing, static_argnums=0)
+swing_box = jax.jit(Inertial.swing_box, static_argnums=0)
+
+
+def until_rest(robot, velocity):
+    """Way and turn of a stop, by adding up its ramps."""
+    (v, w), way, turn = velocity, 0.0, 0.0
+    while v > 0 or w != 0:
+        v_next = max(v - robot.braking * robot.dt, 0)
+        w_next = np.sign(w) * max(abs(w) - robot.turn_acceleration * robot.dt, 0)
+        way, turn = way + 0.5 * (v + v_next) * robot.dt, turn + 0.5 * (w + w_next) * robot.dt
+        v, w = v_next, w_next
+    return way, turn
+
+
+@LAWS
+@given(velocity, command, st.floats(-3, 3))
+def test_a_step_solves_the_differential_equation(velocity, command, heading):
+    after = np.asarray(reach(ROBOT, command, velocity))
+
+    def rate(time, state):
+        v, w = velocity + (after - velocity) * time / ROBOT.dt
+        return [v * np.cos(state[2]), v * np.sin(state[2]), w]
+
+    expected = solve_ivp(rate, (0, ROBOT.dt), [0.3, -0.2, heading], method="DOP853", rtol=1e-12, atol=1e-12).y[:, -1]
+    found = np.asarray(step(ROBOT, np.array([0.3, -0.2, heading]), after, velocity))
+    np.testing.assert_allclose(found[:2], expected[:2], rtol=0, atol=1e-8)
+    np.testing.assert_allclose(np.exp(1j * found[2]), np.exp(1j * expected[2]), rtol=0, atol=1e-12)
+
+
+@LAWS
+@given(velocity)
+def test_way_and_turn_of_a_stop_are_the_sums_of_its_steps(velocity):
+    way, turn = until_rest(ROBOT, velocity)
+    assert ROBOT.stopping_way(velocity[0]) == pytest.approx(way, abs=1e-12)
+    assert ROBOT.stopping_turn(velocity[1]) == pytest.approx(turn, abs=1e-12)
+
+
+@LAWS
+@given(velocity, command)
+def test_coordinates_of_the_program_count_from_stop_and_can_be_inverted(velocity, command):
+    after = np.asarray(reach(ROBOT, command, velocity))
+    way, turn = until_rest(ROBOT, velocity)
+    longer, further = until_rest(ROBOT, after)
+    first_way, first_turn = 0.5 * ROBOT.dt * (velocity + after)
+    found = to_swing(ROBOT, after, velocity)
+    expected = [(first_way + longer - way) / ROBOT.dt, np.sin(first_turn + further - turn)]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(from_swing(ROBOT, found, velocity), after, rtol=0, atol=1e-9)
+    low, high = swing_box(ROBOT, jnp.asarray(0.0), velocity)
+    assert (low <= np.asarray(found) + 1e-12).all()
+    assert (np.asarray(found) <= high + 1e-12).all()
+    stop = np.asarray(to_swing(ROBOT, reach(ROBOT, np.zeros(2), velocity), velocity))
+    np.testing.assert_allclose(stop, 0, atol=1e-12)
+
+
+@LAWS
+@given(velocity, command, st.floats(0, 0.3), st.floats(-1, 1))
+def test_headings_cover_the_step_and_the_stop(velocity, command, error, share):
+    budget = Budget(turn_rate=error)
+    asked = np.asarray(reach(ROBOT, command, velocity))[1]
+    low, high = headings(ROBOT, budget, velocity[1], asked)
+    true, step = velocity[1] + share * error, ROBOT.turn_acceleration * ROBOT.dt
+    w, heading, seen = true, 0.0, [0.0]
+    following = np.clip(asked, true - step, true + step)
+    while True:
+        times = np.linspace(0, ROBOT.dt, 50)
+        seen += list(heading + w * times + 0.5 * (following - w) / ROBOT.dt * times**2)
+        heading, w = seen[-1], following
+        if w == 0:
+            break
+        following = np.sign(w) * max(abs(w) - step, 0)
+    assert low - 1e-12 <= min(seen)
+    assert max(seen) <= high + 1e-12
+    if not error:  # and no wider
+        assert low >= min(seen) - 1e-3
+        assert high <= max(seen) + 1e-3
+
+
+@LAWS
+@given(st.floats(-2.5, 0), st.floats(0, 2.5), st.integers(0, 10**6))
+def test_the_free_way_is_where_the_swept_body_first_touches(low, high, seed):
+    draw = np.random.default_rng(seed)
+    discs = np.stack([*draw.uniform(-1.5, 1.5, (2, 3)), draw.uniform(0.02, 0.4, 3)], axis=-1)
+    discs = discs[np.hypot(*discs[:, :2].T) > discs[:, 2] + ROBOT.radius + 1e-3]
+    half = np.array([1.7, 1.4])
+    pose = jnp.asarray([0.0, 0.0, 0.4])
+    around = boundaries(Scene.of(discs, half_extents=half), pose[:2])
+    motion = Motion.of(pose, jnp.zeros(2), around)
+    found = float(free_way(ROBOT, Budget(), 0.0, motion, jnp.asarray(low), jnp.asarray(high)))
+    turns = np.linspace(low, high, 400) if high - low <= np.pi else np.linspace(-np.pi, np.pi, 800)
+    lengths = np.linspace(0, 3, 1501)
+    x, y = (lengths[:, None] * part(0.4 + turns) for part in (np.cos, np.sin))
+    clear = np.minimum(half[0] - np.abs(x), half[1] - np.abs(y)) - ROBOT.radius
+    for centre_x, centre_y, radius in discs:
+        clear = np.minimum(clear, np.hypot(x - centre_x, y - centre_y) - radius - ROBOT.radius)
+    blocked = (clear <= 0).any(axis=1)
+    assert found == pytest.approx(lengths[np.argmax(blocked)], abs=6e-3)
+
+
+def test_a_robot_drives_up_to_a_wall_without_the_certificate():
+    """The rows brake in time by themselves; the body comes to rest at their standoff."""
+    scene, pose, now = Scene.of(half_extents=(3, 3)), jnp.zeros(3), jnp.zeros(2)
+    held = jax.jit(lambda pose, now: filter([1.0, 0.0], pose, scene, robot=ROBOT, velocity=now, gains=1.0))
+    fastest = 0.0
+    for _ in range(140):
+        done = held(pose, now)
+        assert not done.governed
+        after = reach(ROBOT, done.control, now)
+        pose, now = step(ROBOT, pose, after, now), after
+        fastest = max(fastest, float(now[0]))
+    assert fastest == 1.0
+    assert now[0] == 0
+    assert 0 <= 3 - ROBOT.radius - pose[0] < 0.11
+
+
+def test_a_missing_velocity_is_named():
+    with pytest.raises(ValueError, match="needs its velocity"):
+        filter([1.0, 0.0], [0.0, 0.0, 0.0], Scene.of(half_extents=(3, 3)), robot=ROBOT)
+
+
+# --- drives that attack theorem 3 ---
+
+BUDGET = Budget(pose=0.02, heading=0.02, speed=0.05, turn_rate=0.1, delay=2, slip=0.05)
+
+
+def test_no_adversary_makes_it_touch_anything():
+    found = drive(ROBOT, Shield(budget=BUDGET), games=64, steps=80)
+    assert found.contacts == 0
+    assert found.moving > 0.5
+    assert found.infeasible == 0
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("name", [name for name in ROBOTS if isinstance(ROBOTS[name](), Inertial)])
+@pytest.mark.parametrize(
+    "budget",
+    [Budget(), Budget(pose=0.02, heading=0.02, speed=0.05, turn_rate=0.1), Budget(delay=3, heading=0.01), BUDGET]
+    + [Budget(mover_speed=0.3), replace(BUDGET, mover_speed=0.1)],
+    ids=["none", "errors", "delay", "all", "movers", "all and movers"],
+)
+def test_no_adversary_makes_a_preset_touch_anything(name, budget):
+    config = TrainConfig().with_robot(name)
+    for seed in range(3):
+        found = drive(config.game.robot, replace(config.shield, budget=budget), seed=seed, games=512, steps=150)
+        assert found.contacts == 0
+        assert found.infeasible == 0
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("discs", [0, 1, 4, 16])
+@pytest.mark.parametrize("turning", [1.0, 10.0, 30.0])
+@pytest.mark.parametrize("braking", [0.3, 1.0, 2.5, 5.0])
+def test_no_limits_of_acceleration_make_it_touch_anything(braking, turning, discs):
+    robot = Inertial(acceleration=0.8 * braking, braking=braking, turn_acceleration=turning)
+    assert drive(robot, Shield(), games=512, steps=150, discs=discs).contacts == 0
+
+
+@dataclass(frozen=True)
+class ContinuousStop(Inertial):
+    """Unsound: the way of a stop as v²/2a, without the ramp of its last step."""
+
+    def stopping_way(self, v):
+        return v**2 / (2 * self.braking)
+
+
+@dataclass(frozen=True)
+class NoStep(Inertial):
+    """Unsound: the way of a stop without that of the step before it."""
+
+    def way_to_stop(self, v_before, v):
+        return self.stopping_way(v)
+
+    def speed_for(self, v_before, way):
+        return jnp.sqrt(2 * self.braking * jnp.maximum(way, 0))
+
+
+UNSOUND = {
+    "stop without its ramp": (ContinuousStop(braking=0.5, turn_acceleration=30.0), Budget(), Budget()),
+    "stop without the step": (NoStep(), Budget(), Budget()),
+    "position left out": (ROBOT, replace(BUDGET, pose=0.0), BUDGET),
+    "heading left out": (ROBOT, Budget(), Budget(heading=0.1)),
+    "speed left out": (ROBOT, Budget(), Budget(speed=0.1)),
+    "delay off by one": (ROBOT, Budget(delay=1), Budget(delay=2)),
+    "slip left out": (ROBOT, Budget(), Budget(slip=0.1)),
+    "movers left out": (ROBOT, Budget(), Budget(mover_speed=0.2)),
+}
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("kind", UNSOUND)
+def test_an_unsound_variant_is_caught(kind):
+    robot, believed, truth = UNSOUND[kind]
+    found = drive(robot, Shield(budget=believed), truth, games=512, steps=150)
+    assert found.contacts > 0
+    assert found.least < -1e-6
+
+
+def _without_turning_point(robot, budget, before, turn_rate):
+    after = 0.5 * robot.dt * (before + turn_rate)
+    still = after + robot.stopping_turn(turn_rate)
+    return jnp.minimum(0, jnp.minimum(after, still)), jnp.maximum(0, jnp.maximum(after, still))
+
+
+def _without_full_disc(robot, budget, margin, motion, low, high):
+    return free_way(robot, budget, margin, motion, low, jnp.minimum(high, low + 3.14))
+
+
+def _without_stop_time(robot, budget, margin, motion, low, high):
+    step = replace(budget, mover_speed=0.0, pose=budget.pose + budget.mover_speed * robot.dt)
+    return free_way(robot, step, margin, motion, low, high)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize(
+    ("name", "variant", "robot", "budget"),
+    [
+        ("headings", _without_turning_point, Inertial(braking=0.3, turn_acceleration=30.0), Budget()),
+        ("free_way", _without_full_disc, SLOW, Budget()),
+        ("free_way", _without_stop_time, ROBOT, Budget(mover_speed=0.3)),
+    ],
+    ids=["no turning point", "no full disc", "movers without the time of the stop"],
+)
+def test_an_unsound_certificate_is_caught(name, variant, robot, budget, monkeypatch):
+    monkeypatch.setattr(stop_sector, name, variant)
+    inertia._roll.clear_cache()
+    try:
+        found = [drive(robot, Shield(budget=budget), seed=seed, games=512, steps=150) for seed in range(3)]
+    finally:
+        inertia._roll.clear_cache()
+    assert sum(one.contacts for one in found) > 0
+
+
+# --- the referee ---
+
+
+def _straight(speeds, clearance):
+    """Robot on the x axis that ramps through these speeds and ends `clearance` before a wall."""
+    speeds, dt = np.asarray(speeds, float), ROBOT.dt
+    way = np.concatenate([[0], np.cumsum(0.5 * dt * (speeds[1:] + speeds[:-1]))])
+    poses = np.stack([way, 0 * way, 0 * way], axis=-1)[None]
+    both = np.stack([speeds, 0 * speeds], axis=-1)[None]
+    half = np.array([way[-1] + ROBOT.radius + clearance, 5.0])
+    return poses, both, half
+
+
+@pytest.mark.parametrize("clearance", [0.01, -0.01])
+def test_the_referee_follows_the_ramp(clearance):
+    poses, velocity, half = _straight([0.0, 0.1, 0.2, 0.3, 0.2, 0.1, 0.0], clearance)
+    far = poses + 50
+    verdict = judge(
+        own=poses,
+        own_control=velocity[:, 1:],
+        own_velocity=velocity,
+        other=far,
+        other_control=velocity[:, 1:],
+        other_velocity=velocity,
+        discs=np.empty((1, 0, 3)),
+        half_extents=half,
+        own_radius=ROBOT.radius,
+        other_radius=ROBOT.radius,
+        dt=ROBOT.dt,
+        integrator="ramp",
+    )
+    assert verdict.clearance.min() == pytest.approx(clearance, abs=1e-9)
+    assert verdict.wall.any() == (clearance < 0)
+
+
+# --- presets ---
+
+
+@pytest.mark.parametrize("name", ROBOTS)
+def test_a_preset_has_a_game_of_its_size(name):
+    config = TrainConfig().with_robot(name)
+    robot, game = config.game.robot, config.game
+    assert robot == ROBOTS[name]()
+    assert game.capture_radius >= 2 * (robot.radius + robot.max_speed * robot.dt)
+    assert game.horizon * robot.dt * robot.max_speed >= game.arena.half_extents[0]
+    assert robot.max_speed * robot.dt <= config.shield.offset
+
+
+def test_the_game_of_the_unicycle_is_the_default_one():
+    assert Game.of_robot("unicycle") == Game()
+    assert TrainConfig().with_robot("unicycle") == TrainConfig()
+
+
+@pytest.mark.parametrize("value", [-0.1, float("nan"), float("inf")])
+def test_a_budget_of_no_size_is_refused(value):
+    with pytest.raises(ValueError, match="budget pose must be a finite number"):
+        Budget(pose=value)
+
+
+def test_a_kinematic_robot_has_a_budget_too():
+    scene = Scene.of(half_extents=(3, 3))
+    pose, robot = jnp.asarray([3 - 0.15 - 0.03, 0.0, 0.0]), Unicycle()
+    allowed = {
+        budget: filter([1.0, 0.0], pose, scene, robot=robot, shield=Shield(budget=budget), gains=1.0).control[0]
+        for budget in (Budget(), Budget(pose=0.01), Budget(pose=0.01, slip=0.5), Budget(pose=0.03))
+    }
+    exact, near, slipping, none = allowed.values()
+    assert exact > near > slipping > none == 0
