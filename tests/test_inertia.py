@@ -19,7 +19,7 @@ from safepursuit.experiment import TrainConfig
 from safepursuit.game import Game
 from safepursuit.robot import ROBOTS, Budget, Inertial, Unicycle
 from safepursuit.scene import Scene, boundaries
-from safepursuit.shield import Shield, filter
+from safepursuit.shield import Shield, filter, survey, unfiltered
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -33,7 +33,11 @@ velocity = st.tuples(speed, turn_rate).map(np.array)
 command = st.tuples(st.floats(-1, 2), st.floats(-4, 4)).map(np.array)
 
 step = jax.jit(Inertial.step, static_argnums=0)
+way = jax.jit(Inertial.way, static_argnums=(0, 3))
 reach = jax.jit(Inertial.reach, static_argnums=0)
+stopping_way = jax.jit(Inertial.stopping_way, static_argnums=0)
+stopping_turn = jax.jit(Inertial.stopping_turn, static_argnums=0)
+hull = jax.jit(headings, static_argnums=(0, 1))
 to_swing = jax.jit(Inertial.to_swing, static_argnums=0)
 from_swing = jax.jit(Inertial.from_swing, static_argnums=0)
 swing_box = jax.jit(Inertial.swing_box, static_argnums=0)
@@ -61,16 +65,17 @@ def test_a_step_solves_the_differential_equation(velocity, command, heading):
 
     expected = solve_ivp(rate, (0, ROBOT.dt), [0.3, -0.2, heading], method="DOP853", rtol=1e-12, atol=1e-12).y[:, -1]
     found = np.asarray(step(ROBOT, np.array([0.3, -0.2, heading]), after, velocity))
-    np.testing.assert_allclose(found[:2], expected[:2], rtol=0, atol=1e-8)
+    np.testing.assert_allclose(found[:2], expected[:2], rtol=0, atol=5e-8)
     np.testing.assert_allclose(np.exp(1j * found[2]), np.exp(1j * expected[2]), rtol=0, atol=1e-12)
+    finer = way(ROBOT, np.array([0.3, -0.2, heading]), after, 8, velocity)[-1]
+    np.testing.assert_allclose(finer, expected[:2], rtol=0, atol=1e-11)
 
 
 @LAWS
 @given(velocity)
 def test_way_and_turn_of_a_stop_are_the_sums_of_its_steps(velocity):
-    way, turn = until_rest(ROBOT, velocity)
-    assert ROBOT.stopping_way(velocity[0]) == pytest.approx(way, abs=1e-12)
-    assert ROBOT.stopping_turn(velocity[1]) == pytest.approx(turn, abs=1e-12)
+    found = stopping_way(ROBOT, velocity[0]), stopping_turn(ROBOT, velocity[1])
+    np.testing.assert_allclose(found, until_rest(ROBOT, velocity), rtol=0, atol=1e-12)
 
 
 @LAWS
@@ -92,11 +97,11 @@ def test_coordinates_of_the_program_count_from_stop_and_can_be_inverted(velocity
 
 
 @LAWS
-@given(velocity, command, st.floats(0, 0.3), st.floats(-1, 1))
+@given(velocity, command, st.sampled_from([0.0, 0.2]), st.floats(-1, 1))
 def test_headings_cover_the_step_and_the_stop(velocity, command, error, share):
     budget = Budget(turn_rate=error)
     asked = np.asarray(reach(ROBOT, command, velocity))[1]
-    low, high = headings(ROBOT, budget, velocity[1], asked)
+    low, high = hull(ROBOT, budget, velocity[1], asked)
     true, step = velocity[1] + share * error, ROBOT.turn_acceleration * ROBOT.dt
     w, heading, seen = true, 0.0, [0.0]
     following = np.clip(asked, true - step, true + step)
@@ -114,17 +119,22 @@ def test_headings_cover_the_step_and_the_stop(velocity, command, error, share):
         assert high <= max(seen) + 1e-3
 
 
+@jax.jit
+def swept(discs, half, low, high):
+    pose = jnp.asarray([0.0, 0.0, 0.4])
+    scene = Scene(half, discs[:, :2].T, discs[:, 2], discs[:, 2] > 0)
+    motion = Motion.of(pose, jnp.zeros(2), boundaries(scene, pose[:2]))
+    return free_way(ROBOT, Budget(), 0.0, motion, low, high)
+
+
 @LAWS
 @given(st.floats(-2.5, 0), st.floats(0, 2.5), st.integers(0, 10**6))
 def test_the_free_way_is_where_the_swept_body_first_touches(low, high, seed):
     draw = np.random.default_rng(seed)
     discs = np.stack([*draw.uniform(-1.5, 1.5, (2, 3)), draw.uniform(0.02, 0.4, 3)], axis=-1)
-    discs = discs[np.hypot(*discs[:, :2].T) > discs[:, 2] + ROBOT.radius + 1e-3]
+    discs[np.hypot(*discs[:, :2].T) < discs[:, 2] + ROBOT.radius + 1e-3] = 9, 9, 1
     half = np.array([1.7, 1.4])
-    pose = jnp.asarray([0.0, 0.0, 0.4])
-    around = boundaries(Scene.of(discs, half_extents=half), pose[:2])
-    motion = Motion.of(pose, jnp.zeros(2), around)
-    found = float(free_way(ROBOT, Budget(), 0.0, motion, jnp.asarray(low), jnp.asarray(high)))
+    found = float(swept(discs, half, low, high))
     turns = np.linspace(low, high, 400) if high - low <= np.pi else np.linspace(-np.pi, np.pi, 800)
     lengths = np.linspace(0, 3, 1501)
     x, y = (lengths[:, None] * part(0.4 + turns) for part in (np.cos, np.sin))
@@ -137,7 +147,7 @@ def test_the_free_way_is_where_the_swept_body_first_touches(low, high, seed):
 
 def test_a_robot_drives_up_to_a_wall_without_the_certificate():
     """The rows brake in time by themselves; the body comes to rest at their standoff."""
-    scene, pose, now = Scene.of(half_extents=(3, 3)), jnp.zeros(3), jnp.zeros(2)
+    scene, pose, now = Scene.of(half_extents=(3.0, 3.0)), jnp.zeros(3), jnp.zeros(2)
     held = jax.jit(lambda pose, now: filter([1.0, 0.0], pose, scene, robot=ROBOT, velocity=now, gains=1.0))
     fastest = 0.0
     for _ in range(140):
@@ -148,12 +158,12 @@ def test_a_robot_drives_up_to_a_wall_without_the_certificate():
         fastest = max(fastest, float(now[0]))
     assert fastest == 1.0
     assert now[0] == 0
-    assert 0 <= 3 - ROBOT.radius - pose[0] < 0.11
+    assert 0 <= 3 - ROBOT.radius - pose[0] < 0.12
 
 
 def test_a_missing_velocity_is_named():
     with pytest.raises(ValueError, match="needs its velocity"):
-        filter([1.0, 0.0], [0.0, 0.0, 0.0], Scene.of(half_extents=(3, 3)), robot=ROBOT)
+        filter([1.0, 0.0], [0.0, 0.0, 0.0], Scene.of(half_extents=(3.0, 3.0)), robot=ROBOT)
 
 
 # --- drives that attack theorem 3 ---
@@ -328,11 +338,11 @@ def test_a_budget_of_no_size_is_refused(value):
 
 
 def test_a_kinematic_robot_has_a_budget_too():
-    scene = Scene.of(half_extents=(3, 3))
-    pose, robot = jnp.asarray([3 - 0.15 - 0.03, 0.0, 0.0]), Unicycle()
-    allowed = {
-        budget: filter([1.0, 0.0], pose, scene, robot=robot, shield=Shield(budget=budget), gains=1.0).control[0]
-        for budget in (Budget(), Budget(pose=0.01), Budget(pose=0.01, slip=0.5), Budget(pose=0.03))
-    }
-    exact, near, slipping, none = allowed.values()
-    assert exact > near > slipping > none == 0
+    pose, robot, asked = jnp.asarray([3 - 0.15 - 0.03, 0.0, 0.0]), Unicycle(), jnp.asarray([1.0, 0.0])
+    allowed = []
+    for budget in (Budget(), Budget(pose=0.01), Budget(pose=0.01, slip=0.5), Budget(pose=0.03)):
+        shield = Shield(budget=budget)
+        around = survey(shield, robot, pose, Scene.of(half_extents=(3.0, 3.0)))
+        allowed.append(float(unfiltered(asked, around, robot=robot, governor=shield).control[0]))
+    expected = [0.03 / robot.dt, 0.02 / robot.dt, 0.02 / robot.dt / 1.5, 0.0]
+    np.testing.assert_allclose(allowed, expected, atol=1e-3)
