@@ -38,12 +38,14 @@ def drive(
     shield: Shield,
     truth: Budget | None = None,
     *,
+    believed: Inertial | None = None,
     seed: int = 0,
     games: int = 128,
     steps: int = 120,
     discs: int = 8,
 ) -> Drive:
-    """Drive behind a shield; the errors of `truth` are drawn, by default those of the shield's budget."""
+    """Drive behind a shield, which takes the robot for the one that is `believed`; the errors of `truth` are drawn, by
+    default those of the shield's budget."""
     truth = shield.budget if truth is None else truth
     radius = robot.radius
     arena = Arena((20 * radius, 16 * radius), max(discs, 0), (0.7 * radius, 4 * radius), passage=0.2 * radius)
@@ -57,7 +59,14 @@ def drive(
     )
     states = initial(jax.random.key(seed), game, games)
     end, (poses, velocities, centres, moving, done) = _roll(
-        jax.random.fold_in(jax.random.key(seed), 1), states.pursuer, states.scene, robot, shield, truth, steps
+        jax.random.fold_in(jax.random.key(seed), 1),
+        states.pursuer,
+        states.scene,
+        robot,
+        robot if believed is None else believed,
+        shield,
+        truth,
+        steps,
     )
     own = _episodes(jnp.concatenate([poses, end[None]]))
     control, before = _episodes(velocities[1]), _episodes(velocities[0])
@@ -104,8 +113,8 @@ def _discs(centre: np.ndarray, scene: Scene) -> np.ndarray:
     return np.moveaxis(np.stack([*centre, radius], axis=-1), 1, 0)
 
 
-@partial(jax.jit, static_argnames=("robot", "shield", "truth", "steps"))
-def _roll(key, start, scene, robot, shield, truth, steps):
+@partial(jax.jit, static_argnames=("robot", "believed", "shield", "truth", "steps"))
+def _roll(key, start, scene, robot, believed, shield, truth, steps):
     games = start.shape[-1:]
     slip_key, key = jax.random.split(key)
     slip = truth.slip * jnp.sign(jax.random.normal(slip_key, (2, *games)))
@@ -139,7 +148,7 @@ def _roll(key, start, scene, robot, shield, truth, steps):
         for command in queue[: shield.budget.delay]:  # what the controller believes
             reached = robot.reach(command, felt)
             told, felt = robot.step(told, reached, felt), reached
-        done = safety.filter(nominal, told, here, robot=robot, shield=shield, gains=1.0, velocity=felt)
+        done = safety.filter(nominal, told, here, robot=believed, shield=shield, gains=1.0, velocity=felt)
         queue = jnp.concatenate([queue, done.control[None]])
         reached = robot.reach(queue[0], velocity)
         over_ground = (1 + slip) * velocity, (1 + slip) * reached

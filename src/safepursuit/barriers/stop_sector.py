@@ -99,10 +99,9 @@ def free_way(robot: Inertial, budget: Budget, margin: float, motion: Motion, low
     The nearest point of a boundary counts where its bearing is in the sector; else the body first meets it, if at all,
     along one of the two edges.
     """
-    body = robot.radius + margin + budget.pose
-    if budget.mover_speed:
-        speed = jnp.minimum(motion.velocity[0] + budget.speed + robot.acceleration * robot.dt, robot.max_speed)
-        body = body + budget.mover_speed * (robot.dt + robot.stopping_time(speed))
+    fastest = jnp.minimum(motion.velocity[0] + budget.speed + robot.acceleration * robot.dt, robot.max_speed)
+    moved = budget.mover_speed * (robot.dt + robot.stopping_time(fastest)) if budget.mover_speed else 0.0
+    body = robot.radius + margin + budget.pose + moved
     room = motion.distance - body
     gap = jnp.maximum(room, 0)
     towards = -motion.facing, -motion.side
