@@ -125,7 +125,7 @@ def driven_headings(before, after):
 
 def test_headings_without_the_turning_point_do_not_cover():
     before, after = 0.17, -0.18
-    low, high = _without_turning_point(ROBOT, Budget(), before, after)
+    low, high = _without_turning_point(ROBOT, Budget(), jnp.asarray(before), jnp.asarray(after))
     least, most = driven_headings(before, after)
     assert most > float(high) + 1e-3
     assert least >= float(low) - 1e-12
@@ -194,8 +194,14 @@ def test_no_adversary_makes_it_touch_anything():
 @pytest.mark.parametrize("name", [name for name in ROBOTS if isinstance(ROBOTS[name](), Inertial)])
 @pytest.mark.parametrize(
     "budget",
-    [Budget(), Budget(pose=0.02, heading=0.02, speed=0.05, turn_rate=0.1), Budget(delay=3, heading=0.01), BUDGET]
-    + [Budget(mover_speed=0.3), replace(BUDGET, mover_speed=0.1)],
+    [
+        Budget(),
+        Budget(pose=0.02, heading=0.02, speed=0.05, turn_rate=0.1),
+        Budget(delay=3, heading=0.01),
+        BUDGET,
+        Budget(mover_speed=0.3),
+        replace(BUDGET, mover_speed=0.1),
+    ],
     ids=["none", "errors", "delay", "all", "movers", "all and movers"],
 )
 def test_no_adversary_makes_a_preset_touch_anything(name, budget):
@@ -221,6 +227,10 @@ class ContinuousStop(Inertial):
 
     def stopping_way(self, v):
         return v**2 / (2 * self.braking)
+
+    def speed_for(self, v_before, way):
+        half = 0.5 * self.braking * self.dt
+        return jnp.sqrt(half**2 + 2 * self.braking * jnp.maximum(way - 0.5 * self.dt * v_before, 0)) - half
 
 
 @dataclass(frozen=True)
