@@ -1,4 +1,4 @@
-"""The budget of errors that the safety layer accounts for (theory.md §3.4)."""
+"""The budget of errors that the safety layer accounts for (theory.md §5.4)."""
 
 import math
 from dataclasses import dataclass, fields, replace

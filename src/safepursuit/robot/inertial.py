@@ -1,4 +1,4 @@
-"""A unicycle with limits of acceleration (theory.md §3): speed and turn rate change linearly within a step.
+"""A unicycle with limits of acceleration (theory.md §5): speed and turn rate change linearly within a step.
 
 A command (v, ω) is first cut to what the motors can reach from the present velocity; `ramp` is its motion. *Stop* is
 the command (0, 0): speed and turn rate fall as fast as they can, each for itself. Way and turn until standstill have
@@ -114,7 +114,7 @@ class Inertial(Unicycle):
         return jnp.minimum(low, 0), jnp.maximum(high, 0)  # stop is 0, up to rounding
 
     def to_swing(self, control: Control, velocity: Control | None = None) -> Float[Array, "2 *batch"]:
-        """(v, ω) → (ℓ/Δ, sin φ): way and turn until standstill beyond those of *stop*, which is 0 (theory.md §3.3).
+        """(v, ω) → (ℓ/Δ, sin φ): way and turn until standstill beyond those of *stop*, which is 0 (theory.md §5.3).
 
         Continued beyond the limits, with a gradient, as that of `Unicycle`.
         """
