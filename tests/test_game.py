@@ -98,8 +98,8 @@ def random_situations(seed, count):
 
 
 @pytest.mark.parametrize("integrator", INTEGRATORS)
-def test_a_thousand_transitions_are_those_of_the_scalar_game(transition, integrator):
-    count = 1200
+def test_hundreds_of_transitions_are_those_of_the_scalar_game(transition, integrator, tenfold):
+    count = 300 * tenfold
     game = games(integrator)
     pursuer, evader, pursuer_control, evader_control, played = random_situations(5, count)
     outcome = transition(
@@ -141,8 +141,8 @@ def test_a_thousand_transitions_are_those_of_the_scalar_game(transition, integra
             assert bool(outcome.truncated[i]) == timeout
         seen["captured"] += captured
         seen["timeout"] += timeout
-    assert seen["compared"] >= 1000
-    assert min(seen["wall"], seen["disc"], seen["captured"], seen["timeout"]) >= 50, seen
+    assert seen["compared"] >= 250 * tenfold
+    assert min(seen["wall"], seen["disc"], seen["captured"], seen["timeout"]) >= 12 * tenfold, seen
 
 
 @pytest.mark.parametrize("integrator", INTEGRATORS)
@@ -311,9 +311,9 @@ def test_derivatives_of_a_free_step_are_finite_differences(integrator):
         score = rules.reward(state, outcome, game)
         return jnp.concatenate([outcome.state.pursuer, outcome.state.evader, outcome.separation[None], score[None]])
 
-    derive = jax.jacrev(after)  # the arc's takes longer to compile than to run as it is
-    derivative = (jax.jit(derive) if integrator == "euler" else derive)(jnp.asarray(FREE))
     expected = central_difference(jax.jit(after), FREE)
+    pull = jax.jit(lambda values, row: jax.vjp(after, values)[1](row)[0])  # `jacrev` takes longer to compile
+    derivative = np.stack([pull(FREE, row) for row in np.eye(len(expected))])
     assert (np.abs(expected).max(axis=0) > 1e-3).all()  # everything matters
     np.testing.assert_allclose(derivative, expected, atol=1e-8)
 
