@@ -98,12 +98,14 @@ def test_every_command_that_is_shown_can_be_typed(words, capsys, tmp_path, monke
         assert words in (["source", ".venv/bin/activate"],), f"nobody knows whether {words} works"
 
 
+COMPILED = "timesteps=512, num_envs=1, rollout_length=128"
 SHORTER = {
-    "timesteps=200_000, num_envs=64": "timesteps=512, num_envs=16, rollout_length=16",
-    "timesteps=2_048, num_envs=64": "timesteps=512, num_envs=16",
-    "episodes=200": "episodes=20",
+    "timesteps=200_000, num_envs=64": COMPILED,
+    "timesteps=2_048, num_envs=64, rollout_length=16": COMPILED,
+    "timesteps=2 * 16 * 16, num_envs=16, rollout_length=16": COMPILED,
+    "episodes=200": "episodes=9",
 }
-"""All trainings of an example are the last one of README.md, which is then compiled once."""
+"""All trainings and evaluations are those of tests/test_cli.py, whose programs are compiled already."""
 
 
 def run_examples(document):
