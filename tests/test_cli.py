@@ -239,6 +239,7 @@ NINE = ("--episodes", "9")
 def test_an_evaluation_prints_stores_and_records(smoke, tmp_path):
     run, _ = smoke
     figures, record = tmp_path / "figures.json", tmp_path / "record.npz"
+    before = set(run.evaluations.glob("*.json"))
     status, out, err = call("evaluate", run.path, *NINE, "--json", figures, "--record", record)
     assert (status, err) == (0, "")
     result = json.loads(figures.read_text())
@@ -247,7 +248,7 @@ def test_an_evaluation_prints_stores_and_records(smoke, tmp_path):
     assert f"{result['capture']['rate']:.2%}" in out
     assert "own collisions (episodes)" in out
     assert "0 (0 wall, 0 obstacle, 0 robot)" in out
-    kept = list(run.evaluations.glob("*.json"))
+    kept = set(run.evaluations.glob("*.json")) - before
     assert [json.loads(file.read_text()) for file in kept] == [result]
     with np.load(record) as stored:
         assert stored["pursuer"].shape == (9, 601, 3)
