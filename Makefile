@@ -41,7 +41,7 @@ docs-serve: setup  ## The site at http://127.0.0.1:8000, built anew when a docum
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 unit: setup
-	$(BIN)/pytest -n 2 --dist loadfile --max-worker-restart 0
+	$(BIN)/pytest -n 2 --dist worksteal --max-worker-restart 0
 
 test-heavy: setup  ## The long proofs and trainings
 	$(BIN)/pytest -m heavy

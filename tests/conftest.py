@@ -69,6 +69,12 @@ def float64() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(params=[pytest.param(1, id="few"), pytest.param(10, id="many", marks=pytest.mark.heavy)])
+def tenfold(request: pytest.FixtureRequest) -> int:
+    """What a proof by random cases multiplies their number by: 1, and 10 among the long proofs."""
+    return request.param
+
+
 @pytest.fixture
 def plugins_forgotten() -> Iterator[None]:
     """Whatever plugins register in a test is gone after it."""

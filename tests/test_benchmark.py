@@ -97,10 +97,10 @@ def test_the_problems_are_those_of_the_nearest_boundaries(script):
     given = projection.inputs(GAMES)
     solved = {}
     for count in (6, 24):
-        nominal, rows = projection.problems(given, count)
+        nominal, rows = jax.jit(projection.problems, static_argnames="rows")(given, rows=count)
         assert rows.A.shape == (count, 2, GAMES)
         assert np.all(np.asarray(rows.b) >= 0)
-        solved[count] = np.asarray(projection.forward(nominal, rows))
+        solved[count] = np.asarray(jax.jit(projection.forward)(nominal, rows))
         assert np.all(np.einsum("rdn,dn->rn", rows.A, solved[count]) <= np.asarray(rows.b) + 1e-5)
     few, many = (
         np.sum(np.asarray(projection.metric())[:, None] * (one - nominal) ** 2, axis=0) for one in solved.values()

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,7 +20,6 @@ from safepursuit.learn import BarrierNetTrainer
 from safepursuit.runs import configuration
 from safepursuit.runs.folder import RunFolder
 from safepursuit.runs.metrics import read_metrics
-from tiny import TINY
 
 TYPED = "train --timesteps 512 --num-envs 1 --rollout-length 128 --obstacles 2 --seed 42"
 SMOKE = TYPED.split()
@@ -232,32 +230,6 @@ def test_debug_shows_the_traceback():
         main(["train", "--evader", "cat", "--debug"])
 
 
-# --- several seeds -----------------------------------------------------------------------------------------------
-
-
-def test_several_seeds_train_and_resume_as_one_and_are_runs_of_their_own(tmp_path, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(training, "draw", lambda trainer, console: drawn.append(trainer.config.seed))
-    tiny, path = tmp_path / "tiny.yaml", tmp_path / "group"
-    tiny.write_text(configuration.dump(replace(TINY, timesteps=3 * TINY.steps_per_iteration)))
-    status, out, err = call("train", "--config", tiny, "--seeds", "3,5", "--run-dir", path)
-    assert (status, err) == (0, "")
-    assert "seeds 3,5" in out
-    assert drawn == [3, 5]
-    for seed in (3, 5):
-        trainer = BarrierNetTrainer.load(RunFolder.open(path / f"seed-{seed}"))
-        assert (trainer.config.seed, trainer.state.iteration, trainer.finished) == (seed, 3, True)
-        assert len(read_metrics(trainer.run)) == 3
-    sentence(2, ["train", "--config", tiny, "--seeds", "3,5", "--run-dir", path], "already exists and is not empty")
-    sentence(2, ["evaluate", path], "holds the runs of several seeds", str(path / "seed-3"))
-    sentence(2, ["resume", path], "has already played 96 steps")
-    resumed = []  # to train on would be to compile anew; tests/test_seeds.py does that
-    monkeypatch.setattr(resume, "train_and_draw", lambda trainers, *_: resumed.extend(trainers))
-    assert call("resume", path, "--timesteps", 5 * TINY.steps_per_iteration)[0] == 0
-    assert [(one.config.seed, one.state.iteration, one.config.iterations) for one in resumed] == [(3, 3, 5), (5, 3, 5)]
-    assert BarrierNetTrainer.load(RunFolder.open(path / "seed-3")).config.iterations == 5
-
-
 # --- evaluate ----------------------------------------------------------------------------------------------------
 
 NINE = ("--episodes", "9")
@@ -267,6 +239,7 @@ NINE = ("--episodes", "9")
 def test_an_evaluation_prints_stores_and_records(smoke, tmp_path):
     run, _ = smoke
     figures, record = tmp_path / "figures.json", tmp_path / "record.npz"
+    before = set(run.evaluations.glob("*.json"))
     status, out, err = call("evaluate", run.path, *NINE, "--json", figures, "--record", record)
     assert (status, err) == (0, "")
     result = json.loads(figures.read_text())
@@ -275,7 +248,7 @@ def test_an_evaluation_prints_stores_and_records(smoke, tmp_path):
     assert f"{result['capture']['rate']:.2%}" in out
     assert "own collisions (episodes)" in out
     assert "0 (0 wall, 0 obstacle, 0 robot)" in out
-    kept = list(run.evaluations.glob("*.json"))
+    kept = set(run.evaluations.glob("*.json")) - before
     assert [json.loads(file.read_text()) for file in kept] == [result]
     with np.load(record) as stored:
         assert stored["pursuer"].shape == (9, 601, 3)

@@ -98,12 +98,23 @@ def test_every_command_that_is_shown_can_be_typed(words, capsys, tmp_path, monke
         assert words in (["source", ".venv/bin/activate"],), f"nobody knows whether {words} works"
 
 
+COMPILED = "timesteps=512, num_envs=1, rollout_length=128"
+SHORTER = {
+    "timesteps=200_000, num_envs=64": COMPILED,
+    "timesteps=2_048, num_envs=64, rollout_length=16": COMPILED,
+    "timesteps=2 * 16 * 16, num_envs=16, rollout_length=16": COMPILED,
+    "episodes=200": "episodes=9",
+}
+"""All trainings and evaluations are those of tests/test_cli.py, whose programs are compiled already."""
+
+
 def run_examples(document):
     """All examples of a document, as they stand but for the length of their trainings."""
     examples = blocks(ROOT / document, "python")
     assert examples
     for number, example in enumerate(examples):
-        example = example.replace("timesteps=200_000", "timesteps=8_192").replace("episodes=200", "episodes=20")
+        for shown, shorter in SHORTER.items():
+            example = example.replace(shown, shorter)
         exec(compile(example, f"{document}, python block {number + 1}", "exec"), {"__name__": "example"})
 
 
@@ -114,6 +125,7 @@ def test_the_examples_run(document, capsys, monkeypatch, tmp_path):
     printed = capsys.readouterr().out
     assert printed
     if document == "README.md":
+        assert all(shown in (ROOT / document).read_text(encoding="utf-8") for shown in SHORTER)
         assert "True" in printed  # the safety layer intervened
         assert len(printed.splitlines()) >= 2
     assert list(tmp_path.iterdir()) == []  # without a run folder nothing is written

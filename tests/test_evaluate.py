@@ -25,7 +25,7 @@ from safepursuit.runs.folder import write_json
 from safepursuit.scene import Arena
 from tiny import TINY, aimed
 
-HORIZON, EPISODES = 150, 800
+HORIZON, EPISODES = 150, 300
 GAME = Game(Arena(half_extents=(4.0, 3.0), radius_range=(0.3, 0.8)), horizon=HORIZON, start_distance=(1.0, 6.0))
 CONFIG = replace(TINY, game=GAME)
 
@@ -48,8 +48,8 @@ def judged():
 def test_a_reckless_network_without_a_safety_layer_is_found_unsafe(judged):
     result = judged["off"].result
     assert result["collision"]["rate"] > 0.5
-    assert result["collision"]["by"]["wall"] > 100
-    assert result["collision"]["by"]["obstacle"] > 50
+    assert result["collision"]["by"]["wall"] > 40
+    assert result["collision"]["by"]["obstacle"] > 20
     assert result["min_clearance"] < -0.04
     assert result["intervention_rate"] == 0
     assert result["mean_correction"] == pytest.approx(0, abs=1e-6)
@@ -57,14 +57,14 @@ def test_a_reckless_network_without_a_safety_layer_is_found_unsafe(judged):
 
 @pytest.mark.parametrize("layer", ["as-trained", "filter", "governor"])
 def test_the_same_network_behind_a_safety_layer_never_collides(judged, layer):
-    """More than 100,000 steps in all, most of them nose to a wall or disc."""
+    """More than 50,000 steps in all, most of them nose to a wall or disc."""
     result = judged[layer].result
     assert result["collision"]["count"] == 0
     assert result["collision"]["by"] == {"wall": 0, "obstacle": 0, "robot": 0}
     assert 0 <= result["min_clearance"] < 0.01
     assert result["infeasible_rate"] == 0
     assert result["intervention_rate"] > 0.3
-    assert sum(judged[name].result["steps"] for name in LAYERS if name != "off") > 100_000
+    assert sum(judged[name].result["steps"] for name in LAYERS if name != "off") > 50_000
 
 
 def test_the_governor_only_brakes(judged):
@@ -114,7 +114,7 @@ def test_recorded_poses_follow_from_recorded_controls(judged):
 def test_on_the_exact_arc_too():
     robot = Unicycle(integrator="arc")
     config = replace(CONFIG, game=replace(GAME, robot=robot))
-    found = evaluate(reckless(config), config, episodes=100)
+    found = evaluate(reckless(config), config, episodes=50)
     assert follows(found.recording, "arc") < 5e-6
     assert follows(found.recording, "euler") > 1e-4
     assert found.result["collision"]["count"] == 0
@@ -236,7 +236,7 @@ def test_the_recording_file_is_complete(judged, tmp_path):
 
 def test_a_recording_survives_its_file(judged, tmp_path):
     recording = judged["as-trained"].recording
-    chosen = [5, 2, 700]
+    chosen = [5, 2, 270]
     recordings.save(recordings.take(recording, chosen), tmp_path / "some.npz", scenario=chosen)
     found, scenario = recordings.load(tmp_path / "some.npz")
     assert scenario.tolist() == chosen
@@ -312,8 +312,8 @@ def test_seeds_choose_scenarios_and_training_never_sees_them():
 
 @pytest.fixture(scope="module")
 def suites():
-    """120 scenarios of every suite, in the default game."""
-    return {name: scenarios.draw(name, Game(), 0, 120) for name in scenarios.SUITES}
+    """64 scenarios of every suite, in the default game."""
+    return {name: scenarios.draw(name, Game(), 0, 64) for name in scenarios.SUITES}
 
 
 @pytest.mark.parametrize("name", scenarios.SUITES)

@@ -97,8 +97,10 @@ def random_situations(seed, count):
     return pursuer, evader, *controls, rng.integers(SMALL.horizon - 3, SMALL.horizon, count)
 
 
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.heavy)])
 @pytest.mark.parametrize("integrator", INTEGRATORS)
-def test_a_thousand_transitions_are_those_of_the_scalar_game(transition, integrator):
+def test_transitions_are_those_of_the_scalar_game(transition, integrator, every):
+    """Every fourth of 1,200; all of them with the long proofs."""
     count = 1200
     game = games(integrator)
     pursuer, evader, pursuer_control, evader_control, played = random_situations(5, count)
@@ -113,7 +115,7 @@ def test_a_thousand_transitions_are_those_of_the_scalar_game(transition, integra
     # is somewhere else by up to a chord; such near misses are few and left out of the comparison of flags.
     tolerance, graze = (1e-9, 1e-8) if integrator == "euler" else (6e-5, 2.5e-5)
     seen = dict.fromkeys(("wall", "disc", "captured", "timeout", "compared"), 0)
-    for i in range(count):
+    for i in range(0, count, every):
         own, other, separation, captured, timeout = scalar_game.step(
             pursuer[:, i], evader[:, i], pursuer_control[:, i], evader_control[:, i], int(played[i]), twin
         )
@@ -141,8 +143,8 @@ def test_a_thousand_transitions_are_those_of_the_scalar_game(transition, integra
             assert bool(outcome.truncated[i]) == timeout
         seen["captured"] += captured
         seen["timeout"] += timeout
-    assert seen["compared"] >= 1000
-    assert min(seen["wall"], seen["disc"], seen["captured"], seen["timeout"]) >= 50, seen
+    assert seen["compared"] >= 1000 / every
+    assert min(seen["wall"], seen["disc"], seen["captured"], seen["timeout"]) >= 50 / every, seen
 
 
 @pytest.mark.parametrize("integrator", INTEGRATORS)
@@ -311,9 +313,9 @@ def test_derivatives_of_a_free_step_are_finite_differences(integrator):
         score = rules.reward(state, outcome, game)
         return jnp.concatenate([outcome.state.pursuer, outcome.state.evader, outcome.separation[None], score[None]])
 
-    derive = jax.jacrev(after)  # the arc's takes longer to compile than to run as it is
-    derivative = (jax.jit(derive) if integrator == "euler" else derive)(jnp.asarray(FREE))
     expected = central_difference(jax.jit(after), FREE)
+    pull = jax.jit(lambda values, row: jax.vjp(after, values)[1](row)[0])  # `jacrev` takes longer to compile
+    derivative = np.stack([pull(FREE, row) for row in np.eye(len(expected))])
     assert (np.abs(expected).max(axis=0) > 1e-3).all()  # everything matters
     np.testing.assert_allclose(derivative, expected, atol=1e-8)
 

@@ -85,9 +85,13 @@ def test_keys_go_with_their_games():
     names = ("flee", "random", "flee", "random", "random")
     keys = jax.random.split(jax.random.key(1), 5)
     seen, robot = sight(5), Game().evader
-    together = play_together(names, EVADERS, keys, seen, robot)
-    alone = EVADERS["random"](keys, seen, robot)
+
+    @jax.jit
+    def play(key):
+        return play_together(names, EVADERS, key, seen, robot)
+
+    together, alone = play(keys), EVADERS["random"](keys, seen, robot)
     np.testing.assert_array_equal(together[:, [1, 3, 4]], alone[:, [1, 3, 4]])
     # One key for all: each of those who throw dice throws its own.
-    shared = play_together(names, EVADERS, jax.random.key(2), seen, robot)
+    shared = play(jax.random.key(2))
     assert len(np.unique(shared[0, [1, 3, 4]])) == 3

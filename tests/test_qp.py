@@ -4,13 +4,13 @@ The answer of a quadratic program needs no trust: a feasible point with multipli
 conditions *is* the projection, and an infeasible program is judged by a linear program of SciPy.
 """
 
-from functools import partial
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
@@ -22,6 +22,8 @@ pytestmark = pytest.mark.usefixtures("float64")
 
 LAWS = settings(deadline=None, max_examples=100)
 ROWS = 10
+MANY = 2_000
+"""Random problems at a time; ten times as many with the long proofs."""
 
 
 def answer(nominal, A, b, weights):
@@ -80,8 +82,9 @@ def least_violation(A, b, weights):
 # --- against brute force ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("rows", "count"), [(1, 10_000), (3, 40_000), (6, 30_000), (10, 20_000)])
-def test_random_problems_agree_with_brute_force(rows, count):
+@pytest.mark.parametrize(("rows", "few"), [(1, 1_000), (3, 4_000), (6, 3_000), (10, 2_000)])
+def test_random_problems_agree_with_brute_force(rows, few, tenfold):
+    count = few * tenfold
     nominal, A, b, weights = random_problems(np.random.default_rng(rows), rows, count)
     solution = solve(nominal, A, b, weights)
     expected, feasible = reference.project(nominal, A, b, weights)
@@ -92,8 +95,8 @@ def test_random_problems_agree_with_brute_force(rows, count):
     assert error[feasible].max() < 1e-9
 
 
-def test_random_problems_in_a_box_agree_with_brute_force():
-    nominal, A, b, weights = random_problems(np.random.default_rng(0), 6, 20_000)
+def test_random_problems_in_a_box_agree_with_brute_force(tenfold):
+    nominal, A, b, weights = random_problems(np.random.default_rng(0), 6, MANY * tenfold)
     A, b = box(A, b, 2.0)
     solution = solve(nominal, A, b, weights)
     expected, feasible = reference.project(nominal, A, b, weights)
@@ -104,8 +107,8 @@ def test_random_problems_in_a_box_agree_with_brute_force():
         assert residual[feasible].max() < 1e-9, name
 
 
-def test_single_precision_agrees_with_brute_force():
-    problem = [part.astype(np.float32) for part in random_problems(np.random.default_rng(1), 6, 20_000)]
+def test_single_precision_agrees_with_brute_force(tenfold):
+    problem = [part.astype(np.float32) for part in random_problems(np.random.default_rng(1), 6, MANY * tenfold)]
     nominal, A, b, weights = problem
     A, b = (part.astype(np.float32) for part in box(A, b, 2.0))
     solution = solve(nominal, A, b, weights)
@@ -123,11 +126,10 @@ def test_single_precision_agrees_with_brute_force():
         assert residual[feasible].max() < 1e-5, name
 
 
-def almost_parallel_problems(dtype, where):
+def almost_parallel_problems(dtype, where, count):
     """Rows that differ by an angle of rounding size, in a box, all satisfied by one point: the origin, or another one
     that lies a thousand rounding errors inside or exactly (but for rounding) on them."""
     rng = np.random.default_rng(2)
-    count = 20_000
     angle = rng.uniform(-np.pi, np.pi, count) + np.pi * rng.integers(0, 2, (6, count))
     angle = angle + rng.choice([-1, 1], (6, count)) * 10.0 ** rng.uniform(-16, -2, (6, count))
     length = np.exp(rng.uniform(-2, 2, (6, count)))
@@ -145,8 +147,8 @@ def almost_parallel_problems(dtype, where):
 
 @pytest.mark.parametrize("where", ["origin", "inside"])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-9), (np.float32, 1e-5)])
-def test_almost_parallel_rows_are_never_called_infeasible(dtype, tolerance, where):
-    problem = almost_parallel_problems(dtype, where)
+def test_almost_parallel_rows_are_never_called_infeasible(dtype, tolerance, where, tenfold):
+    problem = almost_parallel_problems(dtype, where, MANY * tenfold)
     solution = solve(*problem)
     assert solution.violation.max() == 0
     residuals = reference.kkt_residuals(*(part.astype(float) for part in problem), solution.u, solution.multipliers)
@@ -154,17 +156,17 @@ def test_almost_parallel_rows_are_never_called_infeasible(dtype, tolerance, wher
         assert residual.max() < tolerance, name
 
 
-def test_polygons_that_are_empty_but_for_rounding_are_judged_to_rounding():
+def test_polygons_that_are_empty_but_for_rounding_are_judged_to_rounding(tenfold):
     """Strips without width: only rounding decides, so a rare verdict `infeasible` is right if it is by a hair."""
-    solution = solve(*almost_parallel_problems(np.float64, "needle"))
+    solution = solve(*almost_parallel_problems(np.float64, "needle", MANY * tenfold))
     assert (solution.violation > 0).mean() < 0.005
     assert solution.violation.max() < 1e-12
 
 
-def test_far_nominal_points_do_not_blur_the_polygon():
+def test_far_nominal_points_do_not_blur_the_polygon(tenfold):
     """The answer of a target 10³⁰ away satisfies the rows as exactly as that of a near one."""
     rng = np.random.default_rng(3)
-    nominal, A, b, weights = random_problems(rng, 6, 20_000, padding=0)
+    nominal, A, b, weights = random_problems(rng, 6, MANY * tenfold, padding=0)
     A, b = box(A, np.abs(b), 1.0)
     for dtype, tolerance in ((np.float64, 1e-14), (np.float32, 1e-5)):
         for far in (1.0, 1e6, 1e30):
@@ -236,9 +238,10 @@ def infeasible_problems(draw):
 any_problems = st.one_of(feasible_problems(), infeasible_problems())
 
 
-def scale_of(nominal, A, b):
+def scale_of(nominal, A, b, u=0.0):
+    """The size of the numbers in a problem and in its answer, with which rounding grows."""
     norm = np.hypot(A[:, 0], A[:, 1])
-    return 1 + np.abs(nominal).max() + (np.abs(b) / np.where(norm > 0, norm, np.inf)).max()
+    return 1 + np.abs(nominal).max() + (np.abs(b) / np.where(norm > 0, norm, np.inf)).max() + np.abs(u).max()
 
 
 @LAWS
@@ -344,14 +347,18 @@ def test_one_extreme_input_stays_finite(which, factor):
 
 
 def assert_same_point(problem, u, expected):
-    np.testing.assert_allclose(u, expected, rtol=0, atol=1e-10 * scale_of(*problem[:3]))
+    np.testing.assert_allclose(u, expected, rtol=0, atol=1e-10 * scale_of(*problem[:3], expected))
 
 
-def assert_same_violation(problem, violation, expected):
-    """Infeasible or not alike, and by as much; the violation is a distance in the metric W."""
-    assert (violation > 0) == (expected > 0)
-    scale = scale_of(*problem[:3]) * np.sqrt(problem[3].max())
-    np.testing.assert_allclose(violation, expected, rtol=0, atol=1e-13 * scale)
+def assert_same_violation(problem, violation, solution):
+    """Infeasible or not alike, and by as much; the violation is a distance in the metric W.
+
+    It is known to the rounding at the answer, and rows that are a hundredth apart meet a hundred times as far away as
+    they are from the origin.
+    """
+    assert (violation > 0) == (solution.violation > 0)
+    scale = scale_of(*problem[:3], solution.u) * np.sqrt(problem[3].max())
+    np.testing.assert_allclose(violation, solution.violation, rtol=0, atol=1e-13 * scale)
 
 
 @LAWS
@@ -374,11 +381,11 @@ def test_point_on_the_boundary_that_meets_all_rows_is_returned_bit_for_bit(probl
     assert solution.violation == 0
 
 
-def test_feasible_points_are_returned_bit_for_bit():
-    nominal, A, b, weights = random_problems(np.random.default_rng(7), 10, 20_000, reach=2)
+def test_feasible_points_are_returned_bit_for_bit(tenfold):
+    nominal, A, b, weights = random_problems(np.random.default_rng(7), 10, MANY * tenfold, reach=2)
     inside = ((A * nominal).sum(1) <= b).all(0)
     solution = solve(nominal, A, b, weights)
-    assert 1_000 < inside.sum() < 19_000
+    assert 0.05 < inside.mean() < 0.95
     np.testing.assert_array_equal(solution.u[:, inside], nominal[:, inside])
     np.testing.assert_array_equal(solution.active.any(0), ~inside)
 
@@ -400,7 +407,7 @@ def test_order_of_rows_does_not_matter(problem, order):
     nominal, A, b, weights = problem
     solution, shuffled = solve(*problem), solve(nominal, A[order], b[order], weights)
     assert_same_point(problem, shuffled.u, solution.u)
-    assert_same_violation(problem, shuffled.violation, solution.violation)
+    assert_same_violation(problem, shuffled.violation, solution)
 
 
 @LAWS
@@ -413,11 +420,20 @@ def test_length_of_rows_does_not_matter(problem, factors):
     factors = np.array(factors)
     solution, scaled = solve(*problem), solve(nominal, A * factors[:, None], b * factors, weights)
     assert_same_point(problem, scaled.u, solution.u)
-    assert_same_violation(problem, scaled.violation, solution.violation)
+    assert_same_violation(problem, scaled.violation, solution)
+
+
+def far_corner():
+    """A strip turned inside out, and a row that is met 34 along it."""
+    side = unit_normals(1.6)[0]
+    A, b = np.zeros((ROWS, 2)), np.zeros(ROWS)
+    A[:3], b[:3] = [side, -side, (0, 1)], (-1e-6, -1e-6, -1)
+    return np.zeros(2), A, b, np.ones(2)
 
 
 @LAWS
 @given(any_problems, st.floats(-np.pi, np.pi))
+@example(far_corner(), 1.0)
 def test_rotating_the_plane_rotates_the_answer(problem, turn):
     nominal, A, b, _ = problem
     weights = np.full(2, 1.7)
@@ -425,7 +441,7 @@ def test_rotating_the_plane_rotates_the_answer(problem, turn):
     turned = solve(rotation @ nominal, A @ rotation.T, b, weights)
     solution = solve(nominal, A, b, weights)
     assert_same_point(problem, turned.u, rotation @ solution.u)
-    assert_same_violation(problem, turned.violation, solution.violation)
+    assert_same_violation(problem, turned.violation, solution)
 
 
 @LAWS
@@ -434,7 +450,7 @@ def test_weights_matter_only_in_proportion(problem, size):
     nominal, A, b, weights = problem
     solution, scaled = solve(*problem), solve(nominal, A, b, size * weights)
     assert_same_point(problem, scaled.u, solution.u)
-    assert_same_violation(problem, scaled.violation / np.sqrt(size), solution.violation)
+    assert_same_violation(problem, scaled.violation / np.sqrt(size), solution)
 
 
 def test_padding_changes_nothing():
@@ -455,7 +471,7 @@ def test_each_problem_of_a_batch_is_solved_as_if_alone():
     batch = solve(*problem)
     mapped = VMAPPED(problem[0], Halfplanes(problem[1], problem[2]), problem[3])
     assert 0 < (batch.violation > 0).sum() < 200
-    for i in range(200):
+    for i in range(0, 200, 3):
         alone = solve(*(part[..., i] for part in problem))
         for together, single, lane in zip(batch, alone, mapped, strict=True):
             np.testing.assert_allclose(together[..., i], single, rtol=1e-12, atol=1e-13)
@@ -465,7 +481,7 @@ def test_each_problem_of_a_batch_is_solved_as_if_alone():
 def test_a_problem_that_is_no_number_leaves_the_others_of_its_batch_alone():
     nominal, A, b, weights = random_problems(np.random.default_rng(3), ROWS, 200)
     healthy = solve(nominal, A, b, weights).u
-    for spoilt in range(0, 200, 7):
+    for spoilt in range(0, 200, 19):
         broken = A.copy()
         broken[:, 0, spoilt] = np.nan
         others = np.delete(solve(nominal, broken, b, weights).u, spoilt, axis=1)
@@ -486,21 +502,24 @@ def test_whole_numbers_count_as_floating_point_numbers(count):
         "high": np.array([2, 1]),
     }
 
-    def solved(nominal, A, b, weights, low, high):
-        return qp.project(nominal, Halfplanes(A, b), weights, qp.Box(low, high))
+    @jax.jit
+    def solved(given):
+        return within_box(**given)
 
-    def slopes(given):
-        return jax.grad(lambda nominal: solved(**{**given, "nominal": nominal}).u.sum())
+    @jax.jit
+    def slopes(given, nominal):
+        return jax.grad(lambda nominal: within_box(**{**given, "nominal": nominal}).u.sum())(nominal)
 
     floats = {name: jnp.asarray(values, float) for name, values in whole.items()}
     floats["weights"] = jnp.array([1, 0.5])  # the same metric but for a factor, which does not truncate to 0
-    for some in ({"nominal"}, set(whole) - {"nominal", "weights"}, set(whole) - {"weights"}):
+    expected = solved(floats)
+    for some in ({"nominal"}, set(whole) - {"nominal", "weights"}):
         mixed = {name: jnp.asarray(whole[name]) if name in some else floats[name] for name in whole}
-        for computed, expected in zip(solved(**mixed), solved(**floats), strict=True):
-            np.testing.assert_array_equal(computed, expected)
-        np.testing.assert_array_equal(slopes(mixed)(floats["nominal"]), slopes(floats)(floats["nominal"]))
-    in_whole = solved(**{name: jnp.asarray(values) for name, values in whole.items()})
-    np.testing.assert_allclose(in_whole.u, solved(**floats).u, atol=1e-12)
+        for computed, one in zip(solved(mixed), expected, strict=True):
+            np.testing.assert_array_equal(computed, one)
+    np.testing.assert_array_equal(slopes(mixed, floats["nominal"]), slopes(floats, floats["nominal"]))
+    in_whole = solved({name: jnp.asarray(values) for name, values in whole.items()})
+    np.testing.assert_allclose(in_whole.u, expected.u, atol=1e-12)
     assert np.asarray(in_whole.active).any()
 
 
@@ -548,6 +567,7 @@ def finite_differences(problem, step=1e-6):
     return derivatives
 
 
+@cache
 def smooth_problems(active, count):
     """Problems with this many active rows, away from kinks."""
     nominal, A, b, weights = random_problems(np.random.default_rng(11), 7, 6_000, reach=1.5, padding=0)
@@ -637,6 +657,9 @@ def within_box(nominal, A, b, weights, low, high):
     return qp.project(nominal, Halfplanes(A, b), weights, qp.Box(low, high))
 
 
+WITHIN_BOX = jax.jit(within_box)
+
+
 def as_rows(nominal, A, b, weights, low, high):
     """The same problem, the sides of its box written out as rows."""
     sides = jnp.asarray([[-1.0, 0.0], [1.0, 0.0], [0.0, -1.0], [0.0, 1.0]])
@@ -686,7 +709,7 @@ def test_a_box_is_shared_by_a_batch():
     nominal, A, b, weights = map(jnp.asarray, random_problems(np.random.default_rng(6), 3, 100))
     low, high = jnp.array([-0.5, -1.0]), jnp.array([2.0, 0.1])
     every = [jnp.broadcast_to(limit[:, None], nominal.shape) for limit in (low, high)]
-    shared, each = within_box(nominal, A, b, weights, low, high), within_box(nominal, A, b, weights, *every)
+    shared, each = WITHIN_BOX(nominal, A, b, weights, low, high), WITHIN_BOX(nominal, A, b, weights, *every)
     for one, other in zip(shared, each, strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -736,8 +759,8 @@ def test_rows_made_where_they_matter_are_those_made_for_all(shape):
 def test_rows_or_box_may_be_missing(count):
     nominal = jnp.asarray(random_problems(np.random.default_rng(5), 1, count)[0])
     none, weights = Halfplanes(jnp.zeros((0, 2, count)), jnp.zeros((0, count))), jnp.ones(2)
-    np.testing.assert_array_equal(qp.project(nominal, none, weights).u, nominal)
+    np.testing.assert_array_equal(PROJECT(nominal, none, weights).u, nominal)
     limits = qp.Box(jnp.array([-1.0, -0.2]), jnp.array([0.3, 2.0]))
-    found = qp.project(nominal, none, weights, limits)
+    found = PROJECT(nominal, none, weights, limits)
     np.testing.assert_allclose(found.u, jnp.clip(nominal.T, *limits).T, rtol=0, atol=1e-14)
     assert len(found.active) == 4

@@ -152,7 +152,8 @@ def test_one_scene_serves_a_batch_of_points(batch):
     scene = Scene.of([(1.0, 1.0, 0.3), (2.0, -1.0, 0.4)], half_extents=(3.0, 2.0))
     point = jnp.asarray(np.random.default_rng(9).uniform(-3, 3, (2, *batch)))
     many = Scene(*(jnp.broadcast_to(x.reshape(*x.shape, *(1 for _ in batch)), (*x.shape, *batch)) for x in scene))
-    for computed, expected in zip(scenes.boundaries(scene, point), scenes.boundaries(many, point), strict=True):
+    seen = jax.jit(scenes.boundaries)
+    for computed, expected in zip(seen(scene, point), seen(many, point), strict=True):
         np.testing.assert_array_equal(computed, expected)
     assert scenes.clearance(scene, point, 0.15).shape == batch
     with pytest.raises(ValueError, match=re.escape(f"a scene with the batch axes {batch} cannot be seen from points")):

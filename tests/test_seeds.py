@@ -9,6 +9,7 @@ import equinox as eqx
 import numpy as np
 import pytest
 
+from safepursuit.cli import main, resume, training
 from safepursuit.learn import BarrierNetTrainer
 from safepursuit.learn.seeds import SeedGroup
 from safepursuit.learn.trainer import NotFiniteError
@@ -149,6 +150,38 @@ def test_observers_see_the_mean_of_the_seeds_that_have_a_number(group):
         for name, value in found.items():
             known = [row[name] for row in rows if not math.isnan(row[name])]
             assert value == pytest.approx(sum(known) / len(known) if known else math.nan, nan_ok=True)
+
+
+def test_the_command_trains_and_resumes_several_seeds_as_runs_of_their_own(tmp_path, monkeypatch, capsys):
+    drawn = []
+    monkeypatch.setattr(training, "draw", lambda trainer, console: drawn.append(trainer.config.seed))
+    tiny, path = tmp_path / "tiny.yaml", tmp_path / "group"
+    tiny.write_text(configuration.dump(replace(TINY, timesteps=3 * TINY.steps_per_iteration)))
+    train = ["train", "--config", str(tiny), "--seeds", "3,5", "--run-dir", str(path)]
+    assert main(train) == 0
+    told = capsys.readouterr()
+    assert told.err == ""
+    assert "seeds 3,5" in told.out
+    assert drawn == [3, 5]
+    for seed in (3, 5):
+        trainer = BarrierNetTrainer.load(RunFolder.open(path / f"seed-{seed}"))
+        assert (trainer.config.seed, trainer.state.iteration, trainer.finished) == (seed, 3, True)
+        assert len(read_metrics(trainer.run)) == 3
+    for words, *parts in (
+        (train, "already exists and is not empty"),
+        (["evaluate", str(path)], "holds the runs of several seeds", str(path / "seed-3")),
+        (["resume", str(path)], "has already played 96 steps"),
+    ):
+        assert main(words) == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1
+        for part in parts:
+            assert part in error
+    resumed = []  # to train on is what the group above does
+    monkeypatch.setattr(resume, "train_and_draw", lambda trainers, *_: resumed.extend(trainers))
+    assert main(["resume", str(path), "--timesteps", str(5 * TINY.steps_per_iteration)]) == 0
+    assert [(one.config.seed, one.state.iteration, one.config.iterations) for one in resumed] == [(3, 3, 5), (5, 3, 5)]
+    assert BarrierNetTrainer.load(RunFolder.open(path / "seed-3")).config.iterations == 5
 
 
 def test_groups_that_are_none_are_refused():
