@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
-from safepursuit import qp
+from safepursuit import qp, ranges
 from safepursuit.barriers import Barrier, Barriers, ControlPoint, GainRule, Gains, Separation, as_rule
 from safepursuit.barriers.barrier import in_heading_frame
 from safepursuit.barriers.governor import governed_speed, governor_swing
@@ -55,13 +55,13 @@ class Shield:
     """Accept an inter-robot gain that keeps the pursuer from ever capturing."""
 
     def __post_init__(self) -> None:
-        for name in ("gain", "robot_gain"):
-            if not 0 < getattr(self, name) <= 1:
-                raise ValueError(f"shield {name} must lie in (0, 1], not {getattr(self, name)}.")
-        if not self.offset > 0:
-            raise ValueError(f"shield offset must be positive, not {self.offset}.")
-        if self.margin < 0:
-            raise ValueError(f"shield margin must not be negative, but is {self.margin}.")
+        ranges.check(
+            self,
+            "shield",
+            positive=("offset",),
+            positive_share=("gain", "robot_gain"),
+            not_negative=("margin", "min_separation"),
+        )
 
     @property
     def kinds(self) -> tuple[Barrier, ...]:

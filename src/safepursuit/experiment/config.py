@@ -3,9 +3,10 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from safepursuit import ranges
 from safepursuit.barriers.control_point import arc_allowance
 from safepursuit.game import REWARDS, SENSORS, Game
-from safepursuit.players import EVADERS, evader_weights, evaders_of
+from safepursuit.players import EVADERS, evader_weights, evaders_of, full_lineup
 from safepursuit.policy import HEADS, NETWORKS, PolicyConfig
 from safepursuit.robot import ROBOTS, within_theory
 from safepursuit.scene import SCENES
@@ -45,18 +46,14 @@ class PPOConfig:
     """Learning rate of the multiplier (Adam), one step per rollout."""
 
     def __post_init__(self) -> None:
-        for name in ("cost_limit", "multiplier"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"ppo {name} must not be negative, but is {getattr(self, name)}.")
-        for name in ("learning_rate", "clip", "max_grad_norm", "multiplier_rate"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"ppo {name} must be positive, not {getattr(self, name)}.")
-        for name in ("discount", "trace", "warmup"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"ppo {name} must lie in [0, 1], not {getattr(self, name)}.")
-        for name in ("epochs", "minibatches"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"ppo {name} must be at least 1, not {getattr(self, name)}.")
+        ranges.check(
+            self,
+            "ppo",
+            positive=("learning_rate", "clip", "max_grad_norm", "multiplier_rate"),
+            not_negative=("entropy", "value", "target_kl", "cost_limit", "multiplier"),
+            share=("discount", "trace", "warmup"),
+            at_least_1=("epochs", "minibatches"),
+        )
 
 
 @dataclass(frozen=True)
@@ -90,21 +87,19 @@ class TrainConfig:
     ppo: PPOConfig = field(default_factory=PPOConfig)
 
     def __post_init__(self) -> None:
+        ranges.check(
+            self,
+            at_least_1=("timesteps", "num_envs", "rollout_length", "devices", "checkpoint_every"),
+            seed=("seed",),
+        )
         HEADS.find(self.method)
         SENSORS.find(self.game.sensor)
         NETWORKS.find(self.policy.network)
-        for name in ("timesteps", "num_envs", "rollout_length", "checkpoint_every", "shares"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}.")
         if self.num_envs % self.shares:
             raise ValueError(
                 f"{self.num_envs} games cannot be shared evenly by {self.shares} devices: make num_envs a multiple."
             )
-        if idle := set(evader_weights(self.evader)) - set(self.lineup):
-            raise ValueError(
-                f"of {self.num_envs // self.shares} games none is left for {', '.join(sorted(idle))}: raise num_envs "
-                "or its weight."
-            )
+        full_lineup(evader_weights(self.evader), self.num_envs // self.shares)
         if self.rollout_length % self.ppo.minibatches:
             raise ValueError(
                 f"rollout_length {self.rollout_length} cannot be cut into {self.ppo.minibatches} minibatches of whole "

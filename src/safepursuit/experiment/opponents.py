@@ -8,7 +8,7 @@ from safepursuit.agents import Agent, Scripted, Trained
 from safepursuit.experiment.config import TrainConfig
 from safepursuit.experiment.run import load_run
 from safepursuit.game import Game, Role
-from safepursuit.players import EVADERS, PLAYERS, lineup, parse
+from safepursuit.players import EVADERS, PLAYERS, full_lineup, parse
 from safepursuit.runs.folder import RunFolder
 from safepursuit.shield import Shield
 
@@ -26,8 +26,8 @@ class Opponents:
     trained: Trained | None = None
 
     def lineup(self, games: int) -> tuple[str, ...]:
-        """The player of each game; a single name where all are the same."""
-        names = lineup(dict(self.weights), games)
+        """The player of each game; a single name where all are the same. Raises ValueError where one gets no game."""
+        names = full_lineup(dict(self.weights), games)
         return names if len(set(names)) > 1 else names[:1]
 
     def agent(self, names: Sequence[str]) -> Agent:
