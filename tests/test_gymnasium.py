@@ -487,7 +487,7 @@ def test_messages_say_what_to_do():
         (lambda: env.step(np.array([np.nan, 0])), "ShieldAction brakes"),
         (lambda: envs.step(np.zeros((3, 2))), "shape"),
         (lambda: envs.reset(options={"state": game_of(envs.states, slice(0, 3))}), "16 states of this game"),
-        (lambda: ShieldAction(RescaleAction(env, np.float32(-0.5), np.float32(0.5))), "changed the actions"),
+        (lambda: ShieldAction(RescaleAction(env, np.float32(-0.5), np.float32(0.5))), "nearest to the environment, but RescaleAction"),
         (lambda: PursuitEvasionVectorEnv(0), "at least 1"),
         (lambda: PursuitEvasionEnv(max_speed=9.0, **CLOSE), "offset"),
     ):
