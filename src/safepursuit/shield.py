@@ -189,8 +189,11 @@ def filter(
             f"{' and '.join(map(str, (nominal.shape, *poses)))}."
         )
     surroundings = survey(shield, robot, pose, scene, opponent)
-    if gains is not None and not isinstance(gains, (int, float)):
+    if isinstance(gains, (int, float)):
+        gains = min(max(gains, 0.0), 1.0)
+    elif gains is not None:
         gains, order = floating(gains), surroundings.barriers.boundary
+        gains = jnp.where(gains < 0, 0, jnp.where(gains > 1, 1, gains))  # with the whole gradient at both ends
         gains = gains.reshape(gains.shape + (1,) * (order.ndim - gains.ndim))
         if gains.ndim != order.ndim or any(own not in (1, n) for own, n in zip(gains.shape, order.shape, strict=True)):
             raise ValueError(f"gains are one number or one per boundary, {order.shape}, not {gains.shape}.")

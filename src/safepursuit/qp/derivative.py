@@ -15,6 +15,7 @@ def tangent(problems: tuple, solution: tuple, tangents: tuple) -> Array:
     nominal, A, _, weights = problems
     u, active, multipliers, violation = solution
     d_nominal, dA, db, d_weights = tangents
+    weights = jnp.where(violation > 0, 1, weights)  # there may be none
     index = jnp.arange(active.shape[0]).reshape((-1,) + (1,) * (active.ndim - 1))
     holds = active & (violation <= 0)  # rows that attain the violation are kept out of the divisions
     first = holds & (index == jnp.min(jnp.where(holds, index, active.shape[0]), axis=0))
