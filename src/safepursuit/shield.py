@@ -8,6 +8,7 @@ program returns; theorem 2 keeps the program feasible and the governor idle (the
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ from jaxtyping import Array, Bool
 from safepursuit import qp, ranges
 from safepursuit.barriers import Barrier, Barriers, ControlPoint, GainRule, Gains, Separation, as_rule
 from safepursuit.barriers.barrier import in_heading_frame
-from safepursuit.barriers.governor import governed_speed, governor_swing
+from safepursuit.barriers.governor import governed_speed, governor_swing, least_speed
 from safepursuit.barriers.separation import check_robot_gain
 from safepursuit.geometry import direction, length
 from safepursuit.qp import Halfplanes
@@ -43,8 +44,12 @@ class Shield:
     gain: float = 0.5
     """Class-K gain γ in (0, 1] of every boundary, per step, where no network sets it; 1 restricts least."""
     margin: float = 1e-5
-    """Added to the robot's radius by the governor, and twice by the rows [m]: float32 round-off in an arena of tens of
-    metres; twice, so that the governor stays idle where the robot slides along a boundary."""
+    """Added to the robot's radius by the governor, and twice by the rows [m]: for rounding, in float32 enough for an
+    arena of 29 m × 29 m (`least_margin`); twice, so that the governor stays idle where the robot slides along a
+    boundary."""
+    inflation: float = 0.0
+    """Also added to the robot's radius by governor and rows [m]: distance to keep from walls and discs, whatever for.
+    Captures, contacts and `clearance` are those of the body alone."""
     robot_barrier: bool = False
     """Also limit the approach to the other robot (theory.md §2.4); off, because capture needs it."""
     robot_gain: float = 0.5
@@ -60,14 +65,19 @@ class Shield:
             "shield",
             positive=("offset",),
             positive_share=("gain", "robot_gain"),
-            not_negative=("margin", "min_separation"),
+            not_negative=("margin", "inflation", "min_separation"),
         )
 
     @property
     def kinds(self) -> tuple[Barrier, ...]:
         """The kinds of barriers whose rows make up the program."""
         own = (Separation(self.min_separation, self.robot_gain),) if self.robot_barrier else ()
-        return ControlPoint(self.offset, 2 * self.margin), *own
+        return ControlPoint(self.offset, self.added + self.margin), *own
+
+    @property
+    def added(self) -> float:
+        """What the governor adds to the robot's radius [m]; the rows add the margin once more."""
+        return self.inflation + self.margin
 
 
 UNICYCLE, SHIELD = Unicycle(), Shield()
@@ -83,6 +93,8 @@ class Surroundings(NamedTuple):
     """v̄_A [m/s] of theorem 1 for any turn rate within the limit; NaN for a pose that is not finite."""
     clearance: Scalar
     """Distance [m] of the body from the nearest boundary."""
+    least_speed: Scalar
+    """[m/s] where rounding has moved the body beyond the margin: it stands still or gets away; 0 elsewhere."""
 
     @property
     def barriers(self) -> Barriers:
@@ -115,8 +127,34 @@ class Shielded(NamedTuple):
     """The map from the nominal control lost rank: a row, of the actuator box too, was active."""
 
 
-def check(shield: Shield, robot: Robot, capture_radius: float) -> None:
-    """Raise ValueError if these parameters break an assumption of the theorems or prevent capture."""
+def least_margin(robot: Robot, half_extents: Sequence[float], dtype: Any = None) -> float:
+    """The least margin [m] that covers rounding in an arena of these half-extents [m] (theory.md §2.5).
+
+    `dtype` is that of the poses, by default JAX's.
+    """
+    reach = math.hypot(*half_extents) + robot.radius
+    return 4 * float(jnp.finfo(jnp.result_type(float) if dtype is None else dtype).eps) * reach
+
+
+def fitting(robot: Robot, half_extents: Sequence[float]) -> Shield:
+    """`Shield()`, with the margin that an arena of these half-extents [m] needs if it needs more."""
+    return Shield(margin=max(Shield.margin, least_margin(robot, half_extents)))
+
+
+def check(
+    shield: Shield, robot: Robot, capture_radius: float, half_extents: Sequence[float], dtype: Any = None
+) -> None:
+    """Raise ValueError if these parameters break an assumption of the theorems or prevent capture.
+
+    `half_extents` [m] are the arena's, `dtype` that of the poses, by default JAX's.
+    """
+    needed = least_margin(robot, half_extents, dtype)
+    if shield.margin < needed:
+        raise ValueError(
+            f"a shield margin of {shield.margin:g} m does not cover rounding in an arena of "
+            f"{2 * half_extents[0]:g} m × {2 * half_extents[1]:g} m: it takes {1.05 * needed:.2g} m, or a smaller "
+            "arena, or double precision."
+        )
     if robot.max_speed * robot.dt > shield.offset:
         raise ValueError(
             f"the robot moves up to {robot.max_speed * robot.dt:g} m per step, more than the shield's offset of "
@@ -142,12 +180,14 @@ def survey(
     found = (kind.find(robot, pose, scene, opponent) for kind in (boundary, *others))
     around = boundaries(scene, pose[:2])
     swing = governor_swing(robot, jnp.full_like(pose[2], robot.max_turn_rate))
-    slack = around.distance - (robot.radius + shield.margin)
-    speed = governed_speed(robot, *in_heading_frame(direction(pose[2]), around.normal), slack, swing)
+    slack = around.distance - (robot.radius + shield.added)
+    ways = *in_heading_frame(direction(pose[2]), around.normal), slack, swing
+    speed = governed_speed(robot, *ways)
     return Surroundings(
         found=tuple(one for one in found if one is not None),
         speed_limit=jnp.where(jnp.all(jnp.isfinite(pose), axis=0), speed, jnp.nan),
         clearance=jnp.min(around.distance, axis=0) - robot.radius,
+        least_speed=least_speed(robot, *ways, 0.5 * shield.margin),
     )
 
 
@@ -268,14 +308,17 @@ def adopt(control: Control, nominal: Control, surroundings: Surroundings, *, rob
 def govern(control: Control, surroundings: Surroundings) -> tuple[Control, Flag]:
     """Theorem 1 alone: the same turn rate, the speed reduced to a safe one.
 
+    Where rounding has moved the body beyond the margin, only a speed that brings it back is kept (theory.md §2.5).
     `control` must respect the actuator limits. Returns the control, and whether the speed was reduced.
     """
     limit = surroundings.speed_limit
     governed = control[0] > limit
-    safe = jnp.stack([jnp.where(governed, limit, control[0]), control[1]])
+    speed = jnp.where(governed, limit, control[0])
+    creeps = speed < surroundings.least_speed
+    safe = jnp.stack([jnp.where(creeps, 0, speed), control[1]])
     # Stand still where pose or control is not finite.
     known = jnp.isfinite(limit) & jnp.all(jnp.isfinite(control), axis=0)
-    return jnp.where(known, safe, 0), governed | ~known
+    return jnp.where(known, safe, 0), governed | (creeps & (control[0] > 0)) | ~known
 
 
 def distance(shield: Shield, robot: Robot, shielded: Shielded) -> Scalar:

@@ -35,7 +35,7 @@ def match(
     own: Role = "pursuer" if role == "pursuer" else "evader"
     found = find(opponent, OTHER[own], game, shielded=opponent_shielded)
     if shield := found.trained.shield if found.trained else found.shield:
-        check(shield, game.limits(OTHER[own]), game.capture_radius)
+        check(shield, game.limits(OTHER[own]), game.capture_radius, game.arena.half_extents)
     return Match(game, own, unit_box), found
 
 

@@ -105,14 +105,14 @@ class TrainConfig:
                 f"rollout_length {self.rollout_length} cannot be cut into {self.ppo.minibatches} minibatches of whole "
                 "steps: make it a multiple of ppo.minibatches."
             )
-        check(self.shield, self.game.robot, self.game.capture_radius)
-        if self.evader_shielded:
-            check(self.shield, self.game.evader, self.game.capture_radius)
-        needed = 2 * self.shield.offset + arc_allowance(self.game.robot, self.shield.offset)
+        for robot in self.game.robots[: 2 if self.evader_shielded else 1]:
+            check(self.shield, robot, self.game.capture_radius, self.game.arena.half_extents)
+        needed = 2 * self.shield.offset + arc_allowance(self.game.robot, self.shield.offset) + self.shield.inflation
         if self.game.start_clearance < needed:
             raise ValueError(
                 f"game start_clearance {self.game.start_clearance:g} m does not put the robots into the safe set of a "
-                f"shield with offset {self.shield.offset:g} m: it takes {needed:.3g} m."
+                f"shield with offset {self.shield.offset:g} m and inflation {self.shield.inflation:g} m: it takes "
+                f"{needed:.3g} m."
             )
 
     @property

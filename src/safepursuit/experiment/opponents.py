@@ -10,7 +10,7 @@ from safepursuit.experiment.run import load_run
 from safepursuit.game import Game, Role
 from safepursuit.players import EVADERS, PLAYERS, full_lineup, parse
 from safepursuit.runs.folder import RunFolder
-from safepursuit.shield import Shield
+from safepursuit.shield import Shield, fitting
 
 DEFAULTS: Mapping[Role, str] = {"pursuer": "lead-intercept", "evader": "random"}
 """The player of a role where none is named."""
@@ -51,7 +51,7 @@ def find(text: str | Path | None, role: Role, game: Game, *, shielded: bool = Tr
     if isinstance(text, Path) or Path(text).is_dir():
         return _trained(Path(text), role, game)
     try:
-        return Opponents(parse(text, PLAYERS[role]), Shield() if shielded else None)
+        return Opponents(parse(text, PLAYERS[role]), fitting(game.limits(role), game.arena.half_extents) if shielded else None)
     except ValueError as error:
         folder = " A trained pursuer is named by its run folder." if role == "pursuer" else ""
         raise ValueError(f"{error}{folder}") from None

@@ -30,9 +30,10 @@ class ShieldAction(gym.Wrapper, gym.utils.RecordConstructorArgs):
     """
 
     def __init__(self, env: gym.Env, shield: Shield | None = None) -> None:
-        """`shield` has the parameters, `Shield()` by default. Raises TypeError for another environment, ValueError for
-        parameters that break an assumption of the theorems, or if there is a wrapper inside, but for those that
-        `gymnasium.make` adds: it might change actions, repeat them or leave them out."""
+        """`shield` has the parameters, by default those of `Shield()` with the margin that the arena needs. Raises
+        TypeError for another environment, ValueError for parameters that break an assumption of the theorems, or if
+        there is a wrapper inside, but for those that `gymnasium.make` adds: it might change actions, repeat them or
+        leave them out."""
         gym.utils.RecordConstructorArgs.__init__(self, shield=shield)
         gym.Wrapper.__init__(self, env)
         if not isinstance(env.unwrapped, PursuitEvasionEnv):
@@ -95,8 +96,9 @@ def _check_nearest(inside: Any, env: Any) -> None:
 
 def _protector(match: Match, shield: Shield | None) -> Any:
     """The function of nominal actions (games, 2) and states that returns safe actions and the infos, games first."""
-    shield = Shield() if shield is None else shield
-    safety.check(shield, match.robot, match.game.capture_radius)
+    robot, half_extents = match.robot, match.game.arena.half_extents
+    shield = safety.fitting(robot, half_extents) if shield is None else shield
+    safety.check(shield, robot, match.game.capture_radius, half_extents)
     program = _program(match, shield)
 
     def protect(actions: np.ndarray, states: GameState) -> tuple[np.ndarray, dict[str, np.ndarray]]:
