@@ -381,12 +381,12 @@ def test_parameters_out_of_range_are_refused(parameters, message):
 
 def test_parameters_that_break_a_theorem_or_forbid_capture_are_refused():
     with pytest.raises(ValueError, match=r"0\.1 m per step, more than the shield's offset of 0\.05 m"):
-        shield.check(Shield(offset=0.05), Unicycle(dt=0.1), capture_radius=0.5)
+        shield.check(Shield(offset=0.05), Unicycle(dt=0.1), 0.5, (10.0, 10.0))
     blocking = {"robot_barrier": True, "robot_gain": 0.05}
     with pytest.raises(ValueError, match="forbids capture"):
-        shield.check(Shield(**blocking), Unicycle(), capture_radius=0.5)
+        shield.check(Shield(**blocking), Unicycle(), 0.5, (10.0, 10.0))
     for accepted in (Shield(offset=0.05), Shield(**blocking, allow_blocking=True), Shield(robot_gain=0.05)):
-        assert shield.check(accepted, Unicycle(), capture_radius=0.5) is None
+        assert shield.check(accepted, Unicycle(), 0.5, (10.0, 10.0)) is None
 
 
 SCENE = Scene.of([(1.0, 1.0, 0.3), (2.0, -1.0, 0.4)], half_extents=(3.0, 3.0))

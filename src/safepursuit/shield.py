@@ -228,6 +228,8 @@ def filter(
             "a nominal control is (2, …) and a pose (3, …) with the same batch axes, not "
             f"{' and '.join(map(str, (nominal.shape, *poses)))}."
         )
+    precision = jnp.result_type(nominal, pose)
+    nominal, pose = nominal.astype(precision), pose.astype(precision)
     surroundings = survey(shield, robot, pose, scene, opponent)
     if isinstance(gains, (int, float)):
         gains = min(max(gains, 0.0), 1.0)

@@ -86,9 +86,10 @@ def project(
     `nominal` or A, b = −∞, a weight that is not positive and finite, or low > high.
     """
     nominal, weights, rows = floating(nominal), floating(weights), Halfplanes(*map(floating, halfplanes))
-    nominal = jnp.where(jnp.isfinite(nominal), nominal, jnp.nan)
+    precision = jnp.result_type(nominal, *rows)
+    nominal = jnp.where(jnp.isfinite(nominal), nominal, jnp.nan).astype(precision)
     weights = jnp.where((weights > 0) & (weights < jnp.inf), weights, jnp.nan)
-    rows = rows._replace(b=jnp.where(rows.b > -jnp.inf, rows.b, jnp.nan))
+    rows = Halfplanes(rows.A.astype(precision), jnp.where(rows.b > -jnp.inf, rows.b, jnp.nan).astype(precision))
     if box is not None:
         low, high = map(floating, box)
         box = Box(jnp.where(low <= high, low, jnp.nan), high)
