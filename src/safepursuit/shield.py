@@ -136,9 +136,9 @@ def least_margin(robot: Robot, half_extents: Sequence[float], dtype: Any = None)
     return 4 * float(jnp.finfo(jnp.result_type(float) if dtype is None else dtype).eps) * reach
 
 
-def fitting(robot: Robot, half_extents: Sequence[float]) -> Shield:
+def fitting(robot: Robot, half_extents: Sequence[float], dtype: Any = None) -> Shield:
     """`Shield()`, with the margin that an arena of these half-extents [m] needs if it needs more."""
-    return Shield(margin=max(Shield.margin, least_margin(robot, half_extents)))
+    return Shield(margin=max(Shield.margin, least_margin(robot, half_extents, dtype)))
 
 
 def check(

@@ -51,7 +51,9 @@ def find(text: str | Path | None, role: Role, game: Game, *, shielded: bool = Tr
     if isinstance(text, Path) or Path(text).is_dir():
         return _trained(Path(text), role, game)
     try:
-        return Opponents(parse(text, PLAYERS[role]), fitting(game.limits(role), game.arena.half_extents) if shielded else None)
+        return Opponents(
+            parse(text, PLAYERS[role]), fitting(game.limits(role), game.arena.half_extents) if shielded else None
+        )
     except ValueError as error:
         folder = " A trained pursuer is named by its run folder." if role == "pursuer" else ""
         raise ValueError(f"{error}{folder}") from None
