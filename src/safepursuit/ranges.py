@@ -38,7 +38,8 @@ def check(config: Any, part: str = "", **ranges: Iterable[str]) -> None:
     of a tuple, not for None. `part` stands before the field in the message.
     """
     before = f"{part} ".lstrip()
-    for name, hint in _hints(type(config)).items():
+    owner: type = type(config)
+    for name, hint in _hints(owner).items():
         _check_kind(f"{before}{name}", getattr(config, name), hint)
     for kind, names in ranges.items():
         words, holds = _RANGES[kind]

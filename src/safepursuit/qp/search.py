@@ -195,8 +195,8 @@ def _nearest(target, lines: _Lines) -> tuple[Array, Array, Array]:
 def _multipliers(target, lines: _Lines, point, candidates) -> Array:
     """Multipliers λ ≥ 0 of at most two unit lines with Σ λ n = target − point, for a projected point.
 
-    Only lines through the point, among the candidates, have λ > 0: one whose normal is aligned with target − point, or else the nearest on
-    either side. Every vertex has such a pair, however many lines meet there.
+    Only lines through the point, among the candidates, have λ > 0: one whose normal is aligned with target − point, or
+    else the nearest on either side. Every vertex has such a pair, however many lines meet there.
     """
     rows = lines.offset.shape[0]
     index = jnp.arange(rows).reshape((rows,) + (1,) * (lines.offset.ndim - 1))
