@@ -45,5 +45,6 @@ def least_speed(robot: Robot, facing: Rows, side: Rows, slack: Rows, swing: Scal
     At this speed it comes away by `gain` [m] within the step from every boundary with negative `slack`; infinite where
     it does not head away from one, 0 where there is none. Arguments as for `governed_speed`.
     """
-    away = jnp.min(jnp.where(slack < 0, facing * jnp.cos(swing) - jnp.abs(side) * jnp.sin(swing), jnp.inf), axis=0)
+    outward = facing if robot.integrator == "euler" else facing * jnp.cos(swing) - jnp.abs(side) * jnp.sin(swing)
+    away = jnp.min(jnp.where(slack < 0, outward, jnp.inf), axis=0)
     return jnp.where(away > 0, gain / (robot.dt * jnp.where(away > 0, away, 1)), jnp.inf)
