@@ -481,7 +481,7 @@ def test_overlap_must_be_allowed():
     ("changes", "message"),
     [
         ({"capture_radius": 0.29}, "capture must come before contact"),
-        ({"horizon": 0}, "horizon must be at least one step"),
+        ({"horizon": 0}, "horizon must be at least 1, not 0"),
         ({"evader_speed_ratio": 0.0}, "evader_speed_ratio must be positive"),
         ({"start_distance": (0.4, 3.0)}, "beyond the capture radius"),
         ({"start_distance": (3.0, 2.0)}, "must be a range"),

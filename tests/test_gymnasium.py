@@ -2,6 +2,8 @@
 
 import importlib
 import math
+import os
+import re
 import sys
 
 import gymnasium
@@ -12,7 +14,7 @@ from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env
 from gymnasium.utils.seeding import np_random
 from gymnasium.vector import AutoresetMode
-from gymnasium.wrappers import RescaleAction
+from gymnasium.wrappers import MaxAndSkipObservation, RescaleAction, StickyAction
 
 import safepursuit
 import scalar_game
@@ -33,6 +35,7 @@ from safepursuit.learn import BarrierNetTrainer
 from safepursuit.players import evaders_of
 from safepursuit.runs.configuration import dump
 from safepursuit.runs.folder import RunFolder
+from safepursuit.shield import Shield
 from tiny import CLOSE, TINY, outspoken
 
 IDS = ("safepursuit/Pursuit-v0", "safepursuit/Evasion-v0")
@@ -487,14 +490,80 @@ def test_messages_say_what_to_do():
         (lambda: env.step(np.array([np.nan, 0])), "ShieldAction brakes"),
         (lambda: envs.step(np.zeros((3, 2))), "shape"),
         (lambda: envs.reset(options={"state": game_of(envs.states, slice(0, 3))}), "16 states of this game"),
-        (lambda: ShieldAction(RescaleAction(env, np.float32(-0.5), np.float32(0.5))), "changed the actions"),
         (lambda: PursuitEvasionVectorEnv(0), "at least 1"),
+        (lambda: PursuitEvasionVectorEnv(1, opponent="flee:2,hide"), "of 1 games none is left for hide"),
+        (lambda: PursuitEvasionEnv(horizon=0), "horizon must be at least 1, not 0"),
         (lambda: PursuitEvasionEnv(max_speed=9.0, **CLOSE), "offset"),
     ):
         with pytest.raises(ValueError, match=words):
             call()
     with pytest.raises(TypeError, match="PursuitEvasionEnv"):
         ShieldAction(gymnasium.make("CartPole-v1"))
+
+
+class Delayed(gymnasium.ActionWrapper):
+    """Hands on the action before; its action space is that of the environment."""
+
+    last = np.zeros(2, np.float32)
+
+    def action(self, action):
+        before, self.last = self.last, action
+        return before
+
+
+@pytest.mark.parametrize(
+    "wrapper",
+    [
+        Delayed,
+        lambda env: StickyAction(env, 0.5),
+        lambda env: MaxAndSkipObservation(env, 2),
+        lambda env: RescaleAction(env, np.float32(-0.5), np.float32(0.5)),
+    ],
+)
+def test_the_shield_is_the_wrapper_nearest_to_the_environment(wrapper):
+    inside = wrapper(PursuitEvasionEnv(opponent="flee", **CLOSE))
+    with pytest.raises(ValueError, match=f"nearest to the environment, but {type(inside).__name__} is inside"):
+        ShieldAction(inside)
+    made = gymnasium.make(IDS[0], opponent="flee", max_episode_steps=9, **CLOSE)
+    assert wrapper(ShieldAction(made)).unwrapped is made.unwrapped
+
+
+def test_there_is_one_shield():
+    for shield, env in ((VectorShieldAction, many()), (ShieldAction, PursuitEvasionEnv(opponent="flee", **CLOSE))):
+        with pytest.raises(ValueError, match=f"nearest to the environment, but {shield.__name__} is inside"):
+            shield(shield(env))
+
+
+def test_the_shield_refuses_actions_of_another_shape():
+    one, several = ShieldAction(PursuitEvasionEnv(opponent="flee", **CLOSE)), VectorShieldAction(many())
+    one.reset(seed=0)
+    several.reset(seed=0)
+    for shape in ((), (1,), (3,), (1, 2)):
+        with pytest.raises(ValueError, match=re.escape(f"shape (2,), not {shape}")):
+            one.step(np.zeros(shape, np.float32))
+    for shape in ((2,), (GAMES, 1), (GAMES, 3), (1, 2)):
+        with pytest.raises(ValueError, match=re.escape(f"shape ({GAMES}, 2), not {shape}")):
+            several.step(np.zeros(shape, np.float32))
+
+
+def test_the_default_shield_has_the_margin_that_a_large_arena_needs():
+    large = {"half_extents": (700.0, 700.0), "start_distance": (3.0, 100.0), "opponent": "flee"}
+    with pytest.raises(ValueError, match="does not cover rounding"):
+        ShieldAction(PursuitEvasionEnv(**large), shield=Shield())
+    ShieldAction(PursuitEvasionEnv(**large))
+    ShieldAction(PursuitEvasionEnv(**CLOSE), shield=Shield())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Gymnasium's report of the worker's error
+def test_a_process_forked_after_jax_has_started_is_refused():
+    """Instead of waiting for ever."""
+    envs = gymnasium.make_vec(
+        IDS[0], 1, vectorization_mode="async", vector_kwargs={"context": "fork"}, opponent="flee", **CLOSE
+    )
+    with pytest.raises(RuntimeError, match=r'forked from .* vector_kwargs=\{"context": "spawn"\}'):
+        envs.reset(seed=0)
+    envs.close(terminate=True)
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,8 @@ def test_messages_say_what_to_do():
     for actions, words in (
         ({"pursuer": np.zeros(2)}, "no action for the evader"),
         ({}, "the pursuer and the evader"),
-        (dict.fromkeys(AGENTS, np.zeros(3)), "two finite numbers"),
+        (dict.fromkeys(AGENTS, np.zeros(3)), r"two finite numbers.* shape \(3,\)"),
+        ({"pursuer": np.zeros(2), "evader": np.zeros((1, 2))}, r"that of the evader .* shape \(1, 2\)"),
         (dict.fromkeys(AGENTS, np.array([np.inf, 0])), "two finite numbers"),
     ):
         with pytest.raises(ValueError, match=words):

@@ -488,6 +488,66 @@ def test_a_problem_that_is_no_number_leaves_the_others_of_its_batch_alone():
         np.testing.assert_array_equal(others, np.delete(healthy, spoilt, axis=1))
 
 
+def spoilt(kind, nominal, A, b, weights):
+    """A problem that is none."""
+    nominal, A, b, weights = (part.copy() for part in (nominal, A, b, weights))
+    if kind < 2:
+        nominal[1] = (np.nan, -np.inf)[kind]
+    elif kind < 4:
+        A[3, 0] = (np.nan, np.inf)[kind - 2]
+    elif kind < 6:
+        b[3] = (np.nan, -np.inf)[kind - 4]
+    else:
+        weights[1] = (0.0, -1.0, np.nan, np.inf)[kind - 6]
+    return nominal, A, b, weights
+
+
+@pytest.mark.parametrize("limits", [None, (-1e3, 1e3), (-np.inf, np.inf)])
+def test_a_problem_that_is_none_is_infeasible_by_infinity(limits):
+    """It has no derivatives; all others of its batch keep their bits."""
+    problem = random_problems(np.random.default_rng(21), ROWS, 200)
+    box = None if limits is None else qp.Box(*(np.full((2, 200), limit) for limit in limits))
+
+    def solution(nominal, A, b, weights):
+        found = qp.project(nominal, Halfplanes(A, b), weights, box)
+        return found.u.sum(), found
+
+    slopes = jax.jit(jax.grad(solution, argnums=(0, 1, 2, 3), has_aux=True))
+    whole = [part.copy() for part in problem]
+    for kind in range(10):
+        for mine, bad in zip(whole, spoilt(kind, *(part[..., 7 * kind] for part in problem)), strict=True):
+            mine[..., 7 * kind] = bad
+    broken = np.isin(np.arange(200), 7 * np.arange(10))
+    (before, expected), (after, found) = (slopes(*map(jnp.asarray, part)) for part in (problem, whole))
+    assert (np.asarray(found.violation)[broken] == np.inf).all()
+    assert not np.asarray(found.active)[:, broken].any()
+    assert not np.asarray(found.multipliers)[:, broken].any()
+    for one, other, slope in zip((*found, *after), (*expected, *before), (False,) * 4 + (True,) * 4, strict=True):
+        np.testing.assert_array_equal(np.asarray(one)[..., ~broken], np.asarray(other)[..., ~broken])
+        if slope:
+            np.testing.assert_array_equal(np.asarray(one)[..., broken], 0)
+
+
+def test_a_box_with_its_sides_exchanged_is_infeasible():
+    nominal, A, b, weights = random_problems(np.random.default_rng(22), ROWS, 200, reach=1e6)
+    low = np.zeros((2, 200))
+    low[1, 3] = 2.0
+    found = qp.project(jnp.asarray(nominal), Halfplanes(A, b), jnp.asarray(weights), qp.Box(low, np.ones((2, 200))))
+    np.testing.assert_array_equal(np.isinf(found.violation), np.arange(200) == 3)
+
+
+def test_an_infinite_bound_is_no_constraint():
+    """The answers are those without the row, also where the others hold the point or contradict each other."""
+    nominal, A, b, weights = random_problems(np.random.default_rng(23), ROWS, 200, padding=0.0)
+    without, padding, boundless = A.copy(), b.copy(), b.copy()
+    without[::3], padding[::3], boundless[::3] = 0.0, 1.0, np.inf
+    expected, found = solve(nominal, without, padding, weights), solve(nominal, A, boundless, weights)
+    assert 0 < (expected.violation > 0).sum() < 200
+    assert expected.active.any(axis=0).sum() > 100
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 @pytest.mark.parametrize("count", [0, 300])
 def test_whole_numbers_count_as_floating_point_numbers(count):
     """In every argument; and the derivatives with respect to the others are there all the same."""

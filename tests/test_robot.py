@@ -1,7 +1,6 @@
 """The unicycle: its motion against an integrator of differential equations, its coordinates, its limits."""
 
 import re
-from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +12,7 @@ from scipy.integrate import solve_ivp
 
 import reference
 from safepursuit.robot import Unicycle
+from tiny import checked
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -159,7 +159,7 @@ def test_derivatives_of_the_swing():
         ({"radius": 0.0}, "robot radius must be positive, not 0.0."),
         ({"max_speed": -1.0}, "robot max_speed must be positive, not -1.0."),
         ({"max_turn_rate": 0.0}, "robot max_turn_rate must be positive, not 0.0."),
-        ({"dt": float("nan")}, "robot dt must be positive, not nan."),
+        ({"dt": float("nan")}, "robot dt must be a finite number, not nan."),
         ({"dt": 0.6}, "the robot may turn 1.70 rad in one step, but the guarantee needs less than π/2"),
     ],
 )
@@ -170,8 +170,5 @@ def test_impossible_robots_are_refused(parameters, message):
 
 def test_unknown_integrator_is_refused():
     """By the check itself: while tests run, the constructor's types would refuse it first."""
-    robot = SimpleNamespace(
-        radius=0.1, max_speed=1.0, max_turn_rate=1.0, dt=0.1, max_swing=0.1, has_inertia=False, integrator="rk4"
-    )
     with pytest.raises(ValueError, match="integrator must be 'euler' or 'arc', not 'rk4'"):
-        Unicycle.__post_init__(robot)
+        checked(Unicycle(), integrator="rk4")

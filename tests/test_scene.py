@@ -203,8 +203,8 @@ def test_point_at_the_centre_of_a_disc_has_finite_answers():
         ({"obstacles": -1}, "the number of obstacles must be between 0 and 16, not -1."),
         ({"radius_range": (1.0, 0.5)}, "radius_range must be two positive radii [m], the smaller first"),
         ({"radius_range": (0.0, 0.5)}, "radius_range must be two positive radii [m], the smaller first"),
-        ({"half_extents": (0.0, 5.0)}, "half_extents must be positive lengths [m], not (0.0, 5.0)."),
-        ({"passage": -0.1}, "passage must not be negative, but is -0.1 m."),
+        ({"half_extents": (0.0, 5.0)}, "half_extents must be positive, not (0.0, 5.0)."),
+        ({"passage": -0.1}, "passage must not be negative, but is -0.1."),
     ],
 )
 def test_impossible_arenas_are_refused(parameters, message):

@@ -372,6 +372,7 @@ def test_row_for_the_other_robot_bounds_the_own_approach():
         ({"robot_gain": -1.0}, r"robot_gain must lie in \(0, 1\], not -1\.0"),
         ({"offset": 0.0}, r"offset must be positive, not 0\.0"),
         ({"margin": -1e-6}, r"margin must not be negative, but is -1e-06"),
+        ({"inflation": -0.1}, r"inflation must not be negative, but is -0\.1"),
     ],
 )
 def test_parameters_out_of_range_are_refused(parameters, message):
@@ -381,12 +382,74 @@ def test_parameters_out_of_range_are_refused(parameters, message):
 
 def test_parameters_that_break_a_theorem_or_forbid_capture_are_refused():
     with pytest.raises(ValueError, match=r"0\.1 m per step, more than the shield's offset of 0\.05 m"):
-        shield.check(Shield(offset=0.05), Unicycle(dt=0.1), capture_radius=0.5)
+        shield.check(Shield(offset=0.05), Unicycle(dt=0.1), 0.5, (10.0, 10.0))
     blocking = {"robot_barrier": True, "robot_gain": 0.05}
     with pytest.raises(ValueError, match="forbids capture"):
-        shield.check(Shield(**blocking), Unicycle(), capture_radius=0.5)
+        shield.check(Shield(**blocking), Unicycle(), 0.5, (10.0, 10.0))
     for accepted in (Shield(offset=0.05), Shield(**blocking, allow_blocking=True), Shield(robot_gain=0.05)):
-        assert shield.check(accepted, Unicycle(), capture_radius=0.5) is None
+        assert shield.check(accepted, Unicycle(), 0.5, (10.0, 10.0)) is None
+
+
+@pytest.mark.parametrize(
+    ("margin", "half", "dtype", "needed"),
+    [
+        (0.0, 10.0, "float32", "7.2e-06"),
+        (1e-5, 15.0, "float32", "1.1e-05"),
+        (1e-5, 700.0, "float32", "0.0005"),
+        (0.0, 10.0, "float64", "1.3e-14"),
+    ],
+)
+def test_a_margin_below_rounding_is_refused_with_the_one_it_takes(margin, half, dtype, needed):
+    with pytest.raises(ValueError, match=f"does not cover rounding .* it takes {needed}[^0-9]"):
+        shield.check(Shield(margin=margin), Unicycle(), 0.5, (half, half), dtype)
+    shield.check(Shield(margin=float(needed)), Unicycle(), 0.5, (half, half), dtype)
+
+
+def least_clearance(parameters, half, disc, headings, speeds, steps):
+    """Of robots that drive on in single precision where a disc's rim is, each with one speed: at every step [m]."""
+    robot, body = Unicycle(), 0.15 + parameters.inflation
+    bearing = np.linspace(-np.pi, np.pi, headings.size, endpoint=False)
+    away = disc[2] + body + 1.3 * parameters.margin
+    place = np.array(disc[:2])[:, None] + away * np.stack([np.cos(bearing), np.sin(bearing)])
+    pose = jnp.asarray(np.stack([*place, bearing + headings]), jnp.float32)
+    nominal = jnp.asarray(np.stack([speeds, np.zeros_like(speeds)]), jnp.float32)
+    scene = Scene(
+        *(jnp.asarray(part, jnp.float32) for part in ([half] * 2, [[disc[0]], [disc[1]]], [disc[2]])), np.ones(1, bool)
+    )
+
+    def step(pose, _):
+        safe = shield.filter(nominal, pose, scene, robot=robot, shield=parameters)
+        after = robot.step(pose, safe.control)
+        return after, after[:2]
+
+    _, way = jax.jit(lambda pose: jax.lax.scan(step, pose, length=steps))(pose)
+    x, y = np.moveaxis(np.asarray(way, np.float64), 1, 0)
+    centre = np.asarray(scene.centre, np.float64)[:, 0]
+    return np.hypot(x - centre[0], y - centre[1]) - np.float64(scene.radius[0]) - 0.15
+
+
+@pytest.mark.parametrize(
+    ("half", "disc", "slowest"), [(10.0, (8.1, 8.2, 0.6), -5.5), (5000.0, (2000.0, 2000.0, 1500.0), -3.0)]
+)
+def test_rounding_of_the_positions_moves_no_robot_through_the_margin(half, disc, slowest):
+    """Step by step a slow robot is rounded towards the disc, along which or away from which it believes to drive."""
+    rng = np.random.default_rng(19)
+    headings = np.arccos(rng.uniform(0, 0.5, 4000) ** 2) * rng.choice([-1, 1], 4000)
+    speeds = 10 ** rng.uniform(slowest, 0, 4000)
+    parameters = shield.fitting(Unicycle(), (half, half), "float32")
+    assert least_clearance(parameters, half, disc, headings, speeds, 200).min() >= parameters.margin / 4
+
+
+def test_inflation_keeps_a_distance_and_counts_as_no_contact():
+    headings, speeds = np.random.default_rng(20).uniform(-np.pi, np.pi, 4000), np.ones(4000)
+    kept = least_clearance(Shield(inflation=0.2), 10.0, (1.0, 2.0, 0.6), headings, speeds, 100)
+    assert 0.2 <= kept.min() < 0.2 + 1e-3
+    pose = np.array([0.0, 2.0, 0.0])  # 0.25 m before the disc
+    done = shield.filter(
+        [1.0, 0.0], pose, Scene.of([(1.0, 2.0, 0.6)], half_extents=(9.0, 9.0)), shield=Shield(inflation=0.2)
+    )
+    np.testing.assert_allclose(done.clearance, 0.25, atol=1e-12)
+    assert done.control[0] <= 0.05 / 0.05
 
 
 SCENE = Scene.of([(1.0, 1.0, 0.3), (2.0, -1.0, 0.4)], half_extents=(3.0, 3.0))
@@ -409,6 +472,28 @@ SCENE = Scene.of([(1.0, 1.0, 0.3), (2.0, -1.0, 0.4)], half_extents=(3.0, 3.0))
 def test_shapes_that_do_not_go_together_are_refused(given, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         jax.eval_shape(lambda: shield.filter(**{"nominal": [1, 0], "pose": [0, 0, 0], "scene": SCENE, **given}))
+
+
+def test_gains_that_are_none_are_infeasible_and_beyond_the_range_they_count_as_its_end():
+    near = {"nominal": [1, 0], "pose": [0.5, 1.0, 0.0], "scene": SCENE}
+    for gains in (np.nan, np.full(6, np.nan), [0.5, 0.5, 0.5, 0.5, 0.5, np.nan]):
+        found = shield.filter(**near, gains=gains)
+        assert not found.feasible
+        assert np.isfinite(found.control).all()
+    for gains, end in ((-0.3, 0.0), (1.7, 1.0), (-np.inf, 0.0)):
+        for given in (gains, np.full(6, gains)):
+            found, expected = (shield.filter(**near, gains=one) for one in (given, end))
+            assert found.feasible
+            np.testing.assert_array_equal(found.control, expected.control)
+
+
+def test_single_and_double_precision_go_together():
+    pose, nominal = np.array([0.5, 1.0, 0.0]), np.array([1.0, 0.3])
+    expected = shield.filter(nominal, pose, SCENE)
+    assert expected.intervened
+    for kinds in ((np.float32, np.float64), (np.float64, np.float32)):
+        found = shield.filter(nominal.astype(kinds[0]), pose.astype(kinds[1]), SCENE)
+        np.testing.assert_allclose(found.control, expected.control, atol=1e-6)
 
 
 def test_whole_numbers_and_lists_are_numbers():

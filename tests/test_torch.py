@@ -402,6 +402,16 @@ def test_gradcheck_of_the_shield():
 def test_the_shield_refuses_what_breaks_its_theorems():
     with pytest.raises(ValueError, match="theorem 2 needs"):
         ShieldLayer(**SHIELD | {"robot": Unicycle(max_speed=5.0)})
+    for half_extents in ((), (3.0,), (3.0, 2.0, 1.0), (3.0, 0.0), (float("nan"), 2.0)):
+        with pytest.raises(ValueError, match="half_extents takes two positive lengths"):
+            ShieldLayer(**SHIELD | {"half_extents": half_extents})
+    wide = SHIELD | {"half_extents": (700.0, 700.0)}
+    with pytest.raises(ValueError, match="does not cover rounding"):
+        ShieldLayer(**wide)
+    single, double = (torch.ones(2, dtype=dtype) for dtype in (torch.float32, torch.float64))
+    with pytest.raises(ValueError, match="does not cover rounding"):
+        filter(single, single.new_zeros(3), single.new_ones(1, 3), **wide)
+    assert filter(double, double.new_zeros(3), 9 * double.new_ones(1, 3), **wide).feasible
     with pytest.raises(ValueError, match="the shield takes nominal"):
         filter(torch.ones(2), torch.ones(2), torch.ones(1, 3), **SHIELD)
 

@@ -1,5 +1,7 @@
 """One tiny training run, shared by the test modules: what is compiled for it once serves them all."""
 
+import copy
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -75,3 +77,12 @@ def numbers(state):
     for path, leaf in jax.tree_util.tree_flatten_with_path(state._replace(seconds=0.0))[0]:
         is_key = isinstance(leaf, jax.Array) and jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
         yield jax.tree_util.keystr(path), np.asarray(jax.random.key_data(leaf) if is_key else leaf)
+
+
+def checked(config, **fields):
+    """What a configuration's own checks say of these fields: while tests run, types refuse many of them first."""
+    other = copy.copy(config)
+    for name, value in fields.items():
+        object.__setattr__(other, name, value)
+    other.__post_init__()
+    return other

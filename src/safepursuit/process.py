@@ -17,6 +17,7 @@ import jax
 from platformdirs import user_cache_path
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
+_uses_jax: set[int] = set()  # of this process and of those that it was forked from
 _ALL, _MOST = 2**31 - 1, 32 * 2**20  # the largest threshold for mapped blocks that glibc accepts
 
 
@@ -75,6 +76,21 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
         return bool(mallopt(_M_TRIM_THRESHOLD, _ALL) and mallopt(_M_MMAP_THRESHOLD, _MOST))
     return False
+
+
+def note_use_of_jax() -> None:
+    """Remember that JAX starts in this process, for `check_not_forked`."""
+    _uses_jax.add(os.getpid())
+
+
+def check_not_forked() -> None:
+    """Raise RuntimeError in a process forked after JAX started, in which JAX would wait forever for its threads."""
+    if _uses_jax - {os.getpid()}:
+        raise RuntimeError(
+            "JAX cannot work in a process forked from one in which it has started: start the process by spawn, such as "
+            'with make_vec(…, vectorization_mode="async", vector_kwargs={"context": "spawn"}), or leave '
+            "vectorization_mode out, which is faster."
+        )
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import numpy as np
 import tyro
 from jaxtyping import Array, Bool, Float, Key
 
+from safepursuit import ranges
 from safepursuit.geometry import length, unit
 from safepursuit.registry import Registry
 from safepursuit.shapes import Flag, Point, Rows, Scalar
@@ -119,6 +120,7 @@ class Arena:
     """Generator of layouts; `safepursuit list scenes` names them."""
 
     def __post_init__(self) -> None:
+        ranges.check(self, positive=("half_extents",), not_negative=("passage",))
         if not 0 <= self.obstacles <= 16:
             raise ValueError(f"the number of obstacles must be between 0 and 16, not {self.obstacles}.")
         if self.min_obstacles is not None and not 0 <= self.min_obstacles <= self.obstacles:
@@ -131,10 +133,6 @@ class Arena:
             raise ValueError(
                 f"radius_range must be two positive radii [m], the smaller first, not {self.radius_range}."
             )
-        if not min(self.half_extents) > 0:
-            raise ValueError(f"half_extents must be positive lengths [m], not {self.half_extents}.")
-        if self.passage < 0:
-            raise ValueError(f"passage must not be negative, but is {self.passage} m.")
         SCENES.find(self.scene)
 
 

@@ -7,6 +7,7 @@ The metric is the displacement of the virtual control point. Theorem 1 alone mak
 program returns; theorem 2 keeps the program feasible and the governor idle (theory.md §2.3).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Annotated, Any, NamedTuple
@@ -16,10 +17,10 @@ import jax.numpy as jnp
 import tyro
 from jaxtyping import Array, Bool
 
-from safepursuit import qp
+from safepursuit import qp, ranges
 from safepursuit.barriers import Barrier, Barriers, ControlPoint, GainRule, Gains, Separation, as_rule
 from safepursuit.barriers.barrier import in_heading_frame
-from safepursuit.barriers.governor import governed_speed, governor_swing
+from safepursuit.barriers.governor import governed_speed, governor_swing, least_speed
 from safepursuit.barriers.separation import check_robot_gain
 from safepursuit.barriers.stop_sector import Motion, certify
 from safepursuit.geometry import direction, length
@@ -44,8 +45,12 @@ class Shield:
     gain: float = 0.5
     """Class-K gain γ in (0, 1] of every boundary, per step, where no network sets it; 1 restricts least."""
     margin: float = 1e-5
-    """Added to the robot's radius by the governor, and twice by the rows [m]: float32 round-off in an arena of tens of
-    metres; twice, so that the governor stays idle where the robot slides along a boundary."""
+    """Added to the robot's radius by the governor, and twice by the rows [m]: for rounding, in float32 enough for an
+    arena of 29 m × 29 m (`least_margin`); twice, so that the governor stays idle where the robot slides along a
+    boundary."""
+    inflation: float = 0.0
+    """Also added to the robot's radius by governor and rows [m]: distance to keep from walls and discs, whatever for.
+    Captures, contacts and `clearance` are those of the body alone."""
     robot_barrier: bool = False
     """Also limit the approach to the other robot (theory.md §2.4); off, because capture needs it."""
     robot_gain: float = 0.5
@@ -58,19 +63,24 @@ class Shield:
     """Errors that the layer accounts for."""
 
     def __post_init__(self) -> None:
-        for name in ("gain", "robot_gain"):
-            if not 0 < getattr(self, name) <= 1:
-                raise ValueError(f"shield {name} must lie in (0, 1], not {getattr(self, name)}.")
-        if not self.offset > 0:
-            raise ValueError(f"shield offset must be positive, not {self.offset}.")
-        if self.margin < 0:
-            raise ValueError(f"shield margin must not be negative, but is {self.margin}.")
+        ranges.check(
+            self,
+            "shield",
+            positive=("offset",),
+            positive_share=("gain", "robot_gain"),
+            not_negative=("margin", "inflation", "min_separation"),
+        )
 
     @property
     def kinds(self) -> tuple[Barrier, ...]:
         """The kinds of barriers whose rows make up the program."""
         own = (Separation(self.min_separation, self.robot_gain),) if self.robot_barrier else ()
-        return ControlPoint(self.offset, 2 * self.margin + self.budget.pose), *own
+        return ControlPoint(self.offset, self.added + self.margin), *own
+
+    @property
+    def added(self) -> float:
+        """What governor and certificate add to the robot's radius [m]; the rows add the margin once more."""
+        return self.inflation + self.budget.pose + self.margin
 
 
 UNICYCLE, SHIELD = Unicycle(), Shield()
@@ -86,6 +96,8 @@ class Surroundings(NamedTuple):
     """v̄_A [m/s] of theorem 1 for any turn rate within the limit; NaN for a pose that is not finite."""
     clearance: Scalar
     """Distance [m] of the body from the nearest boundary."""
+    least_speed: Scalar
+    """[m/s] where rounding has moved the body beyond the margin: it stands still or gets away; 0 elsewhere."""
     motion: Motion | None = None
     """Of a robot with inertia: what its certificate is found from. Its barriers are those of the pose at which it would
     come to rest."""
@@ -128,8 +140,34 @@ class Shielded(NamedTuple):
     """The map from the nominal control lost rank: a row, of the actuator box too, was active."""
 
 
-def check(shield: Shield, robot: Robot, capture_radius: float) -> None:
-    """Raise ValueError if these parameters break an assumption of the theorems or prevent capture."""
+def least_margin(robot: Robot, half_extents: Sequence[float], dtype: Any = None) -> float:
+    """The least margin [m] that covers rounding in an arena of these half-extents [m] (theory.md §2.5).
+
+    `dtype` is that of the poses, by default JAX's.
+    """
+    reach = math.hypot(*half_extents) + robot.radius
+    return 4 * float(jnp.finfo(jnp.result_type(float) if dtype is None else dtype).eps) * reach
+
+
+def fitting(robot: Robot, half_extents: Sequence[float], dtype: Any = None) -> Shield:
+    """`Shield()`, with the margin that an arena of these half-extents [m] needs if it needs more."""
+    return Shield(margin=max(Shield.margin, 1.05 * least_margin(robot, half_extents, dtype)))
+
+
+def check(
+    shield: Shield, robot: Robot, capture_radius: float, half_extents: Sequence[float], dtype: Any = None
+) -> None:
+    """Raise ValueError if these parameters break an assumption of the theorems or prevent capture.
+
+    `half_extents` [m] are the arena's, `dtype` that of the poses, by default JAX's.
+    """
+    needed = least_margin(robot, half_extents, dtype)
+    if shield.margin < needed:
+        raise ValueError(
+            f"a shield margin of {shield.margin:g} m does not cover rounding in an arena of "
+            f"{2 * half_extents[0]:g} m × {2 * half_extents[1]:g} m: it takes {1.05 * needed:.2g} m, or a smaller "
+            "arena, or double precision."
+        )
     if robot.max_speed * robot.dt > shield.offset:
         raise ValueError(
             f"the robot moves up to {robot.max_speed * robot.dt:g} m per step, more than the shield's offset of "
@@ -162,18 +200,21 @@ def survey(
     finite = jnp.all(jnp.isfinite(pose), axis=0)
     if robot.has_inertia:
         assert velocity is not None  # `stopped` has raised
-        motion = Motion.of(pose, velocity, around)
+        motion, slowest = Motion.of(pose, velocity, around), jnp.zeros_like(pose[2])
         speed = jnp.where(jnp.all(jnp.isfinite(velocity), axis=0), robot.max_speed, jnp.nan)
     else:
         motion, budget = None, shield.budget.at_execution(robot)
         swing = (1 + budget.slip) * governor_swing(robot, jnp.full_like(pose[2], robot.max_turn_rate)) + budget.heading
-        slack = around.distance - (robot.radius + shield.margin + budget.pose + budget.mover_speed * robot.dt)
-        speed = governed_speed(robot, *in_heading_frame(direction(pose[2]), around.normal), slack, swing)
-        speed = speed / (1 + budget.slip)
+        added = shield.inflation + budget.pose + shield.margin + budget.mover_speed * robot.dt
+        slack = around.distance - (robot.radius + added)
+        ways = *in_heading_frame(direction(pose[2]), around.normal), slack, swing
+        speed = governed_speed(robot, *ways) / (1 + budget.slip)
+        slowest = least_speed(robot, *ways, 0.5 * shield.margin)
     return Surroundings(
         found=tuple(one for one in found if one is not None),
         speed_limit=jnp.where(finite, speed, jnp.nan),
         clearance=jnp.min(around.distance, axis=0) - robot.radius,
+        least_speed=slowest,
         motion=motion,
     )
 
@@ -217,12 +258,17 @@ def filter(
             "a nominal control is (2, …) and a pose (3, …) with the same batch axes, not "
             f"{' and '.join(map(str, (nominal.shape, *poses)))}."
         )
-    velocity = None if velocity is None else floating(velocity)
+    precision = jnp.result_type(nominal, pose)
+    nominal, pose = nominal.astype(precision), pose.astype(precision)
+    velocity = None if velocity is None else floating(velocity).astype(precision)
     if velocity is not None and velocity.shape != nominal.shape:
         raise ValueError(f"a velocity has the shape of the nominal control, {nominal.shape}, not {velocity.shape}.")
     surroundings = survey(shield, robot, pose, scene, opponent, velocity)
-    if gains is not None and not isinstance(gains, (int, float)):
+    if isinstance(gains, (int, float)):
+        gains = min(max(gains, 0.0), 1.0)
+    elif gains is not None:
         gains, order = floating(gains), surroundings.barriers.boundary
+        gains = jnp.where(gains < 0, 0, jnp.where(gains > 1, 1, gains))  # with the whole gradient at both ends
         gains = gains.reshape(gains.shape + (1,) * (order.ndim - gains.ndim))
         if gains.ndim != order.ndim or any(own not in (1, n) for own, n in zip(gains.shape, order.shape, strict=True)):
             raise ValueError(f"gains are one number or one per boundary, {order.shape}, not {gains.shape}.")
@@ -303,23 +349,29 @@ def adopt(control: Control, nominal: Control, surroundings: Surroundings, *, rob
     return done._replace(nominal=nominal, intervened=done.governed | (within > CHANGED), correction=correction)
 
 
-def govern(control: Control, surroundings: Surroundings, *, robot: Robot, shield: Shield) -> tuple[Control, Flag, Flag]:
+def govern(
+    control: Control, surroundings: Surroundings, *, robot: Robot = UNICYCLE, shield: Shield = SHIELD
+) -> tuple[Control, Flag, Flag]:
     """Theorem 1 alone: the same turn rate, the speed reduced to a safe one. For a robot with inertia theorem 3.
 
+    Where rounding has moved the body beyond the margin, only a speed that brings it back is kept (theory.md §2.5).
     `control` must respect the actuator limits. Returns the control, whether it was changed, and whether it became
     *stop* because nothing else could be certified.
     """
     limit, stopped = surroundings.speed_limit, jnp.zeros(control.shape[1:], bool)
     if surroundings.motion is None:
         governed = control[0] > limit
-        safe = jnp.stack([jnp.where(governed, limit, control[0]), control[1]])
+        speed = jnp.where(governed, limit, control[0])
+        creeps = speed < surroundings.least_speed
+        safe = jnp.stack([jnp.where(creeps, 0, speed), control[1]])
+        governed = governed | (creeps & (control[0] > 0))
     else:
         assert isinstance(robot, Inertial)
         reached = robot.reach(control, surroundings.velocity)
         budget = shield.budget.at_execution(robot)
-        safe, governed, stopped = jax.lax.stop_gradient(
-            certify(robot, budget, shield.margin, surroundings.motion, reached)
-        )
+        margin = shield.inflation + shield.margin
+        found = certify(robot, budget, margin, surroundings.motion, reached)
+        safe, governed, stopped = jax.lax.stop_gradient(found)
         safe = jnp.where(governed, safe, control)
     # Stand still where pose or control is not finite.
     known = jnp.isfinite(limit) & jnp.all(jnp.isfinite(control), axis=0)

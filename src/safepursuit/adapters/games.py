@@ -10,6 +10,7 @@ import numpy as np
 from safepursuit.adapters.match import Match, Outcome, observe, program
 from safepursuit.agents import Agent
 from safepursuit.game import Game, GameState, initial
+from safepursuit.process import check_not_forked
 
 _LEAST = 64
 """Least number of starts per block; a small block takes as long to draw."""
@@ -33,7 +34,9 @@ class Starts:
     """
 
     def __init__(self, game: Game, block: int, seed: int) -> None:
-        """Raises ValueError where the rules leave no room for a start."""
+        """Raises ValueError where the rules leave no room for a start, RuntimeError in a process that was forked after
+        JAX started."""
+        check_not_forked()
         self._game, self.block, self.used = game, max(block, _LEAST), 0
         self._key, self._drawn = jax.random.key(seed), 0
         first, second = self._draw(), self._draw()

@@ -77,12 +77,12 @@ def bounds(game: Game) -> tuple[np.ndarray, np.ndarray]:
 
 
 def flatten(state: GameState, game: Game, role: Role) -> Float[Array, "games features"]:
-    """The observations of the robot in this role, one row per game: the vector, then for each disc its features and
-    whether it is present."""
+    """The observations of the robot in this role, one row per game, float32 as in Gymnasium's spaces: the vector, then
+    for each disc its features and whether it is present."""
     seen = observe_game(state, game, role)
     discs = jnp.concatenate([seen.discs, seen.present[None].astype(seen.ego.dtype)])
     row = jnp.concatenate([seen.ego, jnp.swapaxes(discs, 0, 1).reshape(-1, *discs.shape[2:])]).T
-    return jnp.clip(row, *bounds(game))  # rounding can carry a sine beyond 1
+    return jnp.clip(row.astype(jnp.float32), *bounds(game))  # rounding can carry a sine beyond 1
 
 
 def to_control(action: Actions, robot: Robot, normalised: bool) -> Control:

@@ -98,9 +98,14 @@ class PursuitEvasionParallelEnv(ParallelEnv):
             raise ResetNeeded("there is no game, or it is over: call reset() first.")
         if missing := [role for role in ROLES if role not in actions]:
             raise ValueError(f"there is no action for the {' and the '.join(missing)}: both robots act at once.")
-        both = np.stack([np.asarray(actions[role], np.float32) for role in ROLES])
-        if both.shape != (2, 2) or not np.isfinite(both).all():
-            raise ValueError("an action must be two finite numbers: speed and turn rate.")
+        each = [np.asarray(actions[role], np.float32) for role in ROLES]
+        for role, action in zip(ROLES, each, strict=True):
+            if action.shape != (2,) or not np.isfinite(action).all():
+                raise ValueError(
+                    f"an action must be two finite numbers, speed and turn rate; that of the {role} is {action} of "
+                    f"shape {action.shape}."
+                )
+        both = np.stack(each)
         self._states, seen, *rows = _advance(self._states, both, self.game, self._normalised)
         seen, numbers, flags = (np.asarray(one) for one in (seen, *rows))
         parts = [report(*(part[place].tolist() for part in (numbers, flags))) for place in range(2)]

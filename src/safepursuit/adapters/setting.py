@@ -9,6 +9,7 @@ from gymnasium.spaces import Box
 from safepursuit.adapters.match import OTHER, Match, bounds
 from safepursuit.experiment.opponents import Opponents, find
 from safepursuit.game import Game, Role
+from safepursuit.process import note_use_of_jax
 from safepursuit.robot import Robot
 from safepursuit.runs.configuration import changed
 from safepursuit.shield import check
@@ -19,6 +20,7 @@ def rules(game: Game | None, changes: dict[str, Any]) -> Game:
 
     Raises TypeError for an unknown name (with the nearest one), ValueError for an impossible game.
     """
+    note_use_of_jax()  # every environment begins here
     return changed(Game() if game is None else game, changes)
 
 
@@ -33,7 +35,7 @@ def match(
     own: Role = "pursuer" if role == "pursuer" else "evader"
     found = find(opponent, OTHER[own], game, shielded=opponent_shielded)
     if shield := found.trained.shield if found.trained else found.shield:
-        check(shield, game.limits(OTHER[own]), game.capture_radius)
+        check(shield, game.limits(OTHER[own]), game.capture_radius, game.arena.half_extents)
     return Match(game, own, unit_box), found
 
 

@@ -37,3 +37,14 @@ def governed_speed(robot: Robot, facing: Rows, side: Rows, slack: Rows, swing: S
     heading_in = share > 0
     allowed = jnp.maximum(slack, 0) / (robot.dt * jnp.where(heading_in, share, 1))
     return jnp.min(jnp.where(heading_in, allowed, jnp.inf), axis=0, initial=robot.max_speed)
+
+
+def least_speed(robot: Robot, facing: Rows, side: Rows, slack: Rows, swing: Scalar, gain: float) -> Scalar:
+    """The lowest speed [m/s] other than 0 where rounding has moved the body beyond the margin (theory.md §2.5).
+
+    At this speed it comes away by `gain` [m] within the step from every boundary with negative `slack`; infinite where
+    it does not head away from one, 0 where there is none. Arguments as for `governed_speed`.
+    """
+    outward = facing if robot.integrator == "euler" else facing * jnp.cos(swing) - jnp.abs(side) * jnp.sin(swing)
+    away = jnp.min(jnp.where(slack < 0, outward, jnp.inf), axis=0)
+    return jnp.where(away > 0, gain / (robot.dt * jnp.where(away > 0, away, 1)), jnp.inf)

@@ -8,6 +8,8 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from safepursuit.ranges import SEEDS
+
 Run = Annotated[Path, tyro.conf.Positional]
 Debug = Annotated[bool, tyro.conf.arg(help="Show the traceback of an error.")]
 
@@ -23,8 +25,10 @@ def parsed_seeds(text: str) -> list[int]:
         seeds = list(range(int(first), int(last) + 1)) if dots else [int(part) for part in text.split(",")]
     except ValueError:
         seeds = []
-    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
-        raise UsageError(f"--seeds takes a range such as 0..9, or different seeds such as 0,3,7, not {text!r}.")
+    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0 or max(seeds) >= SEEDS:
+        raise UsageError(
+            f"--seeds takes a range such as 0..9, or different seeds such as 0,3,7, below {SEEDS}, not {text!r}."
+        )
     return seeds
 
 

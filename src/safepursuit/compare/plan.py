@@ -29,6 +29,7 @@ from safepursuit.compare.jobs import CellJob, TrainingJob
 from safepursuit.evaluation.scenarios import SUITES, with_obstacles
 from safepursuit.game import Game
 from safepursuit.players import EVADERS
+from safepursuit.ranges import check_seed
 from safepursuit.runs.folder import RunFolderError, provenance, write_json
 
 FILE = "plan.json"
@@ -64,6 +65,7 @@ class Settings:
             for name in names:
                 if name not in known:
                     raise ValueError(f"unknown {kind} {name!r}; known are {', '.join(known)}.")
+        check_seed(self.seed)
         if self.episodes < 1:
             raise ValueError(f"the number of episodes must be at least 1, not {self.episodes}.")
         with_obstacles(Game(), self.obstacles)  # refuses an impossible number

@@ -22,6 +22,7 @@ from safepursuit.geometry import length
 from safepursuit.play import play
 from safepursuit.play.recording import Moment, assemble, moment
 from safepursuit.policy import Policy, build_policy
+from safepursuit.ranges import check_seed
 from safepursuit.scene import Arena, boundaries, clearance
 
 GAMES, STEPS = 512, 32
@@ -38,7 +39,9 @@ class Attack(NamedTuple):
 
 
 def attack(config: TrainConfig, steps: int, seed: int = 0) -> Attack:
-    """Attack the head of this configuration for at least `steps` steps. Raises ValueError for a number below 1."""
+    """Attack the head of this configuration for at least `steps` steps. Raises ValueError for a number below 1
+    or a seed beyond 32 bits."""
+    check_seed(seed)
     if steps < 1:
         raise ValueError(f"the number of steps must be at least 1, not {steps}.")
     game = arena_of(config)

@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Key
 from safepursuit import game as rules
 from safepursuit.game import Game, GameState
 from safepursuit.geometry import length, unit
+from safepursuit.ranges import check_seed
 from safepursuit.scene import boundaries
 
 _HELD_OUT = 0x5AFE
@@ -101,9 +102,13 @@ SUITES = {
 
 
 def draw(suite: str, game: Game, seed: int, episodes: int) -> Scenarios:
-    """The first `episodes` scenarios of a suite. Raises ValueError for an unknown suite or an impossible game."""
+    """The first `episodes` scenarios of a suite.
+
+    Raises ValueError for an unknown suite, an impossible game, or a seed beyond 32 bits.
+    """
     if suite not in SUITES:
         raise ValueError(f"unknown suite {suite!r}; known are {', '.join(SUITES)}.")
+    check_seed(seed)
     if episodes < 1:
         raise ValueError(f"the number of episodes must be at least 1, not {episodes}.")
     chosen = SUITES[suite]

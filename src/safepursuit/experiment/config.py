@@ -3,13 +3,14 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from safepursuit import ranges
 from safepursuit.barriers.control_point import arc_allowance
 from safepursuit.game import REWARDS, SENSORS, Game
-from safepursuit.players import EVADERS, evader_weights, evaders_of
+from safepursuit.players import EVADERS, evader_weights, evaders_of, full_lineup
 from safepursuit.policy import HEADS, NETWORKS, PolicyConfig
 from safepursuit.robot import ROBOTS, Budget, within_theory
 from safepursuit.scene import SCENES
-from safepursuit.shield import Shield, check
+from safepursuit.shield import Shield, check, fitting
 
 
 @dataclass(frozen=True)
@@ -45,18 +46,14 @@ class PPOConfig:
     """Learning rate of the multiplier (Adam), one step per rollout."""
 
     def __post_init__(self) -> None:
-        for name in ("cost_limit", "multiplier"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"ppo {name} must not be negative, but is {getattr(self, name)}.")
-        for name in ("learning_rate", "clip", "max_grad_norm", "multiplier_rate"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"ppo {name} must be positive, not {getattr(self, name)}.")
-        for name in ("discount", "trace", "warmup"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"ppo {name} must lie in [0, 1], not {getattr(self, name)}.")
-        for name in ("epochs", "minibatches"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"ppo {name} must be at least 1, not {getattr(self, name)}.")
+        ranges.check(
+            self,
+            "ppo",
+            positive=("learning_rate", "clip", "max_grad_norm", "multiplier_rate"),
+            not_negative=("entropy", "value", "target_kl", "cost_limit", "multiplier"),
+            share=("discount", "trace", "warmup"),
+            at_least_1=("epochs", "minibatches"),
+        )
 
 
 @dataclass(frozen=True)
@@ -92,42 +89,43 @@ class TrainConfig:
     ppo: PPOConfig = field(default_factory=PPOConfig)
 
     def __post_init__(self) -> None:
+        ranges.check(
+            self,
+            at_least_1=("timesteps", "num_envs", "rollout_length", "devices", "checkpoint_every"),
+            seed=("seed",),
+        )
         HEADS.find(self.method)
         SENSORS.find(self.game.sensor)
         NETWORKS.find(self.policy.network)
-        for name in ("timesteps", "num_envs", "rollout_length", "checkpoint_every", "shares"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}.")
         if self.num_envs % self.shares:
             raise ValueError(
                 f"{self.num_envs} games cannot be shared evenly by {self.shares} devices: make num_envs a multiple."
             )
-        if idle := set(evader_weights(self.evader)) - set(self.lineup):
-            raise ValueError(
-                f"of {self.num_envs // self.shares} games none is left for {', '.join(sorted(idle))}: raise num_envs "
-                "or its weight."
-            )
+        full_lineup(evader_weights(self.evader), self.num_envs // self.shares)
         if self.rollout_length % self.ppo.minibatches:
             raise ValueError(
                 f"rollout_length {self.rollout_length} cannot be cut into {self.ppo.minibatches} minibatches of whole "
                 "steps: make it a multiple of ppo.minibatches."
             )
         errors_of(self.disturbance, self.shield.budget)
-        check(self.shield, self.game.robot, self.game.capture_radius)
-        if self.evader_shielded:
-            check(self.shield, self.game.evader, self.game.capture_radius)
+        for robot in self.game.robots[: 2 if self.evader_shielded else 1]:
+            check(self.shield, robot, self.game.capture_radius, self.game.arena.half_extents)
         needed = 2 * self.shield.offset + arc_allowance(self.game.robot, self.shield.offset)
+        needed += self.shield.inflation + self.shield.budget.pose
         if self.game.start_clearance < needed:
             raise ValueError(
                 f"game start_clearance {self.game.start_clearance:g} m does not put the robots into the safe set of a "
-                f"shield with offset {self.shield.offset:g} m: it takes {needed:.3g} m."
+                f"shield with offset {self.shield.offset:g} m, inflation {self.shield.inflation:g} m and a budget of "
+                f"{self.shield.budget.pose:g} m: it takes {needed:.3g} m."
             )
 
     def with_robot(self, model: str) -> "TrainConfig":
-        """With another robot in its default game; the shield's offset is in proportion to what it drives in a step."""
+        """With another robot in its default game; the shield's offset and margin are of its size."""
         game, plain = Game.of_robot(model), Game()
         scale = game.start_clearance / plain.start_clearance
-        return replace(self, game=game, shield=replace(self.shield, offset=float(f"{scale * Shield().offset:.3g}")))
+        offset = float(f"{scale * Shield.offset:.3g}")
+        margin = max(self.shield.margin, fitting(game.robot, game.arena.half_extents).margin)
+        return replace(self, game=game, shield=replace(self.shield, offset=offset, margin=margin))
 
     @property
     def promises(self) -> bool:

@@ -8,9 +8,9 @@ from safepursuit.agents import Agent, Scripted, Trained
 from safepursuit.experiment.config import TrainConfig
 from safepursuit.experiment.run import load_run
 from safepursuit.game import Game, Role
-from safepursuit.players import EVADERS, PLAYERS, lineup, parse
+from safepursuit.players import EVADERS, PLAYERS, full_lineup, parse
 from safepursuit.runs.folder import RunFolder
-from safepursuit.shield import Shield
+from safepursuit.shield import Shield, fitting
 
 DEFAULTS: Mapping[Role, str] = {"pursuer": "lead-intercept", "evader": "random"}
 """The player of a role where none is named."""
@@ -26,8 +26,8 @@ class Opponents:
     trained: Trained | None = None
 
     def lineup(self, games: int) -> tuple[str, ...]:
-        """The player of each game; a single name where all are the same."""
-        names = lineup(dict(self.weights), games)
+        """The player of each game; a single name where all are the same. Raises ValueError where one gets no game."""
+        names = full_lineup(dict(self.weights), games)
         return names if len(set(names)) > 1 else names[:1]
 
     def agent(self, names: Sequence[str]) -> Agent:
@@ -51,7 +51,9 @@ def find(text: str | Path | None, role: Role, game: Game, *, shielded: bool = Tr
     if isinstance(text, Path) or Path(text).is_dir():
         return _trained(Path(text), role, game)
     try:
-        return Opponents(parse(text, PLAYERS[role]), Shield() if shielded else None)
+        return Opponents(
+            parse(text, PLAYERS[role]), fitting(game.limits(role), game.arena.half_extents) if shielded else None
+        )
     except ValueError as error:
         folder = " A trained pursuer is named by its run folder." if role == "pursuer" else ""
         raise ValueError(f"{error}{folder}") from None

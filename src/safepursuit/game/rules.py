@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeAlias
 import jax.numpy as jnp
 import tyro
 
+from safepursuit import ranges
 from safepursuit.game.motion import move
 from safepursuit.game.state import ROLES, Contact, GameState, Role, Transition, collided
 from safepursuit.geometry import length, segment_minimum, unit
@@ -31,6 +32,9 @@ class Reward:
     """Subtracted at each step."""
     collision: float = 0.1
     """Subtracted at each step in which the robot collides."""
+
+    def __post_init__(self) -> None:
+        ranges.check(self, "reward", not_negative=("capture", "approach", "time", "collision"))
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,12 @@ class Game:
     """What the robots observe; `safepursuit list sensors` names them."""
 
     def __post_init__(self) -> None:
+        ranges.check(
+            self,
+            at_least_1=("horizon",),
+            positive=("capture_radius", "evader_speed_ratio"),
+            not_negative=("start_clearance",),
+        )
         REWARDS.find(self.reward.rule)
         default = ROBOTS.find(self.robot_model)()
         if type(self.robot) is not type(default):
@@ -70,10 +80,6 @@ class Game:
                 f"capture_radius is {self.capture_radius:g} m, but the bodies touch at {2 * self.robot.radius:g} m: "
                 "capture must come before contact."
             )
-        if self.horizon < 1:
-            raise ValueError(f"horizon must be at least one step, not {self.horizon}.")
-        if not self.evader_speed_ratio > 0:
-            raise ValueError(f"evader_speed_ratio must be positive, not {self.evader_speed_ratio}.")
         if self.min_evader_speed_ratio is not None and not 0 < self.min_evader_speed_ratio <= self.evader_speed_ratio:
             raise ValueError(
                 f"min_evader_speed_ratio must be positive and at most evader_speed_ratio, {self.evader_speed_ratio:g}, "

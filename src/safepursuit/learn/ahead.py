@@ -31,11 +31,11 @@ def start(config: TrainConfig) -> None:
     if not jax.config.values["jax_compilation_cache_dir"]:
         return
     policy, moments, multiplier, games, starts, rollout = _shapes(config)
-    key, rate = jax.eval_shape(lambda: jax.random.key(0)), jax.eval_shape(lambda: jnp.asarray(0.0, jnp.float32))
+    key, rate = jax.eval_shape(lambda: jax.random.key(0)), jax.eval_shape(lambda: jnp.asarray(0.0, float))
     playing = partial(collect_program(config).jitted.lower, policy, games, starts, key)
     learning = partial(update_program(config).jitted.lower, policy, moments, rollout, multiplier, key, rate)
     counting = partial(rollout_metrics.lower, rollout, config.game.robot.dt, config.lineup)
-    alone = policy, jax.ShapeDtypeStruct((2, config.num_envs), jnp.float32), games.state
+    alone = policy, jax.ShapeDtypeStruct((2, config.num_envs), jnp.result_type(float)), games.state
     if config.shares > 1:
         first = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         alone = _at(alone, jax.tree.map(lambda _: first, alone))

@@ -24,7 +24,7 @@ class Multiplier(NamedTuple):
 
 
 def initial(config: PPOConfig) -> Multiplier:
-    value = jnp.asarray(config.multiplier, jnp.float32)
+    value = jnp.asarray(config.multiplier, float)
     return Multiplier(value, optax.scale_by_adam().init(value))
 
 

@@ -85,7 +85,7 @@ class SeedGroup:
         rate = self.trainers[0].learning_rate
         keys = self._split(state["key"])
         starts = _stacked([fresh_starts(key, self.config) for key in keys[:, 1]])
-        rates = jnp.full(len(keys), rate, jnp.float32)
+        rates = jnp.full(len(keys), rate, float)
         state, action, found = self._iteration((state | {"key": keys[:, 0]}, starts, keys[:, 2], keys[:, 3], rates))
         found = jax.device_get(found)
         elapsed = time.perf_counter() - start

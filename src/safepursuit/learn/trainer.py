@@ -126,7 +126,7 @@ class BarrierNetTrainer:
     def update(self, rollout: Rollout) -> UpdateReport:
         """Learn from a rollout."""
         key, update_key = jax.random.split(self.state.key)
-        rate = jnp.asarray(self.learning_rate, jnp.float32)
+        rate = jnp.asarray(self.learning_rate, float)
         policy, optimiser_state, multiplier, report = update_program(self.config)(
             self.state.policy, self.state.optimiser, rollout, self.state.multiplier, update_key, rate
         )

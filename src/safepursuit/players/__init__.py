@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from safepursuit.game import Role
 from safepursuit.players.evaders import flee, hide, orbit, random_controls, run
-from safepursuit.players.lineup import lineup, parse, play_together
+from safepursuit.players.lineup import full_lineup, lineup, parse, play_together
 from safepursuit.players.player import Player, Sight
 from safepursuit.players.pursuers import constant_bearing, lead_intercept, pure_pursuit, tangent_pursuit, voronoi
 from safepursuit.players.rollout_mpc import mpc_evader, mpc_lead_evader, mpc_pursuer, mpc_robust_evader
@@ -44,6 +44,7 @@ __all__ = [
     "Sight",
     "evader_weights",
     "evaders_of",
+    "full_lineup",
     "lineup",
     "parse",
     "play_together",

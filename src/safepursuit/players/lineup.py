@@ -48,6 +48,14 @@ def lineup(weights: dict[str, float], games: int) -> tuple[str, ...]:
     return tuple(chosen)
 
 
+def full_lineup(weights: dict[str, float], games: int) -> tuple[str, ...]:
+    """`lineup`. Raises ValueError where a player gets no game."""
+    chosen = lineup(weights, games)
+    if idle := set(weights) - set(chosen):
+        raise ValueError(f"of {games} games none is left for {', '.join(sorted(idle))}: raise num_envs or its weight.")
+    return chosen
+
+
 def play_together(names: Sequence[str], players: Registry[Player], key: Keys, sight: Sight, robot: Robot) -> Control:
     """The controls of games in which `names[i]` plays game i; each player is computed for its own games only.
 

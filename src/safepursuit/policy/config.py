@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import tyro
 
+from safepursuit import ranges
+
 
 @dataclass(frozen=True)
 class PolicyConfig:
@@ -34,10 +36,15 @@ class PolicyConfig:
     """Pass the policy gradient through the projection; False is for ablations."""
 
     def __post_init__(self) -> None:
-        if not self.hidden or min(self.hidden) < 1:
-            raise ValueError(f"policy hidden must name at least one positive layer width, not {self.hidden}.")
-        if not 0 < self.min_gain <= 1:
-            raise ValueError(f"policy min_gain must lie in (0, 1], not {self.min_gain}.")
+        ranges.check(
+            self,
+            "policy",
+            at_least_1=("hidden", "disc_width"),
+            positive_share=("min_gain",),
+            not_negative=("penalty",),
+        )
+        if not self.hidden:
+            raise ValueError("policy hidden must name the width of at least one layer.")
         if not 0 < self.min_std < self.initial_std < self.max_std:
             raise ValueError(
                 f"policy initial_std {self.initial_std:g} must lie between min_std {self.min_std:g} > 0 and max_std "
@@ -45,5 +52,3 @@ class PolicyConfig:
             )
         if self.safe_set not in ("polygon", "box"):
             raise ValueError(f"policy safe_set must be 'polygon' or 'box', not {self.safe_set!r}.")
-        if self.penalty < 0:
-            raise ValueError(f"policy penalty must not be negative, but is {self.penalty}.")

@@ -72,7 +72,7 @@ class BoundedStd(eqx.Module):
     def create(cls, config: PolicyConfig) -> "BoundedStd":
         low, initial, high = config.min_std, config.initial_std, config.max_std
         share = math.log(initial / low) / math.log(high / low)
-        return cls(jnp.full(2, math.log(share / (1 - share)), jnp.float32), low, high)
+        return cls(jnp.full(2, math.log(share / (1 - share)), float), low, high)
 
     def __call__(self) -> Float[Array, "2"]:
         return self.low * (self.high / self.low) ** jax.nn.sigmoid(self.logit)

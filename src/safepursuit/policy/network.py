@@ -22,9 +22,9 @@ def dense(layer: eqx.nn.Linear, x: Float[Array, "inputs *shape"], skip: int = 0)
 def orthogonal(key: Key[Array, ""], inputs: int, outputs: int, scale: float) -> eqx.nn.Linear:
     """A linear layer with orthogonal weights times `scale` and zero bias (as usual in PPO; Huang et al. 2022)."""
     weight_key, layer_key = jax.random.split(key)
-    weight = jax.nn.initializers.orthogonal(scale)(weight_key, (outputs, inputs), jnp.float32)
-    layer = eqx.nn.Linear(inputs, outputs, key=layer_key, dtype=jnp.float32)
-    return eqx.tree_at(lambda one: (one.weight, one.bias), layer, (weight, jnp.zeros(outputs, jnp.float32)))
+    weight = jax.nn.initializers.orthogonal(scale)(weight_key, (outputs, inputs), float)
+    layer = eqx.nn.Linear(inputs, outputs, key=layer_key, dtype=float)
+    return eqx.tree_at(lambda one: (one.weight, one.bias), layer, (weight, jnp.zeros(outputs, float)))
 
 
 class Trunk(eqx.Module):

@@ -20,9 +20,9 @@ class Normaliser(eqx.Module):
     count: Float[Array, ""]
 
     def __init__(self, features: int) -> None:
-        self.mean = jnp.zeros(features, jnp.float32)
-        self.variance = jnp.ones(features, jnp.float32)
-        self.count = jnp.asarray(0.0, jnp.float32)
+        self.mean = jnp.zeros(features, float)
+        self.variance = jnp.ones(features, float)
+        self.count = jnp.asarray(0.0, float)
 
     def __call__(self, observation: Observation) -> Observation:
         shape = (-1,) + (1,) * (observation.ego.ndim - 1)

@@ -15,6 +15,8 @@ def tangent(problems: tuple, solution: tuple, tangents: tuple) -> Array:
     nominal, A, _, weights = problems
     u, active, multipliers, violation = solution
     d_nominal, dA, db, d_weights = tangents
+    # Where the problem is none, weights and nominal may be anything.
+    weights, shift = jnp.where(violation > 0, 1, weights), jnp.where(violation > 0, 0, u - nominal)
     index = jnp.arange(active.shape[0]).reshape((-1,) + (1,) * (active.ndim - 1))
     holds = active & (violation <= 0)  # rows that attain the violation are kept out of the divisions
     first = holds & (index == jnp.min(jnp.where(holds, index, active.shape[0]), axis=0))
@@ -35,7 +37,7 @@ def tangent(problems: tuple, solution: tuple, tangents: tuple) -> Array:
 
     determinant = jnp.where(two, a[0] * c[1] - a[1] * c[0], 1)
     at_vertex = jnp.stack([c[1] * p - a[1] * q, a[0] * q - c[0] * p]) / determinant
-    free = d_nominal - (d_weights * (u - nominal) + da * pick(first, multipliers)) / weights
+    free = d_nominal - (d_weights * shift + da * pick(first, multipliers)) / weights
     normal = a / weights
     length = jnp.where(one, jnp.sum(a * normal, axis=0), 1)
     on_line = free + normal * (p - jnp.sum(a * free, axis=0)) / length

@@ -33,14 +33,14 @@ _SMALL = 64
 
 
 class Halfplanes(NamedTuple):
-    """The set {u : A u ≤ b}. A row of zeros is padding: it is skipped, whatever its b ≥ 0."""
+    """The set {u : A u ≤ b}. A row of zeros is padding: it is skipped, whatever its b ≥ 0. b = ∞ bounds nothing."""
 
     A: Float[Array, "rows 2 *batch"]
     b: Float[Array, "rows *batch"]
 
 
 class Box(NamedTuple):
-    """The set {u : low ≤ u ≤ high}, low ≤ high, finite; one for a whole batch, or one per problem."""
+    """The set {u : low ≤ u ≤ high}, low ≤ high; one for a whole batch, or one per problem. ∓∞ is no limit."""
 
     low: Float[Array, "2"] | Float[Array, "2 *batch"]
     high: Float[Array, "2"] | Float[Array, "2 *batch"]
@@ -81,9 +81,19 @@ def project(
     row, zero at a vertex. They are zero where the polygon is empty; at a kink (a row touched with λ = 0) they are those
     of the active set found. A batch on trailing axes has reverse mode only, single problems and their `vmap` both.
 
-    Never raises; finite inputs give finite outputs if b/‖A‖ and λ are representable.
+    Never raises; finite inputs give finite outputs if b/‖A‖ and λ are representable. A problem that is none has an
+    infinite `violation`, no multipliers and no derivatives, and its `u` says nothing: one with NaN anywhere, ±∞ in
+    `nominal` or A, b = −∞, a weight that is not positive and finite, or low > high.
     """
-    return project_onto(nominal, _ready, Halfplanes(*map(floating, halfplanes)), weights, box)
+    nominal, weights, rows = floating(nominal), floating(weights), Halfplanes(*map(floating, halfplanes))
+    precision = jnp.result_type(nominal, *rows)
+    nominal = jnp.where(jnp.isfinite(nominal), nominal, jnp.nan).astype(precision)
+    weights = jnp.where((weights > 0) & (weights < jnp.inf), weights, jnp.nan)
+    rows = Halfplanes(rows.A.astype(precision), jnp.where(rows.b > -jnp.inf, rows.b, jnp.nan).astype(precision))
+    if box is not None:
+        low, high = map(floating, box)
+        box = Box(jnp.where(low <= high, low, jnp.nan), high)
+    return project_onto(nominal, _ready, rows, weights, box)
 
 
 def project_onto(

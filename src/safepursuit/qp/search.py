@@ -31,10 +31,14 @@ def search(nominal, A, b, weights) -> tuple[Array, Array, Array, Array]:
     point, moved, empty = _nearest(target, lines)
     excess = _excess(lines, point)
 
-    hopeless = greatest(jnp.where(norm > 0, 0, -b))
+    sound = (jnp.maximum(jnp.abs(A[:, 0]), jnp.abs(A[:, 1])) < jnp.inf) & (b > -jnp.inf)  # False for NaN
+    hopeless = greatest(jnp.where(sound, jnp.where(norm > 0, 0, -b), jnp.inf))
     violation = jnp.maximum(jnp.where(empty, greatest(excess), 0), hopeless)
-    multipliers = _multipliers(target, lines, point, moved) / jnp.where(norm > 0, norm, 1)
-    attains = (norm > 0) & (excess >= violation - 16 * _SLACK * _rounding(lines, point))
+    posed = jnp.all((jnp.abs(nominal) < jnp.inf) & (weights > 0) & (weights < jnp.inf), axis=0)
+    violation = jnp.where(posed, violation, jnp.inf)
+    bounds = (norm > 0) & (b < jnp.inf)
+    multipliers = _multipliers(target, lines, point, moved & bounds) / jnp.where(norm > 0, norm, 1)
+    attains = bounds & (excess >= violation - 16 * _SLACK * _rounding(lines, point))
     active = jnp.where(violation > 0, attains, multipliers > 0)
     multipliers = jnp.where(violation > 0, 0, multipliers)
     return jnp.where(moved | empty, point / scale, nominal), active, multipliers, violation
@@ -63,7 +67,7 @@ def _normals(A, scale) -> tuple[Array, Array, Array, Array]:
     """nx and ny of every row in the scaled plane, whether it is no padding, and its larger entry (1 for padding)."""
     nx, ny = A[:, 0] / scale[0], A[:, 1] / scale[1]
     largest = jnp.maximum(jnp.abs(nx), jnp.abs(ny))
-    real = largest > 0
+    real = largest != 0  # NaN is no padding
     return nx, ny, real, jnp.where(real, largest, 1)
 
 
@@ -188,18 +192,18 @@ def _nearest(target, lines: _Lines) -> tuple[Array, Array, Array]:
     return point, moved, empty
 
 
-def _multipliers(target, lines: _Lines, point, moved) -> Array:
+def _multipliers(target, lines: _Lines, point, candidates) -> Array:
     """Multipliers λ ≥ 0 of at most two unit lines with Σ λ n = target − point, for a projected point.
 
-    Only lines through the point have λ > 0: one whose normal is aligned with target − point, or else the nearest on
-    either side. Every vertex has such a pair, however many lines meet there.
+    Only lines through the point, among the candidates, have λ > 0: one whose normal is aligned with target − point, or
+    else the nearest on either side. Every vertex has such a pair, however many lines meet there.
     """
     rows = lines.offset.shape[0]
     index = jnp.arange(rows).reshape((rows,) + (1,) * (lines.offset.ndim - 1))
     push_x, push_y = target - point
     along = lines.nx * push_x + lines.ny * push_y
     across = lines.nx * push_y - lines.ny * push_x
-    touches = moved & lines.real & (_excess(lines, point) >= -_SLACK * _rounding(lines, point))
+    touches = candidates & (_excess(lines, point) >= -_SLACK * _rounding(lines, point))
     size = jnp.abs(push_x) + jnp.abs(push_y) + jnp.abs(point[0]) + jnp.abs(point[1])
     noise = _SLACK * jnp.finfo(size.dtype).eps * size
 

@@ -1,8 +1,8 @@
 """The budget of errors that the safety layer accounts for (theory.md §5.4)."""
 
-import math
 from dataclasses import dataclass, fields, replace
 
+from safepursuit import ranges
 from safepursuit.robot.unicycle import Robot
 
 
@@ -26,10 +26,7 @@ class Budget:
     """Speed [m/s] of obstacles at most. Beyond 0 the promise is passive safety: nothing touches a robot that moves."""
 
     def __post_init__(self) -> None:
-        for one in fields(self):
-            value = getattr(self, one.name)
-            if not 0 <= value < math.inf:
-                raise ValueError(f"budget {one.name} must be a finite number that is not negative, not {value}.")
+        ranges.check(self, "budget", not_negative=tuple(one.name for one in fields(self)))
 
     def scaled(self, factor: float) -> "Budget":
         """All errors times `factor`, the delay rounded to whole steps."""

@@ -12,6 +12,7 @@ from typing import ClassVar, Literal
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from safepursuit import ranges
 from safepursuit.geometry import direction
 from safepursuit.robot.unicycle import Unicycle
 from safepursuit.shapes import Control, Point, Pose, Scalar
@@ -37,9 +38,7 @@ class Inertial(Unicycle):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("acceleration", "braking", "turn_acceleration"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"robot {name} must be positive and finite, not {getattr(self, name)}.")
+        ranges.check(self, "robot", positive=("acceleration", "braking", "turn_acceleration"))
 
     @property
     def max_swing(self) -> float:

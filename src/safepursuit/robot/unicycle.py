@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from safepursuit import ranges
 from safepursuit.geometry import direction, wrap_angle
 from safepursuit.shapes import Control, Point, Pose, Scalar
 
@@ -68,9 +69,7 @@ class Unicycle:
     """"euler": straight along the heading, then a turn; "arc": the exact motion under constant control."""
 
     def __post_init__(self) -> None:
-        for name in ("radius", "max_speed", "max_turn_rate", "dt"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"robot {name} must be positive, not {getattr(self, name)}.")
+        ranges.check(self, "robot", positive=("radius", "max_speed", "max_turn_rate", "dt"))
         integrators = ("ramp",) if self.has_inertia else ("euler", "arc")
         if self.integrator not in integrators:
             known = " or ".join(map(repr, integrators))

@@ -1,5 +1,6 @@
 """The whole safety layer, barriers, program and speed governor, for PyTorch."""
 
+import math
 from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
@@ -36,7 +37,7 @@ def filter(
     discs: torch.Tensor,
     gains: torch.Tensor | None = None,
     *,
-    half_extents: tuple[float, float],
+    half_extents: tuple[float, ...],
     robot: Robot,
     shield: Shield,
 ) -> Shielded:
@@ -48,7 +49,8 @@ def filter(
 
     From every clear pose the control keeps the body clear for the whole next step, for any nominal control and gains
     (theory.md §2.3). Differentiable once, with respect to `nominal`, `pose`, `discs` and `gains`. Raises ValueError for
-    shapes that do not fit, and as `bridge.call`.
+    shapes that do not fit, for parameters that break an assumption of the theorems or whose margin does not cover
+    rounding in this precision, and as `bridge.call`.
     """
     fits = nominal.shape[-1:] == (2,) and pose.shape[-1:] == (3,) and discs.ndim >= 2 and discs.shape[-1] == 3
     if not fits or (gains is not None and gains.shape[-1:] != (discs.shape[-2] + 4,)):
@@ -59,7 +61,7 @@ def filter(
         )
     parts = [(nominal, 1), (pose, 1), (discs, 2)] + ([] if gains is None else [(gains, 1)])
     batch = torch.broadcast_shapes(*(tensor.shape[: tensor.ndim - own] for tensor, own in parts))
-    function = _filter(robot, shield, half_extents)
+    function = _filter(robot, shield, half_extents, pose.dtype)
     outputs = bridge.call(function, *(flatten(tensor, batch, own) for tensor, own in parts))
     return Shielded(*(output.reshape((*batch, *output.shape[1:])) for output in outputs))
 
@@ -68,11 +70,12 @@ class ShieldLayer(torch.nn.Module):
     """`filter` as the last layer of a network: `layer(nominal, pose, discs, gains)` gives the safe control."""
 
     def __init__(self, *, half_extents: Sequence[float], robot: Robot, shield: Shield) -> None:
-        """Walls at ±`half_extents` [m]. Raises ValueError where the robot breaks an assumption of the theorems."""
+        """Walls at ±`half_extents` [m]. Raises ValueError where the robot breaks an assumption of the theorems, or
+        the margin does not cover rounding in PyTorch's default precision; `forward` raises it for other tensors."""
         super().__init__()
-        safety.check(shield, robot, capture_radius=float("inf"))
-        self.half_extents = (float(half_extents[0]), float(half_extents[1]))
+        self.half_extents = tuple(map(float, half_extents))
         self.robot, self.shield = robot, shield
+        _filter(robot, shield, self.half_extents, torch.get_default_dtype())
 
     def forward(
         self, nominal: torch.Tensor, pose: torch.Tensor, discs: torch.Tensor, gains: torch.Tensor | None = None
@@ -86,7 +89,12 @@ class ShieldLayer(torch.nn.Module):
 
 
 @cache
-def _filter(robot: Robot, shield: Shield, half_extents: tuple[float, float]) -> bridge.Function:
+def _filter(robot: Robot, shield: Shield, half_extents: tuple[float, ...], dtype: torch.dtype) -> bridge.Function:
+    if len(half_extents) != 2 or not all(0 < half < math.inf for half in half_extents):
+        raise ValueError(f"half_extents takes two positive lengths [m], not {half_extents}.")
+    if dtype.is_floating_point:  # others are refused by the bridge
+        safety.check(shield, robot, math.inf, half_extents, str(dtype).removeprefix("torch."))
+
     def function(nominal, pose, discs, gains=None):
         present = jnp.all(jnp.isfinite(discs), axis=1)
         discs = jnp.where(present[:, None], discs, 0)
