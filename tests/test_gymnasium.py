@@ -275,6 +275,7 @@ def test_costs_are_those_of_the_referee():
         length=recording.length,
         outcome=recording.outcome,
         clearance=verdict.clearance,
+        invalid=verdict.invalid,
         capture_radius=0.5,
         horizon=HORIZON,
         collision_terminates=False,
@@ -326,6 +327,7 @@ def test_no_agent_collides_behind_the_shield(role, agent):
             half_extents=np.array(CLOSE["half_extents"]),
             own_radius=0.15,
             other_radius=0.15,
+            length=recording.length,
             dt=0.05,
             integrator=recording.game.robot.integrator,
         )

@@ -231,8 +231,11 @@ def guard(
 
 
 def unfiltered(nominal: Control, surroundings: Surroundings, *, robot: Robot, governed: bool = False) -> Shielded:
-    """The nominal control cut off at the actuator limits and, if `governed`, slowed by theorem 1; no program."""
-    control = robot.limit(nominal)
+    """The nominal control cut off at the actuator limits and, if `governed`, slowed by theorem 1; no program.
+
+    Where the nominal control is not finite the control is 0 if `governed`, else NaN.
+    """
+    control = jnp.where(jnp.isfinite(nominal), robot.limit(nominal), jnp.nan)
     acted = none = jnp.zeros(nominal.shape[1:], bool)
     if governed:
         control, acted = govern(control, surroundings)
