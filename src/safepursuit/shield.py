@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool
 
 from safepursuit import qp
@@ -25,13 +26,16 @@ from safepursuit.geometry import direction, length
 from safepursuit.qp import Halfplanes
 from safepursuit.qp.search import greatest
 from safepursuit.robot import Robot, Unicycle
-from safepursuit.scene import Scene, boundaries
+from safepursuit.scene import Scene, boundaries, well_formed
 from safepursuit.shapes import Control, Flag, Pose, Scalar, floating
 
 _BOX_ROWS = 4
 
 CHANGED = 1e-3
 """Half-widths of the actuator box from which two controls count as different."""
+
+MAX_HEADING = 1e4
+"""Headings [rad] beyond this, either way, are not believed: float32 has no more than milliradians of them."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +84,12 @@ class Surroundings(NamedTuple):
     found: tuple[Barriers, ...]
     """The barriers of each kind, in the order of `Shield.kinds`."""
     speed_limit: Scalar
-    """v̄_A [m/s] of theorem 1 for any turn rate within the limit; NaN for a pose that is not finite."""
+    """v̄_A [m/s] of theorem 1 for any turn rate within the limit; NaN where pose or scene are not to be believed."""
     clearance: Scalar
-    """Distance [m] of the body from the nearest boundary."""
+    """Distance [m] of the body from the nearest boundary; NaN where pose or scene are not finite."""
+    clear: Flag
+    """Pose and scene are to be believed, and the body overlaps nothing by more than the margin: from here the theorems
+    hold."""
 
     @property
     def barriers(self) -> Barriers:
@@ -102,7 +109,8 @@ class Shielded(NamedTuple):
     correction: Scalar
     """‖control − nominal‖ in half-widths of the actuator box."""
     feasible: Flag
-    """The program had a solution (always, by theorem 2)."""
+    """The guarantee holds: the pose is finite, its heading within `MAX_HEADING`, the scene well formed, the body clear of
+    it, the gains are finite, and the program had a solution (then it always has, by theorem 2)."""
     residual: Scalar
     """Largest amount [m] by which the program's answer exceeds a row: rounding, or the violation if infeasible."""
     clearance: Scalar
@@ -136,18 +144,29 @@ def survey(
     nearest_first: bool = True,
 ) -> Surroundings:
     """The surroundings of a pose; with `nearest_first` False the barriers keep the order of `scene.boundaries`."""
+    pose, opponent = floating(pose), None if opponent is None else floating(opponent)
     boundary, *others = shield.kinds
     if not nearest_first:
         boundary = replace(boundary, nearest_first=False)  # type: ignore[type-var]
     found = (kind.find(robot, pose, scene, opponent) for kind in (boundary, *others))
+    found = tuple(one for one in found if one is not None)
     around = boundaries(scene, pose[:2])
+    # Sums, because XLA's least of some numbers need not be NaN where one of them is.
+    sound = jnp.isfinite(jnp.sum(around.distance, axis=0))
+    clearance = jnp.where(sound, jnp.min(around.distance, axis=0) - robot.radius, jnp.nan)
+    known = sound & (jnp.abs(pose[2]) <= MAX_HEADING)
+    for one in found[1:]:
+        known &= jnp.isfinite(jnp.sum(one.value, axis=0))
     swing = governor_swing(robot, jnp.full_like(pose[2], robot.max_turn_rate))
     slack = around.distance - (robot.radius + shield.margin)
     speed = governed_speed(robot, *in_heading_frame(direction(pose[2]), around.normal), slack, swing)
+    # At a disc's very centre it has no normal, and every way out is as long.
+    centred = jnp.max((around.distance == -around.radius).astype(speed.dtype), axis=0) > 0
     return Surroundings(
-        found=tuple(one for one in found if one is not None),
-        speed_limit=jnp.where(jnp.all(jnp.isfinite(pose), axis=0), speed, jnp.nan),
-        clearance=jnp.min(around.distance, axis=0) - robot.radius,
+        found=found,
+        speed_limit=jnp.where(known, jnp.where(centred, 0, speed), jnp.nan),
+        clearance=clearance,
+        clear=known & (clearance >= -shield.margin),
     )
 
 
@@ -178,10 +197,16 @@ def filter(
     boundary in the order of `scene.boundaries`, for all poses or per pose. Raises ValueError for other shapes.
 
     Safe from every pose whose body is clear of the scene, for any gains in [0, 1] and any nominal control; a nominal
-    control that is not finite counts as 0. Differentiable in `nominal`, `pose` and `gains`.
+    control that is not finite counts as 0. Elsewhere `feasible` is False: a body that overlaps something moves only
+    outwards, and where the pose is not finite, its heading beyond `MAX_HEADING`, or a present disc not finite or of
+    negative radius, the robot stands still. Such a disc in a scene of NumPy arrays, which can be looked at, raises
+    ValueError. Differentiable in `nominal`, `pose` and `gains`. Computed in float32 or float64; smaller numbers, such as
+    float16, are computed in float32.
     """
     nominal, pose = floating(nominal), floating(pose)
     opponent = None if opponent is None else floating(opponent)
+    if isinstance(scene.radius, np.ndarray) and not all(np.all(known) for known in well_formed(scene)):
+        raise ValueError("every disc of the scene and its half-extents must be finite, and no radius negative.")
     poses = [one.shape for one in (pose, opponent) if one is not None]
     if nominal.shape[:1] != (2,) or any(shape != (3, *nominal.shape[1:]) for shape in poses):
         raise ValueError(
@@ -207,6 +232,7 @@ def guard(
     gains: Gains | None = None,
 ) -> Shielded:
     """`filter` for known surroundings; `gains` in their order, or a rule."""
+    nominal = floating(nominal)
     finite = jnp.all(jnp.isfinite(nominal), axis=0)
     nominal = jnp.where(finite, nominal, 0)
     build, ingredients = partial(_rows, shield, robot), _Ingredients.of(shield, surroundings, gains)
@@ -215,18 +241,18 @@ def guard(
     rows = qp.join(qp.sides(box), build(ingredients))
     control = robot.limit(robot.from_swing(solution.u))
     control, governed = govern(control, surroundings)
-    feasible = solution.violation <= 0
+    solved = solution.violation <= 0
     return Shielded(
         control=control,
         nominal=nominal,
-        intervened=(greatest(solution.multipliers[_BOX_ROWS:]) > 0) | ~feasible | governed,
+        intervened=(greatest(solution.multipliers[_BOX_ROWS:]) > 0) | ~solved | governed,
         correction=length(robot.to_unit_box(control) - robot.to_unit_box(nominal)),
-        feasible=feasible,
+        feasible=solved & surroundings.clear & jnp.isfinite(jnp.sum(rows.b, axis=0)),
         residual=greatest(rows.A[:, 0] * solution.u[0] + rows.A[:, 1] * solution.u[1] - rows.b),
         clearance=surroundings.clearance,
         active=_by_boundary(shield, solution.active[_BOX_ROWS:], surroundings),
         governed=governed,
-        lost_gradient=(greatest(solution.multipliers) > 0) | ~feasible | governed,
+        lost_gradient=(greatest(solution.multipliers) > 0) | ~solved | governed,
     )
 
 
@@ -236,7 +262,7 @@ def unfiltered(nominal: Control, surroundings: Surroundings, *, robot: Robot, go
     Where the nominal control is not finite the control is 0 if `governed`, else NaN.
     """
     control = jnp.where(jnp.isfinite(nominal), robot.limit(nominal), jnp.nan)
-    acted = none = jnp.zeros(nominal.shape[1:], bool)
+    acted = jnp.zeros(nominal.shape[1:], bool)
     if governed:
         control, acted = govern(control, surroundings)
     return Shielded(
@@ -244,7 +270,7 @@ def unfiltered(nominal: Control, surroundings: Surroundings, *, robot: Robot, go
         nominal=nominal,
         intervened=acted,
         correction=length(robot.to_unit_box(control) - robot.to_unit_box(nominal)),
-        feasible=~none,
+        feasible=surroundings.clear,
         residual=jnp.zeros_like(surroundings.clearance),
         clearance=surroundings.clearance,
         active=jnp.zeros(surroundings.barriers.value.shape, bool),

@@ -75,7 +75,7 @@ class Transition(NamedTuple):
     contacts: tuple[Contact, ...]
     """Of each robot, in the order of `ROLES`."""
     separation: Scalar
-    """Least distance [m] of the centres during the step; NaN where a pose is not finite."""
+    """Least distance [m] of the centres during the step; without meaning where invalid."""
 
     def contact(self, role: Role) -> Contact:
         return self.contacts[ROLES.index(role)]
