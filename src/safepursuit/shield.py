@@ -279,16 +279,24 @@ def unfiltered(nominal: Control, surroundings: Surroundings, *, robot: Robot, go
     )
 
 
-def adopt(control: Control, nominal: Control, surroundings: Surroundings, *, robot: Robot) -> Shielded:
+def adopt(control: Control, nominal: Control, surroundings: Surroundings, *, robot: Robot, shield: Shield) -> Shielded:
     """A control computed from `nominal` without the program, such as by a map onto the safe set.
 
     It is cut off at the actuator limits and governed, so that it is safe in any case. Any change beyond `CHANGED`
-    half-widths counts as an intervention.
+    half-widths counts as an intervention, and the boundary whose row the nominal control exceeds by most, or meets with
+    least to spare, as what held it.
     """
+    rows, wanted = (
+        _rows(shield, robot, _Ingredients.of(shield, surroundings, None)),
+        robot.to_swing(robot.limit(nominal)),
+    )
+    excess = rows.A[:, 0] * wanted[0] + rows.A[:, 1] * wanted[1] - rows.b
     done = unfiltered(robot.limit(control), surroundings, robot=robot, governed=True)
     correction = length(robot.to_unit_box(done.control) - robot.to_unit_box(nominal))
     within = length(robot.to_unit_box(done.control) - robot.to_unit_box(robot.limit(nominal)))
-    return done._replace(nominal=nominal, intervened=done.governed | (within > CHANGED), correction=correction)
+    intervened = done.governed | (within > CHANGED)
+    held = _by_boundary(shield, (excess == jnp.max(excess, axis=0)) & intervened, surroundings)
+    return done._replace(nominal=nominal, intervened=intervened, correction=correction, active=held)
 
 
 def govern(control: Control, surroundings: Surroundings) -> tuple[Control, Flag]:

@@ -76,7 +76,7 @@ class CBFBetaHead(Head):
             control = safe_set.box(self.robot, around, z)
         else:
             control = safe_set.polygon(self.robot, safety.problem(self.shield, self.robot, around), z)
-        return safety.adopt(control, nominal, around, robot=self.robot)
+        return safety.adopt(control, nominal, around, robot=self.robot, shield=self.shield)
 
     def deploy(self, distribution: Beta, situation: Situation) -> Shielded:
         return self.project(self.nominal(distribution), situation)
