@@ -97,7 +97,7 @@ class CheckExport:
             highlight=False,
         )
         if not comparison.passed:
-            raise RuntimeError(f"{self.file} is not its run: {_differences(comparison.result)}.")
+            raise RuntimeError(f"{self.file} is not its run: {differences(comparison.result)}.")
 
 
 def _adapter() -> ModuleType:
@@ -109,7 +109,8 @@ def _adapter() -> ModuleType:
     return onnx
 
 
-def _differences(result: dict[str, Any]) -> str:
+def differences(result: dict[str, Any]) -> str:
+    """In what a file is not its run, in words."""
     verdicts, tolerance = result["verdicts"], result["tolerance"]
     said = [
         f"{name} differs by up to {one['double']['largest']:.1e}, more than {tolerance:g}"

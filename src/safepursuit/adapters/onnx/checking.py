@@ -83,9 +83,9 @@ def compare(file: Path, policy: Policy, config: TrainConfig, *, count: int = 10_
     rounding = {name: _gap(found[name][sane], trained[name]) for name in Command._fields}
     largest = max(gap.max(initial=0) for name, gap in gaps.items() if name not in VERDICTS)
     differs = np.flatnonzero(np.any([gaps[name] > 0 for name in VERDICTS], axis=0))
-    ties = _ties(policy, config, inputs, differs, found, seed)
+    tied = ties(policy, config, inputs, differs, found, seed)
     verdicts = {
-        name: {"different": int(gaps[name].sum()), "ties": int((gaps[name][differs] * ties[name]).sum())}
+        name: {"different": int(gaps[name].sum()), "ties": int((gaps[name][differs] * tied[name]).sum())}
         for name in VERDICTS
     }
     passed = bool(largest <= TOLERANCE) and all(one["different"] == one["ties"] for one in verdicts.values())
@@ -104,7 +104,7 @@ def compare(file: Path, policy: Policy, config: TrainConfig, *, count: int = 10_
     return Comparison(passed, result)
 
 
-def _ties(
+def ties(
     policy: Policy,
     config: TrainConfig,
     inputs: dict[str, np.ndarray],

@@ -64,12 +64,12 @@ class Command(NamedTuple):
     """For the next `dt` seconds; within the actuator limits, whatever was measured."""
     nominal_control: Control
     """What the network asks for; 0 where the inputs are not to be trusted."""
-    clearance: Float[Array, "*batch"]
-    """Distance [m] of the body from the nearest disc or wall; 0 where the inputs are not to be trusted."""
     active: Int[Array, "*batch"]
     """What holds the control, see `CONSTRAINTS`: one of them, where there are two."""
     feasible: Flag
     """The guarantee holds: the inputs are to be trusted, the body overlaps nothing, and the program had a solution."""
+    clearance: Float[Array, "*batch"]
+    """Distance [m] of the body from the nearest disc or wall; 0 where the inputs are not to be trusted."""
 
 
 def drive(policy: Policy, game: Game, shield: Shield, measured: Measured) -> Command:
@@ -110,9 +110,9 @@ def _command(
     return Command(
         safe_control=jnp.where(trusted, done.control, 0),
         nominal_control=jnp.where(trusted, done.nominal, 0),
-        clearance=jnp.where(trusted, done.clearance, 0),
         active=jnp.where(trusted, _active(done, scene.radius.shape[0], game.robot), WATCHDOG),
         feasible=trusted & done.feasible,
+        clearance=jnp.where(trusted, done.clearance, 0),
     )
 
 

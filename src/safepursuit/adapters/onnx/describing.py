@@ -29,9 +29,9 @@ UNITS = {
     "half_extents": "the walls stand at x = +-half_extents[0], y = +-half_extents[1] [m]",
     "safe_control": "v [m/s] and omega [rad/s] for the next dt seconds",
     "nominal_control": "what the network asks for [m/s, rad/s]",
-    "clearance": "distance of the body from the nearest disc or wall [m], negative if it overlaps; 0 if not to be trusted",
     "active": "which constraint holds the control, see constraints",
     "feasible": "the guarantee holds: the inputs can be trusted, the body overlaps nothing, the program had a solution",
+    "clearance": "distance of the body from the nearest disc or wall [m], negative if it overlaps; 0 if not to be trusted",
 }
 
 
