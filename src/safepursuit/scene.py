@@ -68,8 +68,9 @@ class Boundaries(NamedTuple):
 
 def well_formed(scene: Scene) -> tuple[Bool[Array, "discs *batch"], Bool[Array, "2 *walls"]]:
     """Which discs are padding, or finite with a radius that is not negative; and which half-extents are finite."""
-    discs = jnp.isfinite(scene.centre[0]) & jnp.isfinite(scene.centre[1]) & jnp.isfinite(scene.radius)
-    return (discs & (scene.radius >= 0)) | ~scene.present, jnp.isfinite(scene.half_extents)
+    root = jnp.sqrt(scene.radius)  # of a negative radius: NaN
+    discs = jnp.isfinite(scene.centre[0]) & jnp.isfinite(scene.centre[1]) & jnp.isfinite(root)
+    return discs | ~scene.present, jnp.isfinite(scene.half_extents)
 
 
 def boundaries(scene: Scene, point: Point) -> Boundaries:

@@ -161,7 +161,7 @@ def survey(
     slack = around.distance - (robot.radius + shield.margin)
     speed = governed_speed(robot, *in_heading_frame(direction(pose[2]), around.normal), slack, swing)
     # At a disc's very centre it has no normal, and every way out is as long.
-    centred = jnp.max((around.distance == -around.radius).astype(speed.dtype), axis=0) > 0
+    centred = jnp.min(around.distance + around.radius, axis=0) <= 0
     return Surroundings(
         found=found,
         speed_limit=jnp.where(known, jnp.where(centred, 0, speed), jnp.nan),

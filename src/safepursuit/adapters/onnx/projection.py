@@ -63,19 +63,16 @@ def project(nominal: Float[Array, "2"], halfplanes: Halfplanes, weights: Float[A
 
 def _holding(nx: Rows, ny: Rows, beyond: Rows, x: Scalar, y: Scalar) -> Bool[Array, "rows"]:
     """The rows whose multipliers are positive where the way (x, y) leads from the answer to ū, as in `qp`: of those that
-    the answer touches the one along the way, or else the nearest on either side of it."""
+    the answer touches the nearest to the way on either side, one and the same if it lies along the way."""
     along, across = nx * x + ny * y, nx * y - ny * x
     touches = beyond - along >= -_SLACK
-    closeness = along / jnp.maximum(jnp.abs(along) + jnp.abs(across), _TINY)
+    closeness = along / jnp.maximum(jnp.abs(across), _TINY)  # falls with the angle, from 0 to π
 
-    def nearest(candidates):
+    def nearest(candidates: Bool[Array, "rows"]) -> Bool[Array, "rows"]:
         closest = jnp.where(candidates, closeness, -jnp.inf)
-        best = jnp.max(closest)
-        return candidates & (closest == best), best > -jnp.inf
+        return candidates & (closest == jnp.max(closest))
 
-    alone, is_alone = nearest(touches & (jnp.abs(across) <= _SLACK) & (along > 0))
-    (one, _), (other, _) = nearest(touches & (across > _SLACK)), nearest(touches & (across < -_SLACK))
-    return alone | ((one | other) & ~is_alone)
+    return nearest(touches & (across >= -_SLACK)) | nearest(touches & (across <= _SLACK))
 
 
 def _entry(values: Float[Array, "rows"], index: Array) -> Float[Array, ""]:
