@@ -33,7 +33,7 @@ from safepursuit.learn import BarrierNetTrainer
 from safepursuit.players import evaders_of
 from safepursuit.runs.configuration import dump
 from safepursuit.runs.folder import RunFolder
-from tiny import CLOSE, TINY, outspoken, moved
+from tiny import CLOSE, TINY, moved, outspoken
 
 IDS = ("safepursuit/Pursuit-v0", "safepursuit/Evasion-v0")
 HORIZON, GAMES = CLOSE["horizon"], 16

@@ -459,7 +459,7 @@ def test_a_verdict_that_is_another_without_a_tie_fails_the_comparison(exported, 
     policy, config = outspoken_policy("ppo"), configured("ppo")
     passed, result = compare(exported("ppo"), policy, config, count=70)
     assert passed
-    assert result["verdicts"] == dict.fromkeys(("active", "feasible"), {"different": 0, "ties": 0})
+    assert result["verdicts"] == {one: {"different": 0, "ties": 0} for one in ("active", "feasible")}
     passed, result = compare(tampered(exported("ppo"), output, op, tmp_path), policy, config, count=70)
     assert not passed
     assert result["verdicts"][output]["different"] > 50

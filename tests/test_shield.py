@@ -421,8 +421,8 @@ def test_who_stands_on_the_centre_of_a_disc_stands_still():
 
 def test_touching_is_not_overlapping():
     """To within the margin, which is there for what the last step was rounded by."""
-    for gap, clear in ((1e-6, True), (0.0, True), (-0.9e-5, True), (-1.1e-5, False)):
-        assert bool(alone([(0.55 + gap, 0.0, 0.4)]).feasible) == clear, gap
+    for gap, expected in ((1e-6, True), (0.0, True), (-0.9e-5, True), (-1.1e-5, False)):
+        assert bool(alone([(0.55 + gap, 0.0, 0.4)]).feasible) == expected, gap
 
 
 def test_headings_of_many_turns_are_not_believed():

@@ -109,8 +109,8 @@ class Shielded(NamedTuple):
     correction: Scalar
     """‖control − nominal‖ in half-widths of the actuator box."""
     feasible: Flag
-    """The guarantee holds: the pose is finite, its heading within `MAX_HEADING`, the scene well formed, the body clear of
-    it, the gains are finite, and the program had a solution (then it always has, by theorem 2)."""
+    """The guarantee holds: the pose is finite, its heading within `MAX_HEADING`, the scene well formed, the body clear
+    of it, the gains are finite, and the program had a solution (then it always has, by theorem 2)."""
     residual: Scalar
     """Largest amount [m] by which the program's answer exceeds a row: rounding, or the violation if infeasible."""
     clearance: Scalar
@@ -148,8 +148,8 @@ def survey(
     boundary, *others = shield.kinds
     if not nearest_first:
         boundary = replace(boundary, nearest_first=False)  # type: ignore[type-var]
-    found = (kind.find(robot, pose, scene, opponent) for kind in (boundary, *others))
-    found = tuple(one for one in found if one is not None)
+    kinds = (kind.find(robot, pose, scene, opponent) for kind in (boundary, *others))
+    found = tuple(one for one in kinds if one is not None)
     around = boundaries(scene, pose[:2])
     # Sums, because XLA's least of some numbers need not be NaN where one of them is.
     sound = jnp.isfinite(jnp.sum(around.distance, axis=0))
@@ -200,8 +200,8 @@ def filter(
     control that is not finite counts as 0. Elsewhere `feasible` is False: a body that overlaps something moves only
     outwards, and where the pose is not finite, its heading beyond `MAX_HEADING`, or a present disc not finite or of
     negative radius, the robot stands still. Such a disc in a scene of NumPy arrays, which can be looked at, raises
-    ValueError. Differentiable in `nominal`, `pose` and `gains`. Computed in float32 or float64; smaller numbers, such as
-    float16, are computed in float32.
+    ValueError. Differentiable in `nominal`, `pose` and `gains`. Computed in float32 or float64; smaller numbers, such
+    as float16, are computed in float32.
     """
     nominal, pose = floating(nominal), floating(pose)
     opponent = None if opponent is None else floating(opponent)

@@ -131,8 +131,9 @@ def _table(result: dict[str, Any]) -> Table:
         title=f"{result['file']} ({result['method']}) against JAX on {result['states']:,} states",
         title_justify="left",
         title_style="bold",
-        caption=f"double: the same arithmetic, tolerance {result['tolerance']:g}; single: as trained. active and feasible: "
-        f"states in which they are another; {', '.join(ties)} in double precision are ties, in which rounding decides",
+        caption=f"double: the same arithmetic, tolerance {result['tolerance']:g}; single: as trained; active and "
+        f"feasible: states in which they differ, of which in double precision {', '.join(ties)} are ties that rounding "
+        "decides",
         caption_justify="left",
     )
     table.add_column("output")

@@ -237,7 +237,7 @@ class BarrierNetTrainer:
             check_finite(learned, policy())
         if found.invalid:
             raise NotFiniteError(
-                f"training stopped: in {int(found.invalid)} games a pose, a control or the scene is not finite; the last "
+                "training stopped: a game is invalid, because a pose, a control or the scene is not finite; the last "
                 "checkpoint is intact. Look for the fault in the opponent, the robot and the layouts."
             )
         values = {name: float(value) for name, value in found.metrics.items()}

@@ -62,8 +62,8 @@ def moment(step: Step) -> Moment:
 
 @dataclass(frozen=True)
 class Recording:
-    """Episodes as NumPy arrays, episode first, float64; NaN (or False) past an episode's `length`, and what is not finite
-    in the last step of an invalid one."""
+    """Episodes as NumPy arrays, episode first, float64; NaN (or False) past an episode's `length`. In the last step of
+    an invalid one some are not finite."""
 
     pursuer: np.ndarray
     """(episodes, time + 1, 3) poses [m, m, rad]."""

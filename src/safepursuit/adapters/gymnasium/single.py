@@ -39,7 +39,8 @@ class PursuitEvasionEnv(gym.Env):
 
     **End**: `terminated` at capture (with `collision_terminates`, at the pursuer's first collision, too), `truncated`
     after `horizon` steps; never both. A game in which a pose, a control or the scene is not finite is *invalid*:
-    terminated without capture, reward 0, the observation zeros, and a warning. A robot that runs into a wall or disc stops there; the contact is recorded.
+    terminated without capture, reward 0, the observation zeros, and a warning.
+    A robot that runs into a wall or disc stops there; the contact is recorded.
 
     **Info** of a step: `cost` (1.0 where the learner collided by its own motion, else 0.0), `captured`, `invalid`,
     `collision_wall`, `collision_obstacle`, `collision_robot` (the learner's own), `separation` (least distance of the

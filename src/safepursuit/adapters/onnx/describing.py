@@ -31,7 +31,7 @@ UNITS = {
     "nominal_control": "what the network asks for [m/s, rad/s]",
     "active": "which constraint holds the control, see constraints",
     "feasible": "the guarantee holds: the inputs can be trusted, the body overlaps nothing, the program had a solution",
-    "clearance": "distance of the body from the nearest disc or wall [m], negative if it overlaps; 0 if not to be trusted",
+    "clearance": "distance of the body from the nearest disc or wall [m], negative if it overlaps; 0 if not trusted",
 }
 
 
@@ -104,9 +104,9 @@ Numbers are in double precision, the samples come first, and each has {discs} ro
 ## What it promises
 
 The control lies in [0, {robot.max_speed:g}] m/s and ±{robot.max_turn_rate:g} rad/s, whatever is measured. If an input
-is not a finite number, or their sizes add up to more than {BELIEVED:g}, or the heading is beyond {MAX_HEADING:g} rad, or a
-radius is negative, or the walls leave no room for the body, it stands still, and `feasible` is false. So it is where the
-body overlaps something: then nothing is promised but that it does not drive further in.
+is not a finite number, or their sizes add up to more than {BELIEVED:g}, or the heading is beyond {MAX_HEADING:g} rad,
+or a radius is negative, or the walls leave no room for the body, it stands still, and `feasible` is false. So it is where
+the body overlaps something: then nothing is promised but that it does not drive further in.
 {_promise(config)}
 
 ## What it does not know

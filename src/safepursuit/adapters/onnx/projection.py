@@ -62,8 +62,8 @@ def project(nominal: Float[Array, "2"], halfplanes: Halfplanes, weights: Float[A
 
 
 def _holding(nx: Rows, ny: Rows, beyond: Rows, x: Scalar, y: Scalar) -> Bool[Array, "rows"]:
-    """The rows whose multipliers are positive where the way (x, y) leads from the answer to ū, as in `qp`: of those that
-    the answer touches the nearest to the way on either side, one and the same if it lies along the way."""
+    """The rows whose multipliers are positive, as in `qp`, where the way (x, y) leads from the answer to ū: of those
+    that the answer touches the nearest to the way on either side, one and the same if it lies along the way."""
     along, across = nx * x + ny * y, nx * y - ny * x
     touches = beyond - along >= -_SLACK
     closeness = along / jnp.maximum(jnp.abs(across), _TINY)  # falls with the angle, from 0 to π

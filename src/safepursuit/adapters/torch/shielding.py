@@ -27,7 +27,7 @@ class Shielded(NamedTuple):
     feasible: torch.Tensor
     """The guarantee holds, (*batch): the pose is finite, the body clear, and the program had a solution."""
     clearance: torch.Tensor
-    """Distance [m] of the body from the nearest boundary before the step, (*batch); NaN for a pose that is not finite."""
+    """Distance [m] of the body from the nearest boundary before the step, (*batch); NaN where not finite."""
 
 
 def filter(
@@ -95,8 +95,8 @@ def _check(discs: torch.Tensor) -> None:
     wrong = ~(sound | torch.isnan(discs).all(-1))
     if wrong.any():
         raise ValueError(
-            f"a disc takes three finite numbers x, y, radius [m], the radius not negative, not {discs[wrong][0].tolist()}; "
-            "padding is a row of three NaN."
+            "a disc takes three finite numbers x, y, radius [m], the radius not negative, not "
+            f"{discs[wrong][0].tolist()}; padding is a row of three NaN."
         )
 
 
