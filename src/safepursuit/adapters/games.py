@@ -119,7 +119,7 @@ def _fitting(states: GameState, ring: GameState, count: int) -> GameState:
         raise ValueError(
             f"the given starts are not {count} states of this game: draw them by game.initial with its rules."
         )
-    known: list[Any] = [np.isfinite(part) for robot in states.robots for part in (robot.pose, robot.control)]
-    if not all(np.all(part) for part in (*known, *well_formed(states.scene))):
+    finite: list[Any] = [np.isfinite(part) for robot in states.robots for part in (robot.pose, robot.control)]
+    if not all(np.all(part) for part in (*finite, *well_formed(states.scene))):
         raise ValueError("the given starts hold a pose, a control or a disc that is not finite, or a negative radius.")
     return jax.tree.map(lambda like, given: jnp.asarray(given, like.dtype), ring, states)

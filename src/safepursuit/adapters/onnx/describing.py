@@ -105,8 +105,8 @@ Numbers are in double precision, the samples come first, and each has {discs} ro
 
 The control lies in [0, {robot.max_speed:g}] m/s and ±{robot.max_turn_rate:g} rad/s, whatever is measured. If an input
 is not a finite number, or their sizes add up to more than {BELIEVED:g}, or the heading is beyond {MAX_HEADING:g} rad,
-or a radius is negative, or the walls leave no room for the body, it stands still, and `feasible` is false. So it is where
-the body overlaps something: then nothing is promised but that it does not drive further in.
+or a radius is negative, or the walls leave no room for the body, it stands still, and `feasible` is false. So it is
+where the body overlaps something: then nothing is promised but that it does not drive further in.
 {_promise(config)}
 
 ## What it does not know
