@@ -37,7 +37,7 @@ for step in range(int(60 / dt)):
         "half_extents": half_extents,
     }
     outputs = pursuer.run(None, {name: value[None] for name, value in sample.items()})
-    (control,), _, (active,), (feasible,) = outputs
+    (control,), _, (active,), (feasible,), _ = outputs
     assert feasible
     if active >= 0:
         reason = constraints.get(str(active), f"disc {active}")

@@ -84,6 +84,7 @@ def drive(
             half_extents=np.asarray(arena.half_extents),
             own_radius=radius,
             other_radius=radius,
+            length=np.full(games, control[:, here].shape[1]),
             dt=robot.dt,
             integrator="ramp",
             own_velocity=np.concatenate([before[:, here], control[:, here][:, -1:]], axis=1),

@@ -94,6 +94,7 @@ def play(policy: Policy, state: jax.Array, key: jax.Array, probe: Probe) -> tupl
             terminated=terminated[state],
             truncated=truncated[state],
             captured=false,
+            invalid=false,
             contact=Contact(false, false, false),
             intervened=done.intervened,
             correction=done.correction,

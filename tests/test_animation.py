@@ -27,7 +27,7 @@ from safepursuit.report.animation import film as animation
 from safepursuit.report.animation import movie
 from safepursuit.report.animation.film import film, grid, moments
 from safepursuit.report.animation.take import least_barrier, level, prediction, takes
-from safepursuit.report.figures import BARRIER, CAPTURE, COLLISION
+from safepursuit.report.figures import BARRIER, CAPTURE, COLLISION, trajectories
 from safepursuit.runs import checkpoint, configuration
 from safepursuit.runs.folder import RunFolder
 from safepursuit.shield import Shield
@@ -247,6 +247,18 @@ def test_a_film_shows_what_holds_the_control_and_how_it_ends(tmp_path):
     assert painted(held, BARRIER) > painted(free, BARRIER) + 300
     assert painted(end, BARRIER) < painted(held, BARRIER) - 300
     assert painted(end, CAPTURE) > painted(held, CAPTURE) + 300
+
+
+def test_an_invalid_episode_can_be_shown(tmp_path):
+    """In its last step nobody knows where the pursuer is."""
+    recording = chases(("invalid",))
+    recording.pursuer[0, -1] = recording.pursuer_control[0, -1] = np.nan
+    take = shown(recording)[0]
+    assert take.ending[0] == "invalid after 0.6 s: a number is not finite"
+    assert film([take], "nowhere", tmp_path / "film.gif") == 37
+    trajectories(recording, "nowhere", tmp_path / "page.png", [0])
+    with Image.open(tmp_path / "page.png") as page:
+        assert painted(page.convert("RGB"), CAPTURE) < 100  # the key, but no circle
 
 
 def test_a_grid_holds_episodes_of_different_length(tmp_path):

@@ -9,15 +9,18 @@ import signal
 import subprocess
 import sys
 import time
+from typing import Any, NamedTuple
 
+import equinox as eqx
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 
 from safepursuit.cli import COMMANDS, doctor, main, resume, train, training
-from safepursuit.experiment import TrainConfig
+from safepursuit.experiment import TrainConfig, load_run
 from safepursuit.learn import BarrierNetTrainer
-from safepursuit.runs import configuration
+from safepursuit.runs import checkpoint, configuration
 from safepursuit.runs.folder import RunFolder
 from safepursuit.runs.metrics import read_metrics
 
@@ -291,6 +294,28 @@ def test_a_damaged_checkpoint_ends_with_status_1(copy):
     for words in (["evaluate", copy.path], ["resume", copy.path, "--timesteps", "1024"]):
         sentence(1, words, f"checkpoint {newest} is incomplete or damaged", "name another checkpoint")
     assert {file: file.read_bytes() for file in copy.path.rglob("*") if file.is_file()} == before
+
+
+class Saved(NamedTuple):
+    """What is restored of a training state."""
+
+    policy: Any
+
+
+def test_a_policy_that_is_not_finite_ends_with_status_1_and_names_its_first_such_array(copy, tmp_path):
+    trained = load_run(copy)
+    sick = jax.tree.map(lambda leaf: leaf * np.nan if eqx.is_inexact_array(leaf) else leaf, trained.policy)
+    checkpoint.save(copy, trained.steps, Saved(sick), best=True)
+    known = set(copy.evaluations.glob("*"))
+    for words in (
+        ["evaluate", copy.path, *NINE],
+        ["render", copy.path],
+        ["export", copy.path, "--out", tmp_path / "policy.onnx"],
+        ["train", "--from", copy.path, "--run-dir", tmp_path / "new"],
+    ):
+        sentence(1, words, "policy.normaliser.mean holds numbers that are not finite")
+    assert set(copy.evaluations.glob("*")) == known
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_run_plays_without_its_training_state_but_does_not_go_on(copy, tmp_path):

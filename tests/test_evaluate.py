@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import replace
 
+import equinox as eqx
 import jax
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from reference import body_clearance, motion
 from safepursuit import game as rules
 from safepursuit.agents import LAYERS
+from safepursuit.compare import cells
 from safepursuit.evaluation import episodes, evaluate, evaluation, metrics, scenarios
 from safepursuit.evaluation.referee import Verdict
 from safepursuit.game import Game
@@ -19,7 +21,7 @@ from safepursuit.learn.rollout import fresh_starts
 from safepursuit.play import recording as recordings
 from safepursuit.play.recording import Recording
 from safepursuit.players import evaders_of
-from safepursuit.policy import build_policy
+from safepursuit.policy import NotFiniteError, build_policy
 from safepursuit.robot import Unicycle
 from safepursuit.runs.folder import write_json
 from safepursuit.scene import Arena
@@ -397,6 +399,31 @@ def test_what_is_unknown_or_impossible_is_refused(changes, message):
         evaluate(reckless(), CONFIG, **({"episodes": 4} | changes))
 
 
+def test_a_policy_that_is_not_finite_is_refused_and_its_first_such_array_named():
+    sick = eqx.tree_at(lambda one: one.actor.layers[0].bias, reckless(), replace_fn=lambda bias: bias.at[0].set(np.nan))
+    sick = eqx.tree_at(lambda one: one.head.layer.bias, sick, replace_fn=lambda bias: bias.at[1].set(-np.inf))
+    with pytest.raises(NotFiniteError, match=r"^policy\.actor\.layers\[0\]\.bias holds numbers .* 1 more array"):
+        evaluate(sick, CONFIG, episodes=4)
+
+
+def test_a_control_that_is_not_finite_is_no_capture_but_an_invalid_episode(judged):
+    """Every parameter is finite, but not the turn rate that the network asks for: 2.84 rad/s times 3e38."""
+    config, games = replace(CONFIG, method="ppo"), 20
+    found = evaluate(aimed(reckless(config), (1.0, 3e38)), config, episodes=games)
+    assert set(found.recording.outcome) == {"invalid"}
+    assert set(found.recording.length) == {1}
+    assert found.verdict.invalid.sum() == games
+    result = found.result
+    assert (result["invalid"], result["capture"]["rate"], result["collision"]["count"]) == (games, 0, 0)
+    assert (result["contradictions"], result["min_clearance"]) == (0, None)
+    assert "20 were invalid" in str(found)
+    assert judged["off"].result["invalid"] == 0
+    kept = cells.outcomes(found.recording, found.verdict)
+    assert np.isnan(kept.clearance).all()
+    assert not kept.captured.any()
+    json.dumps(result, allow_nan=False)
+
+
 # --- figures -----------------------------------------------------------------------------------------------------
 
 
@@ -465,7 +492,7 @@ def by_hand():
     )
     clearance = np.where(past, np.nan, 0.3)
     clearance[1, 3] = -0.02
-    return recording, Verdict(wall=wall, obstacle=obstacle, robot=flags, clearance=clearance)
+    return recording, Verdict(wall=wall, obstacle=obstacle, robot=flags, clearance=clearance, invalid=flags)
 
 
 def test_figures_by_hand():

@@ -47,7 +47,7 @@ def played(episodes):
         game=Game(horizon=STEPS),
     )
     wall = np.arange(STEPS) < collisions[:, None]
-    return recording, Verdict(wall=wall, obstacle=nothing, robot=nothing, clearance=steps)
+    return recording, Verdict(wall=wall, obstacle=nothing, robot=nothing, clearance=steps, invalid=nothing)
 
 
 def test_collisions_then_time_outs_then_slow_captures():
@@ -65,6 +65,12 @@ def test_collisions_then_time_outs_then_slow_captures():
     np.testing.assert_array_equal(worst(recording, verdict, 6), [5, 4, 3, 1, 2, 0])
     np.testing.assert_array_equal(worst(recording, verdict, 2), [5, 4])
     np.testing.assert_array_equal(worst(recording, verdict, 99), [5, 4, 3, 1, 2, 0])
+
+
+def test_invalid_episodes_are_the_worst():
+    recording, verdict = played([("timeout", 6, 0.9, 4), ("invalid", 1, 0.4, 0), ("capture", 5, 0.4, 0)])
+    recording.evader[1] = np.nan
+    np.testing.assert_array_equal(worst(recording, verdict, 3), [1, 0, 2])
 
 
 def test_the_least_distance_counts_not_the_last():

@@ -300,6 +300,66 @@ FREE = np.array([-1.2, -0.7, 0.4, 0.1, 0.9, -2.0, 0.6, 0.9, 0.3, -1.1])
 """Pursuer, evader, and their controls; no wall or disc within reach."""
 
 
+SPOILED = {
+    "the pursuer's speed": lambda batch: batch["controls"][0].__setitem__((0, 1), np.nan),
+    "the pursuer's turn rate": lambda batch: batch["controls"][0].__setitem__((1, 1), np.nan),
+    "the evader's speed": lambda batch: batch["controls"][1].__setitem__((0, 1), np.inf),
+    "the evader's turn rate": lambda batch: batch["controls"][1].__setitem__((1, 1), -np.inf),
+    "the pursuer's x": lambda batch: batch["poses"][0].__setitem__((0, 1), np.nan),
+    "the pursuer's heading": lambda batch: batch["poses"][0].__setitem__((2, 1), np.inf),
+    "the evader's y": lambda batch: batch["poses"][1].__setitem__((1, 1), -np.inf),
+    "the evader's heading": lambda batch: batch["poses"][1].__setitem__((2, 1), np.nan),
+    "a disc's centre": lambda batch: batch["centre"].__setitem__((0, 0, 1), np.nan),
+    "a disc's radius": lambda batch: batch["radius"].__setitem__((1, 1), np.inf),
+    "a disc's sign": lambda batch: batch["radius"].__setitem__((1, 1), -0.4),
+    "a wall": lambda batch: batch["half_extents"].__setitem__((1, 1), np.nan),
+}
+"""Numbers of the second of three games."""
+
+
+@pytest.mark.parametrize("integrator", INTEGRATORS)
+def test_a_game_that_is_not_finite_is_invalid_and_its_neighbours_do_not_notice(transition, integrator):
+    # The third game ends in a capture, the first goes on.
+    pursuer, evader = (
+        np.array([[-1.5, -1.5, -1.5], [-1.2] * 3, [0.3] * 3]),
+        np.array([[1.4, 1.4, -1.1], [1.2] * 3, [2.0] * 3]),
+    )
+    evader[1, 2] = -1.2
+    controls = np.array([[0.7] * 3, [0.5] * 3]), np.array([[0.4] * 3, [-0.3] * 3])
+    whole = states(pursuer, evader)
+    game = games(integrator)
+    expected = transition(whole, *map(jnp.asarray, controls), game)
+    assert np.asarray(expected.captured).tolist() == [False, False, True]
+    assert not np.any(expected.invalid)
+    for name, spoil in SPOILED.items():
+        batch = {
+            "poses": (pursuer.copy(), evader.copy()),
+            "controls": [control.copy() for control in controls],
+            **{part: np.array(getattr(whole.scene, part)) for part in ("half_extents", "centre", "radius")},
+        }
+        spoil(batch)
+        state = states(*batch["poses"])
+        scene = {part: jnp.asarray(batch[part]) for part in ("half_extents", "centre", "radius")}
+        state = state._replace(scene=state.scene._replace(**scene))
+        outcome = transition(state, *map(jnp.asarray, batch["controls"]), game)
+        flags = (outcome.invalid, outcome.terminated, outcome.captured, outcome.truncated)
+        assert [bool(flag[1]) for flag in flags] == [True, True, False, False], name
+        for role, sign in (("pursuer", 1), ("evader", -1)):
+            earned = rules.reward(state, outcome, game, role)
+            assert earned[1] == 0, name
+            assert sign * earned[2] > 5, name
+        for index in (0, 2):
+            for one, other in zip(jax.tree.leaves(expected), jax.tree.leaves(outcome), strict=True):
+                assert np.array_equal(one[..., index], other[..., index], equal_nan=True), name
+
+
+def test_padding_of_a_scene_may_hold_anything(transition):
+    scene = one_scene()
+    scene = scene._replace(centre=scene.centre.at[0, 2].set(jnp.nan), radius=scene.radius.at[2].set(-jnp.inf))
+    outcome = transition(one_state((0.0, 1.0, 0.0), (-1.7, -1.3, 0.0), scene=scene), *jnp.ones((2, 2)), SMALL)
+    assert not outcome.invalid
+
+
 @pytest.mark.parametrize("integrator", INTEGRATORS)
 def test_derivatives_of_a_free_step_are_finite_differences(integrator):
     game, scene = games(integrator), one_scene()

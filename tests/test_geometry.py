@@ -81,6 +81,12 @@ def test_length_and_unit(world):
     np.testing.assert_allclose(np.asarray(unit(world)) * np.hypot(*world), world, rtol=1e-14, atol=1e-300)
 
 
+def test_what_is_not_a_number_has_no_length_and_no_angle():
+    assert np.isnan(geometry.length(jnp.array([jnp.nan, 0.0])))
+    assert np.isnan(geometry.segment_minimum(jnp.array([jnp.nan, 0.0]), jnp.zeros(2)))
+    assert np.isnan(geometry.wrap_angle(jnp.asarray(jnp.nan)))
+
+
 def test_zero_vector_has_length_zero_unit_zero_and_derivatives_zero():
     zero = jnp.zeros(2)
     assert geometry.length(zero) == 0

@@ -36,7 +36,7 @@ from safepursuit.players import evaders_of
 from safepursuit.runs.configuration import dump
 from safepursuit.runs.folder import RunFolder
 from safepursuit.shield import Shield
-from tiny import CLOSE, TINY, outspoken
+from tiny import CLOSE, TINY, moved, outspoken
 
 IDS = ("safepursuit/Pursuit-v0", "safepursuit/Evasion-v0")
 HORIZON, GAMES = CLOSE["horizon"], 16
@@ -209,6 +209,50 @@ def test_a_game_that_ends_starts_anew_in_the_same_step(played):
     assert kinds == {True, False}
 
 
+def lost(states, game=3):
+    """The states with one evader nowhere."""
+    return moved(states, evader={"pose": states.evader.at[0, game].set(np.nan)})
+
+
+def test_an_invalid_game_ends_without_a_capture_and_is_marked_and_warned_of():
+    envs = many()
+    actions, results = np.zeros((GAMES, 2)), []
+    for spoil in (False, True):
+        envs.reset(seed=5)
+        if not spoil:
+            results.append(envs.step(actions))
+            continue
+        envs._games.state = lost(envs.states)
+        with pytest.warns(RuntimeWarning, match="a game is invalid and over"):
+            results.append(envs.step(actions))
+    (seen, rewards, over, _, sane), (found, earned, terminated, truncated, infos) = results
+    others = np.arange(GAMES) != 3
+    assert not sane["invalid"].any()
+    assert infos["invalid"].tolist() == (~others).tolist()
+    assert terminated[3]
+    assert not truncated[3]
+    assert not infos["captured"][3]
+    assert earned[3] == 0
+    assert infos["final_info"]["invalid"][3]
+    np.testing.assert_array_equal(infos["final_obs"][3], 0)
+    assert np.isfinite(found).all()  # the game goes on from a new start
+    np.testing.assert_array_equal(earned[others], rewards[others])
+    np.testing.assert_array_equal(terminated[others], over[others])
+    np.testing.assert_array_equal(found[others & ~over], seen[others & ~over])
+
+
+def test_an_invalid_single_game_is_over():
+    env = PursuitEvasionEnv(opponent="flee", **CLOSE)
+    env.reset(seed=0)
+    env._games.state = lost(env.states, 0)
+    with pytest.warns(RuntimeWarning, match="invalid"):
+        observation, reward, terminated, truncated, info = env.step(np.zeros(2))
+    assert (reward, terminated, truncated) == (0, True, False)
+    assert (info["invalid"], info["captured"]) == (True, False)
+    np.testing.assert_array_equal(observation, 0)
+    assert env.observation_space.contains(observation)
+
+
 def test_no_start_is_used_twice():
     """Those of a roomy game are all different, block after block."""
     starts = Starts(Game(), GAMES, 5)
@@ -278,6 +322,7 @@ def test_costs_are_those_of_the_referee():
         length=recording.length,
         outcome=recording.outcome,
         clearance=verdict.clearance,
+        invalid=verdict.invalid,
         capture_radius=0.5,
         horizon=HORIZON,
         collision_terminates=False,
@@ -329,6 +374,7 @@ def test_no_agent_collides_behind_the_shield(role, agent):
             half_extents=np.array(CLOSE["half_extents"]),
             own_radius=0.15,
             other_radius=0.15,
+            length=recording.length,
             dt=0.05,
             integrator=recording.game.robot.integrator,
         )
@@ -490,6 +536,7 @@ def test_messages_say_what_to_do():
         (lambda: env.step(np.array([np.nan, 0])), "ShieldAction brakes"),
         (lambda: envs.step(np.zeros((3, 2))), "shape"),
         (lambda: envs.reset(options={"state": game_of(envs.states, slice(0, 3))}), "16 states of this game"),
+        (lambda: envs.reset(options={"state": lost(envs.states)}), "not finite, or a negative radius"),
         (lambda: PursuitEvasionVectorEnv(0), "at least 1"),
         (lambda: PursuitEvasionVectorEnv(1, opponent="flee:2,hide"), "of 1 games none is left for hide"),
         (lambda: PursuitEvasionEnv(horizon=0), "horizon must be at least 1, not 0"),

@@ -327,6 +327,7 @@ def test_the_referee_follows_the_ramp(clearance):
         half_extents=half,
         own_radius=ROBOT.radius,
         other_radius=ROBOT.radius,
+        length=np.array([len(velocity[0]) - 1]),
         dt=ROBOT.dt,
         integrator="ramp",
     )
@@ -354,7 +355,7 @@ def test_the_game_of_the_unicycle_is_the_default_one():
 
 @pytest.mark.parametrize("value", [-0.1, float("nan"), float("inf")])
 def test_a_budget_of_no_size_is_refused(value):
-    with pytest.raises(ValueError, match="budget pose must be a finite number"):
+    with pytest.raises(ValueError, match="budget pose must"):
         Budget(pose=value)
 
 

@@ -18,13 +18,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
-from safepursuit import qp
-from safepursuit.adapters.onnx import compare, describing, export, latency, projection, session, write
+from safepursuit import qp, shield
+from safepursuit.adapters.onnx import checking, compare, describing, export, latency, projection, session, write
 from safepursuit.adapters.onnx.arrays import Tensor, expanded
-from safepursuit.adapters.onnx.controller import CONSTRAINTS, WATCHDOG
+from safepursuit.adapters.onnx.controller import CONSTRAINTS, LIMITS, NOTHING, WALLS, WATCHDOG
 from safepursuit.adapters.onnx.graph import Graph
 from safepursuit.adapters.onnx.lowering import lower
 from safepursuit.adapters.onnx.states import KINDS, draw
+from safepursuit.cli import export as command_line
 from safepursuit.cli import main
 from safepursuit.game import Game
 from safepursuit.geometry import length, unit
@@ -34,8 +35,8 @@ from safepursuit.qp import Halfplanes
 from safepursuit.robot import Unicycle
 from safepursuit.runs import configuration
 from safepursuit.runs.folder import RunFolder
-from safepursuit.scene import Arena
-from tiny import TINY, outspoken
+from safepursuit.scene import Arena, Scene
+from tiny import TINY, aimed, outspoken
 
 ROOT = Path(__file__).parents[1]
 METHODS = [*HEADS, "cbf-beta box", "barriernet arc", "barriernet fixed gains", "barriernet robot barrier"]
@@ -73,6 +74,20 @@ def exported(tmp_path_factory):
     def make(name):
         file = folder / f"{name}.onnx"
         write(export(outspoken_policy(name), configured(name)), file)
+        return file
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def ahead(tmp_path_factory):
+    """The file of a method whose network asks for 0.25 m/s straight ahead, made once."""
+    folder = tmp_path_factory.mktemp("ahead")
+
+    @cache
+    def make(name):
+        config, file = configured(name), folder / f"{name}.onnx"
+        write(export(aimed(BarrierNetTrainer(config).policy, np.float32([-0.5, 0])), config), file)
         return file
 
     return make
@@ -294,7 +309,13 @@ def test_nothing_that_comes_in_leads_beyond_the_limits_or_the_clamp(exported, na
     assert 100 < doubted.sum() < 500
     assert np.all(found["safe_control"][doubted] == 0)
     assert not found["feasible"][doubted].any()
-    assert found["feasible"][~doubted].all()
+    assert all(np.isfinite(found[one]).all() for one in ("safe_control", "nominal_control", "clearance"))
+    np.testing.assert_array_equal(found["feasible"][~doubted], found["clearance"][~doubted] >= -config.shield.margin)
+    assert 100 < (~found["feasible"][~doubted]).sum() < 1000
+    asked = np.abs(found["safe_control"] - found["nominal_control"]).max(axis=1)
+    free = found["active"] == NOTHING
+    assert free.sum() > 100
+    assert asked[free].max() <= (config.game.robot.max_turn_rate * 1e-3 if name == "cbf-beta" else 1e-9)
     flat = np.concatenate([inputs[one].reshape(3500, -1) for one in inputs if one != "discs"], axis=1)
     assert np.all(doubted[~np.isfinite(flat).all(axis=1)])
     if name not in UNSAFE:
@@ -317,9 +338,150 @@ def test_any_numbers_at_all_give_a_control_within_the_limits(exported, numbers):
     inputs["discs"] = inputs["discs"].reshape(3, 3)
     found = run(exported("barriernet"), {one: values[None] for one, values in inputs.items()})
     (v, turn_rate), feasible = found["safe_control"][0], found["feasible"][0]
+    assert np.isfinite(found["nominal_control"]).all()
+    assert not feasible or found["clearance"][0] >= -config.shield.margin
     assert 0 <= v <= config.game.robot.max_speed
     assert abs(turn_rate) <= config.game.robot.max_turn_rate
-    assert feasible or (v == 0 and turn_rate == 0)
+    assert feasible or found["clearance"][0] < 0 or (v == 0 and turn_rate == 0)
+
+
+DEAD_AHEAD = {
+    # Discs and the x of a robot of radius 0.15 m that looks along x; what holds it.
+    "disc": ([(3.55, 0.0, 0.4)], 3.0, 0),
+    "disc in the second row": ([(-2.0, 1.0, 0.4), (3.55, 0.0, 0.4)], 3.0, 1),
+    "disc, 1 cm": ([(3.56, 0.0, 0.4)], 3.0, 0),
+    "wall": ([], 5.85, WALLS),
+    "wall, 1 cm": ([], 5.84, WALLS),
+}
+
+
+@pytest.mark.parametrize("where", DEAD_AHEAD)
+@pytest.mark.parametrize("name", ["barriernet", "barriernet fixed gains", "cbf-beta", "cbf-beta box", "ppo-filter"])
+def test_the_boundary_dead_ahead_is_named(ahead, name, where):
+    """At 0.25 m/s: full speed ahead of a quarter of the box, within the actuator limits."""
+    discs, x, number = DEAD_AHEAD[where]
+    found = run(ahead(name), situated((x, 0.0, 0.0), discs))
+    v = found["safe_control"][0, 0]
+    nominal = found["nominal_control"][0]
+    assert 0.2 < nominal[0] < 1
+    assert v < nominal[0] - 0.04
+    assert found["active"][0] == number
+    assert found["feasible"][0]
+    if "cbf" not in name:
+        scene = Scene.of(discs or [(99.0, 0.0, 0.1)], half_extents=(6.0, 4.0))
+        said = np.flatnonzero(shield.filter(nominal, [x, 0.0, 0.0], scene, gains=0.5).active)
+        assert said.tolist() == [number - WALLS + len(scene.radius) if number >= WALLS else number]
+
+
+def test_who_is_inside_something_has_no_guarantee(exported):
+    inside = run(exported("barriernet"), situated((3.0, 0.0, 0.0), [(3.5, 0.0, 0.4)]))
+    assert inside["clearance"][0] == pytest.approx(-0.05)
+    assert not inside["feasible"][0]
+    assert inside["safe_control"][0, 0] == 0
+    beyond = run(exported("ppo"), situated((6.1, 0.0, 0.0), []))
+    assert beyond["clearance"][0] == pytest.approx(-0.25)
+    assert not beyond["feasible"][0]
+    on_top = run(exported("barriernet"), situated((3.0, 0.0, 0.0), [(3.0, 0.0, 0.4)]))
+    assert on_top["clearance"][0] == pytest.approx(-0.55)
+    assert not on_top["feasible"][0]
+    assert on_top["safe_control"][0, 0] == 0
+
+
+NAN, INF = float("nan"), float("inf")
+NO_MEASUREMENTS = {
+    "a disc without x": {"discs": (NAN, 1.0, 0.3)},
+    "a disc without y": {"discs": (1.0, NAN, 0.3)},
+    "a disc without radius": {"discs": (1.0, 1.0, NAN)},
+    "a disc without end": {"discs": (1.0, 1.0, INF)},
+    "a disc nowhere": {"discs": (-INF, 1.0, 0.3)},
+    "a negative radius": {"discs": (1.0, 1.0, -0.3)},
+    "no room": {"half_extents": (0.0, 0.0)},
+    "no room in one direction": {"half_extents": (6.0, 0.15)},
+    "negative walls": {"half_extents": (-6.0, 4.0)},
+    "no walls": {"half_extents": (INF, 4.0)},
+    "many turns": {"pose": (0.0, 0.0, 1.1e4)},
+    "a heading of nothing": {"pose": (0.0, 0.0, NAN)},
+}
+
+
+@pytest.mark.parametrize("what", NO_MEASUREMENTS)
+@pytest.mark.parametrize("name", ["barriernet", "cbf-beta", "ppo"])
+def test_what_is_no_measurement_makes_it_stand_still(exported, name, what):
+    inputs = situated((0.0, 0.0, 0.0), [(-3.0, 1.0, 0.3)])
+    assert run(exported(name), inputs)["feasible"][0]
+    for one, value in NO_MEASUREMENTS[what].items():
+        inputs[one][(0, 1) if one == "discs" else 0] = value
+    found = run(exported(name), inputs)
+    assert found["active"][0] == WATCHDOG
+    assert not found["feasible"][0]
+    for one in ("safe_control", "nominal_control", "clearance"):
+        np.testing.assert_array_equal(found[one][0], 0)
+
+
+def test_rows_of_nan_and_of_zeros_are_padding_and_points_are_discs(exported):
+    pose = (0.0, 0.0, 0.0)
+    padded = situated(pose, [(-3.0, 1.0, 0.3)])
+    zeros = situated(pose, [(-3.0, 1.0, 0.3), (0.0, 0.0, 0.0)])
+    for (name, one), other in zip(
+        run(exported("barriernet"), padded).items(), run(exported("barriernet"), zeros).values(), strict=True
+    ):
+        np.testing.assert_array_equal(one, other, err_msg=name)
+    point = run(exported("barriernet"), situated(pose, [(0.2, 0.0, 0.0)]))
+    assert point["clearance"][0] == pytest.approx(0.05)
+
+
+def situated(pose, discs, opponent=(-4.0, -2.0, 1.0)):
+    """The inputs of one sample, at rest, in the arena of `configured`."""
+    table = np.full((1, 3, 3), np.nan)
+    table[0, : len(discs)] = np.array(discs).reshape(-1, 3)
+    return {
+        "pose": np.array([pose]),
+        "control": np.zeros((1, 2)),
+        "opponent_pose": np.array([opponent]),
+        "opponent_control": np.zeros((1, 2)),
+        "discs": table,
+        "half_extents": np.array([[6.0, 4.0]]),
+    }
+
+
+def tampered(file, output, op, folder):
+    """A copy of the file in which this operator stands before an output."""
+    model = onnx.load(file)
+    (last,) = (node for node in model.graph.node if node.output[0] == output)
+    last.op_type = op
+    target = folder / f"{op}.onnx"
+    onnx.save(model, target)
+    return target
+
+
+@pytest.mark.parametrize(("output", "op"), [("feasible", "Not"), ("active", "Neg")])
+def test_a_verdict_that_is_another_without_a_tie_fails_the_comparison(exported, tmp_path, output, op):
+    policy, config = outspoken_policy("ppo"), configured("ppo")
+    passed, result = compare(exported("ppo"), policy, config, count=70)
+    assert passed
+    assert result["verdicts"] == {one: {"different": 0, "ties": 0} for one in ("active", "feasible")}
+    passed, result = compare(tampered(exported("ppo"), output, op, tmp_path), policy, config, count=70)
+    assert not passed
+    assert result["verdicts"][output]["different"] > 50
+    assert result["verdicts"][output]["ties"] <= 2
+    assert result["outputs"]["safe_control"]["double"]["largest"] < 1e-9
+    assert f"{output} is another in" in command_line.differences(result)
+
+
+def test_ties_are_what_rounding_decides():
+    """The body 10 µm, the margin, inside a wall: feasible or not; 11 µm inside it is not."""
+    config = configured("ppo")
+    policy = aimed(BarrierNetTrainer(config).policy, np.float32([-2, 0]))
+    inputs = {
+        name: np.concatenate([situated((5.85 + depth, 0.0, 0.0), [])[name] for depth in (1e-5, 1.1e-5)])
+        for name in situated((0, 0, 0), [])
+    }
+    found = {"active": np.full(2, LIMITS)}  # it asks to drive backwards
+    for said in (True, False):
+        claimed = found | {"feasible": np.full(2, said)}
+        ties = checking.ties(policy, config, inputs, np.arange(2), claimed, seed=0)
+        assert ties["feasible"].tolist() == [True, not said]
+        assert ties["active"].all()
 
 
 def test_a_sample_alone_gets_the_same_answer_as_in_a_batch(exported):

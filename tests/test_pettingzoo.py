@@ -9,7 +9,7 @@ from gymnasium.error import ResetNeeded
 
 from safepursuit.adapters.gymnasium import PursuitEvasionEnv
 from safepursuit.adapters.pettingzoo import PursuitEvasionParallelEnv
-from tiny import CLOSE
+from tiny import CLOSE, moved
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # PettingZoo's own tests import what PettingZoo has deprecated
@@ -91,6 +91,18 @@ def test_one_step_is_that_of_the_single_environment():
         if not env.agents:
             env.reset()
     assert compared == 20
+
+
+def test_an_invalid_game_is_over_for_both():
+    env, _ = playing()
+    states = env._states
+    env._states = moved(states, pursuer={"pose": states.pursuer.at[2].set(np.inf)})
+    with pytest.warns(RuntimeWarning, match="invalid"):
+        seen, rewards, terminations, truncations, infos = env.step({role: np.zeros(2) for role in env.agents})
+    assert rewards == {"pursuer": 0, "evader": 0}
+    assert (set(terminations.values()), set(truncations.values())) == ({True}, {False})
+    assert all(info["invalid"] and not info["captured"] for info in infos.values())
+    assert all(not observation.any() for observation in seen.values())
 
 
 def test_the_state_is_what_both_see():

@@ -35,6 +35,7 @@ def verdict(poses, controls, discs=(), others=(FAR,), other_controls=((0.0, 0.0)
         "half_extents": np.array(HALF),
         "own_radius": RADIUS,
         "other_radius": RADIUS,
+        "length": np.ones(count, int),
         "dt": DT,
         "integrator": integrator,
     }
@@ -171,6 +172,7 @@ def test_nothing_counts_after_the_end_and_padding_is_no_disc():
     still = np.where(np.isnan(control), np.nan, 0.0)
     arguments = {"other": nowhere, "other_control": still, "half_extents": np.array(HALF)}
     arguments |= {"own_radius": RADIUS, "other_radius": RADIUS, "dt": DT, "integrator": "euler"}
+    arguments |= {"length": np.array([2])}
     padding = np.full((1, 2, 3), np.nan)
     with np.errstate(invalid="raise"):
         free = judge(own=own, own_control=control, discs=padding, **arguments)
@@ -179,6 +181,37 @@ def test_nothing_counts_after_the_end_and_padding_is_no_disc():
     hit = judge(own=own, own_control=control, discs=padding, **arguments)
     assert hit.obstacle.tolist() == [[True, True, False, False]]
     assert np.isnan(hit.clearance).tolist() == [[False, False, True, True]]
+
+
+@pytest.mark.parametrize("integrator", INTEGRATORS)
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("where", ["own_control", "other_control", "own", "other", "discs"])
+def test_a_step_that_is_not_finite_is_invalid_and_neither_clear_nor_a_collision(where, bad, integrator):
+    """Three steps of which the second is spoilt; a disc spoils all. The episode beside it stays what it is."""
+    arguments = {
+        "own": np.zeros((2, 4, 3)),
+        "own_control": np.zeros((2, 3, 2)),
+        "other": np.tile(FAR, (2, 4, 1)),
+        "other_control": np.zeros((2, 3, 2)),
+        "discs": np.array([[[1.0, 0.0, 0.2]], [[1.0, 0.0, 0.2]]]),
+    }
+    rest = {"half_extents": np.array(HALF), "own_radius": RADIUS, "other_radius": RADIUS, "dt": DT}
+    rest |= {"length": np.array([3, 2]), "integrator": integrator}
+    arguments[where][(0, 0, 2) if where == "discs" else (0, 1, 0)] = bad
+    found = judge(**arguments, **rest)
+    # A pose belongs to the step before it, too.
+    steps = {"own": [True, True, False], "other": [True, True, False], "discs": [True] * 3}.get(
+        where, [False, True, False]
+    )
+    assert found.invalid.tolist() == [steps, [False] * 3]
+    assert np.isnan(found.clearance).tolist() == [steps, [False, False, True]]
+    assert not (found.wall | found.obstacle | found.robot)[found.invalid].any()
+
+
+def test_a_disc_of_negative_radius_is_no_disc_to_be_clear_of():
+    found = verdict([(0.0, 0.0, 0.0)], [(0.0, 0.0)], [(1.0, 0.0, -0.4)])
+    assert found.invalid.all()
+    assert np.isnan(found.clearance).all()
 
 
 def test_an_integrator_it_does_not_know_is_refused():

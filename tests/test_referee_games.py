@@ -125,6 +125,7 @@ def verdicts(record, integrator):
                 half_extents=np.array(HALF),
                 own_radius=RADIUS,
                 other_radius=RADIUS,
+                length=record["length"],
                 dt=DT,
                 integrator=integrator,
             )
@@ -273,7 +274,8 @@ def captured(record, integrator, radius=REACH):
 
 def contradictions(record, integrator, **changes):
     rules = {"capture_radius": REACH, "dt": DT, "integrator": integrator, "collision_terminates": False}
-    rules |= {"horizon": record["pursuer_control"].shape[1], "clearance": verdicts(record, integrator)[0].clearance}
+    own = verdicts(record, integrator)[0]
+    rules |= {"horizon": record["pursuer_control"].shape[1], "clearance": own.clearance, "invalid": own.invalid}
     rules |= {name: record[name] for name in (*MOTIONS, "length", "outcome")}
     return disagreements(**(rules | changes))
 
@@ -426,6 +428,8 @@ FORGED = {
     "a collision invented": ("timeout", {"outcome": "collision"}, "recorded as ended by a collision"),
     "a jump": ("timeout", {"evader": ((7, 0), 0.0)}, "the poses after step 6 are not on the way"),
     "a turn": ("timeout", {"pursuer": ((7, 2), 9.0)}, "the poses after step 6 are not on the way"),
+    "an invalid game invented": ("timeout", {"outcome": "invalid"}, "all numbers of step 49 are finite"),
+    "a number without end": ("timeout", {"evader_control": ((7, 1), math.inf)}, "do not fill its 50 steps"),
     "a hole": ("timeout", {"pursuer_control": ((7, 0), math.nan)}, "do not fill its 50 steps"),
 }
 
@@ -438,6 +442,21 @@ def test_forged_records_are_contradicted(chased, kind):
     found = contradictions(tampered(record, episode, **changes), integrator)
     assert list(found) == [episode]
     assert said in found[episode]
+
+
+@pytest.mark.parametrize("name", MOTIONS)
+def test_an_invalid_game_ends_with_the_first_step_that_is_not_finite(chased, name):
+    record, integrator = chased
+    episode = int(np.flatnonzero(record["length"] > 10)[0])
+    length, outcome = record["length"].copy(), record["outcome"].astype("U9")
+    length[episode], outcome[episode] = 8, "invalid"
+    honest = cut(record, length, outcome)
+    honest[name][episode, 8 if name in ROLES else 7, 0] = math.nan
+    assert contradictions(honest, integrator) == {}
+    late = tampered(honest, episode, **{name: ((7 if name in ROLES else 6, 0), math.inf)})
+    assert list(contradictions(late, integrator)) == [episode]
+    captured = contradictions(tampered(honest, episode, outcome="capture"), integrator)
+    assert list(captured) == [episode]
 
 
 def cut(record, length, outcome):

@@ -137,6 +137,7 @@ RESULT = {
         "by": {"wall": 1, "obstacle": 2, "robot": 0},
     },
     "capture_time": {"mean": 7.25, "median": None, "restricted_mean": 9.5},
+    "invalid": 2,
     "min_clearance": 0.00125,
     "intervention_rate": 0.0213,
     "mean_correction": 0.01234,
@@ -152,7 +153,9 @@ def test_the_table_says_what_the_figures_say():
     assert rows["capture time, mean"][0] == "7.25 s"
     assert rows["capture time, median"][0] == "–"
     assert rows["restricted mean time"][0] == "9.50 s"
+    assert rows["invalid episodes"][0] == "2"
     assert rows["least clearance"][0] == "1.250 mm"
+    assert ("least clearance", "–", "") in evaluation_rows(RESULT | {"min_clearance": None})
     assert rows["intervention"][0] == "2.13% of steps"
     assert rows["gradient lost at the mean"][0] == "25.00% of steps"
     text = io.StringIO()

@@ -259,14 +259,19 @@ def test_unknown_pose_brakes(component, bad):
     result = filtered(nominal, pose, scene, gains, ROBOT["euler"])
     np.testing.assert_array_equal(np.asarray(result.control)[:, 0], 0)
     assert result.intervened[0]
+    assert not result.feasible[0]
+    assert not result.clearance[0] >= 0 or component == 2  # what the clearance of a place is, no heading changes
     assert np.isfinite(result.control).all()  # and the others of the batch are not affected
+    assert np.asarray(result.feasible)[1:].all()
 
 
 def test_gains_that_are_no_numbers_are_survived():
     """A network gone wrong: the control is still finite, within limits and safe."""
     nominal, pose, scene, gains = draw_states(np.random.default_rng(15), STATES)
     gains = np.where(np.random.default_rng(16).random(gains.shape) < 0.2, np.nan, gains)
-    control = np.asarray(filtered(nominal, pose, scene, gains, ROBOT["arc"]).control)
+    result = filtered(nominal, pose, scene, gains, ROBOT["arc"])
+    control = np.asarray(result.control)
+    np.testing.assert_array_equal(np.asarray(result.feasible), np.isfinite(gains).all(axis=0))
     assert np.isfinite(control).all()
     assert (np.abs(ROBOT["arc"].to_unit_box(jnp.asarray(control))) <= 1 + 1e-12).all()
     assert worst_of_the_step(ROBOT["arc"], scene, pose, control) >= -1e-9
@@ -321,6 +326,133 @@ def test_governor_alone_is_enough_whatever_the_program_returned(monkeypatch):
     assert np.asarray(result.governed).mean() > 0.05
 
 
+AHEAD = ((0.0, 0.0, 0.0), (1.0, 0.0))
+"""A pose in the middle of everything, and full speed ahead."""
+
+
+def alone(discs=(), pose=AHEAD[0], nominal=AHEAD[1], half_extents=(4.0, 3.0), present=None):
+    """One robot among these discs (x, y, radius)."""
+    table = np.array([*discs, *[(9.0, 9.0, 0.5)] * (DISCS - len(discs))]).T[..., None]
+    there = np.arange(DISCS)[:, None] < len(discs)
+    scene = Scene(np.array(half_extents)[:, None], table[:2], table[2], there)
+    gains = np.ones((ROWS, 1))
+    columns = (np.array(one)[:, None] for one in (nominal, pose))
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[..., 0], filtered(*columns, scene, gains, ROBOT["euler"]))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("column", range(3))
+def test_a_disc_that_is_not_finite_means_stop(column, bad):
+    disc = [1.0, 0.5, 0.3]
+    assert alone([disc]).feasible
+    disc[column] = bad
+    result = alone([(-1.0, 0.0, 0.2), disc])
+    np.testing.assert_array_equal(result.control, 0)
+    assert not result.feasible
+    assert not result.clearance >= 0
+    assert result.governed
+    assert result.intervened
+
+
+def test_a_disc_of_negative_radius_and_walls_that_are_not_finite_mean_stop():
+    for result in (
+        alone([(1.0, 0.5, -0.3)]),
+        alone(half_extents=(np.nan, 3.0)),
+        alone(half_extents=(4.0, np.inf)),
+        alone(half_extents=(-np.inf, 3.0)),
+    ):
+        np.testing.assert_array_equal(result.control, 0)
+        assert not result.feasible
+        assert not result.clearance >= 0
+    assert alone([(1.0, 0.5, 0.0)]).feasible  # a point is a disc
+
+
+def test_one_bad_disc_does_not_change_the_others_of_the_batch():
+    nominal, pose, scene, gains = draw_states(np.random.default_rng(21), STATES)
+    expected = filtered(nominal, pose, scene, gains, ROBOT["euler"])
+    bad = np.arange(STATES) % 7 == 0
+    spoilt = scene._replace(
+        radius=np.where(bad & (np.arange(DISCS) == 2)[:, None], np.nan, scene.radius),
+        present=scene.present | (bad & (np.arange(DISCS) == 2)[:, None]),
+    )
+    found = filtered(nominal, pose, spoilt, gains, ROBOT["euler"])
+    assert not np.asarray(found.feasible)[bad].any()
+    np.testing.assert_array_equal(np.asarray(found.control)[:, bad], 0)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(np.asarray(one)[..., ~bad], np.asarray(other)[..., ~bad])
+
+
+def test_a_scene_that_can_be_looked_at_is_refused():
+    flags = np.ones(1, bool)
+    for radius, half in ((np.nan, 4.0), (-0.1, 4.0), (0.3, np.inf)):
+        scene = Scene(np.array([half, 3.0]), np.array([[1.0], [0.5]]), np.array([radius]), flags)
+        with pytest.raises(ValueError, match="must be finite, and no radius negative"):
+            shield.filter([1.0, 0.0], [0.0, 0.0, 0.0], scene)
+
+
+@pytest.mark.parametrize("heading", [0.0, 0.7, np.pi / 2, np.pi, -2.5])
+@pytest.mark.parametrize(
+    ("discs", "pose", "clearance"),
+    [
+        ([(0.5, 0.0, 0.4)], (0.0, 0.0), -0.05),  # 0.5 − 0.4 − 0.15
+        ([], (4.1, 0.0), -0.25),  # the wall at 4 m: −0.1 − 0.15
+        ([], (3.9, 0.0), -0.05),
+        ([(0.001, 0.0, 0.4)], (0.0, 0.0), -0.549),
+    ],
+)
+def test_who_overlaps_something_moves_outwards_only_and_without_a_guarantee(discs, pose, clearance, heading):
+    for turn_rate in (-2.84, 0.0, 2.84):
+        result = alone(discs, (*pose, heading), (1.0, turn_rate))
+        assert not result.feasible
+        assert result.clearance == pytest.approx(clearance, abs=1e-12)
+        after = reference.motion(np.array([*pose, heading]), result.control, 0.05, "euler")
+        # Both kinds of surface lie at larger x.
+        assert after[0] <= pose[0] + 1e-12
+        assert result.control[0] == (1 if abs(heading) == np.pi else result.control[0])
+
+
+def test_who_stands_on_the_centre_of_a_disc_stands_still():
+    for heading in np.linspace(-3, 3, 7):
+        result = alone([(2.0, 1.0, 0.3), (0.5, 0.25, 0.4)], (0.5, 0.25, heading))
+        assert result.control[0] == 0
+        assert not result.feasible
+        assert result.clearance == pytest.approx(-0.55)
+
+
+def test_touching_is_not_overlapping():
+    """To within the margin, which is there for what the last step was rounded by."""
+    for gap, expected in ((1e-6, True), (0.0, True), (-0.9e-5, True), (-1.1e-5, False)):
+        assert bool(alone([(0.55 + gap, 0.0, 0.4)]).feasible) == expected, gap
+
+
+def test_headings_of_many_turns_are_not_believed():
+    near = alone(pose=(3.0, 0.0, 0.3))
+    turned = alone(pose=(3.0, 0.0, 0.3 + 1591 * 2 * np.pi))
+    assert turned.feasible
+    np.testing.assert_allclose(turned.control, near.control, atol=1e-9)
+    for heading in (1.1e4, -1.1e4, 1e30, -1e300):
+        result = alone(pose=(0.0, 0.0, heading))
+        np.testing.assert_array_equal(result.control, 0)
+        assert not result.feasible
+
+
+@pytest.mark.parametrize("kind", [jnp.float16, jnp.bfloat16])
+def test_half_precision_is_computed_in_single(kind):
+    """The answer is that of the same numbers in single precision: what half precision is too coarse for."""
+    with jax.enable_x64(False):
+        scene = Scene.of([(0.9, 0.1, 0.4)], half_extents=(4.0, 3.0))
+        half = [jnp.asarray(one, kind) for one in ([1.0, 0.4], [0.3, 0.05, 0.1])]
+        found = shield.filter(*half, scene, gains=jnp.asarray(0.3, kind))
+        expected = shield.filter(*(one.astype(jnp.float32) for one in half), scene, gains=float(jnp.asarray(0.3, kind)))
+        assert found.control.dtype == jnp.float32
+        assert found.intervened
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(one, other)
+        around = shield.survey(SHIELD, ROBOT["euler"], half[1], scene)
+        assert around.speed_limit.dtype == jnp.float32
+        assert shield.guard(half[0], around, robot=ROBOT["euler"], shield=SHIELD).control.dtype == jnp.float32
+
+
 @pytest.mark.parametrize("filler", [0.0, 1e6, np.nan])
 def test_absent_discs_have_no_effect(filler):
     """Whatever stands in the padding, the answers are the same, flags included."""
@@ -357,8 +489,9 @@ def test_row_for_the_other_robot_bounds_the_own_approach():
     after = reference.motion(pose, control, robot.dt, robot.integrator)
     bound = distance - parameters.robot_gain * np.maximum(distance - parameters.min_separation, 0)
     assert (np.hypot(*(after - other)[:2]) - bound).min() >= -1e-9
-    lost = np.asarray(guarded(nominal, pose, scene, np.full_like(other, np.nan)).control)
-    assert np.isfinite(lost).all()  # an opponent whose pose is unknown
+    lost = guarded(nominal, pose, scene, np.full_like(other, np.nan))  # an opponent whose pose is unknown
+    np.testing.assert_array_equal(lost.control, 0)
+    assert not np.any(lost.feasible)
 
 
 # --- parameters ------------------------------------------------------------------------------------------------------

@@ -416,6 +416,37 @@ def test_the_shield_refuses_what_breaks_its_theorems():
         filter(torch.ones(2), torch.ones(2), torch.ones(1, 3), **SHIELD)
 
 
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf"), -0.1])
+@pytest.mark.parametrize("column", range(3))
+def test_a_disc_that_is_no_disc_is_refused(column, bad):
+    pose, nominal = clear_poses(3)
+    discs = DISCS.repeat(3, 1, 1)
+    discs[1, 0, column] = bad
+    if bad == -0.1 and column < 2:
+        filter(nominal, pose, discs, **SHIELD)  # a place
+        return
+    with pytest.raises(ValueError, match=r"three finite numbers x, y, radius \[m\], the radius not negative, not \["):
+        filter(nominal, pose, discs, **SHIELD)
+
+
+@pytest.mark.parametrize("half", [(3.0, float("nan")), (float("inf"), 2.0), (3.0, 0.0), (-3.0, 2.0)])
+def test_walls_that_are_no_walls_are_refused(half):
+    with pytest.raises(ValueError, match="two positive lengths"):
+        ShieldLayer(**SHIELD | {"half_extents": half})
+    with pytest.raises(ValueError, match="two positive lengths"):
+        filter(torch.ones(2), torch.zeros(3), DISCS.float(), **SHIELD | {"half_extents": half})
+
+
+def test_without_a_guarantee_the_shield_says_so():
+    """A pose that is not finite, a body in a disc, a body on a disc's centre, a heading of many turns; a clear one."""
+    nan = float("nan")
+    pose = torch.tensor([[nan, 0.0, 0.0], [0.5, 0.5, 0.0], [1.0, 0.5, 0.0], [0, 0, 1e30], [0.0, -1.0, 0.0]])
+    done = filter(torch.tensor([0.5, 0.3]).expand(5, 2), pose, DISCS.float(), **SHIELD)
+    assert done.feasible.tolist() == [False, False, False, False, True]
+    assert done.control[:, 0].tolist() == pytest.approx([0, 0, 0, 0, 0.5])
+    assert done.clearance[1:3].tolist() == pytest.approx([-0.05, -0.55], abs=1e-6)  # 0.5 − 0.4 − 0.15; −0.4 − 0.15
+
+
 def test_without_pytorch_the_remedy_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     monkeypatch.delitem(sys.modules, "safepursuit.adapters.torch")

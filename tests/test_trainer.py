@@ -254,6 +254,22 @@ def test_a_number_that_is_not_finite_stops_the_training_and_is_named(tmp_path, p
         np.testing.assert_array_equal(a, b, err_msg=name)
 
 
+def test_an_invalid_game_stops_the_training(monkeypatch):
+    """As from an opponent of a plugin whose control is not finite: what is learned of it is finite, but not a game."""
+    trainer = BarrierNetTrainer(TINY)
+    collect = trainer.collect_rollout
+
+    def spoilt():
+        rollout = collect()
+        assert not rollout.invalid.any()
+        return rollout._replace(invalid=rollout.invalid.at[3, 1].set(True))
+
+    monkeypatch.setattr(trainer, "collect_rollout", spoilt)
+    with pytest.raises(NotFiniteError, match="a game is invalid, because a pose"):
+        trainer.train()
+    assert trainer.history == []
+
+
 def test_a_run_that_does_not_fit_is_refused(whole, tmp_path):
     run = create(tmp_path / "run")
     BarrierNetTrainer(TINY, run).train(should_stop=after(1))

@@ -12,7 +12,7 @@ from safepursuit.shapes import Point, Scalar
 def wrap_angle(angle: Scalar) -> Scalar:
     """The same angle in [−π, π) [rad]."""
     wrapped = jnp.mod(angle + jnp.pi, 2 * jnp.pi) - jnp.pi
-    return jnp.where(wrapped < jnp.pi, wrapped, -jnp.pi)  # just below −π, rounding gives +π
+    return jnp.where(wrapped >= jnp.pi, -jnp.pi, wrapped)  # just below −π, rounding gives +π
 
 
 def direction(angle: Scalar) -> Point:
@@ -23,8 +23,8 @@ def direction(angle: Scalar) -> Point:
 def length(vector: Float[Array, "2 *shape"]) -> Float[Array, "*shape"]:
     """Euclidean length, with derivative zero (not NaN) at the zero vector."""
     square = vector[0] ** 2 + vector[1] ** 2
-    positive = square > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1)), 0)
+    none = square == 0  # not the opposite of > 0: the length of NaN is NaN
+    return jnp.where(none, 0, jnp.sqrt(jnp.where(none, 1, square)))
 
 
 def unit(vector: Float[Array, "2 *shape"]) -> Float[Array, "2 *shape"]:

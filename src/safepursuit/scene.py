@@ -67,20 +67,31 @@ class Boundaries(NamedTuple):
     """[m/s], world frame; zero for a static boundary."""
 
 
+def well_formed(scene: Scene) -> tuple[Bool[Array, "discs *batch"], Bool[Array, "2 *walls"]]:
+    """Which discs are padding, or finite with a radius that is not negative; and which half-extents are finite."""
+    root = jnp.sqrt(scene.radius)  # of a negative radius: NaN
+    discs = jnp.isfinite(scene.centre[0]) & jnp.isfinite(scene.centre[1]) & jnp.isfinite(root)
+    return discs | ~scene.present, jnp.isfinite(scene.half_extents)
+
+
 def boundaries(scene: Scene, point: Point) -> Boundaries:
-    """All boundaries as seen from `point`. Raises ValueError if scene and points have different batch axes."""
-    half_extents, centre, radius, present = (
-        _along(part, axes, point) for part, axes in zip(scene, (1, 2, 1, 1), strict=True)
+    """All boundaries as seen from `point`; what is not `well_formed` has the distance NaN.
+
+    Raises ValueError if scene and points have different batch axes.
+    """
+    half_extents, centre, radius, present, discs, walls = (
+        _along(part, axes, point) for part, axes in zip((*scene, *well_formed(scene)), (1, 2, 1, 1, 1, 1), strict=True)
     )
-    from_centre = point[:, None] - jnp.where(present, centre, 0)  # padding may hold NaN
-    disc_distance = jnp.where(present, length(from_centre) - radius, FAR)
-    disc_normal = jnp.where(present, unit(from_centre), 0)
+    known = present & discs
+    from_centre = point[:, None] - jnp.where(known, centre, 0)  # padding may hold NaN
+    disc_distance = jnp.where(known, length(from_centre) - radius, jnp.where(discs, FAR, jnp.nan))
+    disc_normal = jnp.where(known, unit(from_centre), 0)
     x, y = point
-    half_x, half_y = half_extents
+    half_x, half_y = jnp.where(walls, half_extents, jnp.nan)
     wall_distance = jnp.stack([half_x - x, half_x + x, half_y - y, half_y + y])
     one, zero = jnp.ones_like(x), jnp.zeros_like(x)
     wall_normal = jnp.stack([jnp.stack([-one, one, zero, zero]), jnp.stack([zero, zero, -one, one])])
-    curved = jnp.broadcast_to(jnp.where(present, radius, 0), disc_distance.shape)
+    curved = jnp.broadcast_to(jnp.where(known, radius, 0), disc_distance.shape)
     normal = jnp.concatenate([disc_normal, wall_normal], axis=1)
     return Boundaries(
         distance=jnp.concatenate([disc_distance, wall_distance]),

@@ -33,6 +33,7 @@ Keys: TypeAlias = Key[Array, "*keys"]
 
 
 def floating(values: Any) -> Array:
-    """Numbers as a floating-point array; whole numbers in JAX's default precision."""
+    """Numbers as an array of at least single precision; whole numbers in JAX's default precision."""
     array = jnp.asarray(values)
-    return array if jnp.issubdtype(array.dtype, jnp.inexact) else array.astype(float)
+    kind = jnp.promote_types(array.dtype, jnp.float32) if jnp.issubdtype(array.dtype, jnp.inexact) else float
+    return array.astype(kind)

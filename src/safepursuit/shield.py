@@ -7,6 +7,7 @@ The metric is the displacement of the virtual control point. Theorem 1 alone mak
 program returns; theorem 2 keeps the program feasible and the governor idle (theory.md §2.3).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,6 +15,7 @@ from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import tyro
 from jaxtyping import Array, Bool
 
@@ -27,13 +29,16 @@ from safepursuit.geometry import direction, length
 from safepursuit.qp import Halfplanes
 from safepursuit.qp.search import greatest
 from safepursuit.robot import Budget, Inertial, Robot, Unicycle
-from safepursuit.scene import Scene, boundaries
+from safepursuit.scene import Scene, boundaries, well_formed
 from safepursuit.shapes import Control, Flag, Pose, Scalar, floating
 
 _BOX_ROWS = 4
 
 CHANGED = 1e-3
 """Half-widths of the actuator box from which two controls count as different."""
+
+MAX_HEADING = 1e4
+"""Headings [rad] beyond this, either way, are not believed: float32 has no more than milliradians of them."""
 
 
 @dataclass(frozen=True)
@@ -93,9 +98,12 @@ class Surroundings(NamedTuple):
     found: tuple[Barriers, ...]
     """The barriers of each kind, in the order of `Shield.kinds`."""
     speed_limit: Scalar
-    """v̄_A [m/s] of theorem 1 for any turn rate within the limit; NaN for a pose that is not finite."""
+    """v̄_A [m/s] of theorem 1 for any turn rate within the limit; NaN where pose or scene are not to be believed."""
     clearance: Scalar
-    """Distance [m] of the body from the nearest boundary."""
+    """Distance [m] of the body from the nearest boundary; NaN where pose or scene are not finite."""
+    clear: Flag
+    """Pose and scene are to be believed, and the body overlaps nothing by more than the margin: from here the theorems
+    hold."""
     least_speed: Scalar
     """[m/s] where rounding has moved the body beyond the margin: it stands still or gets away; 0 elsewhere."""
     motion: Motion | None = None
@@ -125,7 +133,8 @@ class Shielded(NamedTuple):
     correction: Scalar
     """‖control − nominal‖ in half-widths of the actuator box."""
     feasible: Flag
-    """The program had a solution (always, by theorem 2)."""
+    """The guarantee holds: the pose is finite, its heading within `MAX_HEADING`, the scene well formed, the body clear
+    of it, the gains are finite, and the program had a solution (then it always has, by theorem 2)."""
     residual: Scalar
     """Largest amount [m] by which the program's answer exceeds a row: rounding, or the violation if infeasible."""
     clearance: Scalar
@@ -191,17 +200,25 @@ def survey(
 
     `velocity` (speed and turn rate now) is needed, and used, for a robot with inertia only. Raises ValueError without.
     """
+    pose, opponent = floating(pose), None if opponent is None else floating(opponent)
     boundary, *others = shield.kinds
     if not nearest_first:
         boundary = replace(boundary, nearest_first=False)  # type: ignore[type-var]
     at_rest = robot.stopped(pose, velocity)
-    found = (kind.find(robot, at_rest, scene, opponent) for kind in (boundary, *others))
+    kinds = (kind.find(robot, at_rest, scene, opponent) for kind in (boundary, *others))
+    found = tuple(one for one in kinds if one is not None)
     around = boundaries(scene, pose[:2])
-    finite = jnp.all(jnp.isfinite(pose), axis=0)
+    # Sums, because XLA's least of some numbers need not be NaN where one of them is.
+    sound = jnp.isfinite(jnp.sum(around.distance, axis=0))
+    clearance = jnp.where(sound, jnp.min(around.distance, axis=0) - robot.radius, jnp.nan)
+    known = sound & (jnp.abs(pose[2]) <= MAX_HEADING)
+    for one in found[1:]:
+        known &= jnp.isfinite(jnp.sum(one.value, axis=0))
     if robot.has_inertia:
         assert velocity is not None  # `stopped` has raised
         motion, slowest = Motion.of(pose, velocity, around), jnp.zeros_like(pose[2])
-        speed = jnp.where(jnp.all(jnp.isfinite(velocity), axis=0), robot.max_speed, jnp.nan)
+        known &= jnp.isfinite(velocity[0] + velocity[1])
+        speed = jnp.full_like(pose[2], robot.max_speed)
     else:
         motion, budget = None, shield.budget.at_execution(robot)
         swing = (1 + budget.slip) * governor_swing(robot, jnp.full_like(pose[2], robot.max_turn_rate)) + budget.heading
@@ -210,10 +227,13 @@ def survey(
         ways = *in_heading_frame(direction(pose[2]), around.normal), slack, swing
         speed = governed_speed(robot, *ways) / (1 + budget.slip)
         slowest = least_speed(robot, *ways, 0.5 * shield.margin)
+    # At a disc's very centre it has no normal, and every way out is as long.
+    centred = jnp.min(around.distance + around.radius, axis=0) <= 0
     return Surroundings(
-        found=tuple(one for one in found if one is not None),
-        speed_limit=jnp.where(finite, speed, jnp.nan),
-        clearance=jnp.min(around.distance, axis=0) - robot.radius,
+        found=found,
+        speed_limit=jnp.where(known, jnp.where(centred, 0, speed), jnp.nan),
+        clearance=clearance,
+        clear=known & (clearance >= -shield.margin),
         least_speed=slowest,
         motion=motion,
     )
@@ -248,10 +268,16 @@ def filter(
     boundary in the order of `scene.boundaries`, for all poses or per pose. Raises ValueError for other shapes.
 
     Safe from every pose whose body is clear of the scene, for any gains in [0, 1] and any nominal control; a nominal
-    control that is not finite counts as 0. Differentiable in `nominal`, `pose` and `gains`.
+    control that is not finite counts as 0. Elsewhere `feasible` is False: a body that overlaps something moves only
+    outwards, and where the pose is not finite, its heading beyond `MAX_HEADING`, or a present disc not finite or of
+    negative radius, the robot stands still. Such a disc in a scene of NumPy arrays, which can be looked at, raises
+    ValueError. Differentiable in `nominal`, `pose` and `gains`. Computed in float32 or float64; smaller numbers, such
+    as float16, are computed in float32.
     """
     nominal, pose = floating(nominal), floating(pose)
     opponent = None if opponent is None else floating(opponent)
+    if isinstance(scene.radius, np.ndarray) and not all(np.all(known) for known in well_formed(scene)):
+        raise ValueError("every disc of the scene and its half-extents must be finite, and no radius negative.")
     poses = [one.shape for one in (pose, opponent) if one is not None]
     if nominal.shape[:1] != (2,) or any(shape != (3, *nominal.shape[1:]) for shape in poses):
         raise ValueError(
@@ -285,6 +311,7 @@ def guard(
     gains: Gains | None = None,
 ) -> Shielded:
     """`filter` for known surroundings; `gains` in their order, or a rule."""
+    nominal = floating(nominal)
     finite = jnp.all(jnp.isfinite(nominal), axis=0)
     nominal, velocity = jnp.where(finite, nominal, 0), surroundings.velocity
     asked = robot.reach(nominal, velocity) if robot.has_inertia else nominal
@@ -295,16 +322,16 @@ def guard(
     rows = qp.join(qp.sides(box), build(ingredients))
     control = robot.reach(robot.from_swing(solution.u, velocity), velocity)
     control, governed, stopped = govern(control, surroundings, robot=robot, shield=shield)
-    feasible = solution.violation <= 0
-    lost = (greatest(solution.multipliers) > 0) | ~feasible | governed
+    solved = solution.violation <= 0
+    lost = (greatest(solution.multipliers) > 0) | ~solved | governed
     if robot.has_inertia:
         lost = lost | jnp.any(asked != nominal, axis=0)
     return Shielded(
         control=control,
         nominal=nominal,
-        intervened=(greatest(solution.multipliers[_BOX_ROWS:]) > 0) | ~feasible | governed,
+        intervened=(greatest(solution.multipliers[_BOX_ROWS:]) > 0) | ~solved | governed,
         correction=length(robot.to_unit_box(control) - robot.to_unit_box(nominal)),
-        feasible=feasible,
+        feasible=solved & surroundings.clear & jnp.isfinite(jnp.sum(rows.b, axis=0)),
         residual=greatest(rows.A[:, 0] * solution.u[0] + rows.A[:, 1] * solution.u[1] - rows.b),
         clearance=surroundings.clearance,
         active=_by_boundary(shield, solution.active[_BOX_ROWS:], surroundings),
@@ -317,9 +344,12 @@ def guard(
 def unfiltered(
     nominal: Control, surroundings: Surroundings, *, robot: Robot, governor: Shield | None = None
 ) -> Shielded:
-    """The nominal control cut off at the actuator limits and, with a `governor`, made safe by theorem 1 or 3 alone."""
-    control = robot.limit(nominal)
-    acted = stopped = none = jnp.zeros(nominal.shape[1:], bool)
+    """The nominal control cut off at the actuator limits and, with a `governor`, made safe by theorem 1 or 3 alone.
+
+    Where the nominal control is not finite the control is 0 with a `governor`, else NaN.
+    """
+    control = jnp.where(jnp.isfinite(nominal), robot.limit(nominal), jnp.nan)
+    acted = stopped = jnp.zeros(nominal.shape[1:], bool)
     if governor is not None:
         control, acted, stopped = govern(control, surroundings, robot=robot, shield=governor)
     return Shielded(
@@ -327,7 +357,7 @@ def unfiltered(
         nominal=nominal,
         intervened=acted,
         correction=length(robot.to_unit_box(control) - robot.to_unit_box(nominal)),
-        feasible=~none,
+        feasible=surroundings.clear,
         residual=jnp.zeros_like(surroundings.clearance),
         clearance=surroundings.clearance,
         active=jnp.zeros(surroundings.barriers.value.shape, bool),
@@ -341,12 +371,18 @@ def adopt(control: Control, nominal: Control, surroundings: Surroundings, *, rob
     """A control computed from `nominal` without the program, such as by a map onto the safe set.
 
     It is cut off at the actuator limits and governed, so that it is safe in any case. Any change beyond `CHANGED`
-    half-widths counts as an intervention.
+    half-widths counts as an intervention, and the boundary whose row the nominal control exceeds by most, or meets with
+    least to spare, as what held it.
     """
+    rows = _rows(shield, robot, _Ingredients.of(shield, surroundings, None))
+    wanted = robot.to_swing(robot.limit(nominal), surroundings.velocity)
+    excess = rows.A[:, 0] * wanted[0] + rows.A[:, 1] * wanted[1] - rows.b
     done = unfiltered(robot.limit(control), surroundings, robot=robot, governor=shield)
     correction = length(robot.to_unit_box(done.control) - robot.to_unit_box(nominal))
     within = length(robot.to_unit_box(done.control) - robot.to_unit_box(robot.limit(nominal)))
-    return done._replace(nominal=nominal, intervened=done.governed | (within > CHANGED), correction=correction)
+    intervened = done.governed | (within > CHANGED)
+    held = _by_boundary(shield, (excess == jnp.max(excess, axis=0)) & intervened, surroundings)
+    return done._replace(nominal=nominal, intervened=intervened, correction=correction, active=held)
 
 
 def govern(

@@ -11,6 +11,7 @@ from safepursuit.adapters.match import Match, Outcome, observe, program
 from safepursuit.agents import Agent
 from safepursuit.game import Game, GameState, initial
 from safepursuit.process import check_not_forked
+from safepursuit.scene import well_formed
 
 _LEAST = 64
 """Least number of starts per block; a small block takes as long to draw."""
@@ -115,10 +116,13 @@ class Games:
 
 
 def _fitting(states: GameState, ring: GameState, count: int) -> GameState:
-    """The states as arrays. Raises ValueError where they are not `count` ones of the ring's game."""
+    """The states as arrays. Raises ValueError where they are not `count` ones of the ring's game, or not finite."""
     known, given = jax.tree.leaves(ring), jax.tree.leaves(states)
     if [(*leaf.shape[:-1], count) for leaf in known] != [jnp.shape(leaf) for leaf in given]:
         raise ValueError(
             f"the given starts are not {count} states of this game: draw them by game.initial with its rules."
         )
+    finite: list[Any] = [np.isfinite(part) for robot in states.robots for part in (robot.pose, robot.control)]
+    if not all(np.all(part) for part in (*finite, *well_formed(states.scene))):
+        raise ValueError("the given starts hold a pose, a control or a disc that is not finite, or a negative radius.")
     return jax.tree.map(lambda like, given: jnp.asarray(given, like.dtype), ring, states)

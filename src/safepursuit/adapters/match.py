@@ -3,6 +3,7 @@
 It converts between the package's layout, batch last, and Gymnasium's, games first.
 """
 
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -26,7 +27,7 @@ Actions = Float[Array, "games 2"]
 NUMBERS = ("reward", "separation", "clearance")
 """Rows of `Outcome.numbers`: the reward; the least distance [m] of the centres during the step; the distance [m] of the
 learner's body from the nearest wall or disc at its end."""
-FLAGS = ("terminated", "truncated", "captured", "collision_wall", "collision_obstacle", "collision_robot")
+FLAGS = ("terminated", "truncated", "captured", "invalid", "collision_wall", "collision_obstacle", "collision_robot")
 """Rows of `Outcome.flags`; collisions are the learner's own."""
 
 OTHER: Mapping[Role, Role] = {"pursuer": "evader", "evader": "pursuer"}
@@ -85,6 +86,11 @@ def flatten(state: GameState, game: Game, role: Role) -> Float[Array, "games fea
     return jnp.clip(row.astype(jnp.float32), *bounds(game))  # rounding can carry a sine beyond 1
 
 
+def last(outcome: Transition, game: Game, role: Role) -> Float[Array, "games features"]:
+    """`flatten` of a step's end; zeros for a game that became invalid, which would spoil what is learned from it."""
+    return jnp.where(outcome.invalid[:, None], 0, flatten(outcome.state, game, role))
+
+
 def to_control(action: Actions, robot: Robot, normalised: bool) -> Control:
     """Actions as controls [m/s, rad/s], not clipped to the limits."""
     return robot.from_unit_box(action.T) if normalised else action.T
@@ -103,15 +109,25 @@ def judge(before: GameState, outcome: Transition, game: Game, role: Role) -> tup
         outcome.separation,
         clearance(after.scene, after.robot(role).pose[:2], game.limits(role).radius),
     ]
-    flags = [outcome.terminated, outcome.truncated, outcome.captured, *outcome.contact(role)]
+    flags = [outcome.terminated, outcome.truncated, outcome.captured, outcome.invalid, *outcome.contact(role)]
     return jnp.stack(numbers), jnp.stack(flags)
 
 
 def report(numbers: Iterable[Any], flags: Iterable[Any]) -> tuple[Any, Any, Any, dict[str, Any]]:
-    """Reward, terminated, truncated and the infos of a step from the rows of `judge`, plain numbers or arrays."""
+    """Reward, terminated, truncated and the infos of a step from the rows of `judge`, plain numbers or arrays.
+
+    Warns, as a rule once per process, where a game is invalid.
+    """
     reward, separation, gap = numbers
-    terminated, truncated, captured, wall, obstacle, robot = flags
-    infos = dict(zip(FLAGS[2:], (captured, wall, obstacle, robot), strict=True))
+    terminated, truncated, captured, invalid, wall, obstacle, robot = flags
+    if np.any(invalid):
+        warnings.warn(
+            "a game is invalid and over: a pose, a control or the scene is not finite; look for the fault in the "
+            'opponent and the starts. info["invalid"] marks such games.',
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    infos = dict(zip(FLAGS[2:], (captured, invalid, wall, obstacle, robot), strict=True))
     cost = 1.0 * (wall | obstacle | robot)
     return reward, terminated, truncated, {"cost": cost} | infos | {"separation": separation, "clearance": gap}
 
@@ -134,7 +150,7 @@ def advance(
     controls = (own, other.control) if role == "pursuer" else (other.control, own)
     outcome, onward, _ = loop.advance(state, controls, game, starts, used)
     numbers, flags = judge(state, outcome, game, role)
-    key, seen = jax.random.key_data(following), flatten(outcome.state, game, role)
+    key, seen = jax.random.key_data(following), last(outcome, game, role)
     if starts is None:
         return Outcome(onward, None, key, seen, None, numbers, flags)
     return Outcome(onward, outcome.state, key, flatten(onward, game, role), seen, numbers, flags)

@@ -30,7 +30,7 @@ from gymnasium.utils.seeding import np_random
 from safepursuit.adapters import setting
 from safepursuit.adapters.canvas import Screen
 from safepursuit.adapters.games import Starts
-from safepursuit.adapters.match import flatten, judge, report, to_control
+from safepursuit.adapters.match import flatten, judge, last, report, to_control
 from safepursuit.game import ROLES, Game, GameState
 from safepursuit.play import advance
 
@@ -147,4 +147,5 @@ def _advance(states: GameState, actions, game: Game, normalised: bool):
     controls = (to_control(action[None], robot, normalised) for action, robot in zip(actions, game.robots, strict=True))
     outcome, _, _ = advance(states, tuple(controls), game)
     numbers, flags = zip(*(judge(states, outcome, game, role) for role in ROLES), strict=True)
-    return outcome.state, _observe(outcome.state, game), jnp.stack(numbers)[..., 0], jnp.stack(flags)[..., 0]
+    seen = jnp.stack([last(outcome, game, role)[0] for role in ROLES])
+    return outcome.state, seen, jnp.stack(numbers)[..., 0], jnp.stack(flags)[..., 0]

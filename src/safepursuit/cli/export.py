@@ -97,7 +97,7 @@ class CheckExport:
             highlight=False,
         )
         if not comparison.passed:
-            raise RuntimeError(f"{self.file} differs from its run by more than {comparison.result['tolerance']:g}.")
+            raise RuntimeError(f"{self.file} is not its run: {differences(comparison.result)}.")
 
 
 def _adapter() -> ModuleType:
@@ -109,12 +109,31 @@ def _adapter() -> ModuleType:
     return onnx
 
 
+def differences(result: dict[str, Any]) -> str:
+    """In what a file is not its run, in words."""
+    verdicts, tolerance = result["verdicts"], result["tolerance"]
+    said = [
+        f"{name} differs by up to {one['double']['largest']:.1e}, more than {tolerance:g}"
+        for name, one in result["outputs"].items()
+        if name not in verdicts and not one["double"]["largest"] <= tolerance
+    ]
+    said += [
+        f"{name} is another in {one['different'] - one['ties']:,} states without a tie"
+        for name, one in verdicts.items()
+        if one["different"] > one["ties"]
+    ]
+    return " and ".join(said)
+
+
 def _table(result: dict[str, Any]) -> Table:
+    ties = [f"{one['ties']:,} of {one['different']:,} ({name})" for name, one in result["verdicts"].items()]
     table = Table(
         title=f"{result['file']} ({result['method']}) against JAX on {result['states']:,} states",
         title_justify="left",
         title_style="bold",
-        caption=f"double: the same arithmetic, tolerance {result['tolerance']:g}; single: as trained",
+        caption=f"double: the same arithmetic, tolerance {result['tolerance']:g}; single: as trained; active and "
+        f"feasible: states in which they differ, of which in double precision {', '.join(ties)} are ties that rounding "
+        "decides",
         caption_justify="left",
     )
     table.add_column("output")
@@ -124,7 +143,7 @@ def _table(result: dict[str, Any]) -> Table:
     for name, found in result["outputs"].items():
         cells = []
         for precision in ("double", "single"):
-            largest = "" if name in ("active", "feasible") else f"{found[precision]['largest']:.1e}"
+            largest = "" if name in result["verdicts"] else f"{found[precision]['largest']:.1e}"
             cells += [largest, f"{found[precision]['beyond_tolerance']:,}"]
         table.add_row(name, *cells)
     return table

@@ -53,7 +53,7 @@ class Outcomes:
     intervention: np.ndarray
     """Share of steps in which a barrier or the governor held the control."""
     clearance: np.ndarray
-    """Least clearance [m]."""
+    """Least clearance [m]; NaN if none is known."""
 
 
 class CellRecord(NamedTuple):
@@ -94,7 +94,7 @@ def outcomes(recording: Recording, verdict: Verdict) -> Outcomes:
         distance=np.hypot(*gap.T),
         bearing=np.angle(np.exp(1j * bearing)),
         intervention=recording.intervened.sum(axis=1) / steps,
-        clearance=np.nanmin(verdict.clearance, axis=1),
+        clearance=np.fmin.reduce(verdict.clearance, axis=1),
     )
 
 

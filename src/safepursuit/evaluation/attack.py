@@ -33,7 +33,7 @@ SIZES = (0.3, 3.0, 30.0, float("nan"))
 class Attack(NamedTuple):
     steps: int
     contacts: int
-    """Steps in which the body would have entered a wall or a disc, or the control was not a number."""
+    """Steps in which the body would have entered a wall or a disc, or a pose or control was not finite."""
     depth: float
     """Greatest penetration [m]; 0 without a contact."""
 
@@ -52,10 +52,7 @@ def attack(config: TrainConfig, steps: int, seed: int = 0) -> Attack:
         starts = _hostile(initial(jax.random.fold_in(key, 1), game, GAMES), jax.random.fold_in(key, 2), game)
         recording = assemble(starts, _drive(Trained(policy, config.shield), starts, key, game), game)
         judged = metrics.verdict(recording)
-        within = np.arange(game.horizon) < recording.length[:, None]
-        # After a control that is not a number nobody knows where the robot is.
-        astray = within & np.isnan(recording.pursuer_control).any(axis=-1)
-        contacts += int((judged.wall | judged.obstacle | astray).sum())
+        contacts += int((judged.wall | judged.obstacle | judged.invalid).sum())
         depth = max(depth, -float(np.min(judged.clearance, initial=0.0, where=~np.isnan(judged.clearance))))
         played, number = played + int(recording.length.sum()), number + 1
     return Attack(played, contacts, depth if contacts else 0.0)

@@ -11,7 +11,7 @@ from safepursuit.experiment import TrainConfig
 from safepursuit.game import Game
 from safepursuit.play.recording import Recording
 from safepursuit.players import PURSUERS, evader_weights, evaders_of
-from safepursuit.policy import Policy
+from safepursuit.policy import Policy, check_finite
 from safepursuit.robot import Budget
 
 Rules: TypeAlias = Literal["as-trained", "default"]
@@ -29,10 +29,11 @@ class Evaluation(NamedTuple):
         found = self.result
         capture, collision, mean = found["capture"], found["collision"], found["capture_time"]["mean"]
         took = "" if mean is None else f", after {mean:.1f} s in the mean"
+        void = f" {found['invalid']:,} were invalid: a number was not finite." if found["invalid"] else ""
         return (
             f"{found['method']} caught {capture['rate']:.1%} of {found['episodes']:,} evaders ({found['evader']}; 95 % "
             f"interval {capture['low']:.1%} to {capture['high']:.1%}){took}, and collided in {collision['count']:,} "
-            f"episodes (at most {collision['high']:.2%} of all)."
+            f"episodes (at most {collision['high']:.2%} of all).{void}"
         )
 
 
@@ -52,8 +53,8 @@ def evaluate(
     """Play and judge a policy, or the scripted pursuer of this name, behind a safety layer.
 
     Opponent and number of discs default to those of the suite, or else of the training. `errors` are drawn between the
-    pursuer and its robot (see `agents.Imprecise`), whatever the shield's budget. Raises ValueError for an
-    unknown name or an impossible game.
+    pursuer and its robot (see `agents.Imprecise`), whatever the shield's budget. Raises ValueError for an unknown name
+    or an impossible game, NotFiniteError for a policy whose numbers are not finite.
     """
     if suite in scenarios.SUITES:
         about = scenarios.SUITES[suite]
@@ -66,6 +67,7 @@ def evaluate(
         PURSUERS.find(pursuer)
         own: Agent = Scripted(pursuer, config.shield if layer == "as-trained" else None)
     else:
+        check_finite(pursuer)
         own = Trained(pursuer, config.shield)
     own = behind(layer, own, config.shield)
     if errors is not None:
@@ -107,6 +109,7 @@ def _contradictions(recording: Recording, verdict: Verdict) -> int:
         length=recording.length,
         outcome=recording.outcome,
         clearance=verdict.clearance,
+        invalid=verdict.invalid,
         capture_radius=game.capture_radius,
         horizon=game.horizon,
         collision_terminates=game.collision_terminates,

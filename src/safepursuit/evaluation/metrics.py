@@ -23,6 +23,7 @@ def verdict(recording: Recording) -> Verdict:
         half_extents=np.asarray(game.arena.half_extents),
         own_radius=game.robot.radius,
         other_radius=game.evader.radius,
+        length=recording.length,
         dt=game.robot.dt,
         integrator=game.robot.integrator,
         own_velocity=recording.pursuer_velocity,
@@ -35,7 +36,8 @@ def figures(recording: Recording, judged: Verdict) -> dict[str, Any]:
 
     Rates are per episode with 95 % intervals: Wilson for capture, Clopper–Pearson for collisions. Shares are per step,
     times [s], clearances [m]; the restricted mean counts an episode without capture as the full horizon. Collisions are
-    the pursuer's own, by the referee. None where there is nothing to report.
+    the pursuer's own, by the referee. Invalid episodes, in which a number was not finite, are neither captures nor
+    collisions. None where there is nothing to report.
     """
     game = recording.game
     episodes = len(recording.length)
@@ -55,14 +57,15 @@ def figures(recording: Recording, judged: Verdict) -> dict[str, Any]:
             **rate(int(collided.sum()), episodes, "exact"),
             "by": {kind: int(getattr(judged, kind).any(axis=1).sum()) for kind in ("wall", "obstacle", "robot")},
         },
+        "invalid": int((recording.outcome == "invalid").sum()),
         "capture_time": {
             "mean": float(times[captured].mean()) if captured.any() else None,
             "median": float(np.median(times[captured])) if captured.any() else None,
             "restricted_mean": float(censored.mean()),
         },
-        "min_clearance": float(np.nanmin(judged.clearance)),
+        "min_clearance": float(np.nanmin(judged.clearance)) if np.isfinite(judged.clearance).any() else None,
         "intervention_rate": float(recording.intervened.sum() / steps),
-        "mean_correction": float(np.nansum(recording.correction) / steps),
+        "mean_correction": float(np.sum(recording.correction, where=np.isfinite(recording.correction)) / steps),
         "infeasible_rate": float(recording.infeasible.sum() / steps),
         "zero_gradient_share": float(recording.lost_gradient.sum() / steps),
     }
@@ -79,6 +82,7 @@ def by_evader(recording: Recording, judged: Verdict, evaders: Sequence[str]) -> 
             "episodes": episodes,
             "capture": rate(int(captured[own].sum()), episodes, "wilson"),
             "collision": {"count": hits, **rate(hits, episodes, "exact")},
+            "invalid": int((recording.outcome[own] == "invalid").sum()),
         }
     return found
 

@@ -41,6 +41,9 @@ class Verdict:
     """The bodies overlapped, and this robot was moving towards the other."""
     clearance: np.ndarray
     """Least distance [m] of the body from walls and discs during the step; negative if it would have entered."""
+    invalid: np.ndarray
+    """A pose or a control of either robot, or a disc, is no finite number: nothing can be said of the step, and the
+    clearance is NaN."""
 
     @property
     def collided(self) -> np.ndarray:
@@ -58,6 +61,7 @@ def judge(
     half_extents: np.ndarray,
     own_radius: float,
     other_radius: float,
+    length: np.ndarray,
     dt: float,
     integrator: str,
     own_velocity: np.ndarray | None = None,
@@ -65,11 +69,16 @@ def judge(
 ) -> Verdict:
     """Judge one robot: poses (episodes, time + 1, 3), controls (episodes, time, 2), discs (episodes, discs, 3).
 
-    Units and padding as in a recording. Velocities (episodes, time + 1, 2) are needed for the integrator "ramp". Raises
-    ValueError for an unknown integrator.
+    `length` (episodes,) are the steps played. Units and padding as in a recording. Velocities (episodes, time + 1, 2)
+    are needed for the integrator "ramp". Raises ValueError for an unknown integrator.
     """
     if integrator not in ("euler", "arc", "ramp"):
         raise ValueError(f"unknown integrator {integrator!r}.")
+    played = np.arange(own_control.shape[1]) < np.asarray(length)[:, None]
+    sound = (np.isfinite(discs).all(axis=-1) & (discs[..., 2] >= 0)) | np.isnan(discs).all(axis=-1)
+    known = _finite(own[:, :-1], own[:, 1:], own_control, other[:, :-1], other[:, 1:], other_control)
+    known &= sound.all(axis=1, keepdims=True)
+    own, own_control, other, other_control, discs = _numbers(own, own_control, other, other_control, discs)
     own_steps = _Steps.of(own, own_control, own_velocity, dt, integrator)
     other_steps = _Steps.of(other, other_control, other_velocity, dt, integrator)
     fine = own_steps.fine_way() if integrator == "ramp" else None
@@ -83,13 +92,23 @@ def judge(
     own_path, other_path = own_steps.along(times), other_steps.along(times)
     separation = _nearest(own_path - other_path)
     towards = np.sum((own_path[..., -1, :] - own_path[..., 0, :]) * (other_path - own_path)[..., 0, :], axis=-1) > 0
-    played = ~np.isnan(own_control[..., 0])
     return Verdict(
         wall=played & (wall < -TOLERANCE),
         obstacle=played & (obstacle < -TOLERANCE),
         robot=played & (separation < own_radius + other_radius - TOLERANCE) & towards,
-        clearance=np.where(played, np.minimum(wall, obstacle), np.nan),
+        clearance=np.where(played & known, np.minimum(wall, obstacle), np.nan),
+        invalid=played & ~known,
     )
+
+
+def _numbers(*parts: np.ndarray) -> list[np.ndarray]:
+    """The parts with NaN for what is not finite, so that nothing overflows."""
+    return [np.where(np.isfinite(part), part, np.nan) for part in parts]
+
+
+def _finite(*parts: np.ndarray) -> np.ndarray:
+    """Where the numbers along the last axis of all parts are finite."""
+    return np.all([np.isfinite(part).all(axis=-1) for part in parts], axis=0)
 
 
 class Approach(NamedTuple):
@@ -113,6 +132,7 @@ def disagreements(
     length: np.ndarray,
     outcome: np.ndarray,
     clearance: np.ndarray,
+    invalid: np.ndarray,
     capture_radius: float,
     horizon: int,
     collision_terminates: bool,
@@ -124,26 +144,34 @@ def disagreements(
     """The first contradiction between geometry and recorded outcome or length, per episode that has one.
 
     Each is a sentence that counts steps from 0. `length` (episodes,) steps and `outcome` (episodes,) "capture",
-    "timeout" or "collision", as recorded; `clearance` (episodes, time) [m] of the pursuer, as in its `Verdict`. A
+    "timeout", "collision" or "invalid", as recorded; `clearance` (episodes, time) [m] and `invalid` (episodes, time) of
+    the pursuer, as in its `Verdict`. An invalid step ends the episode as invalid, and nothing else does. A
     capture is contradicted where the separation is on the wrong side of the capture radius by more than its `doubt`:
     float32 rounding (2e-5 m at 10 m from the origin, for both robots) and, for "arc", the chords and the moment at
     which a robot was stopped within a piece. A collision is contradicted by more than 1e-4 m.
     """
-    motions = pursuer, pursuer_control, evader, evader_control
-    way = approach(*motions, dt, integrator, pursuer_velocity, evader_velocity)
+    pursuer, pursuer_control, evader, evader_control = _numbers(pursuer, pursuer_control, evader, evader_control)
+    velocities = pursuer_velocity, evader_velocity
+    way = approach(pursuer, pursuer_control, evader, evader_control, dt, integrator, *velocities)
     length, outcome = np.asarray(length), np.asarray(outcome)
     steps, limit = np.arange(way.separation.shape[1]), min(horizon, way.separation.shape[1])
     inside, last = steps < length[:, None], steps == length[:, None] - 1
     known = [~np.isnan(part).any(axis=-1) for part in (pursuer_control, evader_control, pursuer[:, 1:], evader[:, 1:])]
-    impossible = (length < 1) | (length > limit) | ~np.isin(outcome, ("capture", "timeout", "collision"))
-    capture, timeout, collision = (last & (outcome == kind)[:, None] for kind in ("capture", "timeout", "collision"))
+    kinds = ("capture", "timeout", "collision", "invalid")
+    impossible = (length < 1) | (length > limit) | ~np.isin(outcome, kinds)
+    capture, timeout, collision, void = (last & (outcome == kind)[:, None] for kind in kinds)
     touched = (clearance < _CONTACT) & collision_terminates
     checks = (
         (
             impossible[:, None] & (steps == 0),
             "the outcome {outcome!s} after {length} steps is none of a game of {horizon}",
         ),
-        (np.any([part != inside for part in known], axis=0), "poses and controls do not fill its {length} steps"),
+        (
+            np.any([part != inside for part in known], axis=0) & ~void,
+            "poses and controls do not fill its {length} steps",
+        ),
+        (void & ~invalid, "recorded as invalid, but all numbers of step {step} are finite"),
+        (invalid & ~void, "in step {step} a number is not finite, but it did not end the game as invalid"),
         (way.astray, "the poses after step {step} are not on the way on which the controls lead"),
         (
             inside & ~capture & (way.separation < capture_radius - way.doubt),

@@ -12,7 +12,7 @@ from safepursuit import plugins
 from safepursuit.agents import Pilot, Trained, View
 from safepursuit.experiment.config import TrainConfig
 from safepursuit.game import GameState
-from safepursuit.policy import Policy, build_policy
+from safepursuit.policy import Policy, build_policy, check_finite
 from safepursuit.runs import checkpoint, configuration
 from safepursuit.runs.configuration import ConfigurationError
 from safepursuit.runs.folder import RunFolder
@@ -75,11 +75,12 @@ def load_config(run: RunFolder) -> TrainConfig:
 def load_run(run: RunFolder, which: checkpoint.Which = "latest") -> TrainedRun:
     """The policy of a run at its latest (or best) checkpoint, on the default device.
 
-    Raises ConfigurationError or CheckpointError for unusable contents.
+    Raises ConfigurationError or CheckpointError for unusable contents, NotFiniteError for numbers that are not finite.
     """
     config = load_config(run)
     shapes = jax.eval_shape(  # nothing is drawn or compiled
         lambda: build_policy(jax.random.key(0), config.method, config.policy, config.game, config.shield)
     )
     policy = checkpoint.restore(run, _Trained(shapes), which).policy
+    check_finite(policy)
     return TrainedRun(policy, config, int(checkpoint.locate(run, which).name), run)

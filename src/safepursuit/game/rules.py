@@ -13,7 +13,7 @@ from safepursuit.game.state import ROLES, Contact, GameState, Role, Transition, 
 from safepursuit.geometry import length, segment_minimum, unit
 from safepursuit.registry import Registry
 from safepursuit.robot import ROBOTS, Unicycle
-from safepursuit.scene import Arena
+from safepursuit.scene import Arena, well_formed
 from safepursuit.shapes import Control, Scalar
 
 
@@ -142,13 +142,13 @@ class Game:
 
 
 def transition(state: GameState, controls: tuple[Control, ...], game: Game) -> Transition:
-    """One step with the controls in the order of `ROLES`, cut off at what the motors can reach.
+    """One step with the controls in the order of `ROLES`, cut off at what the motors can reach; NaN where not finite.
 
     Differentiable in poses and controls where no body touches.
     """
     moves = []
     for robot, own, control in zip(game.robots, state.robots, controls, strict=True):
-        control = robot.reach(control, own.control)
+        control = jnp.where(jnp.isfinite(control), robot.reach(control, own.control), jnp.nan)
         if own.max_speed is not None:
             control = control.at[0].min(own.max_speed)
         moves.append(move(robot, own.pose, control, own.control, state.scene))
@@ -156,7 +156,11 @@ def transition(state: GameState, controls: tuple[Control, ...], game: Game) -> T
     between = evader.way - pursuer.way
     separation = jnp.min(segment_minimum(between[:, :-1], between[:, 1:] - between[:, :-1]), axis=0)
 
-    captured = separation <= game.capture_radius
+    # Sums, because XLA on CPU is slow at reducing flags.
+    numbers = [part for one in moves for part in (one.pose, one.control)]
+    numbers += [jnp.where(known, 0, jnp.nan) for known in well_formed(state.scene)]
+    invalid = ~jnp.isfinite(sum((jnp.sum(part, axis=0) for part in numbers), start=separation))
+    captured = (separation <= game.capture_radius) & ~invalid
     touching = separation < game.robot.radius + game.evader.radius
     towards = unit(state.evader[:2] - state.pursuer[:2])
     closing = (
@@ -166,7 +170,7 @@ def transition(state: GameState, controls: tuple[Control, ...], game: Game) -> T
     contacts = tuple(Contact(one.wall, one.disc, touching & own) for one, own in zip(moves, closing, strict=True))
 
     played = state.step + 1
-    terminated = captured | (collided(contacts[0]) if game.collision_terminates else jnp.zeros_like(captured))
+    terminated = captured | invalid | (collided(contacts[0]) if game.collision_terminates else False)
     robots = tuple(
         own._replace(pose=one.pose, control=one.control) for own, one in zip(state.robots, moves, strict=True)
     )
@@ -175,6 +179,7 @@ def transition(state: GameState, controls: tuple[Control, ...], game: Game) -> T
         terminated=terminated,
         truncated=(played >= game.horizon) & ~terminated,
         captured=captured,
+        invalid=invalid,
         contacts=contacts,
         separation=separation,
     )
@@ -199,5 +204,5 @@ REWARDS: Registry[RewardRule] = Registry("reward", standard=standard_reward)
 
 
 def reward(before: GameState, outcome: Transition, game: Game, role: Role = "pursuer") -> Scalar:
-    """The reward of the robot in this role for one step, by the game's rule."""
-    return REWARDS.find(game.reward.rule)(before, outcome, game, role)
+    """The reward of the robot in this role for one step, by the game's rule; 0 where the game became invalid."""
+    return jnp.where(outcome.invalid, 0, REWARDS.find(game.reward.rule)(before, outcome, game, role))

@@ -66,14 +66,16 @@ class Contact(NamedTuple):
 class Transition(NamedTuple):
     state: GameState
     terminated: Flag
-    """Captured (or, if the rules say so, the pursuer collided)."""
+    """Captured, or invalid (or, if the rules say so, the pursuer collided)."""
     truncated: Flag
     """Time-out without termination."""
     captured: Flag
+    invalid: Flag
+    """A pose, a control or the scene is not finite: no capture, no reward, and the game is over."""
     contacts: tuple[Contact, ...]
     """Of each robot, in the order of `ROLES`."""
     separation: Scalar
-    """Least distance [m] of the centres during the step."""
+    """Least distance [m] of the centres during the step; without meaning where invalid."""
 
     def contact(self, role: Role) -> Contact:
         return self.contacts[ROLES.index(role)]

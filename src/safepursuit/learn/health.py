@@ -73,6 +73,8 @@ class Findings(NamedTuple):
     """After the update."""
     finite: Any
     """Whether all learned numbers are finite."""
+    invalid: Any
+    """Games that ended as invalid."""
 
 
 def update_metrics(report: UpdateReport, multiplier: Multiplier | None, rate: float) -> dict[str, float]:

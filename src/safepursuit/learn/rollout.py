@@ -49,6 +49,7 @@ class Rollout(NamedTuple):
     terminated: Bool[Array, "time games"]
     truncated: Bool[Array, "time games"]
     captured: Bool[Array, "time games"]
+    invalid: Bool[Array, "time games"]
     contact: Contact
     intervened: Bool[Array, "time games"]
     correction: Float[Array, "time games"]
@@ -152,6 +153,7 @@ def collect(policy: Policy, games: Games, starts: GameState, key: Key[Array, ""]
             terminated=outcome.terminated,
             truncated=outcome.truncated,
             captured=outcome.captured,
+            invalid=outcome.invalid,
             contact=contact,
             intervened=done.intervened,
             correction=done.correction,

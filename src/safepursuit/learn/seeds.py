@@ -124,7 +124,8 @@ def _iteration(arguments: tuple, config: TrainConfig) -> tuple[dict[str, Any], A
     )
     learned = dict(zip(_LEARNED, (policy, optimiser, multiplier, games, state["key"]), strict=True))
     measured = rollout_metrics(rollout, config.game.robot.dt, config.lineup)
-    return learned, rollout.action[-1], Findings(measured, report, multiplier, all_finite((policy, report)))
+    finite, invalid = all_finite((policy, report)), jnp.sum(rollout.invalid)
+    return learned, rollout.action[-1], Findings(measured, report, multiplier, finite, invalid)
 
 
 def _on_all(function: Callable, mesh: Mesh) -> Callable:

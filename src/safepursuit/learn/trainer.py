@@ -20,7 +20,7 @@ from safepursuit.learn.programs import collect_program, update_program
 from safepursuit.learn.rollout import Games, Rollout, fresh_starts, join_games
 from safepursuit.learn.sharded import on_first, places
 from safepursuit.learn.update import UpdateReport, fresh_learner, learning_rate
-from safepursuit.policy import Policy
+from safepursuit.policy import NotFiniteError, Policy, not_finite
 from safepursuit.runs import checkpoint
 from safepursuit.runs.folder import RunFolder, write_json
 from safepursuit.runs.metrics import MetricsLog, read_metrics
@@ -49,10 +49,6 @@ class TrainingState(NamedTuple):
     """Among them."""
     best: float = -1.0
     """Highest capture rate between two checkpoints so far; negative before the first."""
-
-
-class NotFiniteError(RuntimeError):
-    """Training produced a number that is not finite; the message names it."""
 
 
 class BarrierNetTrainer:
@@ -214,7 +210,8 @@ class BarrierNetTrainer:
         rollout = self.collect_rollout()
         report = self.update(rollout)
         measured = rollout_metrics(rollout, self.config.game.robot.dt, self.config.lineup)
-        found = jax.device_get(Findings(measured, report, self.state.multiplier, all_finite(self.state.policy)))
+        finite, invalid = all_finite(self.state.policy), jnp.sum(rollout.invalid)
+        found = jax.device_get(Findings(measured, report, self.state.multiplier, finite, invalid))
         elapsed = time.perf_counter() - start
         action, games = on_first((rollout.action, self.state.games))
         layer_time = safety_layer_time(self.policy, action[-1], games, self.config)
@@ -238,6 +235,11 @@ class BarrierNetTrainer:
         learned = update_metrics(found.report, found.multiplier, rate)
         if not found.finite or not all(map(math.isfinite, learned.values())):
             check_finite(learned, policy())
+        if found.invalid:
+            raise NotFiniteError(
+                "training stopped: a game is invalid, because a pose, a control or the scene is not finite; the last "
+                "checkpoint is intact. Look for the fault in the opponent, the robot and the layouts."
+            )
         values = {name: float(value) for name, value in found.metrics.items()}
         compiled, self._fresh = self._fresh, False
         episodes = values["pursuit/episodes"]
@@ -292,10 +294,7 @@ def all_finite(tree: Any) -> Array:
 
 def check_finite(metrics: Mapping[str, float], policy: Policy) -> None:
     """Raise NotFiniteError, naming them, where metrics or parameters are not finite numbers."""
-    bad = [name for name, value in metrics.items() if not math.isfinite(value)]
-    for path, leaf in jax.tree_util.tree_flatten_with_path(policy)[0]:
-        if not bool(jnp.all(jnp.isfinite(leaf))):
-            bad.append("policy" + jax.tree_util.keystr(path))
+    bad = [name for name, value in metrics.items() if not math.isfinite(value)] + not_finite(policy)
     if bad:
         raise NotFiniteError(
             f"training stopped: {', '.join(bad)} is no longer finite; the last checkpoint is intact, try a smaller "

@@ -35,6 +35,7 @@ class Moment(NamedTuple):
     over: Bool[Numbers, "*time games"]
     """Over before this step, whose other entries are then void."""
     captured: Bool[Numbers, "*time games"]
+    invalid: Bool[Numbers, "*time games"]
     terminated: Bool[Numbers, "*time games"]
 
 
@@ -54,13 +55,15 @@ def moment(step: Step) -> Moment:
         active=own.active,
         over=step.over,
         captured=step.outcome.captured,
+        invalid=step.outcome.invalid,
         terminated=step.outcome.terminated,
     )
 
 
 @dataclass(frozen=True)
 class Recording:
-    """Episodes as NumPy arrays, episode first, float64; NaN (or False) past an episode's `length`."""
+    """Episodes as NumPy arrays, episode first, float64; NaN (or False) past an episode's `length`. In the last step of
+    an invalid one some are not finite."""
 
     pursuer: np.ndarray
     """(episodes, time + 1, 3) poses [m, m, rad]."""
@@ -82,7 +85,8 @@ class Recording:
     length: np.ndarray
     """(episodes,) steps played."""
     outcome: np.ndarray
-    """(episodes,) "capture", "timeout" or "collision" (where the rules end an episode on one)."""
+    """(episodes,) "capture", "timeout", "collision" (where the rules end an episode on one) or "invalid" (a pose, a
+    control or the scene was not finite)."""
     game: Game
 
     @property
@@ -114,8 +118,8 @@ def assemble(start: GameState, moments: Moment, game: Game) -> Recording:
     for name in ("pursuer", "evader"):
         first = np.asarray(getattr(start, name), np.float64).T[:, None]
         arrays[name] = np.concatenate([first, arrays[name]], axis=1)
-    captured, terminated = ((values[name] & played).any(axis=1) for name in ("captured", "terminated"))
-    outcome = np.select([captured, terminated], ["capture", "collision"], "timeout")
+    ends = {"captured": "capture", "invalid": "invalid", "terminated": "collision"}
+    outcome = np.select([(values[name] & played).any(axis=1) for name in ends], list(ends.values()), "timeout")
     scene = start.scene
     discs = np.stack([*np.asarray(scene.centre, np.float64), np.asarray(scene.radius, np.float64)], axis=-1)
     discs = np.moveaxis(np.where(np.asarray(scene.present)[..., None], discs, np.nan), 1, 0)

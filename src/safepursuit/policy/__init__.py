@@ -3,6 +3,18 @@
 from safepursuit.policy.config import PolicyConfig
 from safepursuit.policy.head import Head, Situation, situation
 from safepursuit.policy.network import NETWORKS
-from safepursuit.policy.policy import HEADS, Policy, build_policy
+from safepursuit.policy.policy import HEADS, NotFiniteError, Policy, build_policy, check_finite, not_finite
 
-__all__ = ["HEADS", "NETWORKS", "Head", "Policy", "PolicyConfig", "Situation", "build_policy", "situation"]
+__all__ = [
+    "HEADS",
+    "NETWORKS",
+    "Head",
+    "NotFiniteError",
+    "Policy",
+    "PolicyConfig",
+    "Situation",
+    "build_policy",
+    "check_finite",
+    "not_finite",
+    "situation",
+]

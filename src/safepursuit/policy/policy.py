@@ -4,6 +4,7 @@ from functools import partial
 
 import equinox as eqx
 import jax
+import numpy as np
 from jaxtyping import Array, Float, Key
 
 from safepursuit.game import Game, Observation, observation_shapes
@@ -48,6 +49,26 @@ class Policy(eqx.Module):
 
     def _standardised(self, observation: Observation) -> Observation:
         return self.normaliser(observation) if self.normalise else observation
+
+
+class NotFiniteError(ValueError):
+    """Numbers of a policy or of a training are not finite; the message names them."""
+
+
+def not_finite(policy: Policy) -> list[str]:
+    """The names of the policy's arrays that hold NaN or infinity."""
+    leaves = jax.tree_util.tree_flatten_with_path(eqx.filter(policy, eqx.is_inexact_array))[0]
+    return ["policy" + jax.tree_util.keystr(path) for path, leaf in leaves if not np.isfinite(leaf).all()]
+
+
+def check_finite(policy: Policy) -> None:
+    """Raise NotFiniteError, naming the first such array, for a policy that `not_finite` finds fault with."""
+    if bad := not_finite(policy):
+        others = f", as do {len(bad) - 1} more arrays" if len(bad) > 1 else ""
+        raise NotFiniteError(
+            f"{bad[0]} holds numbers that are not finite{others}: such a policy cannot drive; take an earlier "
+            "checkpoint, or train it again."
+        )
 
 
 HEADS: Registry[type[Head]] = Registry(

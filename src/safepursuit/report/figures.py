@@ -150,7 +150,11 @@ def paths(axes: Axes, recording: Recording, episode: int) -> None:
 def ending(recording: Recording, episode: int) -> str:
     """How an episode ended, and when."""
     time = recording.length[episode] * recording.game.robot.dt
-    words = {"capture": f"captured after {time:.1f} s", "timeout": f"not captured in {time:.0f} s"}
+    words = {
+        "capture": f"captured after {time:.1f} s",
+        "timeout": f"not captured in {time:.0f} s",
+        "invalid": f"invalid after {time:.1f} s: a number is not finite",
+    }
     return words.get(str(recording.outcome[episode]), f"collided after {time:.1f} s")
 
 

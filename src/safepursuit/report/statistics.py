@@ -121,7 +121,9 @@ def paired_shares(first: np.ndarray, second: np.ndarray) -> Estimate:
     adds one pair for either side, here with a scenario's shares in place of a pair's outcomes: it has a width even
     where all scenarios agree, and reduces to theirs for shares of 0 and 1.
     """
-    difference = first - second
+    difference = np.asarray(first, float) - np.asarray(second, float)
+    if not np.all(np.isfinite(difference)):
+        raise ValueError("shares must be finite numbers.")
     padded = np.concatenate([difference, [1.0, -1.0]])
     half = float(norm.isf((1 - CONFIDENCE) / 2) * padded.std() / np.sqrt(padded.size))
     centre = float(padded.mean())
@@ -177,6 +179,8 @@ def probability_of_improvement(first: ArrayLike, second: ArrayLike, seed: int = 
 def _restricted(time: ArrayLike, captured: ArrayLike, horizon: float) -> np.ndarray:
     """min(capture time, horizon) of each episode."""
     times, flags = np.asarray(time, float), _flags(captured)
+    if not 0 < horizon < math.inf:
+        raise ValueError(f"the horizon must be a positive number of seconds, not {horizon:g}.")
     if times.shape != flags.shape or times.size == 0:
         raise ValueError(f"times and captures do not match: {times.size} against {flags.size} episodes.")
     if not np.all(flags <= ((times >= 0) & (times <= horizon))):

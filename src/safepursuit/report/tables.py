@@ -34,7 +34,7 @@ def evaluation_table(result: dict[str, Any], arena: Arena) -> Table:
 
 def evaluation_rows(result: dict[str, Any]) -> list[tuple[str, str, str]]:
     """(what, value, interval) as text, in the order in which they are shown."""
-    time, collision = result["capture_time"], result["collision"]
+    time, collision, clearance = result["capture_time"], result["collision"], result["min_clearance"]
     kinds = ", ".join(f"{collision['by'][kind]} {kind}" for kind in ("wall", "obstacle", "robot"))
     return [
         ("capture", *_rate(result["capture"])),
@@ -43,7 +43,8 @@ def evaluation_rows(result: dict[str, Any]) -> list[tuple[str, str, str]]:
         ("capture time, median", _seconds(time["median"]), ""),
         ("restricted mean time", _seconds(time["restricted_mean"]), ""),
         ("own collisions (episodes)", f"{collision['count']} ({kinds})", _rate(collision)[1]),
-        ("least clearance", f"{1000 * result['min_clearance']:.3f} mm", ""),
+        ("invalid episodes", f"{result['invalid']}", ""),
+        ("least clearance", "–" if clearance is None else f"{1000 * clearance:.3f} mm", ""),
         ("intervention", f"{result['intervention_rate']:.2%} of steps", ""),
         ("mean correction", f"{result['mean_correction']:.4f} half-widths", ""),
         ("infeasible programs", f"{result['infeasible_rate']:.2%} of steps", ""),

@@ -55,5 +55,6 @@ def _moment(inner: PursuitEvasionVectorEnv, infos: dict[str, Any], terminated: n
         active=np.zeros((boundaries, inner.num_envs), bool),
         over=over,
         captured=infos["captured"],
+        invalid=infos["invalid"],
         terminated=terminated,
     )

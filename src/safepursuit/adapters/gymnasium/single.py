@@ -38,9 +38,11 @@ class PursuitEvasionEnv(gym.Env):
     own (`game.Reward`). Of the evader: the negative, except that each robot pays for its own collisions only.
 
     **End**: `terminated` at capture (with `collision_terminates`, at the pursuer's first collision, too), `truncated`
-    after `horizon` steps; never both. A robot that runs into a wall or disc stops there; the contact is recorded.
+    after `horizon` steps; never both. A game in which a pose, a control or the scene is not finite is *invalid*:
+    terminated without capture, reward 0, the observation zeros, and a warning.
+    A robot that runs into a wall or disc stops there; the contact is recorded.
 
-    **Info** of a step: `cost` (1.0 where the learner collided by its own motion, else 0.0), `captured`,
+    **Info** of a step: `cost` (1.0 where the learner collided by its own motion, else 0.0), `captured`, `invalid`,
     `collision_wall`, `collision_obstacle`, `collision_robot` (the learner's own), `separation` (least distance of the
     centres during the step [m]), `clearance` (of the learner's body from walls and discs at its end [m]). Of a reset:
     `opponent`, its name. `reset(options={"state": …})` starts from a `GameState` instead of a random one.

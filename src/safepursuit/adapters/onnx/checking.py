@@ -18,7 +18,17 @@ from safepursuit.experiment import TrainConfig
 from safepursuit.policy import Policy
 
 TOLERANCE = 1e-5
-"""Largest difference of a control [m/s, rad/s] that passes."""
+"""Largest difference of a control [m/s, rad/s] or clearance [m] that passes."""
+
+VERDICTS = ("active", "feasible")
+"""Outputs that are no measures: equal or not."""
+
+_ROUNDING = 1e-9
+"""Relative change of the inputs (of the pose absolute, too) that may turn one verdict into another; the closed form of
+the projection counts rows as met within a tenth of it."""
+
+_CHANGES = 64
+"""Such changes that are tried per state."""
 
 _WARM_UP = 500
 
@@ -51,10 +61,11 @@ def session(file: Path) -> onnxruntime.InferenceSession:
 def compare(file: Path, policy: Policy, config: TrainConfig, *, count: int = 10_000, seed: int = 0) -> Comparison:
     """Run the file and the package on the same states, of all kinds.
 
-    Both in double precision: that is the test, of the controls and of `feasible`. Besides, the package in single
-    precision, as it was trained, on all states but the extreme ones: that is its own rounding. `active` is compared for
-    information: where several constraints meet, either may be named. Raises ValueError where the file is none of ours
-    or holds another policy.
+    Both in double precision: that is the test. Controls and clearance may differ by `TOLERANCE`; `active` and
+    `feasible` in ties alone, states in which the package itself gives the file's verdict once the inputs are changed by
+    `_ROUNDING`, as where several constraints meet. Besides, the package in single precision, as it was trained, on all
+    states but the extreme ones: that is its own rounding. Raises ValueError where the file is none of ours or holds
+    another policy.
     """
     opened = session(file)
     about = _metadata(opened)
@@ -70,8 +81,14 @@ def compare(file: Path, policy: Policy, config: TrainConfig, *, count: int = 10_
 
     gaps = {name: _gap(found[name], exact[name]) for name in Command._fields}
     rounding = {name: _gap(found[name][sane], trained[name]) for name in Command._fields}
-    decisive = max(gaps[name].max(initial=0) for name in ("safe_control", "nominal_control", "feasible"))
-    passed = bool(decisive <= TOLERANCE)
+    largest = max(gap.max(initial=0) for name, gap in gaps.items() if name not in VERDICTS)
+    differs = np.flatnonzero(np.any([gaps[name] > 0 for name in VERDICTS], axis=0))
+    tied = ties(policy, config, inputs, differs, found, seed)
+    verdicts = {
+        name: {"different": int(gaps[name].sum()), "ties": int((gaps[name][differs] * tied[name]).sum())}
+        for name in VERDICTS
+    }
+    passed = bool(largest <= TOLERANCE) and all(one["different"] == one["ties"] for one in verdicts.values())
     result = {
         "file": str(file),
         "method": config.method,
@@ -79,11 +96,36 @@ def compare(file: Path, policy: Policy, config: TrainConfig, *, count: int = 10_
         "seed": seed,
         "tolerance": TOLERANCE,
         "passed": passed,
+        "verdicts": verdicts,
         "outputs": {name: {"double": _summary(gaps[name]), "single": _summary(rounding[name])} for name in gaps},
         "largest_by_kind": {one: gaps["safe_control"][kind == one].max(initial=0).item() for one in KINDS},
         "not_feasible": int(np.sum(~found["feasible"])),
     }
     return Comparison(passed, result)
+
+
+def ties(
+    policy: Policy,
+    config: TrainConfig,
+    inputs: dict[str, np.ndarray],
+    states: np.ndarray,
+    found: dict[str, np.ndarray],
+    seed: int,
+) -> dict[str, np.ndarray]:
+    """Which of these states are ties, (states,) per verdict."""
+    if not len(states):
+        return {name: np.zeros(0, bool) for name in VERDICTS}
+    random, changed = np.random.default_rng(seed), {}
+    for name, values in inputs.items():
+        many = np.repeat(values[states], _CHANGES, axis=0)
+        size = np.abs(many) + (name == "pose")
+        changed[name] = many + _ROUNDING * random.uniform(-1, 1, many.shape) * np.where(np.isfinite(size), size, 0)
+    with jax.enable_x64(True):
+        said = _package(double(policy), config, changed, np.float64)
+    return {
+        name: np.any(said[name].reshape(len(states), _CHANGES) == found[name][states, None], axis=1)
+        for name in VERDICTS
+    }
 
 
 def latency(file: Path, calls: int = 10_000) -> dict[str, Any]:
@@ -129,7 +171,7 @@ def _gap(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """The largest difference of each sample; 1 for another number or flag, infinite where there is no number."""
     if one.dtype.kind != "f":
         return (one != other).astype(float)
-    gap = np.abs(one - other.astype(np.float64)).max(axis=1)
+    gap = np.abs(one - other.astype(np.float64)).reshape(len(one), -1).max(axis=1)
     return np.where(np.isnan(gap), np.inf, gap)
 
 

@@ -15,7 +15,7 @@ from safepursuit.policy import Policy, Situation
 from safepursuit.robot import Robot
 from safepursuit.scene import Scene
 from safepursuit.shapes import Control, Flag, Pose
-from safepursuit.shield import Shield, Shielded, Surroundings, survey
+from safepursuit.shield import MAX_HEADING, Shield, Shielded, Surroundings, survey
 
 BELIEVED = 1e6
 """Inputs whose sizes [m, rad and their rates] add up to more are no measurements."""
@@ -52,7 +52,7 @@ class Measured(NamedTuple):
     opponent_pose: Pose
     opponent_control: Control
     discs: Float[Array, "3 discs *batch"]
-    """x, y, radius [m]; one whose radius is NaN or not positive is padding."""
+    """x, y, radius [m]; a row of three NaN or of three zeros is padding."""
     half_extents: Float[Array, "2 *batch"]
     """[m]"""
 
@@ -67,7 +67,9 @@ class Command(NamedTuple):
     active: Int[Array, "*batch"]
     """What holds the control, see `CONSTRAINTS`: one of them, where there are two."""
     feasible: Flag
-    """The inputs are to be trusted, and the program had a solution."""
+    """The guarantee holds: the inputs are to be trusted, the body overlaps nothing, and the program had a solution."""
+    clearance: Float[Array, "*batch"]
+    """Distance [m] of the body from the nearest disc or wall; 0 where the inputs are not to be trusted."""
 
 
 def drive(policy: Policy, game: Game, shield: Shield, measured: Measured) -> Command:
@@ -76,18 +78,16 @@ def drive(policy: Policy, game: Game, shield: Shield, measured: Measured) -> Com
     The same as `deployed`, in fewer steps: the boundaries stay in their order, and for the safety layer, unlike the
     network, padding is a disc too far away to matter.
     """
-    present, radius = measured.discs[2] > 0, measured.discs[2]
-    x, y, size = jnp.where(present, measured.discs, jnp.asarray([AWAY, AWAY, 0.0])[:, None])
+    seen = _scene(measured)
+    x, y, size = jnp.where(seen.present, measured.discs, jnp.asarray([AWAY, AWAY, 0.0])[:, None])
     scene = Scene(measured.half_extents, jnp.stack([x, y]), size, jnp.ones(len(size), bool))
     around = _survey(game, shield, measured, scene, nearest_first=False)
-    seen = scene._replace(centre=measured.discs[:2], radius=radius, present=present)
     return _command(policy, game, shield, measured, seen, around)
 
 
 def deployed(policy: Policy, game: Game, shield: Shield, measured: Measured) -> Command:
     """What the package itself would do, on a batch as well."""
-    radius = measured.discs[2]
-    scene = Scene(measured.half_extents, measured.discs[:2], radius, radius > 0)
+    scene = _scene(measured)
     return _command(policy, game, shield, measured, scene, _survey(game, shield, measured, scene))
 
 
@@ -98,6 +98,12 @@ def _survey(
     return survey(shield, game.robot, pose, scene, opponent, velocity, nearest_first=nearest_first)
 
 
+def _scene(measured: Measured) -> Scene:
+    discs = measured.discs
+    padding = jnp.all(jnp.isnan(discs), axis=0) | (jnp.sum(jnp.abs(discs), axis=0) == 0)
+    return Scene(measured.half_extents, discs[:2], discs[2], ~padding)
+
+
 def _command(
     policy: Policy, game: Game, shield: Shield, measured: Measured, scene: Scene, around: Surroundings
 ) -> Command:
@@ -105,31 +111,40 @@ def _command(
     robots = RobotState(pose, control), RobotState(opponent, opponent_control)
     observation = observe(GameState(robots, scene, jnp.asarray(0)), game)
     done = Trained(policy, shield).respond(observation, Situation(pose, opponent, scene, around))
-    trusted = (_size(measured, scene.present) <= BELIEVED) & (jnp.sum(jnp.abs(done.control), axis=0) < jnp.inf)
+    trusted = _believable(measured, scene, game.robot) & (jnp.sum(jnp.abs(done.control), axis=0) < jnp.inf)
     return Command(
         safe_control=jnp.where(trusted, done.control, 0),
         nominal_control=jnp.where(trusted, done.nominal, 0),
         active=jnp.where(trusted, _active(done, scene.radius.shape[0], game.robot), WATCHDOG),
         feasible=trusted & done.feasible,
+        clearance=jnp.where(trusted, done.clearance, 0),
     )
 
 
-def _size(measured: Measured, present: Bool[Array, "discs *batch"]) -> Float[Array, "*batch"]:
-    """The sizes of all inputs added up, without padding; not a finite number if one of them is none."""
+def _believable(measured: Measured, scene: Scene, robot: Robot) -> Flag:
+    """Whether these are measurements: finite, with sizes that add up to no more than `BELIEVED` without padding, a
+    heading within `MAX_HEADING`, no radius negative, and walls that leave room for the body."""
     *robots, discs, half_extents = measured
+    discs = jnp.where(scene.present, discs, 0)
     numbers = jnp.concatenate([*robots, half_extents])
-    return jnp.sum(jnp.abs(numbers), axis=0) + jnp.sum(jnp.abs(jnp.where(present, discs, 0)), axis=(0, 1))
+    size = jnp.sum(jnp.abs(numbers), axis=0) + jnp.sum(jnp.abs(discs), axis=(0, 1))
+    room = jnp.min(half_extents, axis=0) > robot.radius
+    return (size <= BELIEVED) & (jnp.abs(measured.pose[2]) <= MAX_HEADING) & (jnp.min(discs[2], axis=0) >= 0) & room
 
 
 def _active(done: Shielded, discs: int, robot: Robot) -> Int[Array, "*batch"]:
-    """The governor, which acts last, before all others; of those the one with the lowest number."""
+    """A boundary before the governor, and that before the limits; of several the one with the lowest number."""
     nominal, rank = done.nominal, done.nominal.ndim - 1
     low, high = (
         jnp.asarray(ends, nominal.dtype).reshape((2,) + (1,) * rank)
         for ends in ((0, -robot.max_turn_rate), (robot.max_speed, robot.max_turn_rate))
     )
     boundaries = [*range(discs), *range(WALLS, WALLS + 4), OTHER_ROBOT][: len(done.active)]
-    numbers = jnp.asarray([*boundaries, LIMITS, LIMITS + 2, LIMITS + 1, LIMITS + 3]).reshape((-1,) + (1,) * rank)
-    holds = jnp.concatenate([done.active, nominal < low, nominal > high])
-    first = jnp.min(jnp.where(holds, numbers, WATCHDOG), axis=0)
-    return jnp.where(done.governed, GOVERNOR, jnp.where(first < WATCHDOG, first, NOTHING))
+
+    def first(numbers: list[int], holds: Bool[Array, "numbers *batch"]) -> Int[Array, "*batch"]:
+        return jnp.min(jnp.where(holds, jnp.asarray(numbers).reshape((-1,) + (1,) * rank), WATCHDOG), axis=0)
+
+    boundary = first(boundaries, done.active)
+    limit = first([LIMITS, LIMITS + 2, LIMITS + 1, LIMITS + 3], jnp.concatenate([nominal < low, nominal > high]))
+    other = jnp.where(done.governed, GOVERNOR, jnp.where(limit < WATCHDOG, limit, NOTHING))
+    return jnp.where(boundary < WATCHDOG, boundary, other)

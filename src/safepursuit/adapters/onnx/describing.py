@@ -15,21 +15,23 @@ from safepursuit.experiment import TrainConfig
 from safepursuit.policy import HEADS, Policy
 from safepursuit.runs import configuration
 from safepursuit.runs.folder import RunFolder
+from safepursuit.shield import MAX_HEADING
 
 FORMAT = "safepursuit-pursuer"
-FORMAT_VERSION = "1"
+FORMAT_VERSION = "2"
 
 UNITS = {
     "pose": "x [m], y [m], heading [rad, counter-clockwise from +x], world frame",
     "control": "the own speed v [m/s] and turn rate omega [rad/s, positive to the left] now",
     "opponent_pose": "as pose",
     "opponent_control": "as control",
-    "discs": "x, y, radius [m]; a row whose radius is NaN or not positive is padding",
+    "discs": "x, y, radius [m]; a row of three NaN or of three zeros is padding",
     "half_extents": "the walls stand at x = +-half_extents[0], y = +-half_extents[1] [m]",
     "safe_control": "v [m/s] and omega [rad/s] for the next dt seconds",
     "nominal_control": "what the network asks for [m/s, rad/s]",
     "active": "which constraint holds the control, see constraints",
-    "feasible": "the inputs could be trusted and the safety layer's program had a solution",
+    "feasible": "the guarantee holds: the inputs can be trusted, the body overlaps nothing, the program had a solution",
+    "clearance": "distance of the body from the nearest disc or wall [m], negative if it overlaps; 0 if not trusted",
 }
 
 
@@ -102,7 +104,9 @@ Numbers are in double precision, the samples come first, and each has {discs} ro
 ## What it promises
 
 The control lies in [0, {robot.max_speed:g}] m/s and ±{robot.max_turn_rate:g} rad/s, whatever is measured. If an input
-is not a finite number, or their sizes add up to more than {BELIEVED:g}, it stands still and `feasible` is false.
+is not a finite number, or their sizes add up to more than {BELIEVED:g}, or the heading is beyond {MAX_HEADING:g} rad,
+or a radius is negative, or the walls leave no room for the body, it stands still, and `feasible` is false. So it is
+where the body overlaps something: then nothing is promised but that it does not drive further in.
 {_promise(config)}
 
 ## What it does not know

@@ -20,7 +20,7 @@ from safepursuit.adapters.onnx.describing import describe
 from safepursuit.adapters.onnx.graph import Graph
 from safepursuit.adapters.onnx.lowering import lower
 from safepursuit.experiment import TrainConfig
-from safepursuit.policy import Policy
+from safepursuit.policy import Policy, check_finite
 from safepursuit.qp import Halfplanes
 
 _DOUBLE = np.dtype(np.float64)
@@ -49,14 +49,13 @@ def export(
     """The deployed, deterministic policy as an ONNX model for any number of samples (the first axis).
 
     It takes `discs` discs (default: as many as the training's layouts have, at least one), padded with NaN. `training`
-    says where the policy comes from (see `training_of`). Raises ValueError for a policy whose parameters are not finite
-    or a number of discs that makes no sense.
+    says where the policy comes from (see `training_of`). Raises NotFiniteError for a policy whose parameters are not
+    finite, ValueError for a number of discs that makes no sense.
     """
     discs = max(1, config.game.arena.obstacles) if discs is None else discs
     if not 1 <= discs <= _MOST_DISCS:
         raise ValueError(f"a file takes 1 to {_MOST_DISCS} discs, not {discs}.")
-    if not all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(eqx.filter(policy, eqx.is_inexact_array))):
-        raise ValueError("the policy's parameters are not all finite numbers; there is nothing to export.")
+    check_finite(policy)
     shapes: dict[str, Shape] = {
         "pose": (3,),
         "control": (2,),

@@ -154,13 +154,13 @@ def _clip(graph: Graph, high: str, inner: str) -> str | None:
     return None if None in bounds else graph.add("Clip", x, *(graph.constant(np.asarray(one)) for one in bounds))[0]
 
 
-def _length(graph: Graph, positive: str, root: str, zero: str) -> str | None:
-    """√(x² + y²), guarded: “√(s or else 1) where s > 0, else 0”."""
+def _length(graph: Graph, none: str, zero: str, root: str) -> str | None:
+    """√(x² + y²), guarded: “0 where s = 0, else √(1 or else s)”."""
     (guarded,) = graph.made_by(root, "Sqrt") or ("",)
-    condition, square, one = graph.made_by(guarded, "Where") or ("",) * 3
+    condition, one, square = graph.made_by(guarded, "Where") or ("",) * 3
     if (
-        condition != positive
-        or not _is_positive(graph, positive, square)
+        condition != none
+        or not _is_with_zero(graph, none, "Equal", square)
         or (graph.number(one), graph.number(zero)) != (1, 0)
     ):
         return None
@@ -189,13 +189,13 @@ def _direction(graph: Graph, vector: str, divisor: str) -> str | None:
     """v/‖v‖, guarded: “v/(‖v‖ where it is > 0, else 1)”."""
     condition, length, one = graph.made_by(divisor, "Where") or ("",) * 3
     of, axes = graph.made_by(length, "ReduceL2") or ("", "")
-    if of != vector or not _is_positive(graph, condition, length) or graph.number(one) != 1:
+    if of != vector or not _is_with_zero(graph, condition, "Greater", length) or graph.number(one) != 1:
         return None
     return graph.add("LpNormalization", vector, axis=graph.number(axes), p=2)[0]
 
 
-def _is_positive(graph: Graph, flag: str, value: str) -> bool:
-    compared = graph.made_by(flag, "Greater")
+def _is_with_zero(graph: Graph, flag: str, comparison: str, value: str) -> bool:
+    compared = graph.made_by(flag, comparison)
     return bool(compared) and compared[0] == value and graph.number(compared[1]) == 0
 
 

@@ -26,9 +26,9 @@ class Shielded(NamedTuple):
     correction: torch.Tensor
     """‖control − nominal‖ in half-widths of the actuator box, (*batch)."""
     feasible: torch.Tensor
-    """The program had a solution, (*batch)."""
+    """The guarantee holds, (*batch): the pose is finite, the body clear, and the program had a solution."""
     clearance: torch.Tensor
-    """Distance [m] of the body from the nearest boundary before the step, (*batch)."""
+    """Distance [m] of the body from the nearest boundary before the step, (*batch); NaN where not finite."""
 
 
 def filter(
@@ -44,12 +44,13 @@ def filter(
     """Make a control safe: `safepursuit.shield.filter` on tensors.
 
     `nominal` (*batch, 2) [m/s, rad/s]; `pose` (*batch, 3) x, y, heading [m, m, rad]; `discs` (*batch, discs, 3) x, y,
-    radius [m], world frame, rows that are not finite being padding; walls stand at ±`half_extents` [m]. `gains` γ in
-    [0, 1] are (*batch, discs + 4), the walls' last in the order +x, −x, +y, −y, by default `shield.gain`.
+    radius [m], world frame, rows of three NaN being padding; walls stand at ±`half_extents` [m]. `gains` γ in [0, 1]
+    are (*batch, discs + 4), the walls' last in the order +x, −x, +y, −y, by default `shield.gain`.
 
     From every clear pose the control keeps the body clear for the whole next step, for any nominal control and gains
     (theory.md §2.3). Differentiable once, with respect to `nominal`, `pose`, `discs` and `gains`. Raises ValueError for
-    shapes that do not fit, for parameters that break an assumption of the theorems or whose margin does not cover
+    shapes that do not fit, for a disc that is no padding and not finite or of negative radius, for half-extents that
+    are not two positive lengths, for parameters that break an assumption of the theorems or whose margin does not cover
     rounding in this precision, and as `bridge.call`.
     """
     fits = nominal.shape[-1:] == (2,) and pose.shape[-1:] == (3,) and discs.ndim >= 2 and discs.shape[-1] == 3
@@ -59,6 +60,7 @@ def filter(
             "the shield takes nominal (…, 2), pose (…, 3), discs (…, discs, 3) and, if any, gains (…, discs + 4), not "
             f"{shapes}."
         )
+    _check(discs.detach())
     parts = [(nominal, 1), (pose, 1), (discs, 2)] + ([] if gains is None else [(gains, 1)])
     batch = torch.broadcast_shapes(*(tensor.shape[: tensor.ndim - own] for tensor, own in parts))
     function = _filter(robot, shield, half_extents, pose.dtype)
@@ -70,8 +72,9 @@ class ShieldLayer(torch.nn.Module):
     """`filter` as the last layer of a network: `layer(nominal, pose, discs, gains)` gives the safe control."""
 
     def __init__(self, *, half_extents: Sequence[float], robot: Robot, shield: Shield) -> None:
-        """Walls at ±`half_extents` [m]. Raises ValueError where the robot breaks an assumption of the theorems, or
-        the margin does not cover rounding in PyTorch's default precision; `forward` raises it for other tensors."""
+        """Walls at ±`half_extents` [m]. Raises ValueError where these are not two positive lengths, the robot breaks an
+        assumption of the theorems, or the margin does not cover rounding in PyTorch's default precision; `forward`
+        raises it for other tensors."""
         super().__init__()
         self.half_extents = tuple(map(float, half_extents))
         self.robot, self.shield = robot, shield
@@ -88,15 +91,25 @@ class ShieldLayer(torch.nn.Module):
         return f"half_extents={self.half_extents}, robot={self.robot}, shield={self.shield}"
 
 
+def _check(discs: torch.Tensor) -> None:
+    """Raise ValueError for a disc that cannot be kept clear of; one that is padding is none."""
+    sound = torch.isfinite(discs).all(-1) & (discs[..., 2] >= 0)
+    wrong = ~(sound | torch.isnan(discs).all(-1))
+    if wrong.any():
+        raise ValueError(
+            "a disc takes three finite numbers x, y, radius [m], the radius not negative, not "
+            f"{discs[wrong][0].tolist()}; padding is a row of three NaN."
+        )
+
+
 @cache
 def _filter(robot: Robot, shield: Shield, half_extents: tuple[float, ...], dtype: torch.dtype) -> bridge.Function:
-    if len(half_extents) != 2 or not all(0 < half < math.inf for half in half_extents):
-        raise ValueError(f"half_extents takes two positive lengths [m], not {half_extents}.")
+    Scene.of(half_extents=half_extents)  # raises ValueError
     if dtype.is_floating_point:  # others are refused by the bridge
         safety.check(shield, robot, math.inf, half_extents, str(dtype).removeprefix("torch."))
 
     def function(nominal, pose, discs, gains=None):
-        present = jnp.all(jnp.isfinite(discs), axis=1)
+        present = ~jnp.all(jnp.isnan(discs), axis=1)
         discs = jnp.where(present[:, None], discs, 0)
         walls = jnp.asarray(half_extents, pose.dtype).reshape(2, *(1,) * (pose.ndim - 1))
         scene = Scene(jnp.broadcast_to(walls, pose[:2].shape), discs[:, :2].swapaxes(0, 1), discs[:, 2], present)

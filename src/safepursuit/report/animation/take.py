@@ -1,7 +1,7 @@
 """One episode of a recording with all that is drawn of it: its end, its barriers, and what held the control."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import jax
@@ -58,13 +58,24 @@ def takes(
     """The episodes with these indices, ready to be drawn.
 
     Where something else than a row of the program held the control (the governor, a map onto the safe set), the
-    boundary of least h is shown as the one that did.
+    boundary of least h is shown as the one that did. At the end of an invalid episode a robot whose pose is not finite
+    stands where it was last.
     """
+    recording = replace(recording, pursuer=_known(recording, "pursuer"), evader=_known(recording, "evader"))
     chosen = np.asarray(episodes)
     active = recording.active[chosen]
     nearest = np.arange(active.shape[-1]) == _nearest(recording, chosen, shield)[..., None]
     held = np.where(active.any(axis=-1, keepdims=True), active, nearest) & recording.intervened[chosen][..., None]
     return [Take(recording, verdict, int(index), shield, gain, each) for index, each in zip(chosen, held, strict=True)]
+
+
+def _known(recording: Recording, robot: str) -> np.ndarray:
+    """Its poses, with the last but one for a last one that is not finite."""
+    poses, episodes, last = getattr(recording, robot).copy(), np.arange(len(recording.length)), recording.length
+    end = poses[episodes, last]
+    finite = np.isfinite(end).all(axis=-1, keepdims=True)
+    poses[episodes, last] = np.where(finite, end, poses[episodes, last - 1])
+    return poses
 
 
 def level(gain: float, robot: Unicycle) -> float:

@@ -96,7 +96,7 @@ def draw(failure: Failure, file: Path) -> None:
 
 def _what(recording: Recording, verdict: Verdict, row: int) -> str:
     end = ending(recording, row)
-    if recording.outcome[row] != "capture":
+    if recording.outcome[row] not in ("capture", "invalid"):
         nearest = np.nanmin(separation(recording.pursuer[row : row + 1], recording.evader[row : row + 1]))
         end += f", nearest {nearest:.2f} m"
     when = np.flatnonzero(hits(verdict)[row])

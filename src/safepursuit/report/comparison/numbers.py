@@ -207,7 +207,11 @@ def _shares(records: Sequence[CellRecord]) -> dict[str, Any]:
         "correction": share("mean_correction"),
         "infeasible": share("infeasible_rate"),
         "zero_gradient": share("zero_gradient_share"),
-        "min_clearance": min(record.result["min_clearance"] for record in records),
+        "invalid": sum(record.result.get("invalid", 0) for record in records),
+        "min_clearance": min(
+            (record.result["min_clearance"] for record in records if record.result["min_clearance"] is not None),
+            default=None,
+        ),
     }
 
 

@@ -79,6 +79,7 @@ def summary(suite: dict[str, Any], timing: dict[str, Any]) -> Table:
         "capture, pooled": lambda group, found: _rate(found["capture"]),
         "without collision": lambda group, found: _rate(found["clean"]),
         "own collisions": lambda group, found: collisions(found["collision"]),
+        "invalid episodes": _invalid,
         "time to capture": time,
         "intervention": lambda group, found: Entry(percent(found["intervention"])),
         "correction": lambda group, found: Entry(f"{found['correction']:.3f}"),
@@ -93,6 +94,8 @@ def summary(suite: dict[str, Any], timing: dict[str, Any]) -> Table:
         f"its upper bound. Time: restricted mean, an episode without capture counting as {suite['horizon']:g} s; BCa "
         "bootstrap. Correction: in half-widths of the actuator box."
     )
+    if any(found["invalid"] for found in suite["groups"].values()):
+        note += " Invalid: a pose or a control was not a finite number; no capture, and no collision."
     if any(1 < len(found["runs"]) < ENOUGH for found in suite["groups"].values()):
         note += f" A bootstrap over fewer than {ENOUGH} seeds is narrower than it should be."
     return _table("All evaders together", columns, suite["groups"].items(), note)
@@ -159,8 +162,14 @@ def p_value(p: float) -> str:
     return f"{p:.4f}" if p < 0.01 else f"{p:.3f}"
 
 
-def _millimetres(length: float) -> str:
+def _invalid(group: str, found: dict[str, Any]) -> Entry:
+    return Entry(f"{found['invalid']:,}" if found["invalid"] else NOTHING)
+
+
+def _millimetres(length: float | None) -> str:
     """To a micrometre where that matters."""
+    if length is None:
+        return NOTHING
     return f"{1000 * length:,.{3 if abs(length) < 0.01 else 0}f} mm".replace("-", "−")
 
 
