@@ -119,8 +119,8 @@ def test_unknown_methods_are_refused_by_name():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"hidden": ()}, "at least one positive layer width"),
-        ({"hidden": (8, 0)}, "at least one positive layer width"),
+        ({"hidden": ()}, "hidden must name the width of at least one layer"),
+        ({"hidden": (8, 0)}, r"hidden must be at least 1, not \(8, 0\)"),
         ({"min_gain": 0.0}, r"min_gain must lie in \(0, 1\]"),
         ({"initial_std": 2.0}, "must lie between min_std"),
         ({"penalty": -1.0}, "penalty must not be negative"),
