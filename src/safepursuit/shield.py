@@ -152,10 +152,14 @@ class Shielded(NamedTuple):
 def least_margin(robot: Robot, half_extents: Sequence[float], dtype: Any = None) -> float:
     """The least margin [m] that covers rounding in an arena of these half-extents [m] (theory.md §2.5).
 
-    `dtype` is that of the poses, by default JAX's.
+    `dtype` is that of the poses, by default JAX's. Each step of a stop adds the rounding of a position.
     """
     reach = math.hypot(*half_extents) + robot.radius
-    return 4 * float(jnp.finfo(jnp.result_type(float) if dtype is None else dtype).eps) * reach
+    return (
+        (3.5 + 0.5 * robot.steps_to_stop)
+        * float(jnp.finfo(jnp.result_type(float) if dtype is None else dtype).eps)
+        * reach
+    )
 
 
 def fitting(robot: Robot, half_extents: Sequence[float], dtype: Any = None) -> Shield:
@@ -406,7 +410,7 @@ def govern(
         reached = robot.reach(control, surroundings.velocity)
         budget = shield.budget.at_execution(robot)
         margin = shield.inflation + shield.margin
-        found = certify(robot, budget, margin, surroundings.motion, reached)
+        found = certify(robot, budget, margin, 0.5 * shield.margin, surroundings.motion, reached)
         safe, governed, stopped = jax.lax.stop_gradient(found)
         safe = jnp.where(governed, safe, control)
     # Stand still where pose or control is not finite.

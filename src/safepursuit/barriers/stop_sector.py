@@ -47,12 +47,13 @@ class Certified(NamedTuple):
     """Neither the wanted nor the slowest turn rate could be certified: the control is *stop*."""
 
 
-def certify(robot: Inertial, budget: Budget, margin: float, motion: Motion, control: Control) -> Certified:
+def certify(robot: Inertial, budget: Budget, margin: float, gain: float, motion: Motion, control: Control) -> Certified:
     """The control at a certified speed: with its own turn rate, else with the one of *stop*, else *stop* itself.
 
     `control` is within the robot's reach; `budget` holds at its execution. Where no command is certified, *stop* is
     safe because the last certified command covers it (theorem 3); from a standstill clear of everything the first one
-    is. Control and motion must be finite.
+    is. Where the body is nearer to a boundary than `margin` [m], a step must bring it away by `gain` [m], so that
+    rounding does not carry it on (theory.md §2.5). Control and motion must be finite.
     """
     fastest = motion.velocity[0] + budget.speed
     slowest = jnp.maximum(fastest - robot.braking * robot.dt, 0)
@@ -62,7 +63,10 @@ def certify(robot: Inertial, budget: Budget, margin: float, motion: Motion, cont
         low, high = headings(robot, budget, motion.velocity[1], turn_rate)
         way = free_way(robot, budget, margin, motion, low, high) / (1 + budget.slip)
         limit = robot.speed_for(fastest, way)
-        found.append((limit >= slowest, jnp.minimum(control[0], limit), turn_rate))
+        speed = jnp.minimum(control[0], limit)
+        driven = 0.5 * robot.dt * (motion.velocity[0] + speed)
+        escapes = (driven <= 0) | (driven * _away(robot, margin, motion, low, high) >= gain)
+        found.append(((limit >= slowest) & escapes, speed, turn_rate))
     (first, speed, turn_rate), (second, slower, calm) = found
     safe = jnp.stack(
         [jnp.where(first, speed, jnp.where(second, slower, 0)), jnp.where(first, turn_rate, jnp.where(second, calm, 0))]
@@ -128,6 +132,14 @@ def free_way(robot: Inertial, budget: Budget, margin: float, motion: Motion, low
         blocked = (room < 0) & ((along > away) | (budget.mover_speed > 0))
         reach = jnp.minimum(reach, jnp.where(blocked, 0, hit))
     return jnp.min(jnp.where(inside, gap, reach), axis=0)
+
+
+def _away(robot: Inertial, margin: float, motion: Motion, low: Scalar, high: Scalar) -> Scalar:
+    """The least share of a way along these headings that leads away from a boundary nearer than `margin`; ∞ without."""
+    share = jnp.inf
+    for edge in (direction(low), direction(high)):
+        share = jnp.minimum(share, _dot(edge, (motion.facing, motion.side)))
+    return jnp.min(jnp.where(motion.distance < robot.radius + margin, share, jnp.inf), axis=0)
 
 
 def _dot(one: Array | tuple, other: Array | tuple) -> Float[Array, "..."]:

@@ -10,7 +10,6 @@ from safepursuit.cli.usage import Debug, say
 from safepursuit.evaluation.attack import attack
 from safepursuit.evaluation.metrics import rate
 from safepursuit.experiment import TrainConfig
-from safepursuit.game import Game
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class AttackHead:
     debug: Debug = False
 
     def run(self, console: Console) -> None:
-        config = TrainConfig(method=self.method, game=Game(robot_model=self.robot))
+        config = TrainConfig(method=self.method).with_robot(self.robot)
         with console.status(f"attacking {self.method} …"):
             found = attack(config, self.steps, self.seed)
         bound = rate(found.contacts, found.steps, "exact")["high"]

@@ -37,6 +37,8 @@ class Robot(Hashable, Protocol):
     def max_swing(self) -> float: ...
     @property
     def has_inertia(self) -> bool: ...
+    @property
+    def steps_to_stop(self) -> int: ...
     def way(self, pose: Pose, control: Control, pieces: int, velocity: Control | None = None) -> list[Point]: ...
     def turn(self, control: Control, velocity: Control | None = None) -> Scalar: ...
     def step(self, pose: Pose, control: Control, velocity: Control | None = None) -> Pose: ...
@@ -84,6 +86,11 @@ class Unicycle:
     def max_swing(self) -> float:
         """Largest turn within one step, φ̄ = ω̄Δ [rad]."""
         return self.max_turn_rate * self.dt
+
+    @property
+    def steps_to_stop(self) -> int:
+        """Steps from full speed until standstill, at least 1."""
+        return 1
 
     def displacement(self, heading: Scalar, control: Control, time: Scalar | float) -> Point:
         """Displacement of the centre [m, world frame] `time` seconds into a step, 0 ≤ time ≤ dt.
