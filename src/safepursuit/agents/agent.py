@@ -22,7 +22,7 @@ Layer: TypeAlias = Literal["as-trained", "off", "filter", "governor"]
 as-trained   its own
 off          none: the nominal control, cut off at the actuator limits
 filter       the quadratic program and the governor with fixed gains
-governor     theorem 1 alone: the nominal control with its speed governed
+governor     theorem 1 (with inertia, 3) alone: the nominal control with its speed governed
 """
 LAYERS: tuple[Layer, ...] = get_args(Layer)
 

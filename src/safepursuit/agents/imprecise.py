@@ -56,9 +56,10 @@ class Imprecise(Agent):
 
 
 def predicted(robot: Robot, pose: Pose, velocity: Control, command: Control) -> tuple[Pose, Control]:
-    """Pose and velocity one step later in free space."""
+    """Pose, its heading not wrapped, and velocity one step later in free space."""
     reached = robot.reach(command, velocity)
-    return robot.step(pose, reached, velocity), reached
+    x, y = robot.way(pose, reached, 1, velocity)[-1]
+    return jnp.stack([x, y, pose[2] + robot.turn(reached, velocity)]), reached
 
 
 def measured(budget: Budget, key: Keys, pose: Pose, velocity: Control) -> tuple[Pose, Control]:

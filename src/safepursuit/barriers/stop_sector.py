@@ -136,9 +136,7 @@ def free_way(robot: Inertial, budget: Budget, margin: float, motion: Motion, low
 
 def _away(robot: Inertial, margin: float, motion: Motion, low: Scalar, high: Scalar) -> Scalar:
     """The least share of a way along these headings that leads away from a boundary nearer than `margin`; ∞ without."""
-    share = jnp.inf
-    for edge in (direction(low), direction(high)):
-        share = jnp.minimum(share, _dot(edge, (motion.facing, motion.side)))
+    share = jnp.minimum(*(_dot(direction(angle), (motion.facing, motion.side)) for angle in (low, high)))
     return jnp.min(jnp.where(motion.distance < robot.radius + margin, share, jnp.inf), axis=0)
 
 

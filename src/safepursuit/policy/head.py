@@ -47,8 +47,8 @@ class Head(eqx.Module):
     hard: ClassVar[bool] = False
     """Claim: no action in training makes the pursuer collide."""
     promises: ClassVar[bool] = False
-    """Claim: `deploy` keeps the robot clear of walls and discs (theorem 1), whatever the parameters. Model cards state
-    it; `evaluation.attack` attacks it."""
+    """Claim: `deploy` keeps the robot clear of walls and discs (theorem 1 or 3), whatever the parameters. Model cards
+    state it; `evaluation.attack` attacks it."""
     constrained: ClassVar[bool] = False
     """Whether to learn a cost critic and a multiplier for collisions (see `learn.lagrangian`)."""
 

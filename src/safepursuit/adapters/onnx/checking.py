@@ -1,5 +1,6 @@
 """A written file: opened as a robot would, compared with the package, and timed."""
 
+import json
 import time
 from functools import partial
 from pathlib import Path
@@ -71,7 +72,7 @@ def compare(file: Path, policy: Policy, config: TrainConfig, *, count: int = 10_
     about = _metadata(opened)
     if about["config_sha256"] != fingerprint(config) or about["policy_sha256"] != digest(policy):
         raise ValueError(f"{file} does not hold this run's policy: export it again, or name the checkpoint it is from.")
-    inputs, kind = draw(config.game, int(about["discs"]), count, seed)
+    inputs, kind = draw(config.game, int(about["discs"]), count, seed, config.shield.budget.delay)
     names = [output.name for output in opened.get_outputs()]
     found = dict(zip(names, opened.run(None, inputs), strict=True))
     with jax.enable_x64(True):
@@ -134,7 +135,7 @@ def latency(file: Path, calls: int = 10_000) -> dict[str, Any]:
     Keys: calls, batch, threads, p50_us, p99_us, max_us. Raises ValueError as `session` does.
     """
     opened = session(file)
-    discs = int(_metadata(opened)["discs"])
+    discs, delay = int(_metadata(opened)["discs"]), json.loads(_metadata(opened)["budget"])["delay"]
     angle = 2 * np.pi * np.arange(discs) / discs
     around = np.stack([3 * np.cos(angle), 3 * np.sin(angle), np.full(discs, 0.3)], axis=-1)
     inputs = {
@@ -144,7 +145,7 @@ def latency(file: Path, calls: int = 10_000) -> dict[str, Any]:
         "opponent_control": np.array([[0.6, -0.3]]),
         "discs": around[None],
         "half_extents": np.array([[10.0, 10.0]]),
-    }
+    } | ({"pending": np.zeros((1, delay, 2))} if delay else {})
     for _ in range(_WARM_UP):
         opened.run(None, inputs)
     times = np.empty(calls)

@@ -9,13 +9,13 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from safepursuit.agents import Trained
+from safepursuit.agents import Trained, predicted
 from safepursuit.game import Game, GameState, RobotState, observe
 from safepursuit.policy import Policy, Situation
 from safepursuit.robot import Robot
 from safepursuit.scene import Scene
 from safepursuit.shapes import Control, Flag, Pose
-from safepursuit.shield import MAX_HEADING, Shield, Shielded, Surroundings, survey
+from safepursuit.shield import MAX_HEADING, Shield, Shielded, survey
 
 BELIEVED = 1e6
 """Inputs whose sizes [m, rad and their rates] add up to more are no measurements."""
@@ -37,7 +37,7 @@ CONSTRAINTS: dict[int, str] = {
     LIMITS + 1: "the limit v <= max_speed",
     LIMITS + 2: "the limit omega >= -max_turn_rate",
     LIMITS + 3: "the limit omega <= max_turn_rate",
-    GOVERNOR: "the speed governor",
+    GOVERNOR: "the speed governor, or the certificate of a robot with inertia",
     WATCHDOG: "the watchdog: the inputs are not to be trusted, the robot stands still",
 }
 """What the output `active` says."""
@@ -55,6 +55,8 @@ class Measured(NamedTuple):
     """x, y, radius [m]; a row of three NaN or of three zeros is padding."""
     half_extents: Float[Array, "2 *batch"]
     """[m]"""
+    pending: Float[Array, "2 delay *batch"] | None = None
+    """Commands on their way [m/s, rad/s], the oldest first; of a run whose budget has a delay."""
 
 
 class Command(NamedTuple):
@@ -81,21 +83,12 @@ def drive(policy: Policy, game: Game, shield: Shield, measured: Measured) -> Com
     seen = _scene(measured)
     x, y, size = jnp.where(seen.present, measured.discs, jnp.asarray([AWAY, AWAY, 0.0])[:, None])
     scene = Scene(measured.half_extents, jnp.stack([x, y]), size, jnp.ones(len(size), bool))
-    around = _survey(game, shield, measured, scene, nearest_first=False)
-    return _command(policy, game, shield, measured, seen, around)
+    return _command(policy, game, shield, measured, seen, scene)
 
 
 def deployed(policy: Policy, game: Game, shield: Shield, measured: Measured) -> Command:
     """What the package itself would do, on a batch as well."""
-    scene = _scene(measured)
-    return _command(policy, game, shield, measured, scene, _survey(game, shield, measured, scene))
-
-
-def _survey(
-    game: Game, shield: Shield, measured: Measured, scene: Scene, *, nearest_first: bool = True
-) -> Surroundings:
-    pose, velocity, opponent, *_ = measured
-    return survey(shield, game.robot, pose, scene, opponent, velocity, nearest_first=nearest_first)
+    return _command(policy, game, shield, measured, _scene(measured))
 
 
 def _scene(measured: Measured) -> Scene:
@@ -105,11 +98,16 @@ def _scene(measured: Measured) -> Scene:
 
 
 def _command(
-    policy: Policy, game: Game, shield: Shield, measured: Measured, scene: Scene, around: Surroundings
+    policy: Policy, game: Game, shield: Shield, measured: Measured, scene: Scene, unsorted: Scene | None = None
 ) -> Command:
-    pose, control, opponent, opponent_control, *_ = measured
-    robots = RobotState(pose, control), RobotState(opponent, opponent_control)
+    """The command in a scene; for the safety layer in `unsorted`, if any, whose boundaries stay in their order."""
+    pose, velocity, opponent, opponent_control, *_, pending = measured
+    for command in () if pending is None else jnp.moveaxis(pending, 1, 0):
+        pose, velocity = predicted(game.robot, pose, velocity, command)
+    robots = RobotState(pose, velocity), RobotState(opponent, opponent_control)
     observation = observe(GameState(robots, scene, jnp.asarray(0)), game)
+    surveyed, nearest_first = (scene, True) if unsorted is None else (unsorted, False)
+    around = survey(shield, game.robot, pose, surveyed, opponent, velocity, nearest_first=nearest_first)
     done = Trained(policy, shield).respond(observation, Situation(pose, opponent, scene, around))
     trusted = _believable(measured, scene, game.robot) & (jnp.sum(jnp.abs(done.control), axis=0) < jnp.inf)
     return Command(
@@ -124,10 +122,12 @@ def _command(
 def _believable(measured: Measured, scene: Scene, robot: Robot) -> Flag:
     """Whether these are measurements: finite, with sizes that add up to no more than `BELIEVED` without padding, a
     heading within `MAX_HEADING`, no radius negative, and walls that leave room for the body."""
-    *robots, discs, half_extents = measured
+    *robots, discs, half_extents, pending = measured
     discs = jnp.where(scene.present, discs, 0)
     numbers = jnp.concatenate([*robots, half_extents])
     size = jnp.sum(jnp.abs(numbers), axis=0) + jnp.sum(jnp.abs(discs), axis=(0, 1))
+    if pending is not None:
+        size = size + jnp.sum(jnp.abs(pending), axis=(0, 1))
     room = jnp.min(half_extents, axis=0) > robot.radius
     return (size <= BELIEVED) & (jnp.abs(measured.pose[2]) <= MAX_HEADING) & (jnp.min(discs[2], axis=0) >= 0) & room
 

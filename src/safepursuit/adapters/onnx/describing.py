@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import equinox as eqx
@@ -13,6 +14,7 @@ from safepursuit import __version__
 from safepursuit.adapters.onnx.controller import BELIEVED, CONSTRAINTS
 from safepursuit.experiment import TrainConfig
 from safepursuit.policy import HEADS, Policy
+from safepursuit.robot import Inertial
 from safepursuit.runs import configuration
 from safepursuit.runs.folder import RunFolder
 from safepursuit.shield import MAX_HEADING
@@ -27,6 +29,7 @@ UNITS = {
     "opponent_control": "as control",
     "discs": "x, y, radius [m]; a row of three NaN or of three zeros is padding",
     "half_extents": "the walls stand at x = +-half_extents[0], y = +-half_extents[1] [m]",
+    "pending": "commands on their way [m/s, rad/s], the oldest first",
     "safe_control": "v [m/s] and omega [rad/s] for the next dt seconds",
     "nominal_control": "what the network asks for [m/s, rad/s]",
     "active": "which constraint holds the control, see constraints",
@@ -59,8 +62,9 @@ def describe(policy: Policy, config: TrainConfig, discs: int, training: Mapping[
         "discs": discs,
         "dt": robot.dt,
         "integrator": robot.integrator,
-        "limits": {"max_speed": robot.max_speed, "max_turn_rate": robot.max_turn_rate, "radius": robot.radius},
-        "units": UNITS,
+        "limits": {name: value for name, value in asdict(robot).items() if name not in ("dt", "integrator")},
+        "budget": asdict(config.shield.budget),
+        "units": _units(config),
         "constraints": {str(number): text for number, text in CONSTRAINTS.items()},
         "config": configuration.dump(config),
         "config_sha256": fingerprint(config),
@@ -86,7 +90,7 @@ def model_card(config: TrainConfig, discs: int, training: Mapping[str, Any]) -> 
     """In Markdown."""
     robot = config.game.robot
     about = " ".join((HEADS.find(config.method).__doc__ or "").split("\n\n")[0].split())
-    numbers = "\n".join(f"| `{name}` | {text} |" for name, text in UNITS.items())
+    numbers = "\n".join(f"| `{name}` | {text} |" for name, text in _units(config).items())
     steps = f", {training['steps']:,} steps" if "steps" in training else ""
     return f"""# Pursuer `{config.method}`
 
@@ -111,7 +115,8 @@ where the body overlaps something: then nothing is promised but that it does not
 
 ## What it does not know
 
-Discs beyond its rows, obstacles that move or are not round, errors of the pose, a robot that does not do as it is told.
+Discs beyond its rows, obstacles that are not round, and whatever it does not promise above: a robot that does not do as
+it is told, errors and movers beyond those named.
 {_other_robot(config)}
 
 ## How it was judged
@@ -133,11 +138,38 @@ def _judgements(training: Mapping[str, Any]) -> str:
 def _promise(config: TrainConfig) -> str:
     if not config.promises:
         return "**Nothing**: it has no safety layer whose guarantee is proved for it."
-    return (
-        "From any pose whose body touches nothing, a robot that moves as told for one step touches no wall and no disc "
-        "at any time during the step (theorem 1; theorem 2 keeps the program feasible). Standing still is always an "
-        "answer."
-    )
+    robot, budget = config.game.robot, config.shield.budget
+    if isinstance(robot, Inertial):
+        held = (
+            f"A robot that brakes with {robot.braking:g} m/s², accelerates with at most {robot.acceleration:g} m/s² "
+            f"and {robot.turn_acceleration:g} rad/s², starts from a standstill whose body touches nothing and executes "
+            "every command touches no wall and no disc, ever (theorem 3). Braking is always an answer: the command "
+            "(0, 0)."
+        )
+    else:
+        held = (
+            "From any pose whose body touches nothing, a robot that moves as told for one step touches no wall and no "
+            "disc at any time during the step (theorem 1; theorem 2 keeps the program feasible). Standing still is "
+            "always an answer."
+        )
+    units = {
+        "pose": "m",
+        "heading": "rad",
+        "speed": "m/s",
+        "turn_rate": "rad/s",
+        "delay": "steps",
+        "slip": "of the way",
+    }
+    errors = [f"{name} {value:g} {units[name]}" for name, value in asdict(budget).items() if value and name in units]
+    if errors:
+        held += f" This holds for errors of up to {', '.join(errors)}; for larger ones nothing is promised."
+    if budget.mover_speed:
+        held += f" Obstacles that move with up to {budget.mover_speed:g} m/s do not touch it while it moves."
+    return held
+
+
+def _units(config: TrainConfig) -> dict[str, str]:
+    return {name: text for name, text in UNITS.items() if name != "pending" or config.shield.budget.delay}
 
 
 def _other_robot(config: TrainConfig) -> str:

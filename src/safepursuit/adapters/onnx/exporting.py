@@ -64,6 +64,8 @@ def export(
         "discs": (3, discs),
         "half_extents": (2,),
     }
+    if config.shield.budget.delay:
+        shapes["pending"] = (2, config.shield.budget.delay)
     graph = Graph("pose")
     with jax.enable_x64(True):
         sample = Measured(**{name: jnp.zeros(shape) for name, shape in shapes.items()})

@@ -20,8 +20,8 @@ KINDS = ("open", "near", "contact", "overlapping", "crowded", "empty", "extreme"
 where no motion is safe; all discs close around; no discs; numbers that are huge, tiny or not finite."""
 
 
-def draw(game: Game, discs: int, count: int, seed: int) -> States:
-    """So many states of all kinds by turns, the same for the same seed."""
+def draw(game: Game, discs: int, count: int, seed: int, delay: int = 0) -> States:
+    """So many states of all kinds by turns, the same for the same seed; with a delay, commands on their way."""
     random = np.random.default_rng(seed)
     kind = np.arange(count) % len(KINDS)
     half = np.asarray(game.arena.half_extents)
@@ -68,6 +68,9 @@ def draw(game: Game, discs: int, count: int, seed: int) -> States:
         "discs": table,
         "half_extents": np.broadcast_to(half, (count, 2)).copy(),
     }
+    if delay:
+        sent = [uniform(0, robot.max_speed, delay), uniform(-1, 1, delay) * robot.max_turn_rate]
+        inputs["pending"] = np.stack(sent, axis=-1)
     _spoil(inputs, np.flatnonzero(kind == 6), random)
     return States(inputs, np.asarray(KINDS)[kind])
 
