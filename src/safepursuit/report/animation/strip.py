@@ -17,7 +17,9 @@ class Strip:
 
     def __init__(self, axes: Axes, times: np.ndarray, values: np.ndarray, colour: str, name: str, digits: int) -> None:
         self.axes, self.times, self.values, self.name, self.digits = axes, times, values, name, digits
-        axes.set(xlim=(0, times[-1]), ylim=(np.fmin.reduce(values, initial=0), 1.05 * np.fmax.reduce(values, initial=0.1)))
+        axes.set(
+            xlim=(0, times[-1]), ylim=(np.fmin.reduce(values, initial=0), 1.05 * np.fmax.reduce(values, initial=0.1))
+        )
         axes.tick_params(labelsize=7, colors=GREY, length=2)
         axes.spines[["left", "bottom"]].set_color(DISC)
         axes.locator_params(axis="y", nbins=3)
