@@ -235,6 +235,14 @@ def test_the_closed_form_is_the_projection():
 
 
 @pytest.mark.usefixtures("float64")
+def test_a_row_of_padding_holds_nothing():
+    """(−1.5, −0.2) = 1.65 (−1, 0) + 0.25 (0.6, −0.8): two rows hold the origin, where a row of zeros is met as well."""
+    A = np.array([[-1.0, 0.0], [0.6, -0.8], [0.0, 0.0], [1.0, 0.0]])[..., None]
+    found = CLOSED(np.array([[-1.5], [-0.2]]), Halfplanes(A, np.zeros((4, 1))), np.ones((2, 1)))
+    assert found.active[:, 0].tolist() == [True, True, False, False]
+
+
+@pytest.mark.usefixtures("float64")
 def test_the_closed_form_brakes_where_nothing_satisfies_all_rows():
     A = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]])[..., None]
     found = CLOSED(np.array([[0.3], [0.2]]), Halfplanes(A, np.array([[-1.0], [-1.0], [1.0]])), np.ones((2, 1)))

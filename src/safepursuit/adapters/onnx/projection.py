@@ -55,17 +55,17 @@ def project(nominal: Float[Array, "2"], halfplanes: Halfplanes, weights: Float[A
     way = [_entry(values, nearest) for values in (beyond * nx + t * ny, beyond * ny - t * nx)]
     return Projection(
         u=jnp.where(inside, nominal, jnp.where(found, nominal - jnp.stack(way) / scale, 0)),
-        active=_holding(nx, ny, beyond, *way) & ~inside,
+        active=_holding(nx, ny, beyond, norm > _TINY, *way) & ~inside,
         multipliers=jnp.zeros_like(norm),
         violation=jnp.where(found, 0.0, jnp.inf),
     )
 
 
-def _holding(nx: Rows, ny: Rows, beyond: Rows, x: Scalar, y: Scalar) -> Bool[Array, "rows"]:
+def _holding(nx: Rows, ny: Rows, beyond: Rows, real: Bool[Array, "rows"], x: Scalar, y: Scalar) -> Bool[Array, "rows"]:
     """The rows whose multipliers are positive, as in `qp`, where the way (x, y) leads from the answer to ū: of those
     that the answer touches the nearest to the way on either side, one and the same if it lies along the way."""
     along, across = nx * x + ny * y, nx * y - ny * x
-    touches = beyond - along >= -_SLACK
+    touches = real & (beyond - along >= -_SLACK)
     closeness = along / jnp.maximum(jnp.abs(across), _TINY)  # falls with the angle, from 0 to π
 
     def nearest(candidates: Bool[Array, "rows"]) -> Bool[Array, "rows"]:
