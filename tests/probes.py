@@ -98,6 +98,8 @@ def play(policy: Policy, state: jax.Array, key: jax.Array, probe: Probe) -> tupl
             contact=Contact(false, false, false),
             intervened=done.intervened,
             correction=done.correction,
+            governed=done.governed,
+            stopped=done.stopped,
             feasible=done.feasible,
             residual=done.residual,
             clearance=done.clearance,

@@ -212,6 +212,8 @@ def test_the_recording_file_is_complete(judged, tmp_path):
         "integrator": (),
         "length": (EPISODES,),
         "outcome": (EPISODES,),
+        "pursuer_velocity": (EPISODES, HORIZON + 1, 2),
+        "evader_velocity": (EPISODES, HORIZON + 1, 2),
         # Beyond the contract: what the safety layer did, which scenarios these are, and the rules.
         "intervened": (EPISODES, HORIZON),
         "infeasible": (EPISODES, HORIZON),

@@ -32,7 +32,7 @@ STATES = 4_000
 
 @partial(jax.jit, static_argnames="robot")
 def governor(control, pose, scene, robot):
-    return shield.govern(control, shield.survey(SHIELD, robot, pose, scene))
+    return shield.govern(control, shield.survey(SHIELD, robot, pose, scene))[:2]
 
 
 @partial(jax.jit, static_argnames=("robot", "parameters"))

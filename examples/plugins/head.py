@@ -18,7 +18,7 @@ class BrakeHead(UnprojectedHead):
     promises = True
 
     def project(self, nominal, situation) -> Shielded:
-        return safety.unfiltered(nominal, situation.around, robot=self.robot, governed=True)
+        return safety.unfiltered(nominal, situation.around, robot=self.robot, governor=self.shield)
 
     def protect(self, nominal, situation) -> Shielded:
         return self.project(nominal, situation)

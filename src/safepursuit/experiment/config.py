@@ -121,10 +121,13 @@ class TrainConfig:
 
     def with_robot(self, model: str) -> "TrainConfig":
         """With another robot in its default game; the shield's offset and margin are of its size."""
-        game, plain = Game.of_robot(model), Game()
-        scale = game.start_clearance / plain.start_clearance
+        game, plain = Game.of_robot(model), Game().robot
+        robot = game.robot
+        scale = robot.max_speed * robot.dt / (plain.max_speed * plain.dt)
         offset = float(f"{scale * Shield.offset:.3g}")
-        margin = max(self.shield.margin, fitting(game.robot, game.arena.half_extents).margin)
+        margin = max(self.shield.margin, fitting(robot, game.arena.half_extents).margin)
+        if robot.has_inertia:  # room for weaker brakes
+            margin = max(margin, 1e-4)
         return replace(self, game=game, shield=replace(self.shield, offset=offset, margin=margin))
 
     @property

@@ -117,7 +117,7 @@ class Game:
             robot=robot,
             capture_radius=capture,
             start_distance=(sized(near, 2 * capture), sized(far)),
-            start_clearance=sized(plain.start_clearance),
+            start_clearance=sized((1.4 if robot.has_inertia else 1.0) * plain.start_clearance),
         )
 
     def default_part(self, name: str, values: Mapping[str, Any]) -> Any:
