@@ -223,7 +223,7 @@ def test_an_impossible_game_leaves_no_run_behind(tmp_path):
 def test_an_existing_run_is_not_overwritten(smoke):
     run, _ = smoke
     before = {file: file.read_bytes() for file in run.path.rglob("*") if file.is_file()}
-    sentence(2, [*SMOKE, "--run-dir", run.path], "already exists and is not empty", f"'safepursuit resume {run.path}'")
+    sentence(2, [*SMOKE, "--run-dir", run.path], "already exists and is not empty", f": safepursuit resume {run.path}")
     assert {file: file.read_bytes() for file in run.path.rglob("*") if file.is_file()} == before
 
 

@@ -43,6 +43,8 @@ def train(
         trainer.begin_with(given.policy)
     if run_dir is not None:
         trainer.run = create_run(Path(run_dir), whole, ["safepursuit.train", str(run_dir), repr(changes)])
+        if given:
+            trainer.save()
     with TrainingDisplay(whole.iterations, whole.steps_per_iteration) if progress else nullcontext() as display:
         trainer.train([display] if display else [])
     return TrainedRun(trainer.policy, whole, trainer.state.steps, trainer.run)

@@ -1,5 +1,6 @@
 """`export` and `check-export`."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -9,11 +10,11 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from safepursuit.cli.usage import Debug, Run, UsageError, check_folders, say
+from safepursuit.cli.usage import Debug, Run, UsageError, check_folders, save_json, say
 from safepursuit.evaluation.attack import attack
 from safepursuit.experiment import TrainedRun, load_run
 from safepursuit.runs.checkpoint import Which
-from safepursuit.runs.folder import RunFolder, write_json
+from safepursuit.runs.folder import RunFolder
 
 _ATTACK = 100_000
 """Steps of the attack on a head of a plugin."""
@@ -47,7 +48,7 @@ class Export:
         say(
             console,
             f"{self.out} ({len(model.graph.node)} nodes, {self.out.stat().st_size / 1e3:.0f} kB); compare it with the "
-            f"run: safepursuit check-export {self.out} {run.path}",
+            f"run: {shlex.join(['safepursuit', 'check-export', str(self.out), str(run.path)])}",
         )
 
 
@@ -77,7 +78,7 @@ class CheckExport:
     seed: int = 0
     """Chooses the states."""
     json: Path | None = None
-    """Write the figures to this file as well."""
+    """Write the figures to this file as well; “-” is standard output, and the table goes to standard error."""
     debug: Debug = False
 
     def run(self, console: Console) -> None:
@@ -88,8 +89,7 @@ class CheckExport:
         with console.status("comparing …"):
             comparison = adapter.compare(self.file, trained.policy, trained.config, seed=self.seed)
             times = adapter.latency(self.file)
-        if self.json:
-            write_json(self.json, comparison.result | {"latency": times})
+        save_json(self.json, comparison.result | {"latency": times})
         console.print(_table(comparison.result))
         console.print(
             f"single call on one thread: median {times['p50_us']:.0f} µs, 99 % below {times['p99_us']:.0f} µs, longest "

@@ -1,19 +1,54 @@
 """Arguments and errors of commands, plain lines and tables."""
 
-from collections.abc import Iterable
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
 from rich.table import Table
 
+from safepursuit.runs.folder import json_text, write_json
+
 Run = Annotated[Path, tyro.conf.Positional]
+STANDARD_OUTPUT = Path("-")
+"""As a file of --json."""
+
 Debug = Annotated[bool, tyro.conf.arg(help="Show the traceback of an error.")]
 
 
 class UsageError(Exception):
     """A wrong call of the command; the message is one sentence."""
+
+
+class NotKeptWarning(UserWarning):
+    """A result is shown, but the run folder cannot keep it."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal ended the command, of which the user has been told if `told`."""
+
+    def __init__(self, number: int, told: bool = False) -> None:
+        super().__init__(number)
+        self.number, self.told = number, told
+
+
+def on_signals(act: Callable[[int], None]) -> contextlib.ExitStack:
+    """Within the block `act(number)` on Ctrl-C, a termination signal or the end of the terminal, but not on a signal
+    that the process was started to ignore."""
+    stack = contextlib.ExitStack()
+    if threading.current_thread() is threading.main_thread():  # elsewhere Python does not allow it
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)  # Windows has no SIGHUP
+            if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+                stack.callback(
+                    signal.signal, number, signal.signal(number, lambda found, _: act(found)) or signal.SIG_DFL
+                )
+    return stack
 
 
 def parsed_seeds(text: str) -> list[int]:
@@ -40,9 +75,17 @@ def check_folders(*files: Path | None) -> None:
             raise UsageError(f"folder {file.absolute().parent} does not exist.")
 
 
+def save_json(file: Path | None, content: Any) -> None:
+    """Write figures to the file of --json; “-” is standard output."""
+    if file == STANDARD_OUTPUT:
+        sys.stdout.write(json_text(content))
+    elif file is not None:
+        write_json(file, content)
+
+
 def say(console: Console, text: str) -> None:
-    """Print a line without colours or line breaks, so that a path can be copied."""
-    console.print(text, highlight=False, soft_wrap=True)
+    """Print a line as it is, without colours or line breaks, so that a path can be copied."""
+    console.print(text, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def unframed(rows: Iterable[tuple[str, str]], indent: int = 0) -> Table:

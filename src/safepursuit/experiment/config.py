@@ -1,7 +1,7 @@
 """The configuration of a training run, and that of its learner."""
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from safepursuit.barriers.control_point import arc_allowance
 from safepursuit.game import REWARDS, SENSORS, Game
@@ -80,6 +80,8 @@ class TrainConfig:
     """Everything random follows from this, given the number of devices."""
     checkpoint_every: int = 10
     """Iterations between checkpoints; the last iteration always leaves one."""
+    on_nonfinite: Literal["stop", "skip"] = "stop"
+    """Before an update that would lead to a number that is not finite: stop, or leave it out and go on."""
     end_on_collision: bool = True
     """End a training episode at the pursuer's own collision, where the method does not rule collisions out."""
     evader_shielded: bool = True
@@ -96,6 +98,8 @@ class TrainConfig:
         for name in ("timesteps", "num_envs", "rollout_length", "checkpoint_every", "shares"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}.")
+        if self.on_nonfinite not in ("stop", "skip"):
+            raise ValueError(f"on_nonfinite must be stop or skip, not {self.on_nonfinite!r}.")
         if self.num_envs % self.shares:
             raise ValueError(
                 f"{self.num_envs} games cannot be shared evenly by {self.shares} devices: make num_envs a multiple."
