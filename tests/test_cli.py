@@ -310,7 +310,7 @@ def test_a_damaged_checkpoint_ends_with_status_1(copy):
     largest.write_bytes(largest.read_bytes()[: largest.stat().st_size // 2])
     before = {file: file.read_bytes() for file in copy.path.rglob("*") if file.is_file()}
     for words in (["evaluate", copy.path], ["resume", copy.path, "--timesteps", "1024"]):
-        sentence(1, words, f"checkpoint {newest} is incomplete or damaged", "name another checkpoint")
+        sentence(1, words, f"checkpoint {newest} is incomplete or damaged", "none before it")
     assert {file: file.read_bytes() for file in copy.path.rglob("*") if file.is_file()} == before
 
 
@@ -346,7 +346,7 @@ def test_ctrl_c_saves_and_resume_goes_on_as_if_nothing_had_happened(smoke, tmp_p
     with monkeypatch.context() as patch:
         interrupted_at(patch, 2, signals=1)
         status, out, err = call(*SMOKE, "--run-dir", path)
-    assert (status, err) == (0, "")
+    assert (status, err) == (130, "")
     assert "stopping after this iteration" in out
     assert f"saved; go on with: safepursuit resume {path}" in out
     assert not list((path / "figures").iterdir())
@@ -370,7 +370,7 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path, monkeypatch):
     path = tmp_path / "run"
     interrupted_at(monkeypatch, 2, signals=2)
     status, _, err = call(*SMOKE, "--run-dir", path)
-    assert (status, err) == (1, "safepursuit: interrupted.\n")
+    assert (status, err) == (130, "safepursuit: interrupted.\n")
     sentence(1, ["evaluate", path], "has no checkpoint yet")
 
 
@@ -408,7 +408,7 @@ def test_a_process_that_is_interrupted_saves_and_goes_on(tmp_path):
         out, err = process.communicate(timeout=600)
     finally:
         process.kill()
-    assert (process.returncode, err) == (0, "")
+    assert (process.returncode, err) == (130, "")
     assert "saved; go on with" in out
     played = int(BarrierNetTrainer.load(RunFolder.open(path)).state.steps)
     assert played >= 64

@@ -272,7 +272,11 @@ class BarrierNetTrainer:
             )
             return
         self.state = before
-        odd = [name for name, value in configuration.numbers(self.config) if not abs(value) <= np.finfo(np.float32).max]
+        odd = [
+            name
+            for name, value in configuration.numbers(self.config)
+            if not abs(value) <= float(np.finfo(np.float32).max)
+        ]
         remedy = f"{' and '.join(odd)} is beyond single precision" if odd else "try a smaller ppo.learning_rate"
         last = "the last checkpoint is intact" if before.iteration else "it was the first update, nothing is saved"
         raise NotFiniteError(
