@@ -30,9 +30,10 @@ from safepursuit.cli.export import CheckExport, Export
 from safepursuit.cli.listing import List
 from safepursuit.cli.render import Render
 from safepursuit.cli.resume import Resume
+from safepursuit.cli.signals import Interrupted, on_signals
 from safepursuit.cli.streams import lasting_streams
 from safepursuit.cli.train import Train
-from safepursuit.cli.usage import STANDARD_OUTPUT, Interrupted, UsageError, on_signals, unframed
+from safepursuit.cli.usage import STANDARD_OUTPUT, UsageError, unframed
 from safepursuit.experiment import TrainConfig, load_config
 from safepursuit.learn import ahead
 from safepursuit.plugins import PluginError
@@ -73,7 +74,7 @@ def _status(words: list[str]) -> int:
     if os.environ.get("COLUMNS", "").strip("0") == "":
         os.environ.pop("COLUMNS", None)  # no width at all; Rich would print nothing
     try:
-        with on_signals(_interrupt):
+        with on_signals():
             words, files = _without_plugins(words)
             plugins.load_installed()
             for file in files:
@@ -93,10 +94,6 @@ def _status(words: list[str]) -> int:
         usage = isinstance(error, ConfigurationError | RunFolderError | PluginError) or type(error) is ValueError
         return _fail(_words(error), 2 if usage else 1)
     return 0
-
-
-def _interrupt(number: int) -> None:
-    raise Interrupted(number)
 
 
 def _words(error: Exception) -> str:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from safepursuit.cli.usage import Interrupted, on_signals, say
+from safepursuit.cli.signals import Interrupted, on_signals
+from safepursuit.cli.usage import say
 from safepursuit.evaluation import evaluate
 from safepursuit.learn import BarrierNetTrainer, SeedGroup
 from safepursuit.learn.trainer import Observer

@@ -1,10 +1,7 @@
 """Arguments and errors of commands, plain lines and tables."""
 
-import contextlib
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,28 +24,6 @@ class UsageError(Exception):
 
 class NotKeptWarning(UserWarning):
     """A result is shown, but the run folder cannot keep it."""
-
-
-class Interrupted(KeyboardInterrupt):
-    """A signal ended the command, of which the user has been told if `told`."""
-
-    def __init__(self, number: int, told: bool = False) -> None:
-        super().__init__(number)
-        self.number, self.told = number, told
-
-
-def on_signals(act: Callable[[int], None]) -> contextlib.ExitStack:
-    """Within the block `act(number)` on Ctrl-C, a termination signal or the end of the terminal, but not on a signal
-    that the process was started to ignore."""
-    stack = contextlib.ExitStack()
-    if threading.current_thread() is threading.main_thread():  # elsewhere Python does not allow it
-        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-            number = getattr(signal, name, None)  # Windows has no SIGHUP
-            if number is not None and signal.getsignal(number) != signal.SIG_IGN:
-                stack.callback(
-                    signal.signal, number, signal.signal(number, lambda found, _: act(found)) or signal.SIG_DFL
-                )
-    return stack
 
 
 def parsed_seeds(text: str) -> list[int]:
