@@ -241,6 +241,14 @@ def test_a_checkpoint_gives_back_every_bit(run):
     assert float(jax.random.uniform(restored.key)) == float(jax.random.uniform(state(4).key))
 
 
+@pytest.mark.parametrize("name", ["[v2] test", "x[/b]", "a*b?", ":smile:"])
+def test_a_run_folder_may_have_any_name(tmp_path, name):
+    run = create(tmp_path / name)
+    checkpoint.save(run, 40, state(4), best=True)
+    same(checkpoint.restore(run, state(0)), state(4))
+    assert [one.name for one in run.checkpoints.iterdir() if one.is_dir()] == [f"{40:012d}"]
+
+
 def test_latest_and_best_point_to_what_they_say(run):
     for number, best in ((1, True), (2, False), (3, True), (4, False)):
         checkpoint.save(run, number, state(number), best=best)

@@ -37,7 +37,7 @@ from safepursuit.cli.usage import STANDARD_OUTPUT, UsageError, unframed
 from safepursuit.experiment import TrainConfig, load_config
 from safepursuit.learn import ahead
 from safepursuit.plugins import PluginError
-from safepursuit.process import keep_compiled_programs
+from safepursuit.process import keep_compiled_programs, missing_platform
 from safepursuit.robot import ROBOTS
 from safepursuit.runs import configuration
 from safepursuit.runs.configuration import ConfigurationError, nearest
@@ -100,6 +100,12 @@ def _words(error: Exception) -> str:
     """The sentence of an error."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
+    if isinstance(error, AssertionError | RuntimeError) and (missing := missing_platform()):
+        return missing
+    if isinstance(error, MemoryError):
+        return f"the memory does not suffice: {error}."
+    if isinstance(error, OverflowError):
+        return "a number is too large to compute with; --debug shows where."
     if isinstance(error, ValueError | RuntimeError | OSError) and str(error):
         return str(error)
     return f"internal error, {type(error).__name__}: {error}; --debug shows where."
@@ -112,7 +118,9 @@ def _fail(message: object, status: int) -> int:
 
 def _print_sentence(text: str) -> None:
     sentence = " ".join(text.split())
-    print(f"safepursuit: {sentence[0].lower() + sentence[1:] if sentence[:1].isupper() else sentence}", file=sys.stderr)
+    if sentence[:1].isupper() and not sentence[1:2].isupper():
+        sentence = sentence[0].lower() + sentence[1:]
+    print(f"safepursuit: {sentence}", file=sys.stderr)
 
 
 @contextlib.contextmanager

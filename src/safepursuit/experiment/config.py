@@ -1,5 +1,6 @@
 """The configuration of a training run, and that of its learner."""
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -8,6 +9,7 @@ from safepursuit.game import REWARDS, SENSORS, Game
 from safepursuit.players import EVADERS, evader_weights, evaders_of
 from safepursuit.policy import HEADS, NETWORKS, PolicyConfig
 from safepursuit.robot import ROBOTS, within_theory
+from safepursuit.runs.configuration import numbers
 from safepursuit.scene import SCENES
 from safepursuit.shield import Shield, check
 
@@ -98,6 +100,10 @@ class TrainConfig:
         for name in ("timesteps", "num_envs", "rollout_length", "checkpoint_every", "shares"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}.")
+        for name, value in numbers(self):
+            bound = {"timesteps": math.inf, "seed": 2**32}.get(name, 2**31)
+            if isinstance(value, int) and not -bound < value < bound:
+                raise ValueError(f"{name} must be less than {bound:,}, not {value}.")
         if self.on_nonfinite not in ("stop", "skip"):
             raise ValueError(f"on_nonfinite must be stop or skip, not {self.on_nonfinite!r}.")
         if self.num_envs % self.shares:

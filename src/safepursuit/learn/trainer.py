@@ -187,7 +187,12 @@ class BarrierNetTrainer:
         return writing(self.run) if self.run else contextlib.nullcontext()
 
     def open_log(self) -> MetricsLog:
-        """The metric log of the run folder (without one, it writes nothing); to be closed."""
+        """The metric log of the run folder (without one, it writes nothing); to be closed.
+
+        Raises CheckpointError where the disk has no room for a checkpoint, before anything is played.
+        """
+        if self.run:
+            checkpoint.check_space(self.run, self.state)
         return MetricsLog(self.run, self.state.iteration)
 
     def conclude(self) -> dict[str, Any]:

@@ -8,14 +8,17 @@ checkpoints/latest, checkpoints/best  the names of two checkpoints
 Earlier checkpoints hold everything in one folder, `arrays`, and stay readable.
 """
 
+import glob
 import hashlib
 import json
 import math
 import shutil
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import jax
@@ -58,10 +61,9 @@ def save(run: RunFolder, step: int, state: Any, *, best: bool) -> Path:
         name, array = jax.tree_util.keystr(path), np.asarray(_data(leaf))
         if array.size:  # Orbax refuses empty arrays
             items.setdefault(_item(name), {})[name] = array
-    size = _MARGIN + sum(array.nbytes for arrays in items.values() for array in arrays.values())
     try:
         shutil.rmtree(partial, ignore_errors=True)
-        _check_space(run, size)
+        check_space(run, state)
         _write(partial / folder.name, items)
         shutil.rmtree(folder, ignore_errors=True)
         (partial / folder.name).rename(folder)
@@ -70,7 +72,7 @@ def save(run: RunFolder, step: int, state: Any, *, best: bool) -> Path:
             write_text(run.checkpoints / which, folder.name + "\n")
     except Exception:
         shutil.rmtree(partial, ignore_errors=True)
-        _check_space(run, size)  # Orbax has many words for a full disk
+        check_space(run, state)  # Orbax has many words for a full disk
         raise
     _prune(run)
     return folder
@@ -78,13 +80,27 @@ def save(run: RunFolder, step: int, state: Any, *, best: bool) -> Path:
 
 def _write(folder: Path, items: dict[str, dict[str, Any]]) -> None:
     content = orbax.args.Composite(**{item: orbax.args.PyTreeSave(arrays) for item, arrays in items.items()})
-    with orbax.Checkpointer(orbax.CompositeCheckpointHandler()) as writer:
-        writer.save(folder.resolve(), content)
+    folder.parent.mkdir(parents=True)
+    with _plain(folder.parent.resolve()) as home, orbax.Checkpointer(orbax.CompositeCheckpointHandler()) as writer:
+        writer.save(home / folder.name, content)
     write_json(folder / "digest.json", _digests(folder))
 
 
-def _check_space(run: RunFolder, size: int) -> None:
-    """Raise CheckpointError where the disk has no room for so many bytes."""
+@contextmanager
+def _plain(folder: Path) -> Iterator[Path]:
+    """A path to the folder without brackets, which Orbax takes for a pattern when it completes a checkpoint."""
+    if glob.escape(str(folder)) == str(folder):
+        yield folder
+    else:
+        with TemporaryDirectory() as home:
+            link = Path(home) / "run"
+            link.symlink_to(folder, target_is_directory=True)
+            yield link
+
+
+def check_space(run: RunFolder, state: Any) -> None:
+    """Raise CheckpointError where the disk has no room for a checkpoint of this state."""
+    size = _MARGIN + sum(np.asarray(_data(leaf)).nbytes for leaf in jax.tree.leaves(state))
     free = shutil.disk_usage(run.checkpoints).free
     if free < size:
         raise CheckpointError(

@@ -39,6 +39,8 @@ def parse(defaults: T, text: str, source: str) -> T:
         content = OmegaConf.to_container(OmegaConf.create(text), resolve=True)
     except (YAMLError, OmegaConfBaseException) as error:
         raise _unreadable(source, error) from None
+    except AssertionError:  # OmegaConf's word for a number
+        content = None
     if not isinstance(content, Mapping):
         raise ConfigurationError(f"configuration file {source} must hold keys and values.")
     return _overlay(defaults, content, source, "")
@@ -71,7 +73,7 @@ def numbers(config: Any) -> Iterator[tuple[str, float]]:
             yield from ((f"{one.name}.{name}", number) for name, number in numbers(value))
         else:
             parts = value if isinstance(value, tuple) else (value,)
-            yield from ((one.name, part) for part in parts if isinstance(part, float))
+            yield from ((one.name, part) for part in parts if isinstance(part, int | float))
 
 
 def _names(config: Any) -> set[str]:
