@@ -215,6 +215,6 @@ def _sentence(framed: str, name: str) -> str:
 def _print_help() -> None:
     console = Console()
     console.print("[bold]safepursuit[/bold]: train, judge and deploy safe pursuit policies\n")
-    summaries = ((f"[bold]{name}[/bold]", (kind.__doc__ or "").partition("\n")[0]) for name, kind in COMMANDS.items())
+    summaries = ((name, (kind.__doc__ or "").partition("\n")[0]) for name, kind in COMMANDS.items())
     console.print(unframed(summaries, indent=2))
     console.print("\nsafepursuit COMMAND --help lists the flags of a command.", highlight=False)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from safepursuit.cli.usage import Debug, Run, UsageError, check_folders, save_json, say
@@ -56,7 +57,7 @@ def _try_promise(trained: TrainedRun, console: Console) -> None:
     """Attack a plugin's head that promises something before its model card says so; ours are attacked by the tests."""
     config = trained.config
     if config.promises and not type(trained.policy.head).__module__.startswith("safepursuit."):
-        with console.status(f"attacking {config.method} …"):
+        with console.status(f"attacking {escape(config.method)} …"):
             found = attack(config, _ATTACK)
         if found.contacts:
             raise RuntimeError(
@@ -111,7 +112,7 @@ def _adapter() -> ModuleType:
 
 def _table(result: dict[str, Any]) -> Table:
     table = Table(
-        title=f"{result['file']} ({result['method']}) against JAX on {result['states']:,} states",
+        title=f"{escape(result['file'])} ({escape(result['method'])}) against JAX on {result['states']:,} states",
         title_justify="left",
         title_style="bold",
         caption=f"double: the same arithmetic, tolerance {result['tolerance']:g}; single: as trained",

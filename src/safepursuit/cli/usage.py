@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import tyro
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from safepursuit.runs.folder import json_text, write_json
 
@@ -44,8 +45,10 @@ def listed(text: str, known: Iterable[str]) -> tuple[str, ...]:
 
 
 def check_folders(*files: Path | None) -> None:
-    """Raise UsageError if the folder of an output file is missing."""
+    """Raise UsageError if the folder of an output file is missing, or if the file is a folder itself."""
     for file in files:
+        if file is not None and file.is_dir():
+            raise UsageError(f"{file} is a folder: name a file.")
         if file is not None and not file.absolute().parent.is_dir():
             raise UsageError(f"folder {file.absolute().parent} does not exist.")
 
@@ -64,8 +67,8 @@ def say(console: Console, text: str) -> None:
 
 
 def unframed(rows: Iterable[tuple[str, str]], indent: int = 0) -> Table:
-    """Names and texts in two columns, without a frame."""
+    """Names, in bold, and texts in two columns, as they are and without a frame."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, indent))
-    for row in rows:
-        table.add_row(*row)
+    for name, text in rows:
+        table.add_row(Text(name, style="bold"), Text(text))
     return table
