@@ -1,7 +1,7 @@
 """The command line: one file per command.
 
-Exit status 0 on success, 2 for a usage error, 1 otherwise; an error is one sentence on stderr, without a traceback
-unless --debug is given.
+Exit status 0 on success, 2 for a usage error, 1 otherwise, 128 + its number after a signal (130: Ctrl-C); an error is
+one sentence on stderr, without a traceback unless --debug is given.
 """
 
 import contextlib
