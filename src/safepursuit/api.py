@@ -45,8 +45,13 @@ def train(
         trainer.run = create_run(Path(run_dir), whole, ["safepursuit.train", str(run_dir), repr(changes)])
         if given:
             trainer.save()
-    with TrainingDisplay(whole.iterations, whole.steps_per_iteration) if progress else nullcontext() as display:
-        trainer.train([display] if display else [])
+    try:
+        with TrainingDisplay(whole.iterations, whole.steps_per_iteration) if progress else nullcontext() as display:
+            trainer.train([display] if display else [])
+    except BaseException:
+        if trainer.run:
+            trainer.run.discard_unlearned()
+        raise
     return TrainedRun(trainer.policy, whole, trainer.state.steps, trainer.run)
 
 

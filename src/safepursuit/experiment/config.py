@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 from safepursuit.barriers.control_point import arc_allowance
 from safepursuit.game import REWARDS, SENSORS, Game
@@ -82,8 +82,8 @@ class TrainConfig:
     """Everything random follows from this, given the number of devices."""
     checkpoint_every: int = 10
     """Iterations between checkpoints; the last iteration always leaves one."""
-    on_nonfinite: Literal["stop", "skip"] = "stop"
-    """Before an update that would lead to a number that is not finite: stop, or leave it out and go on."""
+    on_nonfinite: str = "stop"
+    """“stop” before an update that would lead to a number that is not finite, or “skip” it and go on."""
     end_on_collision: bool = True
     """End a training episode at the pursuer's own collision, where the method does not rule collisions out."""
     evader_shielded: bool = True

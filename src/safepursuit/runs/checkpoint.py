@@ -70,9 +70,10 @@ def save(run: RunFolder, step: int, state: Any, *, best: bool) -> Path:
         partial.rmdir()
         for which in ("latest", *(["best"] if best else [])):
             write_text(run.checkpoints / which, folder.name + "\n")
-    except Exception:
+    except BaseException as error:
         shutil.rmtree(partial, ignore_errors=True)
-        check_space(run, state)  # Orbax has many words for a full disk
+        if isinstance(error, Exception):
+            check_space(run, state)  # Orbax has many words for a full disk
         raise
     _prune(run)
     return folder
@@ -100,7 +101,7 @@ def _plain(folder: Path) -> Iterator[Path]:
 
 def check_space(run: RunFolder, state: Any) -> None:
     """Raise CheckpointError where the disk has no room for a checkpoint of this state."""
-    size = _MARGIN + sum(np.asarray(_data(leaf)).nbytes for leaf in jax.tree.leaves(state))
+    size = _MARGIN + sum(getattr(_data(leaf), "nbytes", 8) for leaf in jax.tree.leaves(state))
     free = shutil.disk_usage(run.checkpoints).free
     if free < size:
         raise CheckpointError(
