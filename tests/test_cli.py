@@ -343,7 +343,16 @@ def test_several_seeds_train_and_resume_as_one_and_are_runs_of_their_own(tmp_pat
     monkeypatch.setattr(resume, "train_and_draw", lambda trainers, *_: resumed.extend(trainers))
     assert call("resume", path, "--timesteps", 5 * TINY.steps_per_iteration)[0] == 0
     assert [(one.config.seed, one.state.iteration, one.config.iterations) for one in resumed] == [(3, 3, 5), (5, 3, 5)]
-    assert BarrierNetTrainer.load(RunFolder.open(path / "seed-3")).config.iterations == 5
+    ahead_of_all = RunFolder.open(path / "seed-3")
+    trainer = BarrierNetTrainer.load(ahead_of_all)
+    assert trainer.config.iterations == 5
+    # A crash while a group was saved, between one seed and the next.
+    checkpoint.save(ahead_of_all, 128, trainer.state._replace(iteration=4, steps=128), best=False)
+    resumed.clear()
+    status, out, _ = call("resume", path)
+    assert status == 0
+    assert f"{ahead_of_all.path} goes back to step 96, as far as all seeds have come" in out
+    assert [(one.config.seed, one.state.iteration, one.state.steps) for one in resumed] == [(3, 3, 96), (5, 3, 96)]
 
 
 # --- evaluate ----------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -349,6 +350,16 @@ def test_the_best_checkpoint_is_the_same_whatever_was_interrupted(tmp_path, monk
     pairs = [sum(rates[:2]) / 2, sum(rates[2:4]) / 2, rates[4]]
     assert len(found) == 1
     assert found.pop()[1] == pytest.approx(max(pairs))
+
+
+def test_a_full_disk_is_noticed_before_anything_is_played(tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=20_000))
+    monkeypatch.setattr(BarrierNetTrainer, "collect_rollout", None)
+    with pytest.raises(
+        CheckpointError, match=r"the disk is full: a checkpoint takes 0\.\d MB, and .* has 0\.0 MB left"
+    ):
+        BarrierNetTrainer(TINY, create(tmp_path / "run")).train()
 
 
 def test_only_one_process_writes_a_run(tmp_path):

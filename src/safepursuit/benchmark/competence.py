@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,9 +55,13 @@ def measure(pace: Pace, report: Report) -> dict[str, Any]:
                 path = Path(folder) / f"{state}-{seed}"
                 what = f"seed {seed}, {state} cache, {timesteps:,} steps"
                 report(what)
-                trained = train(path, cache, timesteps, seed, lambda at, what=what: report(f"{what}, {at:.0f} s"))
+                trained = train(path, cache, timesteps, seed, partial(_report_time, report, what))
                 runs.append({"cache": state, "seed": seed} | trained._asdict() | judge(path))
     return {"timesteps": timesteps, "episodes": EPISODES, "runs": runs}
+
+
+def _report_time(report: Report, what: str, seconds: float) -> None:
+    report(f"{what}, {seconds:.0f} s")
 
 
 def train(

@@ -36,6 +36,12 @@ class Resume:
             for run in runs:
                 stack.enter_context(writing(run))
             trainers = [BarrierNetTrainer.resumed(run, timesteps=self.timesteps) for run in runs]
+            # A crash while a group was saved: its seeds go on from where all of them are.
+            least = min(trainer.state.steps for trainer in trainers)
+            for index, (run, trainer) in enumerate(zip(runs, trainers, strict=True)):
+                if trainer.state.steps > least > 0:
+                    say(console, f"{run.path} goes back to step {least:,}, as far as all seeds have come")
+                    trainers[index] = BarrierNetTrainer.load(run, least, self.timesteps)
             first = trainers[0]
             steps = first.state.steps
             if first.finished:

@@ -81,9 +81,11 @@ class BarrierNetTrainer:
 
     @classmethod
     def load(
-        cls, run: RunFolder, which: checkpoint.Which = "latest", timesteps: int | None = None
+        cls, run: RunFolder, which: checkpoint.Which | int = "latest", timesteps: int | None = None
     ) -> "BarrierNetTrainer":
-        """The trainer of an existing run, at its latest (or best) checkpoint; `timesteps` sets a new total.
+        """The trainer of an existing run, at its latest (or best) checkpoint, or that after so many steps.
+
+        `timesteps` sets a new total.
 
         Raises ConfigurationError or CheckpointError where the folder's contents cannot be used.
         """

@@ -110,17 +110,17 @@ def check_space(run: RunFolder, state: Any) -> None:
         )
 
 
-def restore(run: RunFolder, template: Any, which: Which = "latest") -> Any:
-    """The latest (or best) state, in the structure of the pytree `template` of arrays or `ShapeDtypeStruct`s.
+def restore(run: RunFolder, template: Any, which: Which | int = "latest") -> Any:
+    """The latest (or best) state, or that after so many steps, in the structure of the pytree `template`.
 
-    A template with the field `policy` alone reads nothing else. Where the part that is read is damaged in the latest
-    checkpoint, the one before it is read, with a warning. Raises CheckpointError where none is left, or where it does
-    not fit the template.
+    A template, of arrays or `ShapeDtypeStruct`s, with the field `policy` alone reads nothing else. Where the part that
+    is read is damaged in the latest checkpoint, the one before it is read, with a warning. Raises CheckpointError where
+    none is left, or where it does not fit the template.
     """
     return restored(run, template, which)[0]
 
 
-def restored(run: RunFolder, template: Any, which: Which = "latest") -> tuple[Any, int]:
+def restored(run: RunFolder, template: Any, which: Which | int = "latest") -> tuple[Any, int]:
     """As `restore`, with the number of steps of the checkpoint that was read."""
     leaves, structure = jax.tree_util.tree_flatten_with_path(template)
     names = [jax.tree_util.keystr(path) for path, _ in leaves]
@@ -155,7 +155,7 @@ def steps(run: RunFolder) -> int:
     return int(_intact(run, "latest", {_POLICY}).name)
 
 
-def _intact(run: RunFolder, which: Which, items: set[str]) -> Path:
+def _intact(run: RunFolder, which: Which | int, items: set[str]) -> Path:
     """The checkpoint of this name; for the latest, the newest one before it if these items of it are damaged."""
     for patience in (_PATIENCE, 0.0):
         named = _named(run, which)
@@ -165,6 +165,8 @@ def _intact(run: RunFolder, which: Which, items: set[str]) -> Path:
     numbered = _numbered(run)
     if not numbered:
         raise CheckpointError(f"run {run.path} has no checkpoint yet.")
+    if isinstance(which, int):
+        raise CheckpointError(f"run {run.path} has no undamaged checkpoint at step {which:,}.")
     pointer = run.checkpoints / which
     lost = f"checkpoint {named} is incomplete or damaged" if named else f"{pointer} names no checkpoint"
     if which == "best":
@@ -182,8 +184,11 @@ def _numbered(run: RunFolder) -> list[Path]:
     return sorted(one for one in run.checkpoints.glob("[0-9]*") if one.name.isdigit())
 
 
-def _named(run: RunFolder, which: Which) -> Path | None:
-    """The folder to which a pointer points; None where it points nowhere."""
+def _named(run: RunFolder, which: Which | int) -> Path | None:
+    """The folder of a number of steps, or to which a pointer points; None where it is not there."""
+    if isinstance(which, int):
+        folder = run.checkpoints / f"{which:012d}"
+        return folder if folder.is_dir() else None
     try:
         name = (run.checkpoints / which).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):
