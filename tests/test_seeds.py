@@ -84,11 +84,11 @@ def group(request, tmp_path_factory):
     with pytest.raises(NotFiniteError) as caught:
         together.train()
     for one, (state, history) in zip(trainers, kept, strict=True):
-        one.state, one.history = state, history
+        one.state, one.history = state, list(history)
 
     without = left_out(together, trainers)
     for one, (state, history) in zip(trainers, kept, strict=True):
-        one.state, one.history = state, history
+        one.state, one.history = state, list(history)
 
     summaries = together.train([seen.append])
     return Course(trainers, interrupted, loaded, str(caught.value), without, summaries, seen)
