@@ -14,6 +14,7 @@ import warnings
 from argparse import ArgumentError, ArgumentParser
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -177,8 +178,7 @@ def _configured(words: list[str]) -> TrainConfig:
     parser.add_argument("--config", nargs="?", action="append", default=[])
     known = vars(parser.parse_known_args(words)[0])
     base = load_config(RunFolder.open(Path(known["from"]))) if known["from"] else TrainConfig()
-    for file in filter(None, known["config"]):
-        base = configuration.load(base, Path(file))
+    base = reduce(configuration.load, map(Path, filter(None, known["config"])), base)
     if known["robot"] and known["robot"] != base.game.robot_model:  # its parameters become flags
         model = ROBOTS.find(known["robot"])
         base = replace(base, game=replace(base.game, robot_model=known["robot"], robot=model()))

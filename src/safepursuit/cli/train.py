@@ -28,7 +28,7 @@ class Train:
     """Train a pursuer into a run folder, and draw learning curves and trajectories."""
 
     config: tyro.conf.UseAppendAction[tuple[Path, ...]] = ()
-    """YAML file with settings; flags override it, it overrides the defaults; of several, the later."""
+    """YAML file with settings; flags override it, it overrides the defaults; of several, the later win."""
     run_dir: Path | None = None
     """Run folder to create (default: runs/<method>-<evader>-<date>-<time>)."""
     seeds: str | None = None

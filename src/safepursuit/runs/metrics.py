@@ -1,7 +1,10 @@
 """The metric log of a run: one row per iteration, in metrics.csv and in TensorBoard, under the same names."""
 
 import csv
+import errno
 import math
+import os
+import shutil
 import warnings
 from collections.abc import Mapping
 from itertools import count, pairwise
@@ -11,6 +14,9 @@ from safepursuit.process import without
 from safepursuit.runs.folder import RunFolder, write_text
 
 Metrics = Mapping[str, float]
+
+_ROOM = 100_000
+"""Bytes that must be free on the disk for the next rows."""
 
 
 class MetricsError(ValueError):
@@ -51,6 +57,9 @@ class MetricsLog:
         if self._board is None:
             return
         new = not self._file.exists()
+        # On a full disk the thread of tensorboardX dies, and the next rows wait for it for ever.
+        if shutil.disk_usage(self._file.parent).free < _ROOM:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._file))
         try:
             with self._file.open("a", newline="", encoding="utf-8") as file:
                 writer = csv.DictWriter(file, fieldnames=list(metrics))
