@@ -480,6 +480,18 @@ def test_a_log_that_goes_on_drops_what_was_lost(run):
     assert read_metrics(run) == []
 
 
+def test_a_disk_that_fills_up_is_noticed_before_the_row_is_written(run, monkeypatch):
+    """tensorboardX would wait for ever for its thread, which has died."""
+    write(run, [row(1)])
+    log = MetricsLog(run, 1)
+    usage = shutil.disk_usage(run.path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=20_000))
+    with pytest.raises(OSError, match=f"No space left on device: '{run.metrics}'"):
+        log.write(row(2))
+    log.close()
+    assert read_metrics(run) == [row(1)]
+
+
 def scalars(run):
     """(step, name) → value of all TensorBoard events, by their wire format: length, checksum, message, checksum."""
     found = {}
