@@ -250,10 +250,42 @@ def test_a_recording_survives_its_file(judged, tmp_path):
     # A part of the episodes is judged as the whole was.
     assert metrics.verdict(found).clearance.shape == (3, HORIZON)
     np.testing.assert_array_equal(metrics.verdict(found).clearance, judged["as-trained"].verdict.clearance[chosen])
-    (tmp_path / "broken.npz").write_bytes((tmp_path / "some.npz").read_bytes()[:1000])
-    for file in ("broken.npz", "missing.npz"):
-        with pytest.raises(ValueError, match="is not a recording of this version"):
-            recordings.load(tmp_path / file)
+
+
+def test_whatever_is_no_recording_is_called_that(judged, tmp_path):
+    """Damage anywhere in the file either does nothing or is named; other files are refused."""
+    file = tmp_path / "some.npz"
+    recordings.save(recordings.take(judged["as-trained"].recording, [5, 2]), file)
+    whole, broken = file.read_bytes(), 0
+    intact, _ = recordings.load(file)
+    for at in range(0, len(whole), len(whole) // 150):
+        file.write_bytes(whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1 :])
+        try:
+            found, _ = recordings.load(file)
+        except ValueError as error:
+            broken += str(error).startswith(f"{file} is not a recording of this version: ")
+        else:
+            np.testing.assert_array_equal(found.pursuer, intact.pursuer)
+            broken += 1
+    assert broken >= 150
+    file.write_bytes(whole)
+    with np.load(file) as stored:
+        arrays = dict(stored)
+    np.savez(tmp_path / "shorter.npz", **arrays | {"length": arrays["length"][:1]})
+    np.savez(tmp_path / "less.npz", **{name: array for name, array in arrays.items() if name != "game"})
+    np.savez(tmp_path / "scalar.npz", **arrays | {"outcome": np.float64(1)})
+    np.savez(tmp_path / "another_game.npz", **arrays | {"game": np.asarray("horizon: never")})
+    with (tmp_path / "array.npz").open("wb") as stream:
+        np.save(stream, np.zeros(3))
+    (tmp_path / "text.npz").write_text("nothing")
+    (tmp_path / "empty.npz").write_bytes(b"")
+    (tmp_path / "half.npz").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "folder.npz").mkdir()
+    others = [one for one in tmp_path.iterdir() if one != file]
+    assert len(others) == 9
+    for other in [*others, tmp_path / "missing.npz"]:
+        with pytest.raises(ValueError, match=rf"{other} is not a recording of this version: .+\.$"):
+            recordings.load(other)
 
 
 # --- opponents ---------------------------------------------------------------------------------------------------

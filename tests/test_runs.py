@@ -24,7 +24,7 @@ from safepursuit.game import Game, Reward
 from safepursuit.learn import BarrierNetTrainer
 from safepursuit.robot import Unicycle
 from safepursuit.runs import checkpoint, configuration, folder
-from safepursuit.runs.checkpoint import CheckpointError
+from safepursuit.runs.checkpoint import CheckpointError, CheckpointWarning
 from safepursuit.runs.configuration import ConfigurationError
 from safepursuit.runs.console import TrainingDisplay
 from safepursuit.runs.folder import RunFolder, RunFolderError, write_json
@@ -157,7 +157,7 @@ def test_a_run_folder_says_where_it_comes_from(tmp_path):
 def test_nothing_is_overwritten(tmp_path):
     run = create(tmp_path / "run")
     before = {file: file.read_bytes() for file in run.path.rglob("*") if file.is_file()}
-    with pytest.raises(RunFolderError, match=r"already exists and is not empty: .* 'safepursuit resume"):
+    with pytest.raises(RunFolderError, match=r"already exists and is not empty: .*: safepursuit resume /"):
         create(run.path)
     assert {file: file.read_bytes() for file in run.path.rglob("*") if file.is_file()} == before
     (tmp_path / "file").write_text("precious")
@@ -241,6 +241,14 @@ def test_a_checkpoint_gives_back_every_bit(run):
     assert float(jax.random.uniform(restored.key)) == float(jax.random.uniform(state(4).key))
 
 
+@pytest.mark.parametrize("name", ["[v2] test", "x[/b]", "a*b?", ":smile:"])
+def test_a_run_folder_may_have_any_name(tmp_path, name):
+    run = create(tmp_path / name)
+    checkpoint.save(run, 40, state(4), best=True)
+    same(checkpoint.restore(run, state(0)), state(4))
+    assert [one.name for one in run.checkpoints.iterdir() if one.is_dir()] == [f"{40:012d}"]
+
+
 def test_latest_and_best_point_to_what_they_say(run):
     for number, best in ((1, True), (2, False), (3, True), (4, False)):
         checkpoint.save(run, number, state(number), best=best)
@@ -270,33 +278,40 @@ def test_a_checkpoint_of_another_shape_is_refused(run):
 
 
 def test_every_file_of_a_checkpoint_cut_in_half_is_noticed(run):
-    """Each file in turn, the pointer too: one clear sentence, and nothing is touched."""
-    intact = checkpoint.save(run, 1, state(1), best=True)
-    checkpoint.save(run, 2, state(2), best=False)
-    files = [run.checkpoints / "latest", *(run.checkpoints / f"{2:012d}").rglob("*")]
+    """Each file in turn, the pointer too: the checkpoint before takes its place, and nothing is touched."""
+    checkpoint.save(run, 1, state(1), best=True)
+    newest = checkpoint.save(run, 2, state(2), best=False)
+    files = [run.checkpoints / "latest", *newest.rglob("*")]
     files = [file for file in files if file.is_file() and file.stat().st_size > 0]
     assert len(files) >= 5
     for file in files:
         whole = file.read_bytes()
-        for part in (whole[: len(whole) // 2], b""):
-            file.write_bytes(part)
+        for part in (whole[: len(whole) // 2], b"", None):
+            file.unlink() if part is None else file.write_bytes(part)
             before = {one: one.read_bytes() for one in run.path.rglob("*") if one.is_file()}
-            with pytest.raises(CheckpointError) as caught:
-                checkpoint.restore(run, state(0))
-            sentence = str(caught.value)
-            assert "\n" not in sentence
-            assert sentence.endswith(".")
-            assert str(run.path) in sentence
-            assert f"remove {run.checkpoints} " not in sentence  # never all of them
+            if newest in file.parents:
+                expected, lost = (
+                    state(1),
+                    f"{newest} is incomplete or damaged; {1:012d} is used .* the 1 steps after it",
+                )
+            else:  # only the pointer is gone
+                expected, lost = state(2), f"{file} names no checkpoint; {2:012d} is used"
+            with pytest.warns(CheckpointWarning, match=lost):
+                same(checkpoint.restore(run, state(0)), expected)
             assert {one: one.read_bytes() for one in run.path.rglob("*") if one.is_file()} == before
         file.write_bytes(whole)
     same(checkpoint.restore(run, state(0)), state(2))
-    # The advice works: name the other one.
-    shutil.rmtree(run.checkpoints / f"{2:012d}")
-    with pytest.raises(CheckpointError, match="is not there"):
+
+
+def test_where_no_checkpoint_is_left_a_sentence_says_so(run):
+    """Of the best there is only one; of all others, the last resort may be damaged too."""
+    for number in (1, 2):
+        folder = checkpoint.save(run, number, state(number), best=True)
+        (folder / "digest.json").unlink()
+    with pytest.raises(CheckpointError, match=f"{folder} is incomplete or damaged: take the latest one"):
+        checkpoint.restore(run, state(0), "best")
+    with pytest.raises(CheckpointError, match=f"{folder} is incomplete or damaged, and there is none before it"):
         checkpoint.restore(run, state(0))
-    (run.checkpoints / "latest").write_text(intact.name)
-    same(checkpoint.restore(run, state(0)), state(1))
 
 
 def test_a_file_more_or_less_is_noticed(run):
@@ -309,6 +324,35 @@ def test_a_file_more_or_less_is_noticed(run):
     next(file for file in (folder / "training").rglob("*") if file.is_file()).unlink()
     with pytest.raises(CheckpointError, match="incomplete or damaged"):
         checkpoint.restore(run, state(0))
+
+
+def test_a_reader_finds_a_whole_checkpoint_however_a_training_replaces_them(run, monkeypatch):
+    """Twice the checkpoint is removed in the reader's hands: before its files are looked at, and after."""
+    for moment in ("_undamaged", "_read"):
+        checkpoint.save(run, 1, state(1), best=True)
+        look = getattr(checkpoint, moment)
+
+        def replaced(folder, items, look=look, moment=moment):
+            monkeypatch.setattr(checkpoint, moment, look)
+            for number in (1, 2):
+                shutil.rmtree(run.checkpoints / f"{number:012d}", ignore_errors=True)
+            checkpoint.save(run, 2, state(2), best=True)
+            return look(folder, items)
+
+        monkeypatch.setattr(checkpoint, moment, replaced)
+        same(checkpoint.restore(run, state(0), "best"), state(2))
+
+
+def test_a_full_disk_is_noticed_before_it_is_written(run, monkeypatch):
+    checkpoint.save(run, 1, state(1), best=True)
+    before = {one: one.read_bytes() for one in run.path.rglob("*") if one.is_file()}
+    usage = shutil.disk_usage(run.path)
+    monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda _: usage._replace(free=20_000))
+    with pytest.raises(
+        CheckpointError, match=rf"disk is full: a checkpoint takes 0.2 MB, and {run.checkpoints} has 0.0"
+    ):
+        checkpoint.save(run, 2, state(2), best=True)
+    assert {one: one.read_bytes() for one in run.path.rglob("*") if one.is_file()} == before
 
 
 def test_leftovers_of_an_interrupted_save_are_ignored(run):
@@ -363,7 +407,7 @@ def save_in_the_earlier_layout(run, step, state):
 def test_the_policy_is_read_without_the_rest_of_the_state(run):
     trainer = BarrierNetTrainer(TINY, run)
     trainer.save()
-    folder = checkpoint.locate(run)
+    folder = run.checkpoints / f"{0:012d}"
     shutil.rmtree(folder / "training")
     trained = load_run(run, "best")
     assert (trained.config, trained.steps) == (TINY, 0)
@@ -434,6 +478,18 @@ def test_a_log_that_goes_on_drops_what_was_lost(run):
     assert rows[1] == row(2)  # to the last bit
     write(run, [], after=0)
     assert read_metrics(run) == []
+
+
+def test_a_disk_that_fills_up_is_noticed_before_the_row_is_written(run, monkeypatch):
+    """tensorboardX would wait for ever for its thread, which has died."""
+    write(run, [row(1)])
+    log = MetricsLog(run, 1)
+    usage = shutil.disk_usage(run.path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=20_000))
+    with pytest.raises(OSError, match=f"No space left on device: '{run.metrics}'"):
+        log.write(row(2))
+    log.close()
+    assert read_metrics(run) == [row(1)]
 
 
 def scalars(run):

@@ -6,14 +6,15 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import equinox as eqx
+import jax
 import numpy as np
 import pytest
 
 from safepursuit.cli import main, resume, training
 from safepursuit.learn import BarrierNetTrainer
 from safepursuit.learn.seeds import SeedGroup
-from safepursuit.learn.trainer import NotFiniteError
-from safepursuit.runs import configuration
+from safepursuit.learn.trainer import NotFiniteError, NotFiniteWarning
+from safepursuit.runs import checkpoint, configuration
 from safepursuit.runs.folder import RunFolder
 from safepursuit.runs.metrics import read_metrics
 from tiny import GAMES, ITERATIONS, STEPS, TINY, after, numbers
@@ -57,6 +58,8 @@ class Course(NamedTuple):
     """What their run folders held then."""
     refusal: str
     """What was said when the second seed was given a weight that is no number."""
+    left_out: tuple[list, list]
+    """The policies before and after an update that only the second seed leaves out."""
     summaries: list[dict]
     """After the group had gone on to the end."""
     seen: list[dict]
@@ -82,10 +85,37 @@ def group(request, tmp_path_factory):
     with pytest.raises(NotFiniteError) as caught:
         together.train()
     for one, (state, history) in zip(trainers, kept, strict=True):
-        one.state, one.history = state, history
+        one.state, one.history = state, list(history)
+
+    without = left_out(together, trainers)
+    for one, (state, history) in zip(trainers, kept, strict=True):
+        one.state, one.history = state, list(history)
 
     summaries = together.train([seen.append])
-    return Course(trainers, interrupted, loaded, str(caught.value), summaries, seen)
+    return Course(trainers, interrupted, loaded, str(caught.value), without, summaries, seen)
+
+
+def left_out(together, trainers):
+    """The policies before and after an iteration whose update fails for the second seed, which may leave it out."""
+    iteration, (config, runs) = together._iteration, (trainers[1].config, [one.run for one in trainers])
+
+    def broken(arguments):
+        state, action, found = iteration(arguments)
+        policy = state["policy"]
+        sick = policy.critic.layers[0].bias.at[1, 0].set(math.nan)
+        policy = eqx.tree_at(lambda one: one.critic.layers[0].bias, policy, sick)
+        return state | {"policy": policy}, action, found._replace(finite=found.finite.at[1].set(False))
+
+    before = [one.policy for one in trainers]
+    together._iteration, trainers[1].config = broken, replace(config, on_nonfinite="skip")
+    for one in trainers:
+        one.run = None
+    with pytest.warns(NotFiniteWarning, match=r"left out: policy\.critic\.layers\[0\]\.bias"):
+        together.train(should_stop=after(1))
+    together._iteration, trainers[1].config = iteration, config
+    for one, run in zip(trainers, runs, strict=True):
+        one.run = run
+    return before, [one.policy for one in trainers]
 
 
 def test_a_seed_in_a_group_is_the_seed_alone(group):
@@ -115,6 +145,15 @@ def test_a_seed_of_a_group_goes_on_alone_from_its_folder(group):
 def test_a_number_that_is_not_finite_stops_the_group_and_is_named(group):
     assert "policy.critic.layers[0].weight" in group.refusal
     assert "no longer finite" in group.refusal
+
+
+def test_a_seed_of_a_group_leaves_out_its_own_update_only(group):
+    same = [
+        [np.array_equal(*pair) for pair in zip(*map(jax.tree.leaves, pair), strict=True)]
+        for pair in zip(*group.left_out, strict=True)
+    ]
+    assert not all(same[0])
+    assert all(same[1])
 
 
 def test_every_seed_keeps_its_own_folder(group):
@@ -181,7 +220,16 @@ def test_the_command_trains_and_resumes_several_seeds_as_runs_of_their_own(tmp_p
     monkeypatch.setattr(resume, "train_and_draw", lambda trainers, *_: resumed.extend(trainers))
     assert main(["resume", str(path), "--timesteps", str(5 * TINY.steps_per_iteration)]) == 0
     assert [(one.config.seed, one.state.iteration, one.config.iterations) for one in resumed] == [(3, 3, 5), (5, 3, 5)]
-    assert BarrierNetTrainer.load(RunFolder.open(path / "seed-3")).config.iterations == 5
+    ahead_of_all = RunFolder.open(path / "seed-3")
+    trainer = BarrierNetTrainer.load(ahead_of_all)
+    assert trainer.config.iterations == 5
+    # A crash while a group was saved, between one seed and the next.
+    checkpoint.save(ahead_of_all, 128, trainer.state._replace(iteration=4, steps=128), best=False)
+    resumed.clear()
+    capsys.readouterr()
+    assert main(["resume", str(path)]) == 0
+    assert "goes back to step 96, as far as all seeds have come" in " ".join(capsys.readouterr().out.split())
+    assert [(one.config.seed, one.state.iteration, one.state.steps) for one in resumed] == [(3, 3, 96), (5, 3, 96)]
 
 
 def test_groups_that_are_none_are_refused():

@@ -2,6 +2,9 @@
 
 import json
 import math
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import equinox as eqx
@@ -11,11 +14,11 @@ import pytest
 
 from safepursuit.experiment import TrainConfig, load_config
 from safepursuit.learn import BarrierNetTrainer
-from safepursuit.learn.trainer import NotFiniteError
+from safepursuit.learn.trainer import NotFiniteError, NotFiniteWarning
 from safepursuit.policy import build_policy
 from safepursuit.runs import configuration
 from safepursuit.runs.checkpoint import CheckpointError
-from safepursuit.runs.folder import RunFolder
+from safepursuit.runs.folder import RunFolder, RunFolderError
 from safepursuit.runs.metrics import read_metrics
 from tiny import GAMES, ITERATIONS, STEPS, TINY, after, numbers
 
@@ -268,6 +271,131 @@ def test_an_invalid_game_stops_the_training(monkeypatch):
     with pytest.raises(NotFiniteError, match="a game is invalid, because a pose"):
         trainer.train()
     assert trainer.history == []
+
+
+@pytest.fixture
+def poisoned(monkeypatch):
+    """Call it to let the update of an iteration come out with a number that is none."""
+
+    def poison(iteration):
+        update = BarrierNetTrainer.update
+
+        def broken(self, rollout):
+            report = update(self, rollout)
+            if self.state.iteration == iteration:
+                bias = self.policy.critic.layers[0].bias.at[1].set(math.nan)
+                sick = eqx.tree_at(lambda policy: policy.critic.layers[0].bias, self.policy, bias)
+                self.state = self.state._replace(policy=sick)
+            return report
+
+        monkeypatch.setattr(BarrierNetTrainer, "update", broken)
+
+    return poison
+
+
+def test_before_an_update_that_is_not_finite_all_is_saved(whole, tmp_path, poisoned, monkeypatch):
+    """The third update fails: what the second left is kept, and goes on to the same end."""
+    run = create(tmp_path / "run", replace(TINY, checkpoint_every=TINY.iterations))
+    poisoned(3)
+    with pytest.raises(NotFiniteError, match=r"stopped: policy\.critic\.layers\[0\]\.bias would be no longer finite"):
+        BarrierNetTrainer(load_config(run), run).train()
+    assert [row["iteration"] for row in read_metrics(run)] == [1, 2]
+    monkeypatch.undo()
+    again = BarrierNetTrainer.load(run)
+    assert again.state.iteration == 2
+    again.config = TINY  # which differs in the checkpoints only
+    again.train()
+    for one, two in zip(jax.tree.leaves(again.policy), jax.tree.leaves(whole[1].policy), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_an_update_that_is_not_finite_is_left_out_on_request(whole, poisoned):
+    poisoned(2)
+    trainer = BarrierNetTrainer(replace(TINY, on_nonfinite="skip"))
+    after_first = []
+    with pytest.warns(NotFiniteWarning, match=r"update of iteration 2 is left out: policy\.critic\.layers\[0\]\.bias"):
+        trainer.train([lambda _: after_first.append(trainer.state)], after(2))
+    first, second = after_first
+    for name in ("policy", "optimiser"):
+        for one, two in zip(*(jax.tree.leaves(getattr(state, name)) for state in after_first), strict=True):
+            np.testing.assert_array_equal(one, two)
+    assert second.steps == 2 * first.steps
+    assert steady(trainer.history[:1]) == steady(whole[1].history[:1])
+    assert trainer.train()["finished"]
+    assert all(math.isfinite(value) for name, value in trainer.history[-1].items() if name.startswith("ppo/"))
+
+
+def test_a_setting_that_no_float_can_hold_is_named(poisoned):
+    """There is no checkpoint yet, and no learning rate would help."""
+    poisoned(1)
+    config = replace(TINY, ppo=replace(TINY.ppo, cost_limit=1e39))
+    with pytest.raises(
+        NotFiniteError, match=r"first update, nothing is saved; ppo\.cost_limit is beyond single precision\.$"
+    ):
+        BarrierNetTrainer(config).train()
+    with pytest.raises(ValueError, match="on_nonfinite must be stop or skip, not 'hope'"):
+        replace(TINY, on_nonfinite="hope")
+
+
+@pytest.mark.parametrize("rates", [(0.5, 0.5, 1.0, 0.0, 0.9), (0.2, 0.8, 0.5, 0.5, 0.1)])
+def test_the_best_checkpoint_is_the_same_whatever_was_interrupted(tmp_path, monkeypatch, rates):
+    """Capture rates of five iterations, saved every second one and at the end; stopped after each of them in turn."""
+
+    def learn(self):
+        """An iteration of nothing but these rates."""
+        iteration = self.state.iteration + 1
+        captures = self.state.captures + 10 * rates[iteration - 1]
+        steps = self.state.steps + TINY.steps_per_iteration
+        kept = {"episodes": self.state.episodes + 10, "captures": captures, "steps": steps}
+        self.state = self.state._replace(iteration=iteration, **kept)
+        row = {"iteration": float(iteration), "steps": float(steps), "time/compiled": 0.0, "time/steps_per_second": 1.0}
+        self.history.append(row | {"safety/collisions": 0.0, "qp/time_us": 1.0})
+        return self.history[-1]
+
+    monkeypatch.setattr(BarrierNetTrainer, "_iterate", learn)
+    found = set()
+    for stops in ((), (1,), (2,), (3,), (4,), (1, 2, 3, 4)):
+        run = create(tmp_path / "-".join(map(str, ("run", *stops))))
+        for stop in stops:
+            trainer = BarrierNetTrainer.resumed(run)
+            trainer.train(should_stop=lambda trainer=trainer, stop=stop: trainer.state.iteration >= stop)
+            assert (run.checkpoints / "best").is_file()
+        trainer = BarrierNetTrainer.resumed(run)
+        trainer.train()
+        found.add(((run.checkpoints / "best").read_text(), trainer.state.best))
+    pairs = [sum(rates[:2]) / 2, sum(rates[2:4]) / 2, rates[4]]
+    assert len(found) == 1
+    assert found.pop()[1] == pytest.approx(max(pairs))
+
+
+def test_a_full_disk_is_noticed_before_anything_is_played(tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=20_000))
+    monkeypatch.setattr(BarrierNetTrainer, "collect_rollout", None)
+    with pytest.raises(
+        CheckpointError, match=r"the disk is full: a checkpoint takes 0\.\d MB, and .* has 0\.0 MB left"
+    ):
+        BarrierNetTrainer(TINY, create(tmp_path / "run")).train()
+
+
+def test_only_one_process_writes_a_run(tmp_path):
+    """The other one is told which process that is; the lock ends with it, however it ends."""
+    run = create(tmp_path / "run")
+    holding = "import sys, time; from safepursuit.runs import folder, lock; from pathlib import Path\n"
+    holding += "with lock.writing(folder.RunFolder(Path(sys.argv[1]))): print(flush=True); time.sleep(600)"
+    process = subprocess.Popen([sys.executable, "-c", holding, str(run.path)], stdout=subprocess.PIPE)
+    try:
+        process.stdout.readline()
+        trainer = BarrierNetTrainer(TINY, run)
+        with pytest.raises(RunFolderError, match=rf"{run.path} is being written by process {process.pid} on "):
+            trainer.train()
+        assert not run.metrics.exists()
+        assert not any(run.checkpoints.iterdir())
+    finally:
+        process.kill()
+        process.communicate()
+    with trainer.writing(), trainer.writing():  # one process may ask twice
+        trainer.train(should_stop=after(0))
 
 
 def test_a_run_that_does_not_fit_is_refused(whole, tmp_path):

@@ -43,8 +43,15 @@ def train(
         trainer.begin_with(given.policy)
     if run_dir is not None:
         trainer.run = create_run(Path(run_dir), whole, ["safepursuit.train", str(run_dir), repr(changes)])
-    with TrainingDisplay(whole.iterations, whole.steps_per_iteration) if progress else nullcontext() as display:
-        trainer.train([display] if display else [])
+        if given:
+            trainer.save()
+    try:
+        with TrainingDisplay(whole.iterations, whole.steps_per_iteration) if progress else nullcontext() as display:
+            trainer.train([display] if display else [])
+    except BaseException:
+        if trainer.run:
+            trainer.run.discard_unlearned()
+        raise
     return TrainedRun(trainer.policy, whole, trainer.state.steps, trainer.run)
 
 

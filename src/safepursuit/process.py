@@ -35,6 +35,16 @@ def use_all_cores(at_least: int = 1) -> None:
         jax.config.update("jax_num_cpu_devices", max(usable_cores(), at_least))
 
 
+def missing_platform() -> str:
+    """A sentence if JAX has no device because JAX_PLATFORMS names what is not there; else empty. Starts JAX."""
+    wanted = jax.config.values["jax_platforms"]
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError):
+        return f"JAX has no device of the platform {wanted!r} (JAX_PLATFORMS): leave it unset, or install JAX for it."
+    return ""
+
+
 def use_one_thread() -> None:
     """Restrict JAX to one thread, so that parallel processes do not compete; call before JAX is in use.
 

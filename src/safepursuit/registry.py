@@ -31,6 +31,8 @@ class Registry(dict[str, T]):
         return self[name]
 
     def summary(self, name: str) -> str:
-        """The first sentence of its documentation."""
+        """The first sentence of its documentation; empty where Python runs without (PYTHONOPTIMIZE=2)."""
         value: Any = self[name]
-        return " ".join((value.__doc__ or "").split()).split(". ")[0].rstrip(".") + "."
+        text = " ".join((value.__doc__ or "").split())
+        generated = f"{getattr(value, '__name__', '')}("  # by `dataclass`
+        return "" if not text or text.startswith(generated) else text.split(". ")[0].rstrip(".") + "."

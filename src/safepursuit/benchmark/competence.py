@@ -10,6 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,14 +53,21 @@ def measure(pace: Pace, report: Report) -> dict[str, Any]:
             cache = Path(folder) / f"cache-{seed}"
             for state in ("cold", "warm"):
                 path = Path(folder) / f"{state}-{seed}"
-                report(f"seed {seed}, {state} cache, {timesteps:,} steps")
-                trained = train(path, cache, timesteps, seed)
+                what = f"seed {seed}, {state} cache, {timesteps:,} steps"
+                report(what)
+                trained = train(path, cache, timesteps, seed, partial(_report_time, report, what))
                 runs.append({"cache": state, "seed": seed} | trained._asdict() | judge(path))
     return {"timesteps": timesteps, "episodes": EPISODES, "runs": runs}
 
 
-def train(path: Path, cache: Path, timesteps: int, seed: int) -> Trained:
-    """Train in a new process. Raises RuntimeError where that fails."""
+def _report_time(report: Report, what: str, seconds: float) -> None:
+    report(f"{what}, {seconds:.0f} s")
+
+
+def train(
+    path: Path, cache: Path, timesteps: int, seed: int, alive: Callable[[float], None] = lambda seconds: None
+) -> Trained:
+    """Train in a new process; `alive` is told the seconds, once in each. Raises RuntimeError where that fails."""
     words = [sys.executable, "-m", "safepursuit", "train", "--method", "barriernet", "--evader", "random"]
     words += SETTINGS.split()
     words += ["--timesteps", str(timesteps), "--seed", str(seed), "--run-dir", str(path)]
@@ -68,6 +77,7 @@ def train(path: Path, cache: Path, timesteps: int, seed: int) -> Trained:
     }
     summary = RunFolder(path).summary
     start, seconds = time.perf_counter(), None
+    told = start
     with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
         run = subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=said)
         memory = None
@@ -75,6 +85,9 @@ def train(path: Path, cache: Path, timesteps: int, seed: int) -> Trained:
             if seconds is None and summary.exists():
                 seconds = time.perf_counter() - start
             memory = _peak(run.pid) or memory
+            if time.perf_counter() - told > 1:
+                told = time.perf_counter()
+                alive(told - start)
             time.sleep(_POLL)
         whole = time.perf_counter() - start
         if run.returncode or seconds is None:

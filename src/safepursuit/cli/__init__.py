@@ -1,15 +1,19 @@
 """The command line: one file per command.
 
-Exit status 0 on success, 2 for a usage error, 1 otherwise; an error is one sentence on stderr, without a traceback
-unless --debug is given.
+Exit status 0 on success, 2 for a usage error, 1 otherwise, 128 + its number after a signal (130: Ctrl-C); an error is
+one sentence on stderr, without a traceback unless --debug is given.
 """
 
 import contextlib
 import io
+import os
 import re
+import signal
 import sys
 import warnings
 from argparse import ArgumentError, ArgumentParser
+from collections.abc import Iterator
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +30,14 @@ from safepursuit.cli.export import CheckExport, Export
 from safepursuit.cli.listing import List
 from safepursuit.cli.render import Render
 from safepursuit.cli.resume import Resume
+from safepursuit.cli.signals import Interrupted, on_signals
+from safepursuit.cli.streams import lasting_streams
 from safepursuit.cli.train import Train
-from safepursuit.cli.usage import UsageError, unframed
+from safepursuit.cli.usage import STANDARD_OUTPUT, UsageError, unframed
 from safepursuit.experiment import TrainConfig, load_config
+from safepursuit.learn import ahead
 from safepursuit.plugins import PluginError
-from safepursuit.process import keep_compiled_programs
+from safepursuit.process import keep_compiled_programs, missing_platform
 from safepursuit.runs import configuration
 from safepursuit.runs.configuration import ConfigurationError, nearest
 from safepursuit.runs.folder import RunFolder, RunFolderError
@@ -53,33 +60,84 @@ COMMANDS: dict[str, type[Any]] = {
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit status."""
     words = sys.argv[1:] if arguments is None else arguments
-    console = Console()
+    with lasting_streams(), _warning_sentences():
+        status = _status(words)
+    if ahead.abandon() and arguments is None:
+        os._exit(status)  # rather than wait for compilers that work for nobody
+    return status
+
+
+def _status(words: list[str]) -> int:
+    """Run one command and return its exit status."""
     debug = "--debug" in words
+    if os.environ.get("COLUMNS", "").strip("0") == "":
+        os.environ.pop("COLUMNS", None)  # no width at all; Rich would print nothing
     try:
-        words, files = _without_plugins(words)
-        plugins.load_installed()
-        for file in files:
-            plugins.load(file)
-        command = _parse(words)
-        if command is not None:
-            keep_compiled_programs()
-            command.run(console)
+        with on_signals():
+            words, files = _without_plugins(words)
+            plugins.load_installed()
+            for file in files:
+                plugins.load(file)
+            command = _parse(words)
+            if command is not None:
+                keep_compiled_programs()
+                command.run(Console(emoji=False, stderr=getattr(command, "json", None) == STANDARD_OUTPUT))
+    except KeyboardInterrupt as stop:
+        number, told = (stop.number, stop.told) if isinstance(stop, Interrupted) else (signal.SIGINT, False)
+        return 128 + number if told else _fail("interrupted.", 128 + number)
     except UsageError as error:
         return _fail(error, 2)
-    except (ValueError, RuntimeError, OSError) as error:
+    except Exception as error:
         if debug:
             raise
         usage = isinstance(error, ConfigurationError | RunFolderError | PluginError) or type(error) is ValueError
-        return _fail(error, 2 if usage else 1)
-    except KeyboardInterrupt:
-        return _fail("interrupted.", 1)
+        return _fail(_words(error), 2 if usage else 1)
     return 0
 
 
+def _words(error: Exception) -> str:
+    """The sentence of an error."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
+    if isinstance(error, AssertionError | RuntimeError) and (missing := missing_platform()):
+        return missing
+    if isinstance(error, MemoryError):
+        return f"the memory does not suffice: {error}."
+    if isinstance(error, OverflowError):
+        return "a number is too large to compute with; --debug shows where."
+    if isinstance(error, ValueError | RuntimeError | OSError) and str(error):
+        return str(error)
+    return f"internal error, {type(error).__name__}: {error}; --debug shows where."
+
+
 def _fail(message: object, status: int) -> int:
-    sentence = " ".join(str(message).split())
-    print(f"safepursuit: {sentence[0].lower() + sentence[1:] if sentence[:1].isupper() else sentence}", file=sys.stderr)
+    _print_sentence(str(message))
     return status
+
+
+def _print_sentence(text: str) -> None:
+    sentence = " ".join(text.split())
+    if sentence[:1].isupper() and not sentence[1:2].isupper():
+        sentence = sentence[0].lower() + sentence[1:]
+    print(f"safepursuit: {sentence}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _warning_sentences() -> Iterator[None]:
+    """Show the package's own warnings as sentences."""
+    show = warnings.showwarning
+
+    def show_sentence(message: Any, category: type[Warning], *where: Any, **more: Any) -> None:
+        if category.__module__.startswith("safepursuit"):
+            _print_sentence(f"warning: {message}")
+        else:
+            show(message, category, *where, **more)
+
+    warnings.showwarning = show_sentence
+    try:
+        yield
+    finally:
+        warnings.showwarning = show
 
 
 def _parse(words: list[str]) -> Any:
@@ -111,16 +169,17 @@ def _without_plugins(words: list[str]) -> tuple[list[str], list[Path]]:
 
 
 def _configured(words: list[str]) -> TrainConfig:
-    """The defaults, overridden by the configuration of the run of --from, then by the game of --robot, then by the file
-    of --config."""
+    """The defaults, overridden by the configuration of the run of --from, then by the game of --robot, then by the
+    files of --config in order."""
     parser = ArgumentParser(add_help=False, allow_abbrev=False)
-    for name in ("--config", "--from", "--robot"):
+    for name in ("--from", "--robot"):
         parser.add_argument(name, nargs="?", dest=name.strip("-"))
+    parser.add_argument("--config", nargs="?", action="append", default=[])
     known = vars(parser.parse_known_args(words)[0])
     base = load_config(RunFolder.open(Path(known["from"]))) if known["from"] else TrainConfig()
     if known["robot"] and known["robot"] != base.game.robot_model:
         base = base.with_robot(known["robot"])  # its parameters become flags
-    return configuration.load(base, Path(known["config"])) if known["config"] else base
+    return reduce(configuration.load, map(Path, filter(None, known["config"])), base)
 
 
 def _tyro(kind: type[Any], name: str, words: list[str], default: Any) -> Any:
@@ -153,6 +212,6 @@ def _sentence(framed: str, name: str) -> str:
 def _print_help() -> None:
     console = Console()
     console.print("[bold]safepursuit[/bold]: train, judge and deploy safe pursuit policies\n")
-    summaries = ((f"[bold]{name}[/bold]", (kind.__doc__ or "").partition("\n")[0]) for name, kind in COMMANDS.items())
+    summaries = ((name, (kind.__doc__ or "").partition("\n")[0]) for name, kind in COMMANDS.items())
     console.print(unframed(summaries, indent=2))
     console.print("\nsafepursuit COMMAND --help lists the flags of a command.", highlight=False)

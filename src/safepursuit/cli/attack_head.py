@@ -5,6 +5,7 @@ from typing import Annotated
 
 import tyro
 from rich.console import Console
+from rich.markup import escape
 
 from safepursuit.cli.usage import Debug, say
 from safepursuit.evaluation.attack import attack
@@ -28,7 +29,7 @@ class AttackHead:
 
     def run(self, console: Console) -> None:
         config = TrainConfig(method=self.method).with_robot(self.robot)
-        with console.status(f"attacking {self.method} …"):
+        with console.status(f"attacking {escape(self.method)} …"):
             found = attack(config, self.steps, self.seed)
         bound = rate(found.contacts, found.steps, "exact")["high"]
         say(

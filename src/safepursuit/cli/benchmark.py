@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table as Drawn
 
-from safepursuit.cli.usage import Debug, UsageError, check_folders, listed
+from safepursuit.cli.usage import STANDARD_OUTPUT, Debug, UsageError, check_folders, listed, save_json
 from safepursuit.process import keep_freed_memory, use_all_cores
-from safepursuit.runs.folder import write_json, write_text
+from safepursuit.runs.folder import write_text
 
 if TYPE_CHECKING:
     from safepursuit.benchmark.tables import Table
@@ -27,7 +27,7 @@ class Benchmark:
     quick: bool = False
     """A few sizes and rounds only, as a check."""
     json: Path | None = None
-    """Write all figures, with quartiles, to this file."""
+    """Write all figures, with quartiles, to this file; “-” is standard output, the tables go to standard error."""
     page: Path | None = None
     """Write the tables to this Markdown file."""
     debug: Debug = False
@@ -45,8 +45,8 @@ class Benchmark:
         keep_freed_memory()  # as in training
 
         def keep(found: dict[str, Any]) -> None:
-            if self.json:
-                write_json(self.json, found)
+            if self.json != STANDARD_OUTPUT:
+                save_json(self.json, found)
             if self.page:
                 command = shlex.join(["safepursuit", *sys.argv[1:]])
                 write_text(self.page, suite.page(parts, found, "Speed", command))
@@ -54,6 +54,8 @@ class Benchmark:
         with console.status("measuring …") as status:
             report = status.update if console.is_terminal else suite.progress_lines()
             found = suite.run(parts, self.quick, report, keep)
+        if self.json == STANDARD_OUTPUT:
+            save_json(self.json, found)
         for table in suite.tables(parts, found):
             console.print(_drawn(table))
 

@@ -4,6 +4,7 @@ import shlex
 import sys
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import reduce
 from pathlib import Path
 from typing import Annotated
 
@@ -55,8 +56,8 @@ class Compare:
     """Number of discs in suites that do not set it; the trainings have their own."""
     seed: int = 0
     """Chooses the scenarios."""
-    config: Path | None = None
-    """YAML file with settings of the trainings."""
+    config: tyro.conf.UseAppendAction[tuple[Path, ...]] = ()
+    """YAML file with settings of the trainings; of several, the later override the earlier."""
     timesteps: int | None = None
     """Environment steps of each training."""
     evader: str | None = None
@@ -91,7 +92,7 @@ class Compare:
                 with ComparisonDisplay(trainings, cells, console) as display:
                     failures = carry_out(trainings, cells, self._crew(out), out, words, [display])
         except KeyboardInterrupt:
-            say(console, f"go on with the same command and --out {out}")
+            say(console, f"go on with the same command and --out {shlex.quote(str(out))}")
             raise
         if failures:
             raise RuntimeError(
@@ -110,7 +111,7 @@ class Compare:
         """In the order of the flags; the others are compared with the first group."""
         runs = from_runs(self.runs)
         if self.methods is not None:
-            base = configuration.load(TrainConfig(), self.config) if self.config else TrainConfig()
+            base = reduce(configuration.load, self.config, TrainConfig())
             base = replace(base, timesteps=self.timesteps or base.timesteps, evader=self.evader or base.evader)
             runs += from_methods(listed(self.methods, HEADS), parsed_seeds(self.seeds), base, out)
         elif self.config or self.timesteps or self.evader:

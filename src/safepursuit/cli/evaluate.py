@@ -1,5 +1,6 @@
 """`evaluate`."""
 
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +9,7 @@ import tyro
 from rich.console import Console
 
 from safepursuit.cli.played import Played
-from safepursuit.cli.usage import Debug, Run, check_folders, say
+from safepursuit.cli.usage import Debug, NotKeptWarning, Run, check_folders, save_json, say
 from safepursuit.play.recording import save as save_recording
 from safepursuit.report.tables import evaluation_table
 from safepursuit.runs.folder import RunFolder, write_json
@@ -24,7 +25,7 @@ class Evaluate:
     """Number of episodes."""
     played: Annotated[Played, tyro.conf.arg(name="")] = field(default_factory=Played)
     json: Path | None = None
-    """Write the figures to this file as well."""
+    """Write the figures to this file as well; “-” is standard output, and the table goes to standard error."""
     record: Path | None = None
     """Write every step of every episode to this .npz file."""
     debug: Debug = False
@@ -34,11 +35,13 @@ class Evaluate:
         check_folders(self.json, self.record)
         trained, judged = self.played.play(run, self.episodes, console)
         result = judged.result
-        name = self.played.file_name(judged, str(self.episodes), trained.steps)
-        files = [run.evaluations / f"{name}.json", *([self.json] if self.json else [])]
-        for file in files:
-            write_json(file, result)
-        if self.record:
-            save_recording(judged.recording, self.record)
         console.print(evaluation_table(result, judged.recording.game.arena))
         say(console, f"run folder: {run.path}")
+        save_json(self.json, result)
+        if self.record:
+            save_recording(judged.recording, self.record)
+        name = self.played.file_name(judged, str(self.episodes), trained.steps)
+        try:
+            write_json(run.evaluations / f"{name}.json", result)
+        except OSError as error:  # the figures have been told
+            warnings.warn(f"{run.path} does not keep these figures: {error.strerror}.", NotKeptWarning, stacklevel=1)

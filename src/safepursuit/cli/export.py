@@ -1,5 +1,6 @@
 """`export` and `check-export`."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -7,13 +8,14 @@ from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from safepursuit.cli.usage import Debug, Run, UsageError, check_folders, say
+from safepursuit.cli.usage import Debug, Run, UsageError, check_folders, save_json, say
 from safepursuit.evaluation.attack import attack
 from safepursuit.experiment import TrainedRun, load_run
 from safepursuit.runs.checkpoint import Which
-from safepursuit.runs.folder import RunFolder, write_json
+from safepursuit.runs.folder import RunFolder
 
 _ATTACK = 100_000
 """Steps of the attack on a head of a plugin."""
@@ -47,7 +49,7 @@ class Export:
         say(
             console,
             f"{self.out} ({len(model.graph.node)} nodes, {self.out.stat().st_size / 1e3:.0f} kB); compare it with the "
-            f"run: safepursuit check-export {self.out} {run.path}",
+            f"run: {shlex.join(['safepursuit', 'check-export', str(self.out), str(run.path)])}",
         )
 
 
@@ -55,7 +57,7 @@ def _try_promise(trained: TrainedRun, console: Console) -> None:
     """Attack a plugin's head that promises something before its model card says so; ours are attacked by the tests."""
     config = trained.config
     if config.promises and not type(trained.policy.head).__module__.startswith("safepursuit."):
-        with console.status(f"attacking {config.method} …"):
+        with console.status(f"attacking {escape(config.method)} …"):
             found = attack(config, _ATTACK)
         if found.contacts:
             raise RuntimeError(
@@ -77,7 +79,7 @@ class CheckExport:
     seed: int = 0
     """Chooses the states."""
     json: Path | None = None
-    """Write the figures to this file as well."""
+    """Write the figures to this file as well; “-” is standard output, and the table goes to standard error."""
     debug: Debug = False
 
     def run(self, console: Console) -> None:
@@ -88,8 +90,7 @@ class CheckExport:
         with console.status("comparing …"):
             comparison = adapter.compare(self.file, trained.policy, trained.config, seed=self.seed)
             times = adapter.latency(self.file)
-        if self.json:
-            write_json(self.json, comparison.result | {"latency": times})
+        save_json(self.json, comparison.result | {"latency": times})
         console.print(_table(comparison.result))
         console.print(
             f"single call on one thread: median {times['p50_us']:.0f} µs, 99 % below {times['p99_us']:.0f} µs, longest "
@@ -128,7 +129,7 @@ def differences(result: dict[str, Any]) -> str:
 def _table(result: dict[str, Any]) -> Table:
     ties = [f"{one['ties']:,} of {one['different']:,} ({name})" for name, one in result["verdicts"].items()]
     table = Table(
-        title=f"{result['file']} ({result['method']}) against JAX on {result['states']:,} states",
+        title=f"{escape(result['file'])} ({escape(result['method'])}) against JAX on {result['states']:,} states",
         title_justify="left",
         title_style="bold",
         caption=f"double: the same arithmetic, tolerance {result['tolerance']:g}; single: as trained; active and "

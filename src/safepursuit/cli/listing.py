@@ -30,4 +30,4 @@ class List:
         known["players"] = [
             (f"{name} ({kind[:-1]})", text) for kind in ("pursuers", "evaders") for name, text in known[kind]
         ]
-        console.print(unframed((f"[bold]{name}[/bold]", text) for name, text in known[self.kind]))
+        console.print(unframed(known[self.kind]))

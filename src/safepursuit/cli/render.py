@@ -57,8 +57,8 @@ class Render:
         run = RunFolder.open(self.run_folder)
         if not 1 <= self.fps <= 50:
             raise UsageError(f"--fps must lie between 1 and 50, not {self.fps}.")
-        if not self.speed > 0:
-            raise UsageError(f"--speed must be positive, not {self.speed:g}.")
+        if not 0.01 <= self.speed <= 1000:
+            raise UsageError(f"--speed must lie between 0.01 and 1000, not {self.speed:g}.")
         if self.scenario is not None and (self.scenario < 0 or self.worst or count > 1):
             raise UsageError(
                 "--scenario takes the number of one episode, from 0; leave out --episodes, --grid, --worst."

@@ -1,5 +1,6 @@
 """`resume`."""
 
+import contextlib
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -11,11 +12,16 @@ from safepursuit.learn import BarrierNetTrainer
 from safepursuit.process import use_all_cores
 from safepursuit.runs import configuration
 from safepursuit.runs.folder import RunFolder, write_text
+from safepursuit.runs.lock import writing
 
 
 @dataclass(frozen=True)
 class Resume:
-    """Go on with an interrupted training, or extend a finished one, exactly as if it had never stopped."""
+    """Go on with an interrupted training exactly as if it had never stopped, or train beyond the end of a finished one.
+
+    A new total also stretches a learning rate that falls: it goes on from where it would be in a training of that
+    length.
+    """
 
     run_folder: Run
     """The run folder, or the folder of several seeds."""
@@ -26,14 +32,27 @@ class Resume:
     def run(self, console: Console) -> None:
         runs = RunFolder.of_seeds(self.run_folder) or [RunFolder.open(self.run_folder)]
         use_all_cores(max(load_config(run).shares for run in runs))
-        trainers = [BarrierNetTrainer.load(run, timesteps=self.timesteps) for run in runs]
-        steps = trainers[0].state.steps
-        if trainers[0].finished:
-            raise UsageError(
-                f"{self.run_folder} has already played {steps:,} steps: ask for more with --timesteps TOTAL."
-            )
-        if self.timesteps is not None:
-            for run, trainer in zip(runs, trainers, strict=True):
-                write_text(run.config, configuration.dump(trainer.config))
-        say(console, f"resuming {self.run_folder} at step {steps:,}")
-        train_and_draw(trainers, self.run_folder, console)
+        with contextlib.ExitStack() as stack:
+            for run in runs:
+                stack.enter_context(writing(run))
+            trainers = [BarrierNetTrainer.resumed(run, timesteps=self.timesteps) for run in runs]
+            # A crash while a group was saved: its seeds go on from where all of them are.
+            least = min(trainer.state.steps for trainer in trainers)
+            for index, (run, trainer) in enumerate(zip(runs, trainers, strict=True)):
+                if trainer.state.steps > least > 0:
+                    say(console, f"{run.path} goes back to step {least:,}, as far as all seeds have come")
+                    trainers[index] = BarrierNetTrainer.load(run, least, self.timesteps)
+            first = trainers[0]
+            steps = first.state.steps
+            if first.finished:
+                raise UsageError(
+                    f"{self.run_folder} has already played {steps:,} steps: ask for more with --timesteps TOTAL."
+                )
+            say(console, f"resuming {self.run_folder} at step {steps:,}")
+            if self.timesteps is not None:
+                if first.history and first.config.ppo.decay:
+                    last = first.history[-1]["ppo/learning_rate"]
+                    say(console, f"the learning rate goes on from {first.learning_rate:.3g}, after {last:.3g}")
+                for run, trainer in zip(runs, trainers, strict=True):
+                    write_text(run.config, configuration.dump(trainer.config))
+            train_and_draw(trainers, self.run_folder, console)

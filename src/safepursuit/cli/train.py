@@ -27,8 +27,8 @@ from safepursuit.runs.folder import SEED_PREFIX, RunFolder, slug
 class Train:
     """Train a pursuer into a run folder, and draw learning curves and trajectories."""
 
-    config: Path | None = None
-    """YAML file with settings; flags override it, it overrides the defaults."""
+    config: tyro.conf.UseAppendAction[tuple[Path, ...]] = ()
+    """YAML file with settings; flags override it, it overrides the defaults; of several, the later win."""
     run_dir: Path | None = None
     """Run folder to create (default: runs/<method>-<evader>-<date>-<time>)."""
     seeds: str | None = None
@@ -44,33 +44,42 @@ class Train:
         config = self.settings
         seeds = parsed_seeds(self.seeds) if self.seeds is not None else None
         if self.dry_run:
-            console.print(configuration.dump(config), end="", highlight=False, markup=False)
+            sys.stdout.write(configuration.dump(config))
             return
         stamp = f"{datetime.now():%Y%m%d-%H%M%S}"
         opponent = config.evader if len(evader_weights(config.evader)) == 1 else "mixture"
         path = self.run_dir or Path("runs") / slug(f"{config.method}-{opponent}-{stamp}")
         use_all_cores(config.shares)
+        RunFolder.check_free(path)
         given = load_run(RunFolder.open(self.start)) if self.start else None
-        if seeds:
-            RunFolder.check_free(path)
-        elif config.devices is None:
+        if not seeds and config.devices is None:
             config = shared_by_all_cores(config)
         # An impossible game and missing devices are refused before anything is written.
         mesh_of(config)
         if not seeds:
             ahead.start(config)
         trainers = [BarrierNetTrainer(replace(config, seed=seed)) for seed in seeds or [config.seed]]
-        for trainer in trainers:
-            folder = path / f"{SEED_PREFIX}{trainer.config.seed}" if seeds else path
-            if given is not None:
-                trainer.begin_with(given.policy)
-            trainer.run = create_run(folder, trainer.config, ["safepursuit", *sys.argv[1:]])
-        say(
-            console,
-            f"training {config.method} against {config.evader} with {obstacles(config.game.arena)}, "
-            f"{config.timesteps:,} steps, {f'seeds {self.seeds}' if seeds else f'seed {config.seed}'} → {path}",
-        )
-        train_and_draw(trainers, path, console)
+        try:
+            for trainer in trainers:
+                if given is not None:
+                    trainer.begin_with(given.policy)
+                folder = path / f"{SEED_PREFIX}{trainer.config.seed}" if seeds else path
+                trainer.run = create_run(folder, trainer.config, ["safepursuit", *sys.argv[1:]])
+                if given is not None:
+                    trainer.save()  # whatever happens before the next checkpoint, these weights are where it goes on
+            say(
+                console,
+                f"training {config.method} against {config.evader} with {obstacles(config.game.arena)}, "
+                f"{config.timesteps:,} steps, {f'seeds {self.seeds}' if seeds else f'seed {config.seed}'} → {path}",
+            )
+            train_and_draw(trainers, path, console)
+        except BaseException:
+            for run in (trainer.run for trainer in trainers if trainer.run):
+                run.discard_unlearned()
+            if seeds:
+                with contextlib.suppress(OSError):
+                    path.rmdir()
+            raise
 
 
 def shared_by_all_cores(config: TrainConfig) -> TrainConfig:

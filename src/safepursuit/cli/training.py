@@ -1,12 +1,12 @@
 """Training for `train` and `resume`, with its display, Ctrl-C and figures."""
 
 import contextlib
-import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from rich.console import Console
 
+from safepursuit.cli.signals import Interrupted, on_signals
 from safepursuit.cli.usage import say
 from safepursuit.evaluation import evaluate
 from safepursuit.learn import BarrierNetTrainer, SeedGroup
@@ -14,6 +14,7 @@ from safepursuit.learn.trainer import Observer
 from safepursuit.process import keep_freed_memory
 from safepursuit.report.tables import obstacles
 from safepursuit.runs.console import TrainingDisplay
+from safepursuit.runs.folder import resume_command
 from safepursuit.runs.metrics import read_metrics
 
 _SAMPLES = 9
@@ -21,18 +22,18 @@ _SAMPLES = 9
 
 
 def train_and_draw(trainers: list[BarrierNetTrainer], path: Path, console: Console) -> None:
-    """Train to the end and draw the figures, or train until Ctrl-C."""
+    """Train to the end and draw the figures, or train until Ctrl-C and raise Interrupted."""
     config = trainers[0].config
     with (
-        _interruptible(console) as interrupted,
+        _interruptible(trainers[0], console) as received,
         TrainingDisplay(config.iterations, config.steps_per_iteration, console) as display,
     ):
         observers: list[Observer] = [display, _keep_memory]
         if len(trainers) == 1:
-            summaries = [trainers[0].train(observers, interrupted)]
+            summaries = [trainers[0].train(observers, lambda: bool(received))]
         else:
             console.print(f"figures are means over {len(trainers)} seeds; steps/s of all together", style="dim")
-            summaries = SeedGroup(trainers).train(observers, interrupted)
+            summaries = SeedGroup(trainers).train(observers, lambda: bool(received))
     summary = summaries[0]
     speed, each = summary["steps_per_second"], " each" if len(trainers) > 1 else ""
     console.print(
@@ -41,8 +42,8 @@ def train_and_draw(trainers: list[BarrierNetTrainer], path: Path, console: Conso
         highlight=False,
     )
     if not summary["finished"]:
-        say(console, f"saved; go on with: safepursuit resume {path}")
-        return
+        say(console, f"saved; go on with: {resume_command(path)}")
+        raise Interrupted(received[0], told=True)
     for trainer in trainers:
         draw(trainer, console)
 
@@ -67,19 +68,19 @@ def draw(trainer: BarrierNetTrainer, console: Console) -> None:
 
 
 @contextlib.contextmanager
-def _interruptible(console: Console) -> Iterator[Callable[[], bool]]:
-    """Make the first Ctrl-C or termination signal end the training after its iteration, the second one at once."""
-    received: list[int] = []
+def _interruptible(trainer: BarrierNetTrainer, console: Console) -> Iterator[list[int]]:
+    """The signals received: the first one is to end the training after its iteration, the second one ends it at once.
 
-    def note(number: int, frame: object) -> None:
-        if received:
-            raise KeyboardInterrupt
+    So does the first one while programs are compiled for the first iteration: there is nothing to save yet.
+    """
+    received: list[int] = []
+    first = trainer.state.iteration
+
+    def note(number: int) -> None:
+        if received or trainer.state.iteration == first:
+            raise Interrupted(number)
         received.append(number)
         console.print("stopping after this iteration; once more to stop at once", style="yellow")
 
-    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(received)
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+    with on_signals(note):
+        yield received

@@ -1,21 +1,31 @@
 """Arguments and errors of commands, plain lines and tables."""
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from safepursuit.ranges import SEEDS
+from safepursuit.runs.folder import json_text, write_json
 
 Run = Annotated[Path, tyro.conf.Positional]
+STANDARD_OUTPUT = Path("-")
+"""As a file of --json."""
+
 Debug = Annotated[bool, tyro.conf.arg(help="Show the traceback of an error.")]
 
 
 class UsageError(Exception):
     """A wrong call of the command; the message is one sentence."""
+
+
+class NotKeptWarning(UserWarning):
+    """A result is shown, but the run folder cannot keep it."""
 
 
 def parsed_seeds(text: str) -> list[int]:
@@ -38,20 +48,30 @@ def listed(text: str, known: Iterable[str]) -> tuple[str, ...]:
 
 
 def check_folders(*files: Path | None) -> None:
-    """Raise UsageError if the folder of an output file is missing."""
+    """Raise UsageError if the folder of an output file is missing, or if the file is a folder itself."""
     for file in files:
+        if file is not None and file.is_dir():
+            raise UsageError(f"{file} is a folder: name a file.")
         if file is not None and not file.absolute().parent.is_dir():
             raise UsageError(f"folder {file.absolute().parent} does not exist.")
 
 
+def save_json(file: Path | None, content: Any) -> None:
+    """Write figures to the file of --json; “-” is standard output."""
+    if file == STANDARD_OUTPUT:
+        sys.stdout.write(json_text(content))
+    elif file is not None:
+        write_json(file, content)
+
+
 def say(console: Console, text: str) -> None:
-    """Print a line without colours or line breaks, so that a path can be copied."""
-    console.print(text, highlight=False, soft_wrap=True)
+    """Print a line as it is, without colours or line breaks, so that a path can be copied."""
+    console.print(text, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 def unframed(rows: Iterable[tuple[str, str]], indent: int = 0) -> Table:
-    """Names and texts in two columns, without a frame."""
+    """Names, in bold, and texts in two columns, as they are and without a frame."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, indent))
-    for row in rows:
-        table.add_row(*row)
+    for name, text in rows:
+        table.add_row(Text(name, style="bold"), Text(text))
     return table

@@ -71,7 +71,7 @@ def from_runs(paths: Sequence[Path]) -> list[Contender]:
         refuse_another_game(config, str(run.path))
         folder = run.path.resolve()
         label = folder.parent.name if folder.name.startswith(SEED_PREFIX) else folder.name
-        found.append(_of_run(label, folder, int(checkpoint.locate(run).name), config))
+        found.append(_of_run(label, folder, checkpoint.steps(run), config))
     return found
 
 

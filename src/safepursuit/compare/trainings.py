@@ -11,6 +11,7 @@ from safepursuit.experiment import TrainConfig, create_run, load_config
 from safepursuit.learn import BarrierNetTrainer
 from safepursuit.runs import checkpoint
 from safepursuit.runs.folder import RunFolder
+from safepursuit.runs.lock import writing
 from safepursuit.runs.metrics import read_metrics
 
 Observer = Callable[[Mapping[str, float]], None]
@@ -48,9 +49,9 @@ def begin(folder: Path, config: TrainConfig, command: list[str]) -> RunFolder:
 def finished(folder: Path, config: TrainConfig) -> bool:
     """Whether the training in this folder needs nothing more."""
     run = RunFolder(folder)
-    if not run.summary.is_file() or not (run.checkpoints / "latest").is_file():
+    if not run.summary.is_file() or not checkpoint.exists(run):
         return False
-    return int(checkpoint.locate(run).name) >= config.iterations * config.steps_per_iteration
+    return checkpoint.steps(run) >= config.iterations * config.steps_per_iteration
 
 
 def go_on(run: RunFolder, observers: Iterable[Observer] = (), parts: int = 1) -> bool:
@@ -58,12 +59,12 @@ def go_on(run: RunFolder, observers: Iterable[Observer] = (), parts: int = 1) ->
 
     With several parts only about one part of the whole, to the next checkpoint. Returns whether it is finished.
     """
-    begun = (run.checkpoints / "latest").is_file()
-    trainer = BarrierNetTrainer.load(run) if begun else BarrierNetTrainer(load_config(run), run)
-    every = trainer.config.checkpoint_every
-    # A part ends where a checkpoint is due anyway: one more would be another candidate for the best.
-    stop = trainer.state.iteration + every * -(-trainer.config.iterations // (every * parts))
-    trainer.train(observers, lambda: parts > 1 and trainer.state.iteration >= stop - stop % every)
+    with writing(run):
+        trainer = BarrierNetTrainer.resumed(run)
+        every = trainer.config.checkpoint_every
+        # A part ends where a checkpoint is due anyway.
+        stop = trainer.state.iteration + every * -(-trainer.config.iterations // (every * parts))
+        trainer.train(observers, lambda: parts > 1 and trainer.state.iteration >= stop - stop % every)
     return trainer.finished
 
 

@@ -9,6 +9,7 @@ from safepursuit.game import REWARDS, SENSORS, Game
 from safepursuit.players import EVADERS, evader_weights, evaders_of, full_lineup
 from safepursuit.policy import HEADS, NETWORKS, PolicyConfig
 from safepursuit.robot import ROBOTS, Budget, within_theory
+from safepursuit.runs.configuration import numbers
 from safepursuit.scene import SCENES
 from safepursuit.shield import Shield, check, fitting
 
@@ -77,6 +78,8 @@ class TrainConfig:
     """Everything random follows from this, given the number of devices."""
     checkpoint_every: int = 10
     """Iterations between checkpoints; the last iteration always leaves one."""
+    on_nonfinite: str = "stop"
+    """“stop” before an update that would lead to a number that is not finite, or “skip” it and go on."""
     end_on_collision: bool = True
     """End a training episode at the pursuer's own collision, where the method does not rule collisions out."""
     evader_shielded: bool = True
@@ -97,6 +100,11 @@ class TrainConfig:
         HEADS.find(self.method)
         SENSORS.find(self.game.sensor)
         NETWORKS.find(self.policy.network)
+        for name, value in numbers(self):
+            if isinstance(value, int) and name not in ("timesteps", "seed") and not abs(value) < 2**31:
+                raise ValueError(f"{name} must be less than {2**31:,}, not {value}.")
+        if self.on_nonfinite not in ("stop", "skip"):
+            raise ValueError(f"on_nonfinite must be stop or skip, not {self.on_nonfinite!r}.")
         if self.num_envs % self.shares:
             raise ValueError(
                 f"{self.num_envs} games cannot be shared evenly by {self.shares} devices: make num_envs a multiple."

@@ -81,6 +81,6 @@ def load_run(run: RunFolder, which: checkpoint.Which = "latest") -> TrainedRun:
     shapes = jax.eval_shape(  # nothing is drawn or compiled
         lambda: build_policy(jax.random.key(0), config.method, config.policy, config.game, config.shield)
     )
-    policy = checkpoint.restore(run, _Trained(shapes), which).policy
-    check_finite(policy)
-    return TrainedRun(policy, config, int(checkpoint.locate(run, which).name), run)
+    found, steps = checkpoint.restored(run, _Trained(shapes), which)
+    check_finite(found.policy)
+    return TrainedRun(found.policy, config, steps, run)

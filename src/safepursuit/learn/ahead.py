@@ -6,7 +6,7 @@ They reach the training through JAX's persistent compilation cache; without a ca
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import jax
@@ -24,6 +24,7 @@ _AT_ONCE = 2
 """Threads: one per large program; the first to finish goes on with the small ones."""
 
 _threads: list[Thread] = []
+_abandoned = Event()
 
 
 def start(config: TrainConfig) -> None:
@@ -41,8 +42,10 @@ def start(config: TrainConfig) -> None:
         alone = _at(alone, jax.tree.map(lambda _: first, alone))
     layer = partial(safety_layer.lower, *alone, config)
     programs = iter((playing, learning, layer, counting))
+    _abandoned.clear()
     for _ in range(_AT_ONCE):
-        thread = Thread(target=_compile, args=(programs,), name="compile ahead", daemon=True)
+        # Not a daemon: an interpreter that ends within XLA aborts the process.
+        thread = Thread(target=_compile, args=(programs,), name="compile ahead")
         thread.start()
         _threads.append(thread)
 
@@ -51,6 +54,12 @@ def wait() -> None:
     """Wait until every compilation that was started is done."""
     while _threads:
         _threads.pop().join()
+
+
+def abandon() -> bool:
+    """Start no further compilation; returns whether one is still going on, for which the interpreter would wait."""
+    _abandoned.set()
+    return any(thread.is_alive() for thread in _threads)
 
 
 def _shapes(config: TrainConfig) -> tuple[Any, ...]:
@@ -80,5 +89,7 @@ def _at(shapes: Any, places: Any) -> Any:
 def _compile(programs: Iterator[Callable[[], Any]]) -> None:
     """Compile the remaining programs in turn; an error shows where the training runs the program."""
     for lower in programs:
+        if _abandoned.is_set():
+            return
         with suppress(Exception):
             lower().compile()

@@ -76,6 +76,12 @@ class Findings(NamedTuple):
     invalid: Any
     """Games that ended as invalid."""
 
+    @property
+    def sound(self) -> bool:
+        """Whether they are, and the figures of the update too."""
+        figures = (self.report, self.multiplier.value if self.multiplier else 0.0)
+        return bool(self.finite) and all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(figures))
+
 
 def update_metrics(report: UpdateReport, multiplier: Multiplier | None, rate: float) -> dict[str, float]:
     """Metrics of an update; `multiplier` is the one after it, `rate` the learning rate."""

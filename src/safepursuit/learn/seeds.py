@@ -21,8 +21,9 @@ from jaxtyping import Array, Key
 from safepursuit.experiment import TrainConfig
 from safepursuit.learn.health import Findings, rollout_metrics, safety_layer_time
 from safepursuit.learn.rollout import collect, fresh_starts
-from safepursuit.learn.trainer import BarrierNetTrainer, Observer, all_finite
+from safepursuit.learn.trainer import INVALID, BarrierNetTrainer, Observer, all_finite
 from safepursuit.learn.update import update
+from safepursuit.policy import NotFiniteError
 
 _LEARNED = ("policy", "optimiser", "multiplier", "games", "key")
 """The fields of a training state on the device."""
@@ -63,6 +64,8 @@ class SeedGroup:
         """As `BarrierNetTrainer.train`; observers get the means over the seeds. Returns the summary of each seed."""
         first = self.trainers[0]
         with contextlib.ExitStack() as stack:
+            for one in self.trainers:
+                stack.enter_context(one.writing())
             logs = [stack.enter_context(contextlib.closing(one.open_log())) for one in self.trainers]
             states = [{name: getattr(one.state, name) for name in _LEARNED} for one in self.trainers]
             state = jax.device_put(_stacked(states + states[-1:] * self._idle), self._place)
@@ -78,10 +81,10 @@ class SeedGroup:
                     saved = first.state.iteration
             if saved != first.state.iteration:
                 self._save(state)
-        return [one.conclude() for one in self.trainers]
+            return [one.conclude() for one in self.trainers]
 
     def _iterate(self, state: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, float]]]:
-        start = time.perf_counter()
+        start, before = time.perf_counter(), state
         rate = self.trainers[0].learning_rate
         keys = self._split(state["key"])
         starts = _stacked([fresh_starts(key, self.config) for key in keys[:, 1]])
@@ -94,12 +97,17 @@ class SeedGroup:
         speed = len(self.trainers) * self.config.steps_per_iteration / elapsed
         rows = []
         for index, trainer in enumerate(self.trainers):
+            own, earlier = _one(found, index), trainer.state
             trainer.state = trainer.state._replace(
                 iteration=trainer.state.iteration + 1,
                 steps=trainer.state.steps + self.config.steps_per_iteration,
             )
-            policy = partial(_one, state["policy"], index)
-            rows.append(trainer.account(_one(found, index), policy, rate, layer_time, elapsed, speed))
+            if own.invalid:
+                raise NotFiniteError(INVALID)
+            if not own.sound:
+                trainer.refuse(own, _one(state["policy"], index), earlier._replace(**_one(before, index)))
+                state |= {name: _put(state[name], getattr(trainer.state, name), index) for name in _LEARNED[:3]}
+            rows.append(trainer.account(own, rate, layer_time, elapsed, speed))
         return state, rows
 
     def _save(self, state: dict[str, Any]) -> None:
@@ -142,6 +150,10 @@ def _stacked(values: Sequence[Any]) -> Any:
 
 def _one(stacked: Any, index: int) -> Any:
     return jax.tree.map(lambda leaf: leaf[index], stacked)
+
+
+def _put(stacked: Any, value: Any, index: int) -> Any:
+    return jax.tree.map(lambda leaf, one: leaf.at[index].set(one), stacked, value)
 
 
 def _mean(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -3,6 +3,7 @@
 import contextlib
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -21,9 +22,10 @@ from safepursuit.learn.rollout import Games, Rollout, fresh_starts, join_games
 from safepursuit.learn.sharded import on_first, places
 from safepursuit.learn.update import UpdateReport, fresh_learner, learning_rate
 from safepursuit.policy import NotFiniteError, Policy, not_finite
-from safepursuit.runs import checkpoint
+from safepursuit.runs import checkpoint, configuration
 from safepursuit.runs.folder import RunFolder, write_json
-from safepursuit.runs.metrics import MetricsLog, read_metrics
+from safepursuit.runs.lock import writing
+from safepursuit.runs.metrics import MetricsError, MetricsLog, rows_until
 
 Observer = Callable[[Mapping[str, float]], None]
 
@@ -44,11 +46,22 @@ class TrainingState(NamedTuple):
     seconds: float = 0.0
     """Training time, over all sittings [s]."""
     episodes: float = 0.0
-    """Ended since the last checkpoint."""
+    """Ended since the last checkpoint that was due."""
     captures: float = 0.0
     """Among them."""
     best: float = -1.0
     """Highest capture rate between two checkpoints so far; negative before the first."""
+
+
+INVALID = (
+    "training stopped: a game is invalid, because a pose, a control or the scene is not finite; what was learned before "
+    "it is kept. Look for the fault in the opponent, the robot and the layouts."
+)
+"""What NotFiniteError says then."""
+
+
+class NotFiniteWarning(UserWarning):
+    """An update with a number that is not finite is left out."""
 
 
 class BarrierNetTrainer:
@@ -71,9 +84,11 @@ class BarrierNetTrainer:
 
     @classmethod
     def load(
-        cls, run: RunFolder, which: checkpoint.Which = "latest", timesteps: int | None = None
+        cls, run: RunFolder, which: checkpoint.Which | int = "latest", timesteps: int | None = None
     ) -> "BarrierNetTrainer":
-        """The trainer of an existing run, at its latest (or best) checkpoint; `timesteps` sets a new total.
+        """The trainer of an existing run, at its latest (or best) checkpoint, or that after so many steps.
+
+        `timesteps` sets a new total.
 
         Raises ConfigurationError or CheckpointError where the folder's contents cannot be used.
         """
@@ -82,8 +97,17 @@ class BarrierNetTrainer:
             config = replace(config, timesteps=timesteps)
         trainer = cls(config, run)
         trainer.state = _placed(checkpoint.restore(run, trainer.state, which), config)
-        trainer.history = [row for row in read_metrics(run) if row["iteration"] <= trainer.state.iteration]
+        with contextlib.suppress(MetricsError):  # `open_log` sets it aside
+            trainer.history = rows_until(run, trainer.state.iteration)
         return trainer
+
+    @classmethod
+    def resumed(cls, run: RunFolder, timesteps: int | None = None) -> "BarrierNetTrainer":
+        """As `load`, but of a run that ended before its first checkpoint the trainer at the start."""
+        if checkpoint.exists(run):
+            return cls.load(run, timesteps=timesteps)
+        config = load_config(run)
+        return cls(config if timesteps is None else replace(config, timesteps=timesteps), run)
 
     @property
     def policy(self) -> Policy:
@@ -141,13 +165,18 @@ class BarrierNetTrainer:
         """Train until `config.timesteps` are played, or until `should_stop()` is true after an iteration.
 
         Each iteration's metrics go to the run folder and to every observer. A checkpoint is written every
-        `config.checkpoint_every` iterations and at the end. Returns the training summary. Raises NotFiniteError, with
-        the last checkpoint intact, where a parameter or loss is no longer finite.
+        `config.checkpoint_every` iterations and at the end. Returns the training summary. Raises NotFiniteError where a
+        parameter or loss would no longer be finite, and RunFolderError where another process writes the run.
         """
-        with contextlib.closing(self.open_log()) as log:
+        with self.writing(), contextlib.closing(self.open_log()) as log:
             saved = self.state.iteration
             while not self.finished and not should_stop():
-                metrics = self._iterate()
+                try:
+                    metrics = self._iterate()
+                except NotFiniteError:
+                    if saved != self.state.iteration and not not_finite(self.policy):
+                        self.save()
+                    raise
                 log.write(metrics)
                 for observer in observers:
                     observer(metrics)
@@ -156,10 +185,19 @@ class BarrierNetTrainer:
                     saved = self.state.iteration
             if saved != self.state.iteration:
                 self.save()
-        return self.conclude()
+            return self.conclude()
+
+    def writing(self) -> contextlib.AbstractContextManager[None]:
+        """The lock of the run folder, if there is one."""
+        return writing(self.run) if self.run else contextlib.nullcontext()
 
     def open_log(self) -> MetricsLog:
-        """The metric log of the run folder (without one, it writes nothing); to be closed."""
+        """The metric log of the run folder (without one, it writes nothing); to be closed.
+
+        Raises CheckpointError where the disk has no room for a checkpoint, before anything is played.
+        """
+        if self.run:
+            checkpoint.check_space(self.run, self.state)
         return MetricsLog(self.run, self.state.iteration)
 
     def conclude(self) -> dict[str, Any]:
@@ -170,11 +208,18 @@ class BarrierNetTrainer:
         return summary
 
     def save(self) -> None:
-        """Write a checkpoint, as `best` too if the capture rate since the last one is the highest so far."""
+        """Write a checkpoint, as `best` too if the capture rate since the last one that was due is the highest so far.
+
+        One that is not due, after an interruption, is not compared: the best does not depend on interruptions. It is
+        the best only as long as there is no other.
+        """
         state = self.state
-        rate = state.captures / state.episodes if state.episodes else -1.0
-        best = rate >= state.best
-        self.state = state._replace(episodes=0.0, captures=0.0, best=max(rate, state.best))
+        if self.finished or state.iteration % self.config.checkpoint_every == 0:
+            rate = state.captures / state.episodes if state.episodes else -1.0
+            best = rate >= state.best
+            self.state = state._replace(episodes=0.0, captures=0.0, best=max(rate, state.best))
+        else:
+            best = state.best < 0
         if self.run:
             checkpoint.save(self.run, state.steps, self.state, best=best)
 
@@ -204,7 +249,7 @@ class BarrierNetTrainer:
         }
 
     def _iterate(self) -> dict[str, float]:
-        start = time.perf_counter()
+        start, before = time.perf_counter(), self.state
         rate = self.learning_rate
         ahead.wait()
         rollout = self.collect_rollout()
@@ -216,30 +261,55 @@ class BarrierNetTrainer:
         action, games = on_first((rollout.action, self.state.games))
         layer_time = safety_layer_time(self.policy, action[-1], games, self.config)
         speed = self.config.steps_per_iteration / elapsed
-        return self.account(found, lambda: self.policy, rate, layer_time, elapsed, speed)
+        if found.invalid:
+            self.state = before
+            raise NotFiniteError(INVALID)
+        if not found.sound:
+            self.refuse(found, self.policy, before)
+        return self.account(found, rate, layer_time, elapsed, speed)
+
+    def refuse(self, found: Findings, policy: Policy, before: TrainingState) -> None:
+        """Leave out the update that led to `policy` from the state `before`.
+
+        Unless the configuration says to go on, the state becomes that of `before` and NotFiniteError is raised.
+        """
+        learned = update_metrics(found.report, found.multiplier, self.learning_rate)
+        bad = [name for name, value in learned.items() if not math.isfinite(value)] + not_finite(policy)
+        named = ", ".join(bad)
+        if self.config.on_nonfinite == "skip":
+            kept = {name: getattr(before, name) for name in ("policy", "optimiser", "multiplier")}
+            self.state = self.state._replace(**kept)
+            warnings.warn(
+                f"the update of iteration {self.state.iteration} is left out: {named} would be no longer finite.",
+                NotFiniteWarning,
+                stacklevel=2,
+            )
+            return
+        self.state = before
+        odd = [
+            name
+            for name, value in configuration.numbers(self.config)
+            if not abs(value) <= float(np.finfo(np.float32).max)
+        ]
+        remedy = f"{' and '.join(odd)} is beyond single precision" if odd else "try a smaller ppo.learning_rate"
+        last = "the last checkpoint is intact" if before.iteration else "it was the first update, nothing is saved"
+        raise NotFiniteError(
+            f"training stopped: {named} would be no longer finite after the next update; {last}; {remedy}."
+        )
 
     def account(
         self,
         found: Findings,
-        policy: Callable[[], Policy],
         rate: float,
         layer_time: float,
         elapsed: float,
         speed: float,
     ) -> dict[str, float]:
-        """Add an iteration that took `elapsed` seconds and led to `policy()` to history and state; returns its metrics.
+        """Add an iteration that took `elapsed` seconds to history and state; returns its metrics.
 
-        `layer_time` [µs] is that of the safety layer, `speed` in steps per second. Raises NotFiniteError where a number
-        is not finite.
+        `layer_time` [µs] is that of the safety layer, `speed` in steps per second.
         """
         learned = update_metrics(found.report, found.multiplier, rate)
-        if not found.finite or not all(map(math.isfinite, learned.values())):
-            check_finite(learned, policy())
-        if found.invalid:
-            raise NotFiniteError(
-                "training stopped: a game is invalid, because a pose, a control or the scene is not finite; the last "
-                "checkpoint is intact. Look for the fault in the opponent, the robot and the layouts."
-            )
         values = {name: float(value) for name, value in found.metrics.items()}
         compiled, self._fresh = self._fresh, False
         episodes = values["pursuit/episodes"]
@@ -290,16 +360,6 @@ def _placed(state: TrainingState, config: TrainConfig) -> TrainingState:
 def all_finite(tree: Any) -> Array:
     """Whether every number of every array is finite."""
     return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))
-
-
-def check_finite(metrics: Mapping[str, float], policy: Policy) -> None:
-    """Raise NotFiniteError, naming them, where metrics or parameters are not finite numbers."""
-    bad = [name for name, value in metrics.items() if not math.isfinite(value)] + not_finite(policy)
-    if bad:
-        raise NotFiniteError(
-            f"training stopped: {', '.join(bad)} is no longer finite; the last checkpoint is intact, try a smaller "
-            "ppo.learning_rate."
-        )
 
 
 def _mean(values: list[float]) -> float | None:

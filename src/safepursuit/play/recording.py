@@ -1,11 +1,9 @@
 """Recordings: every step of episodes, as NumPy arrays and as files."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
-from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import Array, Bool, Float
@@ -13,6 +11,7 @@ from jaxtyping import Array, Bool, Float
 from safepursuit.game import Game, GameState
 from safepursuit.play.loop import Step
 from safepursuit.runs import configuration
+from safepursuit.runs.folder import replacing
 
 Numbers: TypeAlias = Array | np.ndarray
 
@@ -143,8 +142,7 @@ def save(recording: Recording, file: Path, scenario: Sequence[int] | np.ndarray 
     0, 1, 2, …"""
     game = recording.game
     numbers = np.arange(len(recording.length)) if scenario is None else np.asarray(scenario, int)
-    partial_file = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    with partial_file.open("wb") as stream:  # an open file keeps NumPy from adding a suffix of its own
+    with replacing(file) as stream:  # an open file keeps NumPy from adding a suffix of its own
         np.savez_compressed(
             stream,
             **{name: getattr(recording, name) for name in (*_ARRAYS, "pursuer_velocity", "evader_velocity")},
@@ -156,7 +154,6 @@ def save(recording: Recording, file: Path, scenario: Sequence[int] | np.ndarray 
             scenario=numbers,
             game=np.asarray(configuration.dump(game)),
         )
-    os.replace(partial_file, file)
 
 
 def load(file: Path) -> tuple[Recording, np.ndarray]:
@@ -165,6 +162,10 @@ def load(file: Path) -> tuple[Recording, np.ndarray]:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in _ARRAYS}
             game = configuration.parse(Game(), str(stored["game"]), str(file))
-            return Recording(**arrays, game=game), stored["scenario"]
-    except (OSError, KeyError, BadZipFile) as error:
-        raise ValueError(f"{file} is not a recording of this version: {error}.") from None
+            recording, scenario = Recording(**arrays, game=game), stored["scenario"]
+        if len({len(one) for one in (*arrays.values(), scenario)}) > 1:
+            raise ValueError("its arrays differ in the number of episodes")
+    except Exception as error:  # whatever damage does to the readers of ZIP, zlib and NumPy
+        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        raise ValueError(f"{file} is not a recording of this version: {reason}.") from None
+    return recording, scenario

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from safepursuit.scene import Arena
@@ -17,7 +18,7 @@ def obstacles(arena: Arena) -> str:
 def evaluation_table(result: dict[str, Any], arena: Arena) -> Table:
     """The figures of one evaluation in this arena, with their intervals."""
     table = Table(
-        title=f"{result['method']} against {result['evader']}, {obstacles(arena)}: "
+        title=f"{escape(result['method'])} against {escape(result['evader'])}, {obstacles(arena)}: "
         f"{result['episodes']:,} held-out episodes, {result['steps']:,} steps",
         title_justify="left",
         title_style="bold",

@@ -8,12 +8,17 @@ checkpoints/latest, checkpoints/best  the names of two checkpoints
 Earlier checkpoints hold everything in one folder, `arrays`, and stay readable.
 """
 
+import glob
 import hashlib
 import json
 import math
 import shutil
-from collections.abc import Iterable
+import time
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import jax
@@ -24,10 +29,20 @@ from safepursuit.runs.folder import RunFolder, write_json, write_text
 
 Which = Literal["latest", "best"]
 
-_ITEMS = ("policy", "training")
+_ITEMS = _POLICY, _TRAINING = "policy", "training"
 
 _KEEP = 3
 """Checkpoints kept: the newest, besides the best."""
+
+_MARGIN = 200_000
+"""Bytes that a checkpoint takes beside its arrays, roughly."""
+
+_PATIENCE = 0.1
+"""Seconds after which a checkpoint that cannot be read is read again."""
+
+
+class CheckpointWarning(UserWarning):
+    """A checkpoint is damaged, and an earlier one takes its place."""
 
 
 class CheckpointError(ValueError):
@@ -37,70 +52,152 @@ class CheckpointError(ValueError):
 def save(run: RunFolder, step: int, state: Any, *, best: bool) -> Path:
     """Write the arrays of the pytree `state`, then point `latest` (and `best`) to them; returns the folder.
 
-    The field `policy` can be restored by itself.
+    The field `policy` can be restored by itself. Raises CheckpointError on a full disk.
     """
     folder = run.checkpoints / f"{step:012d}"
     partial = run.checkpoints / f".{folder.name}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
     items: dict[str, dict[str, Any]] = {}
     for path, leaf in jax.tree_util.tree_flatten_with_path(state)[0]:
         name, array = jax.tree_util.keystr(path), np.asarray(_data(leaf))
         if array.size:  # Orbax refuses empty arrays
             items.setdefault(_item(name), {})[name] = array
-    content = orbax.args.Composite(**{item: orbax.args.PyTreeSave(arrays) for item, arrays in items.items()})
-    written = partial / folder.name
-    with orbax.Checkpointer(orbax.CompositeCheckpointHandler()) as writer:
-        writer.save(written.resolve(), content)
-    write_json(written / "digest.json", _digests(written))
-    shutil.rmtree(folder, ignore_errors=True)
-    written.rename(folder)
-    partial.rmdir()
-    for which in ("latest", *(["best"] if best else [])):
-        write_text(run.checkpoints / which, folder.name + "\n")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        check_space(run, state)
+        _write(partial / folder.name, items)
+        shutil.rmtree(folder, ignore_errors=True)
+        (partial / folder.name).rename(folder)
+        partial.rmdir()
+        for which in ("latest", *(["best"] if best else [])):
+            write_text(run.checkpoints / which, folder.name + "\n")
+    except BaseException as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        if isinstance(error, Exception):
+            check_space(run, state)  # Orbax has many words for a full disk
+        raise
     _prune(run)
     return folder
 
 
-def restore(run: RunFolder, template: Any, which: Which = "latest") -> Any:
-    """The latest (or best) state, in the structure of the pytree `template` of arrays or `ShapeDtypeStruct`s.
+def _write(folder: Path, items: dict[str, dict[str, Any]]) -> None:
+    content = orbax.args.Composite(**{item: orbax.args.PyTreeSave(arrays) for item, arrays in items.items()})
+    folder.parent.mkdir(parents=True)
+    with _plain(folder.parent.resolve()) as home, orbax.Checkpointer(orbax.CompositeCheckpointHandler()) as writer:
+        writer.save(home / folder.name, content)
+    write_json(folder / "digest.json", _digests(folder))
 
-    A template with the field `policy` alone reads nothing else. Raises CheckpointError where there is no checkpoint,
-    where the part that is read is damaged, or where it does not fit the template.
+
+@contextmanager
+def _plain(folder: Path) -> Iterator[Path]:
+    """A path to the folder without brackets, which Orbax takes for a pattern when it completes a checkpoint."""
+    if glob.escape(str(folder)) == str(folder):
+        yield folder
+    else:
+        with TemporaryDirectory() as home:
+            link = Path(home) / "run"
+            link.symlink_to(folder, target_is_directory=True)
+            yield link
+
+
+def check_space(run: RunFolder, state: Any) -> None:
+    """Raise CheckpointError where the disk has no room for a checkpoint of this state."""
+    size = _MARGIN + sum(getattr(_data(leaf), "nbytes", 8) for leaf in jax.tree.leaves(state))
+    free = shutil.disk_usage(run.checkpoints).free
+    if free < size:
+        raise CheckpointError(
+            f"the disk is full: a checkpoint takes {size / 1e6:.1f} MB, and {run.checkpoints} has {free / 1e6:.1f} MB "
+            "left."
+        )
+
+
+def restore(run: RunFolder, template: Any, which: Which | int = "latest") -> Any:
+    """The latest (or best) state, or that after so many steps, in the structure of the pytree `template`.
+
+    A template, of arrays or `ShapeDtypeStruct`s, with the field `policy` alone reads nothing else. Where the part that
+    is read is damaged in the latest checkpoint, the one before it is read, with a warning. Raises CheckpointError where
+    none is left, or where it does not fit the template.
     """
-    folder = locate(run, which)
+    return restored(run, template, which)[0]
+
+
+def restored(run: RunFolder, template: Any, which: Which | int = "latest") -> tuple[Any, int]:
+    """As `restore`, with the number of steps of the checkpoint that was read."""
     leaves, structure = jax.tree_util.tree_flatten_with_path(template)
     names = [jax.tree_util.keystr(path) for path, _ in leaves]
-    arrays = _read(folder, set(map(_item, names)))
-    if arrays is None:
-        raise CheckpointError(
-            f"checkpoint {folder} is incomplete or damaged; remove {folder} and name another checkpoint in "
-            f"{run.checkpoints / which}."
-        )
-    restored = []
+    items = set(map(_item, names))
+    folder, arrays = Path(), {}
+    while not folder.name or not folder.is_dir():  # a training may have removed it while it was read
+        folder = _intact(run, which, items)
+        try:
+            arrays = _read(folder, items)
+        except (OSError, ValueError):
+            if folder.is_dir():
+                raise
+    found = []
     for name, (_, leaf) in zip(names, leaves, strict=True):
         shape = np.shape(_data(leaf))
-        found = arrays.get(name) if math.prod(shape) else np.zeros(shape)
-        if found is None or found.shape != shape:
+        array = arrays.get(name) if math.prod(shape) else np.zeros(shape)
+        if array is None or array.shape != shape:
             raise CheckpointError(
                 f"checkpoint {folder} does not fit this run's configuration: {name} is missing or has another shape."
             )
-        restored.append(_like(leaf, found))
-    return jax.tree_util.tree_unflatten(structure, restored)
+        found.append(_like(leaf, array))
+    return jax.tree_util.tree_unflatten(structure, found), int(folder.name)
 
 
-def locate(run: RunFolder, which: Which = "latest") -> Path:
-    """The folder of a checkpoint; its name is the number of steps. Raises CheckpointError where there is none."""
-    pointer = run.checkpoints / which
-    if not pointer.is_file():
+def exists(run: RunFolder) -> bool:
+    """Whether the run has a checkpoint, damaged or not."""
+    return bool(_numbered(run))
+
+
+def steps(run: RunFolder) -> int:
+    """Environment steps of the latest policy that can be read. Raises CheckpointError where there is none."""
+    return int(_intact(run, "latest", {_POLICY}).name)
+
+
+def _intact(run: RunFolder, which: Which | int, items: set[str]) -> Path:
+    """The checkpoint of this name; for the latest, the newest one before it if these items of it are damaged."""
+    for patience in (_PATIENCE, 0.0):
+        named = _named(run, which)
+        if named and _undamaged(named, items):
+            return named
+        time.sleep(patience if named else 0.0)  # a training may have replaced it meanwhile
+    numbered = _numbered(run)
+    if not numbered:
         raise CheckpointError(f"run {run.path} has no checkpoint yet.")
-    name = pointer.read_text(encoding="utf-8").strip()
-    if not name or not (run.checkpoints / name).is_dir():
-        raise CheckpointError(f"run {run.path} names {name!r} as its {which} checkpoint, but it is not there.")
-    return run.checkpoints / name
+    if isinstance(which, int):
+        raise CheckpointError(f"run {run.path} has no undamaged checkpoint at step {which:,}.")
+    pointer = run.checkpoints / which
+    lost = f"checkpoint {named} is incomplete or damaged" if named else f"{pointer} names no checkpoint"
+    if which == "best":
+        raise CheckpointError(f"{lost}: take the latest one, or name another one in {pointer}.")
+    for folder in reversed(numbered[: numbered.index(named)] if named else numbered):
+        if _undamaged(folder, items):
+            gone = f": the {int(named.name) - int(folder.name):,} steps after it are lost" if named else ""
+            warnings.warn(f"{lost}; {folder.name} is used instead{gone}.", CheckpointWarning, stacklevel=2)
+            return folder
+    raise CheckpointError(f"{lost}, and there is none before it that can be used: train anew in another run folder.")
+
+
+def _numbered(run: RunFolder) -> list[Path]:
+    """The folders of all checkpoints, oldest first."""
+    return sorted(one for one in run.checkpoints.glob("[0-9]*") if one.name.isdigit())
+
+
+def _named(run: RunFolder, which: Which | int) -> Path | None:
+    """The folder of a number of steps, or to which a pointer points; None where it is not there."""
+    if isinstance(which, int):
+        folder = run.checkpoints / f"{which:012d}"
+        return folder if folder.is_dir() else None
+    try:
+        name = (run.checkpoints / which).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return run.checkpoints / name if name.isdigit() and (run.checkpoints / name).is_dir() else None
 
 
 def _item(name: str) -> str:
-    return _ITEMS[0] if name.startswith(".policy") else _ITEMS[1]
+    return _POLICY if name.startswith(".policy") else _TRAINING
 
 
 def _data(leaf: Any) -> Any:
@@ -117,17 +214,26 @@ def _like(leaf: Any, found: np.ndarray) -> Any:
     return array if data is leaf else jax.random.wrap_key_data(array, impl=jax.random.key_impl(leaf))
 
 
-def _read(folder: Path, items: Iterable[str]) -> dict[str, np.ndarray] | None:
-    """The arrays of these items by name; None where a file differs from its digest."""
-    home, others = folder, tuple(f"{item}/" for item in _ITEMS if item not in items)
+def _layout(folder: Path, items: Iterable[str]) -> tuple[Path, Iterable[str], tuple[str, ...]]:
+    """Where the items lie, their names there, and the beginnings of the paths of all others."""
     if (folder / "arrays").is_dir():
-        home, others, items = folder / "arrays", (), [""]
+        return folder / "arrays", [""], ()
+    return folder, items, tuple(f"{item}/" for item in _ITEMS if item not in items)
+
+
+def _undamaged(folder: Path, items: Iterable[str]) -> bool:
+    """Whether every file of these items is there and as its digest says."""
+    home, _, others = _layout(folder, items)
     try:
         written = json.loads((folder / "digest.json").read_text(encoding="utf-8"))
-        if _digests(home, others) != {name: one for name, one in written.items() if not name.startswith(others)}:
-            return None
-    except (OSError, ValueError):
-        return None
+        return _digests(home, others) == {name: one for name, one in written.items() if not name.startswith(others)}
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _read(folder: Path, items: Iterable[str]) -> dict[str, np.ndarray]:
+    """The arrays of these items by name."""
+    home, items, _ = _layout(folder, items)
     with orbax.PyTreeCheckpointer() as reader:
         trees = [reader.restore((home / item).resolve()) for item in items if (home / item).is_dir()]
     return {name: array for tree in trees for name, array in tree.items()}
@@ -144,8 +250,7 @@ def _digests(folder: Path, others: tuple[str, ...] = ()) -> dict[str, str]:
 
 
 def _prune(run: RunFolder) -> None:
-    kept = {locate(run, which).name for which in ("latest", "best") if (run.checkpoints / which).is_file()}
-    numbered = sorted(folder for folder in run.checkpoints.iterdir() if folder.name.isdigit())
-    for folder in numbered[:-_KEEP]:
+    kept = {folder.name for which in ("latest", "best") if (folder := _named(run, which))}
+    for folder in _numbered(run)[:-_KEEP]:
         if folder.name not in kept:
             shutil.rmtree(folder)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_type_hints
@@ -39,6 +39,8 @@ def parse(defaults: T, text: str, source: str) -> T:
         content = OmegaConf.to_container(OmegaConf.create(text), resolve=True)
     except (YAMLError, OmegaConfBaseException) as error:
         raise _unreadable(source, error) from None
+    except AssertionError:  # OmegaConf's word for a number
+        content = None
     if not isinstance(content, Mapping):
         raise ConfigurationError(f"configuration file {source} must hold keys and values.")
     return _overlay(defaults, content, source, "")
@@ -61,6 +63,17 @@ def changed(config: T, changes: Mapping[str, Any]) -> T:
     outer = parts.pop("", {})
     deeper = {part: changed(getattr(config, part), some) for part, some in parts.items()}
     return dataclasses.replace(config, **deeper | outer)  # type: ignore[type-var]
+
+
+def numbers(config: Any) -> Iterator[tuple[str, float]]:
+    """Every number of a dataclass and of those inside it, with its name, such as ppo.clip."""
+    for one in dataclasses.fields(config):
+        value = getattr(config, one.name)
+        if dataclasses.is_dataclass(value):
+            yield from ((f"{one.name}.{name}", number) for name, number in numbers(value))
+        else:
+            parts = value if isinstance(value, tuple) else (value,)
+            yield from ((one.name, part) for part in parts if isinstance(part, int | float))
 
 
 def _names(config: Any) -> set[str]:

@@ -5,12 +5,14 @@ import os
 import platform
 import re
 import shlex
+import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import jax
 
@@ -48,24 +50,32 @@ class RunFolder:
     ) -> "RunFolder":
         """Start a run; `plugins` are texts with their SHA-256, by file name, stored and never executed.
 
-        Raises RunFolderError where the folder is not empty: nothing is overwritten.
+        Raises RunFolderError where the folder is not empty (nothing is overwritten) or cannot be written.
         """
         cls.check_free(path)
         run = cls(path)
+        made = provenance()
         try:
             for folder in (run.checkpoints, run.evaluations, run.figures):
                 folder.mkdir(parents=True, exist_ok=True)
+            if plugins:
+                write_json(path / "plugins.json", {name: digest for name, (_, digest) in plugins.items()})
+                for name, (text, _) in plugins.items():
+                    run.plugins.mkdir(exist_ok=True)
+                    write_text(run.plugins / name, text)
+            write_text(run.config, config)  # with this file the folder is a run
+            write_text(path / "command.txt", shlex.join(command) + "\n")
+            write_json(path / "provenance.json", made)
         except OSError as error:
+            run.discard_unlearned()
             raise RunFolderError(f"run folder {path} cannot be created: {error.strerror}.") from None
-        run.config.write_text(config, encoding="utf-8")
-        (path / "command.txt").write_text(shlex.join(command) + "\n", encoding="utf-8")
-        write_json(path / "provenance.json", provenance())
-        if plugins:
-            write_json(path / "plugins.json", {name: digest for name, (_, digest) in plugins.items()})
-            for name, (text, _) in plugins.items():
-                run.plugins.mkdir(exist_ok=True)
-                (run.plugins / name).write_text(text, encoding="utf-8")
         return run
+
+    def discard_unlearned(self) -> None:
+        """Remove the folder if its training has left neither a checkpoint nor a row of metrics."""
+        if not self.metrics.exists() and not any(self.checkpoints.glob("[0-9]*[1-9]*")):
+            with suppress(OSError):
+                shutil.rmtree(self.path)
 
     def plugin_digests(self) -> dict[str, str]:
         """SHA-256 of the run's plugins by file name. Raises RunFolderError for a damaged list."""
@@ -75,14 +85,21 @@ class RunFolder:
         except (OSError, ValueError, TypeError):
             raise RunFolderError(f"{file} is damaged: it must hold names and digests of plugins.") from None
 
-    @staticmethod
-    def check_free(path: Path) -> None:
-        """Raise RunFolderError where the path exists and is not an empty folder."""
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise RunFolderError(
-                f"{path} already exists and is not empty: choose another --run-dir, or go on with "
-                f"'safepursuit resume {path}'."
-            )
+    @classmethod
+    def check_free(cls, path: Path) -> None:
+        """Raise RunFolderError where the path is not free, that is a folder without files, or cannot be written."""
+        home = next(one for one in (path, *path.absolute().parents) if one.exists())
+        if not home.is_dir() and home != path:
+            raise RunFolderError(f"run folder {path} cannot be created: {home} is not a folder.")
+        if not os.access(home, os.W_OK):
+            raise RunFolderError(f"run folder {path} cannot be created: {home} cannot be written.")
+        if home != path or (path.is_dir() and all(one.is_dir() for one in path.rglob("*"))):
+            return
+        begun = (path / "config.yaml").is_file() or cls.of_seeds(path)
+        raise RunFolderError(
+            f"{path} already exists and is not empty: choose another --run-dir"
+            + (f", or go on with: {resume_command(path)}" if begun else ".")
+        )
 
     @classmethod
     def of_seeds(cls, path: Path) -> list["RunFolder"]:
@@ -105,22 +122,60 @@ class RunFolder:
         return run
 
 
+def resume_command(path: Path) -> str:
+    """What to type to go on with a run."""
+    return f"safepursuit resume {shlex.quote(str(path))}"
+
+
 def slug(name: str) -> str:
     """A name as part of a path; characters other than letters, digits, dot, dash and slash become underscores."""
     return re.sub(r"[^\w./-]", "_", name)
 
 
+def read_json(file: Path) -> Any:
+    """The contents of a JSON file. Raises RunFolderError where it is none."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunFolderError(f"{file} cannot be read ({error}): remove it, or write it anew.") from None
+
+
 def write_json(file: Path, content: Any) -> None:
     """Write a JSON file atomically, and its folder where it is missing."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_text(file, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(file, json_text(content))
+
+
+def json_text(content: Any) -> str:
+    """As JSON, with a line break at the end. Raises ValueError for numbers that are not finite."""
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def write_text(file: Path, content: str) -> None:
     """Write a small text file atomically."""
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    partial.write_text(content, encoding="utf-8")
-    os.replace(partial, file)
+    with replacing(file) as stream:
+        stream.write(content.encode())
+
+
+@contextmanager
+def replacing(file: Path) -> Iterator[IO[bytes]]:
+    """A stream whose contents take the file's place in one step, once they are complete.
+
+    A symbolic link stays, and its target is replaced; a pipe or device is written to.
+    """
+    target = Path(os.path.realpath(file))
+    if target.exists() and not target.is_file() and not target.is_dir():
+        with target.open("wb") as stream:
+            yield stream
+        return
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as stream:
+            yield stream
+        os.replace(partial, target)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def provenance() -> dict[str, Any]:

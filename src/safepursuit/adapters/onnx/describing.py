@@ -16,7 +16,7 @@ from safepursuit.experiment import TrainConfig
 from safepursuit.policy import HEADS, Policy
 from safepursuit.robot import Inertial
 from safepursuit.runs import configuration
-from safepursuit.runs.folder import RunFolder
+from safepursuit.runs.folder import RunFolder, read_json
 from safepursuit.shield import MAX_HEADING
 
 FORMAT = "safepursuit-pursuer"
@@ -40,14 +40,14 @@ UNITS = {
 
 def training_of(run: RunFolder, steps: int, checkpoint: str) -> dict[str, Any]:
     """Where a policy comes from, and how it was judged, as its run folder tells it."""
-    evaluations = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(run.evaluations.glob("*.json"))]
+    evaluations = [read_json(file) for file in sorted(run.evaluations.glob("*.json"))]
     provenance = run.path / "provenance.json"
     return {
         "run": run.path.name,
         "checkpoint": checkpoint,
         "steps": steps,
         "evaluations": evaluations,
-        "provenance": json.loads(provenance.read_text(encoding="utf-8")) if provenance.is_file() else {},
+        "provenance": read_json(provenance) if provenance.is_file() else {},
     }
 
 

@@ -1,6 +1,5 @@
 """From a policy to an ONNX model that holds it with its safety layer, and to the file."""
 
-import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -22,6 +21,7 @@ from safepursuit.adapters.onnx.lowering import lower
 from safepursuit.experiment import TrainConfig
 from safepursuit.policy import Policy, check_finite
 from safepursuit.qp import Halfplanes
+from safepursuit.runs.folder import replacing
 
 _DOUBLE = np.dtype(np.float64)
 
@@ -83,9 +83,8 @@ def write(model: onnx.ModelProto, file: Path) -> None:
     """Write the model in one step. Raises FileExistsError where the file is there already: nothing is overwritten."""
     if file.exists():
         raise FileExistsError(f"{file} already exists; name another file, or remove it first.")
-    partial_file = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    partial_file.write_bytes(model.SerializeToString())
-    os.replace(partial_file, file)
+    with replacing(file) as stream:
+        stream.write(model.SerializeToString())
 
 
 def double(policy: Policy) -> Policy:

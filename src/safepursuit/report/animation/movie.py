@@ -58,6 +58,7 @@ def write(file: Path, frames: Iterable[np.ndarray], fps: int, palette: Iterable[
                 )
             yield picture
 
+    file = Path(os.path.realpath(file))  # a symbolic link stays
     partial = file.with_name(f".{file.stem}.{os.getpid()}.partial{file.suffix}")
     try:
         (_write_gif if gif else _write_mp4)(partial, counted(), fps, palette)
