@@ -352,7 +352,7 @@ def test_render_writes_the_file_that_was_asked_for(run, tmp_path):
         ("--out film.avi", "ends in .gif or .mp4, which 'film.avi' does not"),
         ("--out no-such-folder/film.gif", "no-such-folder does not exist"),
         ("--fps 60", "between 1 and 50, not 60"),
-        ("--speed 0", "must be positive, not 0"),
+        ("--speed 0", "must lie between 0.01 and 1000, not 0"),
     ],
 )
 def test_what_cannot_be_rendered_is_one_sentence(run, tmp_path, monkeypatch, words, part):

@@ -306,7 +306,7 @@ def test_a_training_in_which_nothing_was_learned_leaves_no_folder(tmp_path, monk
 
 def test_a_number_that_is_too_large_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    sentence(2, ["train", "--seed", 2**63], "seed must be less than 4,294,967,296")
+    sentence(2, ["train", "--seed", 2**63], "seed must lie between 0 and 4294967295")
     sentence(2, ["train", "--game.horizon", 10**11], "game.horizon must be less than 2,147,483,648")
     (tmp_path / "number.yaml").write_text("42")
     sentence(2, ["train", "--config", "number.yaml"], "number.yaml must hold keys and values")

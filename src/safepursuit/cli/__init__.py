@@ -32,6 +32,7 @@ from safepursuit.cli.render import Render
 from safepursuit.cli.resume import Resume
 from safepursuit.cli.signals import Interrupted, on_signals
 from safepursuit.cli.streams import lasting_streams
+from safepursuit.cli.stress import Stress
 from safepursuit.cli.train import Train
 from safepursuit.cli.usage import STANDARD_OUTPUT, UsageError, unframed
 from safepursuit.experiment import TrainConfig, load_config
@@ -52,6 +53,7 @@ COMMANDS: dict[str, type[Any]] = {
     "export": Export,
     "check-export": CheckExport,
     "attack-head": AttackHead,
+    "stress": Stress,
     "list": List,
     "doctor": Doctor,
 }

@@ -1,6 +1,6 @@
 """Evaluation of a policy: a suite of scenarios, an opponent, a safety layer."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from safepursuit.agents import Agent, Imprecise, Layer, Scripted, Trained, behind
@@ -12,7 +12,7 @@ from safepursuit.game import Game
 from safepursuit.play.recording import Recording
 from safepursuit.players import PURSUERS, evader_weights, evaders_of
 from safepursuit.policy import Policy, check_finite
-from safepursuit.robot import Budget
+from safepursuit.robot import Budget, Unicycle
 
 Rules: TypeAlias = Literal["as-trained", "default"]
 """The game from which a suite is made: that of the training, or the default one, as in comparisons."""
@@ -49,11 +49,13 @@ def evaluate(
     layer: Layer = "as-trained",
     rules: Rules = "as-trained",
     errors: Budget | None = None,
+    robot: Unicycle | None = None,
 ) -> Evaluation:
     """Play and judge a policy, or the scripted pursuer of this name, behind a safety layer.
 
     Opponent and number of discs default to those of the suite, or else of the training. `errors` are drawn between the
-    pursuer and its robot (see `agents.Imprecise`), whatever the shield's budget. Raises ValueError for an unknown name
+    pursuer and its robot (see `agents.Imprecise`), whatever the shield's budget; `robot` is what drives in truth, where
+    the pursuer believes in that of its training. Raises ValueError for an unknown name
     or an impossible game, NotFiniteError for a policy whose numbers are not finite.
     """
     if suite in scenarios.SUITES:
@@ -70,9 +72,13 @@ def evaluate(
         check_finite(pursuer)
         own = Trained(pursuer, config.shield)
     own = behind(layer, own, config.shield)
-    if errors is not None:
-        own = Imprecise(own, errors)
     game = config.game if rules == "as-trained" else Game.of_robot(config.game.robot_model)
+    believed = None
+    if robot is not None:
+        known = isinstance(robot, type(game.robot))
+        believed, game = game, replace(game, robot=robot, robot_model=game.robot_model if known else "inertial")
+    if errors is not None or believed is not None:
+        own = Imprecise(own, errors or Budget(), believed)
     if obstacles is not None:
         game = scenarios.with_obstacles(game, obstacles)
     drawn = scenarios.draw(suite, game, seed, episodes)

@@ -54,8 +54,8 @@ class TrainingState(NamedTuple):
 
 
 INVALID = (
-    "training stopped: a game is invalid, because a pose, a control or the scene is not finite; what was learned before "
-    "it is kept. Look for the fault in the opponent, the robot and the layouts."
+    "training stopped: a game is invalid, because a pose, a control or the scene is not finite; what was learned "
+    "before it is kept. Look for the fault in the opponent, the robot and the layouts."
 )
 """What NotFiniteError says then."""
 

@@ -1,0 +1,87 @@
+"""`stress`."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from safepursuit.cli.usage import Debug, Run, UsageError, check_folders, listed, save_json, say
+from safepursuit.evaluation.stress import IMPERFECTIONS, stress, suggest
+from safepursuit.experiment import load_run
+from safepursuit.robot import Budget
+from safepursuit.runs.folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Stress:
+    """Capture and own contacts of a run against errors, delay and weak brakes, one at a time."""
+
+    run_folder: Run
+    """The run folder."""
+    imperfection: str = "all"
+    """Some of pose, heading, delay, brakes, separated by commas, or all."""
+    suggest: bool = False
+    """Instead: the smallest budget for the errors named by --budget.… under which the run touches nothing."""
+    budget: Annotated[Budget, tyro.conf.arg(prefix_name=True)] = field(default_factory=Budget)
+    """The errors of your robot, for --suggest."""
+    evader: str | None = None
+    """Opponent (default: the one of the training)."""
+    episodes: int = 500
+    """Episodes per size."""
+    json: Path | None = None
+    """Write the figures to this file as well."""
+    debug: Debug = False
+
+    def run(self, console: Console) -> None:
+        check_folders(self.json)
+        if self.suggest == (self.budget == Budget()):
+            raise UsageError("--suggest and the errors of the robot, --budget.…, go together.")
+        trained = load_run(RunFolder.open(self.run_folder))
+        rows: list[dict[str, Any]] = []
+        if self.suggest:
+            with console.status("trying budgets …"):
+                for one in suggest(
+                    trained.policy, trained.config, self.budget, episodes=self.episodes, evader=self.evader
+                ):
+                    share = f"{_largest_share(one.budget, self.budget):.0%} of the errors"
+                    rows.append({"budget": asdict(one.budget), "share": share} | one.judged.result)
+                    found = one.judged.result
+                    say(console, f"budget of {share}: {found['collision']['count']} contacts")
+            flags = " ".join(f"--budget.{k.replace('_', '-')} {v:g}" for k, v in rows[-1]["budget"].items() if v)
+            capture = rows[-1]["capture"]
+            say(console, f"{flags or 'no budget'}: 0 contacts seen, captures {capture['rate']:.1%} of the evaders")
+            say(console, "Only errors within the declared budget are covered by the theorem: declare them in full.")
+        else:
+            names = listed(self.imperfection, IMPERFECTIONS)
+            for case in stress(trained.policy, trained.config, names=names, episodes=self.episodes, evader=self.evader):
+                result = case.judged.result
+                rows.append({"imperfection": case.imperfection, "size": case.size, "within": case.within} | result)
+                say(console, f"{case.imperfection} {case.size:g} {case.unit}".rstrip())
+            console.print(_table(rows))
+        save_json(self.json, rows)
+
+
+def _largest_share(budget: Budget, errors: Budget) -> float:
+    own, whole = asdict(budget), asdict(errors)
+    return max((own[name] / value for name, value in whole.items() if value and name != "delay"), default=1.0)
+
+
+def _table(rows: list[dict[str, Any]]) -> Table:
+    table = Table(caption="contacts: episodes with an own collision, judged by the referee", caption_justify="left")
+    for name in ("imperfection", "size", "capture", "95 % interval", "contacts", "least clearance"):
+        table.add_column(name, justify="left" if name == "imperfection" else "right")
+    for row in rows:
+        capture, unit = row["capture"], IMPERFECTIONS[row["imperfection"]].unit if row["size"] else ""
+        within = " (declared)" if row["within"] and row["size"] else ""
+        table.add_row(
+            row["imperfection"] + within,
+            f"{row['size']:g} {unit}" if row["size"] else "",
+            f"{capture['rate']:.1%}",
+            f"{capture['low']:.1%} – {capture['high']:.1%}",
+            str(row["collision"]["count"]),
+            "–" if row["min_clearance"] is None else f"{1e3 * row['min_clearance']:.1f} mm",
+        )
+    return table
