@@ -14,6 +14,7 @@ import inertia
 from inertia import drive
 from safepursuit.barriers import stop_sector
 from safepursuit.barriers.stop_sector import Motion, free_way, headings
+from safepursuit.evaluation import stress
 from safepursuit.evaluation.referee import judge
 from safepursuit.experiment import TrainConfig
 from safepursuit.game import Game
@@ -368,3 +369,29 @@ def test_a_kinematic_robot_has_a_budget_too():
         allowed.append(float(unfiltered(asked, around, robot=robot, governor=shield).control[0]))
     expected = [0.03 / robot.dt, 0.02 / robot.dt, 0.02 / robot.dt / 1.5, 0.0]
     np.testing.assert_allclose(allowed, expected, atol=1e-3)
+
+
+# --- stress ---
+
+
+def test_stress_goes_through_sizes_and_says_which_are_declared():
+    config = TrainConfig(shield=Shield(budget=Budget(pose=0.02, delay=2)))
+    none, *pose = stress.cases(config, ("pose",))
+    delay = stress.cases(config, ("delay",))[1:]
+    assert none.changes == {}
+    assert (
+        [one.changes["errors"].pose for one in pose] == [one.size for one in pose] == sorted(one.size for one in pose)
+    )
+    assert [one.changes["errors"].delay for one in delay] == [1, 2, 3, 4, 5]
+    assert [one.within for one in pose] == [True, True, False, False, False]
+    assert [one.within for one in delay] == [False, True, False, False, False]
+    with pytest.raises(ValueError, match="unknown imperfection 'wind'"):
+        stress.cases(config, ("wind",))
+
+
+def test_weak_brakes_are_those_of_the_robot_in_truth():
+    for config in (TrainConfig(), TrainConfig().with_robot("create3")):
+        robots = [stress.IMPERFECTIONS["brakes"].changes(size, config)["robot"] for size in (0.8, 0.5, 0.25)]
+        assert all(isinstance(robot, Inertial) for robot in robots)
+        assert [robot.braking / robots[0].braking for robot in robots] == pytest.approx([1, 0.625, 0.3125])
+        assert robots[0].radius == config.game.robot.radius

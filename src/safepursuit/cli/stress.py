@@ -56,10 +56,12 @@ class Stress:
             say(console, "Only errors within the declared budget are covered by the theorem: declare them in full.")
         else:
             names = listed(self.imperfection, IMPERFECTIONS)
-            for case in stress(trained.policy, trained.config, names=names, episodes=self.episodes, evader=self.evader):
-                result = case.judged.result
-                rows.append({"imperfection": case.imperfection, "size": case.size, "within": case.within} | result)
-                say(console, f"{case.imperfection} {case.size:g} {case.unit}".rstrip())
+            for case, judged in stress(
+                trained.policy, trained.config, names=names, episodes=self.episodes, evader=self.evader
+            ):
+                about = {"imperfection": case.imperfection, "size": case.size, "within": case.within}
+                rows.append(about | judged.result)
+                say(console, f"{case.imperfection} {case.size:g}: {judged.result['collision']['count']} contacts")
             console.print(_table(rows))
         save_json(self.json, rows)
 
@@ -70,18 +72,20 @@ def _largest_share(budget: Budget, errors: Budget) -> float:
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:
-    table = Table(caption="contacts: episodes with an own collision, judged by the referee", caption_justify="left")
-    for name in ("imperfection", "size", "capture", "95 % interval", "contacts", "least clearance"):
-        table.add_column(name, justify="left" if name == "imperfection" else "right")
+    table = Table(
+        caption="contacts: episodes with an own collision, judged by the referee; * declared in the budget",
+        caption_justify="left",
+    )
+    for name in ("imperfection", "captured (95 %)", "contacts", "clearance"):
+        table.add_column(name, justify="left" if name == "imperfection" else "right", no_wrap=True)
     for row in rows:
-        capture, unit = row["capture"], IMPERFECTIONS[row["imperfection"]].unit if row["size"] else ""
-        within = " (declared)" if row["within"] and row["size"] else ""
+        capture, name, size = row["capture"], row["imperfection"], row["size"]
+        about = f"{name} {size:g} {IMPERFECTIONS[name].unit}" if size else name
+        least = row["min_clearance"]
         table.add_row(
-            row["imperfection"] + within,
-            f"{row['size']:g} {unit}" if row["size"] else "",
-            f"{capture['rate']:.1%}",
-            f"{capture['low']:.1%} – {capture['high']:.1%}",
+            about + (" *" if row["within"] and size else ""),
+            f"{capture['rate']:.1%} ({capture['low']:.1%} – {capture['high']:.1%})",
             str(row["collision"]["count"]),
-            "–" if row["min_clearance"] is None else f"{1e3 * row['min_clearance']:.1f} mm",
+            "–" if least is None else f"{1e3 * least:.1f} mm",
         )
     return table

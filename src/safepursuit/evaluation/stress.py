@@ -20,8 +20,11 @@ class Imperfection(NamedTuple):
 
 
 def _error(name: str) -> Callable[[float, TrainConfig], dict[str, Any]]:
-    kind = int if name == "delay" else float
-    return lambda size, config: {"errors": replace(Budget(), **{name: kind(size)})}
+    def changes(size: float, config: TrainConfig) -> dict[str, Any]:
+        values: dict[str, Any] = {name: int(size) if name == "delay" else size}
+        return {"errors": Budget(**values)}
+
+    return changes
 
 
 def _brakes(size: float, config: TrainConfig) -> dict[str, Any]:
@@ -44,33 +47,33 @@ IMPERFECTIONS: dict[str, Imperfection] = {
 """By name. "brakes" of a robot believed to have no inertia are shares of a stop from full speed within ten steps."""
 
 
-class Stressed(NamedTuple):
+class Case(NamedTuple):
     imperfection: str
     size: float
-    unit: str
     within: bool
     """The run's budget covers it."""
-    judged: Evaluation
+    changes: dict[str, Any]
+    """Keyword arguments of `evaluate`."""
+
+
+def cases(config: TrainConfig, names: Sequence[str] = ()) -> list[Case]:
+    """No imperfection, then each of these (by default all) in growing sizes. Raises ValueError for an unknown name."""
+    if unknown := set(names) - set(IMPERFECTIONS):
+        raise ValueError(f"unknown imperfection {sorted(unknown)[0]!r}; known are {', '.join(IMPERFECTIONS)}.")
+    budget, found = config.shield.budget, [Case("none", 0.0, True, {})]
+    for name in names or IMPERFECTIONS:
+        for size in IMPERFECTIONS[name].sizes:
+            within = size == budget.delay if name == "delay" else size <= getattr(budget, name, 0.0)
+            found.append(Case(name, size, within, IMPERFECTIONS[name].changes(size, config)))
+    return found
 
 
 def stress(
     policy: Policy, config: TrainConfig, *, names: Sequence[str] = (), episodes: int, evader: str | None = None
-) -> Iterator[Stressed]:
-    """Evaluate a policy without imperfections, then under each of these (by default all) in growing sizes.
-
-    Raises ValueError for an unknown name.
-    """
-    if unknown := set(names) - set(IMPERFECTIONS):
-        raise ValueError(f"unknown imperfection {sorted(unknown)[0]!r}; known are {', '.join(IMPERFECTIONS)}.")
-    budget = config.shield.budget
-    yield Stressed("none", 0.0, "", True, evaluate(policy, config, episodes=episodes, evader=evader))
-    for name in names or IMPERFECTIONS:
-        about = IMPERFECTIONS[name]
-        for size in about.sizes:
-            within = size <= getattr(budget, name, 0.0) if name != "delay" else size == budget.delay
-            changes = about.changes(size, config)
-            judged = evaluate(policy, config, episodes=episodes, evader=evader, **changes)
-            yield Stressed(name, size, about.unit, within, judged)
+) -> Iterator[tuple[Case, Evaluation]]:
+    """Evaluate a policy in all `cases`."""
+    for case in cases(config, names):
+        yield case, evaluate(policy, config, episodes=episodes, evader=evader, **case.changes)
 
 
 class Suggestion(NamedTuple):
