@@ -41,7 +41,7 @@ def _brakes(size: float, config: TrainConfig) -> dict[str, Any]:
 IMPERFECTIONS: dict[str, Imperfection] = {
     "pose": Imperfection("m", (0.01, 0.02, 0.05, 0.1, 0.2), _error("pose")),
     "heading": Imperfection("rad", (0.02, 0.05, 0.1, 0.2, 0.4), _error("heading")),
-    "delay": Imperfection("steps", (1, 2, 3, 4, 5), _error("delay")),
+    "delay": Imperfection("steps", (1.0, 2.0, 3.0, 4.0, 5.0), _error("delay")),
     "brakes": Imperfection("of those believed", (0.8, 0.5, 0.25), _brakes),
 }
 """By name. "brakes" of a robot believed to have no inertia are shares of a stop from full speed within ten steps."""
