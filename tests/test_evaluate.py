@@ -15,7 +15,8 @@ from safepursuit.agents import LAYERS
 from safepursuit.compare import cells
 from safepursuit.evaluation import episodes, evaluate, evaluation, metrics, scenarios
 from safepursuit.evaluation.referee import Verdict
-from safepursuit.game import Game
+from safepursuit.experiment import TrainConfig
+from safepursuit.game import SENSORS, Game
 from safepursuit.learn import BarrierNetTrainer
 from safepursuit.learn.rollout import fresh_starts
 from safepursuit.play import recording as recordings
@@ -569,3 +570,12 @@ def test_episodes_beyond_a_chunk_are_the_same_ones(judged, monkeypatch):
     pieces = evaluate(reckless(), CONFIG, episodes=EPISODES, layer="off").recording
     for name in ("pursuer", "evader", "pursuer_control", "length", "outcome", "intervened", "discs"):
         np.testing.assert_array_equal(getattr(whole, name), getattr(pieces, name))
+
+
+def test_default_rules_keep_robot_and_sensor(monkeypatch):
+    monkeypatch.setitem(SENSORS, "other", SENSORS["discs"])
+    config = TrainConfig().with_robot("create3")
+    config = replace(config, game=replace(config.game, sensor="other", horizon=7))
+    found = evaluation.game_of(config, "default")
+    assert (found.robot_model, found.sensor, found.horizon) == ("create3", "other", 600)
+    assert evaluation.game_of(config, "as-trained") == config.game

@@ -72,8 +72,7 @@ def evaluate(
         check_finite(pursuer)
         own = Trained(pursuer, config.shield)
     own = behind(layer, own, config.shield)
-    game = config.game if rules == "as-trained" else Game.of_robot(config.game.robot_model)
-    believed = None
+    game, believed = game_of(config, rules), None
     if robot is not None:
         known = isinstance(robot, type(game.robot))
         believed, game = game, replace(game, robot=robot, robot_model=game.robot_model if known else "inertial")
@@ -102,6 +101,13 @@ def evaluate(
     if len(set(played)) > 1:
         figures["by_evader"] = metrics.by_evader(recording, verdict, played)
     return Evaluation(head | figures, recording, verdict)
+
+
+def game_of(config: TrainConfig, rules: Rules) -> Game:
+    """The game from which a suite is made. Robot and sensor are the training's: a policy takes no others."""
+    if rules == "as-trained":
+        return config.game
+    return replace(Game.of_robot(config.game.robot_model), sensor=config.game.sensor)
 
 
 def _contradictions(recording: Recording, verdict: Verdict) -> int:

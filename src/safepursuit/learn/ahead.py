@@ -40,7 +40,7 @@ def start(config: TrainConfig) -> None:
     if config.shares > 1:
         first = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         alone = _at(alone, jax.tree.map(lambda _: first, alone))
-    layer = partial(safety_layer.lower, *alone, config)
+    layer = partial(safety_layer.lower, *alone, config.game, config.shield)
     programs = iter((playing, learning, layer, counting))
     _abandoned.clear()
     for _ in range(_AT_ONCE):

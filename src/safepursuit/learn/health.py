@@ -11,12 +11,13 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from safepursuit.experiment import TrainConfig
-from safepursuit.game import GameState
+from safepursuit.game import Game, GameState
 from safepursuit.learn.lagrangian import Multiplier
 from safepursuit.learn.rollout import Games, Rollout
 from safepursuit.learn.update import UpdateReport
 from safepursuit.policy import Policy, situation
 from safepursuit.shapes import Control
+from safepursuit.shield import Shield
 
 
 @partial(jax.jit, static_argnames="lineup")
@@ -108,12 +109,14 @@ def safety_layer_time(policy: Policy, action: Float[Array, "2 games"], games: Ga
     times = []
     for _ in range(6):
         start = perf_counter()
-        safety_layer(policy, nominal, games.state, config).block_until_ready()
+        safety_layer(policy, nominal, games.state, config.game, config.shield).block_until_ready()
         times.append(perf_counter() - start)
     return 1e6 * median(times[1:]) / action.shape[-1]
 
 
-@partial(jax.jit, static_argnames="config")
-def safety_layer(policy: Policy, nominal: Float[Array, "2 games"], state: GameState, config: TrainConfig) -> Control:
+@partial(jax.jit, static_argnames=("game", "shield"))
+def safety_layer(
+    policy: Policy, nominal: Float[Array, "2 games"], state: GameState, game: Game, shield: Shield
+) -> Control:
     """The control of the safety layer alone, as in training."""
-    return policy.head.project(nominal, situation(state, config.game, config.shield)).control
+    return policy.head.project(nominal, situation(state, game, shield)).control

@@ -21,12 +21,18 @@ _UNFUSED: Effort = (("xla_cpu_experimental_ynn_fusion_type", ""),)
 
 def collect_program(config: TrainConfig) -> Program:
     """`collect` for this configuration and any seed: (policy, games, starts, key) → (games, rollout)."""
-    return _programs(replace(config, seed=0))[0]
+    return _programs(_compiled(config))[0]
 
 
 def update_program(config: TrainConfig) -> Program:
     """`update` likewise: (policy, optimiser state, rollout, multiplier, key, rate) → (policy, …, report)."""
-    return _programs(replace(config, seed=0))[1]
+    return _programs(_compiled(config))[1]
+
+
+def _compiled(config: TrainConfig) -> TrainConfig:
+    """The configuration without what no program depends on: one serves a training that is extended or resumed, too."""
+    timesteps = 1 if config.timesteps <= _SHORT else _SHORT + 1
+    return replace(config, seed=0, timesteps=timesteps, checkpoint_every=1, on_nonfinite="stop")
 
 
 @cache

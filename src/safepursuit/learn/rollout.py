@@ -74,15 +74,15 @@ def join_games(key: Key[Array, ""], config: TrainConfig) -> Games:
     start_key, age_key = jax.random.split(key)
     # As many as for a rollout, so that one program draws both; the first of them do not depend on the number.
     drawn = initial(start_key, config.game, max(config.num_envs, pool_size(config)))
-    return _joined(drawn, age_key, config)
+    return _joined(drawn, age_key, config.num_envs, config.game.horizon)
 
 
-@partial(Program, effort=ONCE, static_argnames="config")
-def _joined(drawn: GameState, key: Key[Array, ""], config: TrainConfig) -> Games:
-    states = jax.tree.map(lambda leaf: leaf[..., : config.num_envs], drawn)
-    age = jax.random.randint(key, (config.num_envs,), 0, config.game.horizon)
-    nothing = jnp.zeros(config.num_envs)
-    return Games(states._replace(step=age), nothing, nothing, jnp.zeros(config.num_envs, jnp.int32))
+@partial(Program, effort=ONCE, static_argnames=("count", "horizon"))
+def _joined(drawn: GameState, key: Key[Array, ""], count: int, horizon: int) -> Games:
+    states = jax.tree.map(lambda leaf: leaf[..., :count], drawn)
+    age = jax.random.randint(key, (count,), 0, horizon)
+    nothing = jnp.zeros(count)
+    return Games(states._replace(step=age), nothing, nothing, jnp.zeros(count, jnp.int32))
 
 
 def fresh_starts(key: Key[Array, ""], config: TrainConfig) -> GameState:
