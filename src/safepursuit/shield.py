@@ -102,8 +102,8 @@ class Surroundings(NamedTuple):
     clearance: Scalar
     """Distance [m] of the body from the nearest boundary; NaN where pose or scene are not finite."""
     clear: Flag
-    """Pose and scene are to be believed, and the body overlaps nothing by more than the margin: from here the theorems
-    hold."""
+    """Pose and scene are to be believed, and the body overlaps nothing by more than the margin and the budget's error
+    of the position: from here the theorems hold."""
     least_speed: Scalar
     """[m/s] where rounding has moved the body beyond the margin: it stands still or gets away; 0 elsewhere."""
     motion: Motion | None = None
@@ -218,13 +218,14 @@ def survey(
     known = sound & (jnp.abs(pose[2]) <= MAX_HEADING)
     for one in found[1:]:
         known &= jnp.isfinite(jnp.sum(one.value, axis=0))
+    budget = shield.budget.at_execution(robot)
     if robot.has_inertia:
         assert velocity is not None  # `stopped` has raised
         motion, slowest = Motion.of(pose, velocity, around), jnp.zeros_like(pose[2])
         known &= jnp.isfinite(velocity[0] + velocity[1])
         speed = jnp.full_like(pose[2], robot.max_speed)
     else:
-        motion, budget = None, shield.budget.at_execution(robot)
+        motion = None
         swing = (1 + budget.slip) * governor_swing(robot, jnp.full_like(pose[2], robot.max_turn_rate)) + budget.heading
         added = shield.inflation + budget.pose + shield.margin + budget.mover_speed * robot.dt
         slack = around.distance - (robot.radius + added)
@@ -237,7 +238,7 @@ def survey(
         found=found,
         speed_limit=jnp.where(known, jnp.where(centred, 0, speed), jnp.nan),
         clearance=clearance,
-        clear=known & (clearance >= -shield.margin),
+        clear=known & (clearance >= -(shield.margin + budget.pose)),
         least_speed=slowest,
         motion=motion,
     )
