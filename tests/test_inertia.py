@@ -18,7 +18,7 @@ from safepursuit.evaluation import stress
 from safepursuit.evaluation.referee import judge
 from safepursuit.experiment import TrainConfig
 from safepursuit.game import Game
-from safepursuit.robot import ROBOTS, Budget, Inertial, Unicycle
+from safepursuit.robot import ROBOTS, Budget, Inertial, Unicycle, within_theory
 from safepursuit.scene import Scene, boundaries
 from safepursuit.shield import Shield, filter, survey, unfiltered
 
@@ -255,6 +255,11 @@ UNSOUND = {
     "slip left out": (ROBOT, Budget(), Budget(slip=0.1)),
     "movers left out": (ROBOT, Budget(), Budget(mover_speed=0.2)),
 }
+
+
+def test_no_theorem_holds_for_another_stop():
+    robots = ROBOT, ContinuousStop(**asdict(ROBOT)), NoStep(**asdict(ROBOT))
+    assert [within_theory(robot) for robot in robots] == [True, False, False]
 
 
 @pytest.mark.heavy

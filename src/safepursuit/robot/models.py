@@ -58,10 +58,13 @@ ROBOTS: Registry[Callable[[], Unicycle]] = Registry(
 )
 """Constructors of robots by name: `Unicycle`, `Inertial`, or a subclass of one of them."""
 
-_MOTION = ("displacement", "way", "turn", "step", "stopped", "limit", "reach", "swing_box", "to_swing", "from_swing")
-
 
 def within_theory(robot: Robot) -> bool:
-    """Whether a theorem holds for this robot: it moves as `Unicycle` or as `Inertial` does, in every respect."""
+    """Whether a theorem holds for this robot: it is a `Unicycle` or an `Inertial`, no method or property replaced."""
     own, proved = type(robot), Inertial if isinstance(robot, Inertial) else Unicycle
-    return isinstance(robot, Unicycle) and all(getattr(own, name) is getattr(proved, name) for name in _MOTION)
+    methods = [name for name in dir(proved) if not name.startswith("__") and not _is_value(getattr(proved, name))]
+    return isinstance(robot, Unicycle) and all(getattr(own, name) is getattr(proved, name) for name in methods)
+
+
+def _is_value(member: object) -> bool:
+    return not callable(member) and not isinstance(member, property)
