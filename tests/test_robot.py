@@ -33,6 +33,9 @@ pose = st.tuples(st.floats(-10, 10), st.floats(-10, 10), angle).map(np.array)
 def integrated(pose, control, time):
     """The pose after a constant control, by Runge–Kutta of order 8."""
 
+    if time == 0:  # the solver divides by it
+        return np.asarray(pose)
+
     def rate(_, state):
         return [control[0] * np.cos(state[2]), control[0] * np.sin(state[2]), control[1]]
 
@@ -57,7 +60,7 @@ def test_arc_step_solves_the_differential_equation(pose, control):
 def test_displacement_within_the_step_lies_on_the_arc(pose, control, share):
     time = share * ARC.dt
     moved = pose[:2] + np.asarray(displacement(ARC, pose[2], control, time))
-    np.testing.assert_allclose(moved, integrated(pose, control, time or 1e-300)[:2], rtol=0, atol=1e-10)
+    np.testing.assert_allclose(moved, integrated(pose, control, time)[:2], rtol=0, atol=1e-10)
 
 
 @LAWS
