@@ -46,13 +46,14 @@ class Stress:
                 for one in suggest(
                     trained.policy, trained.config, self.budget, episodes=self.episodes, evader=self.evader
                 ):
-                    share = f"{_largest_share(one.budget, self.budget):.0%} of the errors"
-                    rows.append({"budget": asdict(one.budget), "share": share} | one.judged.result)
                     found = one.judged.result
-                    say(console, f"budget of {share}: {found['collision']['count']} contacts")
+                    rows.append({"budget": asdict(one.budget), "share": one.share} | found)
+                    say(console, f"budget of {one.share:.0%} of the errors: {found['collision']['count']} contacts")
             flags = " ".join(f"--budget.{k.replace('_', '-')} {v:g}" for k, v in rows[-1]["budget"].items() if v)
-            capture = rows[-1]["capture"]
-            say(console, f"{flags or 'no budget'}: 0 contacts seen, captures {capture['rate']:.1%} of the evaders")
+            seen = (
+                f"{rows[-1]['collision']['count']} contacts, captures {rows[-1]['capture']['rate']:.1%} of the evaders"
+            )
+            say(console, f"{flags or 'no budget'}: {seen}")
             say(console, "Only errors within the declared budget are covered by the theorem: declare them in full.")
         else:
             names = listed(self.imperfection, IMPERFECTIONS)
@@ -64,11 +65,6 @@ class Stress:
                 say(console, f"{case.imperfection} {case.size:g}: {judged.result['collision']['count']} contacts")
             console.print(_table(rows))
         save_json(self.json, rows)
-
-
-def _largest_share(budget: Budget, errors: Budget) -> float:
-    own, whole = asdict(budget), asdict(errors)
-    return max((own[name] / value for name, value in whole.items() if value and name != "delay"), default=1.0)
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:

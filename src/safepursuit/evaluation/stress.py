@@ -77,6 +77,8 @@ def stress(
 
 
 class Suggestion(NamedTuple):
+    share: float
+    """Of the errors that the budget declares; of the delay always all."""
     budget: Budget
     judged: Evaluation
     """With this budget, under all of the errors."""
@@ -104,6 +106,6 @@ def suggest(
             evader=evader,
             errors=errors,
         )
-        yield Suggestion(budget, judged)
+        yield Suggestion(share, budget, judged)
         if not judged.result["collision"]["count"]:
             return
