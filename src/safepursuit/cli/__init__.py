@@ -29,6 +29,7 @@ from safepursuit.cli.evaluate import Evaluate
 from safepursuit.cli.export import CheckExport, Export
 from safepursuit.cli.listing import List
 from safepursuit.cli.render import Render
+from safepursuit.cli.replay import Replay
 from safepursuit.cli.resume import Resume
 from safepursuit.cli.signals import Interrupted, on_signals
 from safepursuit.cli.streams import lasting_streams
@@ -49,6 +50,7 @@ COMMANDS: dict[str, type[Any]] = {
     "evaluate": Evaluate,
     "compare": Compare,
     "render": Render,
+    "replay": Replay,
     "benchmark": Benchmark,
     "export": Export,
     "check-export": CheckExport,
