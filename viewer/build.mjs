@@ -18,13 +18,20 @@ function fingerprint() {
   return hash.digest("hex");
 }
 
+/** The runtime's WebAssembly is handed to it in the page's data: Vite must not take it for a file of the page. */
+const apart = {
+  name: "runtime-apart",
+  enforce: "pre",
+  transform: (code, id) => (id.includes("onnxruntime-web") ? code.replaceAll("import.meta.url", "self.location.href") : null),
+};
+
 const sources = fingerprint();
 for (const file of readdirSync(join(here, "pages"))) {
   const result = await build({
     root: join(here, "pages"),
     configFile: false,
     logLevel: "warn",
-    plugins: [viteSingleFile()],
+    plugins: [apart, viteSingleFile()],
     build: { write: false, target: "es2022", rollupOptions: { input: join(here, "pages", file) } },
   });
   const page = result.output.find((one) => one.fileName === file);

@@ -141,3 +141,9 @@ export function drawLevels(view: View, ground: Ground, standoffs: number[], leve
     line(view, [[-x, -y], [x, -y], [x, y], [-x, y], [-x, -y]], colours.barrier, 1.2, dash);
   });
 }
+
+/** A pose on the straight line between two, with the shorter turn. */
+export function between(before: Pose, after: Pose, share: number): Pose {
+  const turn = Math.atan2(Math.sin(after[2] - before[2]), Math.cos(after[2] - before[2]));
+  return [before[0] + share * (after[0] - before[0]), before[1] + share * (after[1] - before[1]), before[2] + share * turn];
+}

@@ -1,5 +1,5 @@
 /** The replay page. */
-import { drawGround, drawLevels, drawRobot, drawSector, line, prediction, ring, View } from "./arena";
+import { between, drawGround, drawLevels, drawRobot, drawSector, line, prediction, ring, View } from "./arena";
 import { colours, element, named, onLook, sheet, trouble } from "./canvas";
 import { EpisodeList, type Order } from "./episodes";
 import { linkTo, parseLink } from "./link";
@@ -228,9 +228,7 @@ class Replay {
   private pose(who: "pursuer" | "evader", share: number): Pose {
     const before = this.recording.pose(who, this.episode, this.step);
     if (!share || this.step >= this.recording.length(this.episode)) return before;
-    const after = this.recording.pose(who, this.episode, this.step + 1);
-    const turn = Math.atan2(Math.sin(after[2] - before[2]), Math.cos(after[2] - before[2]));
-    return [before[0] + share * (after[0] - before[0]), before[1] + share * (after[1] - before[1]), before[2] + share * turn];
+    return between(before, this.recording.pose(who, this.episode, this.step + 1), share);
   }
 
   private traces(view: View, step: number, pursuer: Pose, evader: Pose): void {

@@ -28,6 +28,7 @@ from safepursuit.cli.doctor import Doctor
 from safepursuit.cli.evaluate import Evaluate
 from safepursuit.cli.export import CheckExport, Export
 from safepursuit.cli.listing import List
+from safepursuit.cli.play import Play
 from safepursuit.cli.render import Render
 from safepursuit.cli.replay import Replay
 from safepursuit.cli.resume import Resume
@@ -51,6 +52,7 @@ COMMANDS: dict[str, type[Any]] = {
     "compare": Compare,
     "render": Render,
     "replay": Replay,
+    "play": Play,
     "benchmark": Benchmark,
     "export": Export,
     "check-export": CheckExport,
