@@ -37,6 +37,7 @@ from safepursuit.cli.streams import lasting_streams
 from safepursuit.cli.stress import Stress
 from safepursuit.cli.train import Train
 from safepursuit.cli.usage import STANDARD_OUTPUT, UsageError, unframed
+from safepursuit.cli.watch import Watch
 from safepursuit.experiment import TrainConfig, load_config
 from safepursuit.learn import ahead
 from safepursuit.plugins import PluginError
@@ -53,6 +54,7 @@ COMMANDS: dict[str, type[Any]] = {
     "render": Render,
     "replay": Replay,
     "play": Play,
+    "watch": Watch,
     "benchmark": Benchmark,
     "export": Export,
     "check-export": CheckExport,
