@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from safepursuit import ranges
 from safepursuit.geometry import direction, wrap_angle
-from safepursuit.shapes import Control, Point, Pose, Scalar
+from safepursuit.shapes import Control, Pose, Scalar
 
 Integrator: TypeAlias = Literal["euler", "arc", "ramp"]
 
@@ -95,7 +95,9 @@ class Unicycle:
         """Steps from full speed until standstill, at least 1."""
         return 1
 
-    def displacement(self, heading: Scalar, control: Control, time: Float[Array, "..."] | float) -> Float[Array, "2 ..."]:
+    def displacement(
+        self, heading: Scalar, control: Control, time: Float[Array, "..."] | float
+    ) -> Float[Array, "2 ..."]:
         """Displacement of the centre [m, world frame] `time` seconds into a step, 0 ≤ time ≤ dt; several times on axes
         before those of the batch.
 
