@@ -411,8 +411,8 @@ def govern(
         reached = robot.reach(control, surroundings.velocity)
         budget = shield.budget.at_execution(robot)
         margin = shield.inflation + shield.margin
-        found = certify(robot, budget, margin, 0.5 * shield.margin, surroundings.motion, reached)
-        safe, governed, stopped = jax.lax.stop_gradient(found)
+        motion, reached = jax.lax.stop_gradient((surroundings.motion, reached))
+        safe, governed, stopped = certify(robot, budget, margin, 0.5 * shield.margin, motion, reached)
         safe = jnp.where(governed, safe, control)
     # Stand still where pose or control is not finite.
     known = jnp.isfinite(limit) & jnp.all(jnp.isfinite(control), axis=0)
