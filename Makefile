@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help setup demo test lint types contract docs docs-serve unit test-heavy test-cluster test-export smoke-wheel bench bench-growth bench-guard bench-revisions bench-roofline bench-methods bench-players bench-peers bench-converters bench-imitation bench-sb3 results golden readme clean
+.PHONY: help setup demo test lint types contract docs docs-serve unit test-wide test-heavy test-cluster test-export smoke-wheel bench bench-growth bench-guard bench-revisions bench-roofline bench-methods bench-players bench-peers bench-converters bench-imitation bench-sb3 results golden readme clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -22,7 +22,7 @@ demo: setup  ## Train BarrierNet against the random evader and judge it on 1,000
 	$(BIN)/safepursuit train --method barriernet --evader random --obstacles 2 --timesteps 2_000_000 --seed 42 --run-dir $(RUN)
 	$(BIN)/safepursuit evaluate $(RUN) --episodes 1000 --json $(RUN)/evaluations/demo.json
 
-test: lint types contract docs unit  ## Lint, types, import contract, documentation and tests: what CI runs
+test: lint types contract docs unit  ## Lint, types, import contract, documentation and tests, in eight minutes
 
 lint: setup
 	$(BIN)/ruff format --check .
@@ -42,6 +42,9 @@ docs-serve: setup  ## The site at http://127.0.0.1:8000, built anew when a docum
 
 unit: setup
 	$(BIN)/pytest -n 2 --dist worksteal --max-worker-restart 0
+
+test-wide: setup  ## The tests on more methods, integrators, sizes and documents; CI runs them after `make test`
+	$(BIN)/pytest -n 2 --dist worksteal --max-worker-restart 0 -m wide
 
 test-heavy: setup  ## The long proofs and trainings
 	$(BIN)/pytest -m heavy
