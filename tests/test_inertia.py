@@ -12,9 +12,9 @@ from scipy.integrate import solve_ivp
 
 import inertia
 from inertia import drive
+from safepursuit.attack import stress
 from safepursuit.barriers import stop_sector
 from safepursuit.barriers.stop_sector import Motion, free_way, headings
-from safepursuit.evaluation import stress
 from safepursuit.evaluation.referee import judge
 from safepursuit.experiment import TrainConfig
 from safepursuit.game import Game
