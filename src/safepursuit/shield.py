@@ -416,7 +416,8 @@ def govern(
         margin = shield.inflation + shield.margin
         found = certify(robot, budget, margin, 0.5 * shield.margin, surroundings.motion, reached)
         safe, governed, stopped = jax.lax.stop_gradient(found)
-        safe = jnp.where(governed, safe, control)
+        # What was certified is sent: a robot that is faster than measured would reach more of a larger command.
+        safe = jnp.where(governed, safe, reached if budget.speed or budget.turn_rate else control)
     # Stand still where pose or control is not finite.
     known = jnp.isfinite(limit) & jnp.all(jnp.isfinite(control), axis=0)
     return jnp.where(known, safe, 0), governed | ~known, stopped | ~known

@@ -9,9 +9,13 @@ from typing import Any, TypeVar, get_args, get_type_hints
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+from yaml import AliasEvent, SafeLoader, YAMLError
+from yaml import parse as parse_events
 
 T = TypeVar("T")
+
+LARGEST = 1_000_000
+"""Bytes of a configuration file."""
 
 
 class ConfigurationError(ValueError):
@@ -25,6 +29,8 @@ def load(defaults: T, file: Path) -> T:
     wrong type, and ValueError where the dataclass refuses a value.
     """
     try:
+        if file.stat().st_size > LARGEST:
+            raise ConfigurationError(f"configuration file {file} is larger than {LARGEST:,} bytes.")
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigurationError(f"configuration file {file} does not exist.") from None
@@ -34,10 +40,20 @@ def load(defaults: T, file: Path) -> T:
 
 
 def parse(defaults: T, text: str, source: str) -> T:
-    """`load` of a text; `source` is its name in messages."""
+    """`load` of a text; `source` is its name in messages.
+
+    Nothing but the text is read: interpolations (`${…}`), which could name the environment, are refused, and so are
+    aliases (`*name`), of which a few lines can expand to any size.
+    """
     try:
-        content = OmegaConf.to_container(OmegaConf.create(text), resolve=True)
-    except (YAMLError, OmegaConfBaseException) as error:
+        if any(isinstance(event, AliasEvent) for event in parse_events(text, Loader=SafeLoader)):
+            raise ConfigurationError(f"configuration file {source} uses an alias (*name): write the value out.")
+        content = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
+    except (YAMLError, OmegaConfBaseException, RecursionError) as error:
+        raise _unreadable(source, error) from None
+    except ConfigurationError:
+        raise
+    except ValueError as error:  # a number that is none, such as a date in the 13th month
         raise _unreadable(source, error) from None
     except AssertionError:  # OmegaConf's word for a number
         content = None
@@ -138,6 +154,8 @@ def _converted(value: Any, current: Any, source: str, name: str, alternatives: t
     if kind is tuple and isinstance(value, list):
         like = list(current) + [current[-1]] * (len(value) - len(current))
         return tuple(_converted(one, default, source, name) for one, default in zip(value, like, strict=False))
+    if isinstance(value, str) and "${" in value:
+        raise ConfigurationError(f"{source}: {name} is {value!r}: interpolations are not read, write the value out.")
     if type(value) is not kind:
         raise ConfigurationError(f"{source}: {name} must be {kinds.get(kind, kind.__name__)}, not {value!r}.")
     return value
