@@ -20,14 +20,15 @@ OUT = Path(__file__).resolve().parents[1] / "docs" / "benchmarks"
 PAGE = """\
 # Falsifier
 
-`make falsify FALSIFY={budget:_}` wrote this page, by `safepursuit falsify --shield` and `--planted`. Random games, descent
-along the gradient through game and shield, and CMA-ES take turns; they choose start, up to 16 discs, nominal controls,
-gains and errors within the budget, and the referee judges every step. The searches are told how near a game came, and
-go on from there.
+`make falsify FALSIFY={budget:_}` wrote this page, by `safepursuit falsify --shield` and `--planted`. Random games,
+descent along the gradient through game and shield, and CMA-ES take turns; they choose start, up to 16 discs, nominal
+controls, gains and errors within the budget, and the referee judges every step. The searches are told how near a game
+came, and go on from there.
 
 ## The shipped shield
 
-**{hits} contacts in {steps:,} shielded steps, {bound}**, and {infeasible:,} steps without a solution, in {seconds:,.0f} s.
+**{hits} contacts in {steps:,} shielded steps, {bound}**, and {infeasible:,} steps without a solution, in
+{seconds:,.0f} s.
 
 {shield}
 
@@ -77,7 +78,15 @@ def planted_table(found: dict[str, Any]) -> str:
         minimal = one.get("minimal")
         discs = minimal and f"{minimal['discs']} disc{'s' * (minimal['discs'] != 1)}, step {minimal['step']}"
         depth = f"{1e3 * minimal['depth']:.3g} mm" if minimal else "–"
-        rows.append((one["world"], one["found_by"] or "nothing found", f"{one['steps']:,}", discs or "–", depth))
+        rows.append(
+            (
+                one["world"].replace("|", r"\|"),
+                one["found_by"] or "nothing found",
+                f"{one['steps']:,}",
+                discs or "–",
+                depth,
+            )
+        )
     return grid(Table("", ("mistake", "found by", "steps", "simplest", "depth"), rows, left=2))
 
 

@@ -57,26 +57,38 @@ class LostError(Exception):
 
 
 class Victim:
-    """A command in a process of its own, forked from this one, which has imported everything and computed nothing."""
+    """A command in a process of its own.
 
-    def __init__(self, words: list[str], log: Path) -> None:
-        self.words, self.log, self.began = words, log, time.monotonic()
+    Trainings are forked from this process, which has imported everything and computed nothing; comparisons, which start
+    processes themselves, begin from nothing.
+    """
+
+    def __init__(self, words: list, log: Path) -> None:
+        self.words, self.log, self.began = list(map(str, words)), log, time.monotonic()
+        if self.words[0] == "compare":
+            with log.open("a") as stream:
+                command = [sys.executable, "-m", "safepursuit", *self.words]
+                self.pid = subprocess.Popen(command, stdout=stream, stderr=stream, start_new_session=True).pid
+            return
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # JAX has computed nothing, and has no threads
             self.pid = os.fork()
         if not self.pid:
-            os.setsid()
-            with log.open("a") as stream:
-                os.dup2(stream.fileno(), 1)
-                os.dup2(stream.fileno(), 2)
-            status = 70
-            try:
-                status = cli.main(list(map(str, words)))
-            except BaseException:
-                traceback.print_exc()
-            finally:
-                sys.stdout.flush()
-                os._exit(status)
+            self._run()
+
+    def _run(self) -> None:
+        os.setsid()
+        with self.log.open("a") as stream:
+            os.dup2(stream.fileno(), 1)
+            os.dup2(stream.fileno(), 2)
+        status = 70
+        try:
+            status = cli.main(self.words)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            os._exit(status)
 
     def wait(self, until: Callable[[], bool] = lambda: False) -> int | None:
         """Its exit status; None as soon as `until` is true. Raises LostError for a process that hangs."""
@@ -88,7 +100,7 @@ class Victim:
                 return None
             time.sleep(0.0005)
         self.kill()
-        raise LostError(f"{' '.join(map(str, self.words))} hangs")
+        raise LostError(f"{' '.join(self.words)} hangs")
 
     def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -266,10 +278,8 @@ def main() -> int:
                 harness.failures.append(f"{kind}: {failure}")
             number += 1
             done = sum(harness.kills.values())
-            print(
-                f"{done} of {asked.kills} strikes, {len(harness.failures)} lost, {time.monotonic() - began:.0f} s, {kind}",
-                flush=True,
-            )
+            lost, seconds = len(harness.failures), time.monotonic() - began
+            print(f"{done} of {asked.kills} strikes, {lost} lost, {seconds:.0f} s, {kind}", flush=True)
         said = harness.log.read_text(errors="replace")
     tracebacks = said.count("Traceback (most recent call last)")
     for failure in harness.failures:

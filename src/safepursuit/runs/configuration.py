@@ -9,13 +9,16 @@ from typing import Any, TypeVar, get_args, get_type_hints
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import AliasEvent, SafeLoader, YAMLError
+from yaml import AliasEvent, CollectionEndEvent, CollectionStartEvent, SafeLoader, YAMLError
 from yaml import parse as parse_events
 
 T = TypeVar("T")
 
 LARGEST = 1_000_000
 """Bytes of a configuration file."""
+
+_DEEPEST = 20
+"""Levels of keys and lists."""
 
 
 class ConfigurationError(ValueError):
@@ -46,8 +49,7 @@ def parse(defaults: T, text: str, source: str) -> T:
     aliases (`*name`), of which a few lines can expand to any size.
     """
     try:
-        if any(isinstance(event, AliasEvent) for event in parse_events(text, Loader=SafeLoader)):
-            raise ConfigurationError(f"configuration file {source} uses an alias (*name): write the value out.")
+        _check_events(text, source)
         content = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
     except (YAMLError, OmegaConfBaseException, RecursionError) as error:
         raise _unreadable(source, error) from None
@@ -60,6 +62,17 @@ def parse(defaults: T, text: str, source: str) -> T:
     if not isinstance(content, Mapping):
         raise ConfigurationError(f"configuration file {source} must hold keys and values.")
     return _overlay(defaults, content, source, "")
+
+
+def _check_events(text: str, source: str) -> None:
+    """Raise ConfigurationError for an alias, and for a depth that no configuration has."""
+    depth = 0
+    for event in parse_events(text, Loader=SafeLoader):
+        if isinstance(event, AliasEvent):
+            raise ConfigurationError(f"configuration file {source} uses an alias (*name): write the value out.")
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise ConfigurationError(f"configuration file {source} cannot be read: it is nested too deeply.")
 
 
 def changed(config: T, changes: Mapping[str, Any]) -> T:
