@@ -68,7 +68,7 @@ def test_a_step_solves_the_differential_equation(velocity, command, heading):
     found = np.asarray(step(ROBOT, np.array([0.3, -0.2, heading]), after, velocity))
     np.testing.assert_allclose(found[:2], expected[:2], rtol=0, atol=5e-8)
     np.testing.assert_allclose(np.exp(1j * found[2]), np.exp(1j * expected[2]), rtol=0, atol=1e-12)
-    finer = way(ROBOT, np.array([0.3, -0.2, heading]), after, 8, velocity)[-1]
+    finer = way(ROBOT, np.array([0.3, -0.2, heading]), after, 8, velocity)[:, -1]
     np.testing.assert_allclose(finer, expected[:2], rtol=0, atol=3e-11)
 
 

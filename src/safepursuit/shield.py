@@ -414,10 +414,11 @@ def govern(
         reached = robot.reach(control, surroundings.velocity)
         budget = shield.budget.at_execution(robot)
         margin = shield.inflation + shield.margin
-        found = certify(robot, budget, margin, 0.5 * shield.margin, surroundings.motion, reached)
-        safe, governed, stopped = jax.lax.stop_gradient(found)
         # What was certified is sent: a robot that is faster than measured would reach more of a larger command.
-        safe = jnp.where(governed, safe, reached if budget.speed or budget.turn_rate else control)
+        sent = reached if budget.speed or budget.turn_rate else control
+        motion, reached = jax.lax.stop_gradient((surroundings.motion, reached))
+        safe, governed, stopped = certify(robot, budget, margin, 0.5 * shield.margin, motion, reached)
+        safe = jnp.where(governed, safe, sent)
     # Stand still where pose or control is not finite.
     known = jnp.isfinite(limit) & jnp.all(jnp.isfinite(control), axis=0)
     return jnp.where(known, safe, 0), governed | ~known, stopped | ~known

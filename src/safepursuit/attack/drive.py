@@ -79,7 +79,7 @@ def roll(plan: Plan, world: World, policy: Trained | None = None) -> Driven:
         before, control = (1 + slip) * velocity, (1 + slip) * reached
         points = robot.way(pose, control, 2, before)
         after = robot.step(pose, control, before)
-        room = jnp.minimum(*(clearance(scene, point, robot.radius) for point in points))
+        room = jnp.minimum(*(clearance(scene, points[:, piece], robot.radius) for piece in range(2)))
         kept = done.nominal, done.intervened, done.stopped, done.feasible
         return (after, reached, queue[1:], moved), (pose, before, control, *kept, opponent, room)
 
