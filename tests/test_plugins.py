@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from safepursuit import plugins
+from safepursuit.attack import head as attacks
 from safepursuit.cli import main
-from safepursuit.evaluation import attack as attacks
 from safepursuit.experiment import TrainConfig
 from safepursuit.game import Game, initial, observe
 from safepursuit.learn import BarrierNetTrainer
