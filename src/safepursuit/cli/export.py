@@ -36,7 +36,7 @@ class Export:
     debug: Debug = False
 
     def run(self, console: Console) -> None:
-        adapter = _adapter()
+        adapter = onnx_adapter()
         run = RunFolder.open(self.run_folder)
         if self.out.exists():
             raise UsageError(f"{self.out} already exists; name another file, or remove it first.")
@@ -83,7 +83,7 @@ class CheckExport:
     debug: Debug = False
 
     def run(self, console: Console) -> None:
-        adapter = _adapter()
+        adapter = onnx_adapter()
         run = RunFolder.open(self.run_folder)
         check_folders(self.json)
         trained = load_run(run, self.checkpoint)
@@ -101,7 +101,7 @@ class CheckExport:
             raise RuntimeError(f"{self.file} is not its run: {differences(comparison.result)}.")
 
 
-def _adapter() -> ModuleType:
+def onnx_adapter() -> ModuleType:
     """The adapter. Raises RuntimeError without its extra."""
     try:
         from safepursuit.adapters import onnx
