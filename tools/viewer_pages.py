@@ -19,7 +19,7 @@ DOCS = ROOT / "docs"
 def write(run: Path) -> None:
     page = DOCS / "viewer" / "replay.html"
     page.parent.mkdir(exist_ok=True)
-    if main(["replay", str(run), "--episodes", "6", "--evader", "mpc", "--out", str(page)]):
+    if main(["replay", str(run), "--episodes", "6", "--out", str(page)]):
         raise SystemExit("the replay was not written.")
     with tempfile.TemporaryDirectory() as profile, browser(profile) as tab:
         tab.open(page, 1280)

@@ -27,6 +27,7 @@ from safepursuit.cli.compare import Compare
 from safepursuit.cli.doctor import Doctor
 from safepursuit.cli.evaluate import Evaluate
 from safepursuit.cli.export import CheckExport, Export
+from safepursuit.cli.falsify import Falsify
 from safepursuit.cli.listing import List
 from safepursuit.cli.play import Play
 from safepursuit.cli.render import Render
@@ -60,6 +61,7 @@ COMMANDS: dict[str, type[Any]] = {
     "check-export": CheckExport,
     "attack-head": AttackHead,
     "stress": Stress,
+    "falsify": Falsify,
     "list": List,
     "doctor": Doctor,
 }

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from safepursuit.attack.head import attack
 from safepursuit.cli.usage import Debug, Run, UsageError, check_folders, save_json, say
-from safepursuit.evaluation.attack import attack
 from safepursuit.experiment import TrainedRun, load_run
 from safepursuit.runs.checkpoint import Which
 from safepursuit.runs.folder import RunFolder
