@@ -26,6 +26,7 @@ from safepursuit.cli.benchmark import Benchmark
 from safepursuit.cli.compare import Compare
 from safepursuit.cli.doctor import Doctor
 from safepursuit.cli.evaluate import Evaluate
+from safepursuit.cli.exploit import Exploit
 from safepursuit.cli.export import CheckExport, Export
 from safepursuit.cli.listing import List
 from safepursuit.cli.render import Render
@@ -52,6 +53,7 @@ COMMANDS: dict[str, type[Any]] = {
     "benchmark": Benchmark,
     "export": Export,
     "check-export": CheckExport,
+    "exploit": Exploit,
     "attack-head": AttackHead,
     "stress": Stress,
     "list": List,

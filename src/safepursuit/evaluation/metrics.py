@@ -88,6 +88,18 @@ def by_opponent(recording: Recording, judged: Verdict, names: Sequence[str]) -> 
     return found
 
 
+def paired_difference(one: np.ndarray, other: np.ndarray) -> dict[str, float]:
+    """Difference of two success rates on the same episodes, flags (episodes,), with its 95 % interval.
+
+    Agresti and Min (2005): Wald's interval after adding ½ to each cell of the 2 × 2 table.
+    """
+    more, less, total = int((one & ~other).sum()), int((other & ~one).sum()), len(one)
+    b, c, n = more + 0.5, less + 0.5, total + 2
+    spread = 1.959964 * float(np.sqrt(b + c - (b - c) ** 2 / n)) / n
+    middle = (b - c) / n
+    return {"rate": (more - less) / total, "low": max(-1.0, middle - spread), "high": min(1.0, middle + spread)}
+
+
 def rate(count: int, total: int, method: str) -> dict[str, float]:
     """A rate with its 95 % interval, "wilson" or "exact" (Clopper–Pearson)."""
     from scipy.stats import binomtest  # late: scipy.stats takes half a second to import

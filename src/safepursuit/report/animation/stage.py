@@ -88,9 +88,10 @@ class Stage:
             robot.move(pose[step])
         evader, pursuer = (pose[step] for pose in poses)
         own = pursuer if recording.role == "pursuer" else evader
+        path = recording.own[take.index]
         begins = take.hits & ~np.append(False, take.hits[:-1])
-        self.held.set_data(*poses[1][:step][recording.intervened[take.index, :step]][:, :2].T)
-        self.hits.set_data(*poses[1][:step][begins[:step]][:, :2].T)
+        self.held.set_data(*path[:step][recording.intervened[take.index, :step]][:, :2].T)
+        self.hits.set_data(*path[:step][begins[:step]][:, :2].T)
         self.capture.set_center(tuple(evader[:2]))
         caught = over and recording.outcome[take.index] == "capture"
         self.capture.set_linewidth(2.2 if caught else 1.0)
