@@ -46,7 +46,11 @@ def train(
         if given:
             trainer.save()
     try:
-        with TrainingDisplay(whole.iterations, whole.steps_per_iteration, role=whole.role) if progress else nullcontext() as display:
+        with (
+            TrainingDisplay(whole.iterations, whole.steps_per_iteration, role=whole.role)
+            if progress
+            else nullcontext() as display
+        ):
             trainer.train([display] if display else [])
     except BaseException:
         if trainer.run:
@@ -56,7 +60,10 @@ def train(
 
 
 def load(run: str | Path, checkpoint: Which = "latest") -> TrainedRun:
-    """The policy of a run folder, or of the zoo (“zoo:pursuer”); `load(run).act(state)` is its control. Raises ValueError where there is none."""
+    """The policy of a run folder, or of the zoo (“zoo:pursuer”); `load(run).act(state)` is its control.
+
+    Raises ValueError where there is none.
+    """
     return load_run(open_run(run), checkpoint)
 
 

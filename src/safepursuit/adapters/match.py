@@ -30,6 +30,7 @@ learner's body from the nearest wall or disc at its end."""
 FLAGS = ("terminated", "truncated", "captured", "invalid", "collision_wall", "collision_obstacle", "collision_robot")
 """Rows of `Outcome.flags`; collisions are the learner's own."""
 
+
 @dataclass(frozen=True)
 class Match:
     """The constants of an environment's compiled program."""

@@ -73,9 +73,7 @@ class Company(Agent):
             part = key[np.asarray(own)] if key.ndim else jax.random.fold_in(key, number)
             parts.append(member.act(None, part, View(_some(view.state, own), view.game, view.role))[0])
         rows = max(len(part.active) for part in parts)
-        parts = [
-            part._replace(active=jnp.pad(part.active, [(0, rows - len(part.active)), (0, 0)])) for part in parts
-        ]
+        parts = [part._replace(active=jnp.pad(part.active, [(0, rows - len(part.active)), (0, 0)])) for part in parts]
         back = np.argsort(np.concatenate([np.asarray(own) for own in self.games]))
         return jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=-1)[..., back], *parts), carry
 

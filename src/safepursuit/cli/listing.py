@@ -18,7 +18,17 @@ class List:
 
     kind: Annotated[
         Literal[
-            "methods", "evaders", "pursuers", "players", "robots", "sensors", "rewards", "scenes", "networks", "suites", "zoo"
+            "methods",
+            "evaders",
+            "pursuers",
+            "players",
+            "robots",
+            "sensors",
+            "rewards",
+            "scenes",
+            "networks",
+            "suites",
+            "zoo",
         ],
         tyro.conf.Positional,
     ]

@@ -45,9 +45,7 @@ class Stress:
         rows: list[dict[str, Any]] = []
         if self.suggest:
             with console.status("trying budgets …"):
-                for one in suggest(
-                    trained.policy, trained.config, self.budget, episodes=self.episodes, **against
-                ):
+                for one in suggest(trained.policy, trained.config, self.budget, episodes=self.episodes, **against):
                     found = one.judged.result
                     rows.append({"budget": asdict(one.budget), "share": one.share} | found)
                     say(console, f"budget of {one.share:.0%} of the errors: {found['collision']['count']} contacts")
@@ -59,9 +57,7 @@ class Stress:
             say(console, "Only errors within the declared budget are covered by the theorem: declare them in full.")
         else:
             names = listed(self.imperfection, IMPERFECTIONS)
-            for case, judged in stress(
-                trained.policy, trained.config, names=names, episodes=self.episodes, **against
-            ):
+            for case, judged in stress(trained.policy, trained.config, names=names, episodes=self.episodes, **against):
                 about = {"imperfection": case.imperfection, "size": case.size, "within": case.within}
                 rows.append(about | judged.result)
                 say(console, f"{case.imperfection} {case.size:g}: {judged.result['collision']['count']} contacts")

@@ -69,7 +69,8 @@ class Train:
                     trainer.save()  # whatever happens before the next checkpoint, these weights are where it goes on
             say(
                 console,
-                f"training {config.method}{as_role(config)} against {config.opponent} with {obstacles(config.game.arena)}, "
+                f"training {config.method}{as_role(config)} against {config.opponent} with "
+                f"{obstacles(config.game.arena)}, "
                 f"{config.timesteps:,} steps, {f'seeds {self.seeds}' if seeds else f'seed {config.seed}'} → {path}",
             )
             train_and_draw(trainers, path, console)

@@ -59,7 +59,8 @@ def draw(trainer: BarrierNetTrainer, console: Console) -> None:
 
     run, config = trainer.run, trainer.config
     assert run is not None
-    title = f"{config.method}{as_role(config)} against {config.opponent}, {obstacles(config.game.arena)}, seed {config.seed}"
+    title = f"{config.method}{as_role(config)} against {config.opponent}, {obstacles(config.game.arena)}"
+    title += f", seed {config.seed}"
     with console.status("drawing figures …"):
         learning_curves(read_metrics(run), title, run.figures / "learning_curves.png")
         judged = evaluate(trainer.policy, config, episodes=_SAMPLES)

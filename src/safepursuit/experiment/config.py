@@ -66,8 +66,8 @@ class TrainConfig:
     role: Role = "pursuer"
     """The robot that learns."""
     evader: str = "random"
-    """A pursuer's opponent: scripted (`safepursuit list evaders`), a run folder, or a mixture that shares the games, such
-    as flee:2,orbit,runs/e1."""
+    """A pursuer's opponent: scripted (`safepursuit list evaders`), a run folder, or a mixture that shares the games,
+    such as flee:2,orbit,runs/e1."""
     pursuer: str = "lead-intercept"
     """An evader's opponent, likewise (`safepursuit list pursuers`)."""
     timesteps: int = 1_000_000

@@ -39,7 +39,7 @@ def catalogue(files: Path = _FILES) -> Mapping[str, Mapping[str, str]]:
 
 
 def open_run(name: str | Path) -> RunFolder:
-    """The run of this folder, or of a name in the zoo such as zoo:pursuer. Raises RunFolderError where there is none."""
+    """The run of this folder, or of a name in the zoo such as zoo:pursuer. Raises RunFolderError for none."""
     text = str(name)
     return unpacked(text.removeprefix(PREFIX)) if text.startswith(PREFIX) else RunFolder.open(Path(name))
 

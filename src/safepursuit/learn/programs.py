@@ -22,9 +22,9 @@ _UNFUSED: Effort = (("xla_cpu_experimental_ynn_fusion_type", ""),)
 
 
 def collect_program(config: TrainConfig) -> Program:
-    """`collect` for this configuration and any seed and opponent: (policy, games, starts, key, rival) → (games, rollout).
+    """`collect` for this configuration and any seed: (policy, games, starts, key, rival) → (games, rollout).
 
-    `rival` plays the games of one device."""
+    `rival` is the opponent in the games of one device."""
     return _programs(_compiled(config))[0]
 
 

@@ -47,7 +47,9 @@ def spread_collect(config: TrainConfig) -> Any:
 
     def on_all(policy: Policy, games: Games, starts: GameState, key: Key[Array, ""], rival: Agent):
         keys = jax.random.split(key, config.shares)
-        results = jax.eval_shape(partial(collect, config=config), policy, games, starts, key, rival=anyone)  # for the number of axes
+        results = jax.eval_shape(
+            partial(collect, config=config), policy, games, starts, key, rival=anyone
+        )  # for the number of axes
         out_specs = _spread(results[0]), _spread(results[1])
         in_specs = (_SAME, _spread(games), _spread(starts), PartitionSpec(_GAMES), _SAME)
         spread = jax.shard_map(on_one, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)

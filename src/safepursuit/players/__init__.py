@@ -54,7 +54,8 @@ __all__ = [
 
 def is_run(name: str) -> bool:
     """Whether a player's name is that of a trained run: a folder, with a slash where it may be missing by now."""
-    return not name.endswith(":") and (name.startswith("zoo:") and name.count(":") == 1 or "/" in name or _folder(name))
+    of_zoo = name.startswith("zoo:") and name.count(":") == 1
+    return not name.endswith(":") and (of_zoo or "/" in name or _folder(name))
 
 
 def _folder(name: str) -> bool:

@@ -13,9 +13,7 @@ from safepursuit.robot import Robot
 from safepursuit.shapes import Control, Keys
 
 
-def parse(
-    text: str, known: Registry[Player], beyond: Callable[[str], bool] = lambda name: False
-) -> dict[str, float]:
+def parse(text: str, known: Registry[Player], beyond: Callable[[str], bool] = lambda name: False) -> dict[str, float]:
     """Names and weights of “flee”, or of a mixture such as “flee:2,orbit,hide:0.5”; the default weight is 1.
 
     Names for which `beyond` is true need not be known.
@@ -25,10 +23,11 @@ def parse(
     weights: dict[str, float] = {}
     for part in text.split(","):
         name, colon, number = (word.strip() for word in part.partition(":"))
-        if beyond(whole := part.strip()):
-            name, colon, number = whole, "", ""
-        elif beyond(head := whole.rpartition(":")[0]):
-            name, number = head, whole.rpartition(":")[2]
+        head, _, tail = (whole := part.strip()).rpartition(":")
+        if beyond(head) and tail.strip()[:1].isdigit():
+            name, colon, number = head, ":", tail
+        elif beyond(whole):
+            name, colon = whole, ""
         else:
             known.find(name)
         if name in weights:

@@ -97,8 +97,8 @@ def model_card(config: TrainConfig, discs: int, training: Mapping[str, Any]) -> 
 
 {about}
 
-Trained with safepursuit {__version__} against the {config.opponent_role} `{config.opponent}` among {config.game.arena.obstacles} discs,
-seed {config.seed}{steps}, for a round robot of radius {robot.radius:g} m. To be called every {robot.dt:g} s.
+Trained with safepursuit {__version__} against the {config.opponent_role} `{config.opponent}`
+among {config.game.arena.obstacles} discs, seed {config.seed}{steps}, for a round robot of radius {robot.radius:g} m. To be called every {robot.dt:g} s.
 
 | input or output | meaning |
 | --- | --- |
@@ -128,7 +128,7 @@ it is told, errors and movers beyond those named.
 
 def _judgements(config: TrainConfig, training: Mapping[str, Any]) -> str:
     rows = [
-        f"| {one['suite']} | {one['evader' if config.role == 'pursuer' else 'pursuer']} | {one['obstacles']} | {one['shield']} | {one['episodes']:,} "
+        f"| {one['suite']} | {one[config.opponent_role]} | {one['obstacles']} | {one['shield']} | {one['episodes']:,} "
         f"| {one['capture']['rate']:.1%} | {one['collision']['count']} |"
         for one in training.get("evaluations", ())
     ]

@@ -54,7 +54,8 @@ def moments(length: int, dt: float, fps: int, speed: float) -> np.ndarray:
 def film(takes: Sequence[Take], title: str, file: Path, *, fps: int = 20, speed: float = 2.0) -> int:
     """Write the episodes one after the other; returns the number of pictures.
 
-    On the left the arena; on the right a close-up that travels with the robot that is judged, and distance and clearance over time.
+    On the left the arena; on the right a close-up that travels with the robot that is judged, and distance and
+    clearance over time.
     Raises ValueError for no episode, and whatever `movie.write` and `moments` raise.
     """
     return _write([_Page([take], partial(_close, take, title)) for take in takes], file, fps, speed)
