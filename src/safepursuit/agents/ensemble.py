@@ -37,7 +37,9 @@ class Ensemble(Agent):
     def of(cls, policies: Sequence[Policy], who: Sequence[int], shield: Shield) -> "Ensemble":
         """`policies[who[i]]` drives game i."""
         size = -(-len(who) // SLOTS)
-        rows, drivers, place = [], [], np.zeros(len(who), np.int32)
+        rows: list[np.ndarray] = []
+        drivers: list[Policy] = []
+        place = np.zeros(len(who), np.int32)
         for number in dict.fromkeys(who):
             games = np.flatnonzero(np.asarray(who) == number)
             for first in range(0, len(games), size):

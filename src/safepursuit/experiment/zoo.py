@@ -89,9 +89,9 @@ def pack(run: TrainedRun, name: str, summary: str, card: str, files: Path = _FIL
     """Put a policy into the zoo under this name, with a sentence about it and its model card; returns its file."""
     assert run.folder is not None
     leaves = jax.tree_util.tree_flatten_with_path(Learned(run.policy))[0]
-    content: dict[str, Any] = {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
+    content: Any = {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
     provenance = (run.folder.path / "provenance.json").read_text(encoding="utf-8")
-    texts = {"config": configuration.dump(run.config), "provenance": provenance, "card": card}
+    texts: Any = {"config": configuration.dump(run.config), "provenance": provenance, "card": card}
     files.mkdir(exist_ok=True)
     with replacing(files / f"{name}.npz") as stream:
         np.savez_compressed(stream, version=VERSION, steps=run.steps, **texts, **content)

@@ -35,7 +35,7 @@ def update_program(config: TrainConfig) -> Program:
 
 def _compiled(config: TrainConfig) -> TrainConfig:
     """The configuration without what no program depends on: one serves a training that is extended or resumed, too."""
-    config = replace(config, **DEFAULTS)
+    config = replace(config, pursuer=DEFAULTS["pursuer"], evader=DEFAULTS["evader"])
     timesteps = 1 if config.timesteps <= _SHORT else _SHORT + 1
     return replace(config, seed=0, timesteps=timesteps, checkpoint_every=1, on_nonfinite="stop")
 

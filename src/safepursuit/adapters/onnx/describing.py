@@ -98,7 +98,8 @@ def model_card(config: TrainConfig, discs: int, training: Mapping[str, Any]) -> 
 {about}
 
 Trained with safepursuit {__version__} against the {config.opponent_role} `{config.opponent}`
-among {config.game.arena.obstacles} discs, seed {config.seed}{steps}, for a round robot of radius {robot.radius:g} m. To be called every {robot.dt:g} s.
+among {config.game.arena.obstacles} discs, seed {config.seed}{steps}, for a
+round robot of radius {robot.radius:g} m. To be called every {robot.dt:g} s.
 
 | input or output | meaning |
 | --- | --- |
