@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help setup viewer demo test lint types contract docs docs-serve unit test-wide test-heavy test-cluster test-crash test-export smoke-wheel bench bench-growth bench-guard bench-revisions bench-roofline bench-methods bench-players bench-peers bench-converters bench-imitation bench-sb3 falsify results golden readme clean
+.PHONY: help setup viewer demo test lint types contract docs docs-serve unit test-wide test-heavy test-cluster test-crash test-export smoke-wheel bench bench-growth bench-guard bench-revisions bench-roofline bench-methods bench-players bench-peers bench-converters bench-imitation bench-sb3 falsify results zoo golden readme clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -123,6 +123,9 @@ results: setup  ## Train and compare: one pursuer against all evaders, and all m
 	$(BIN)/safepursuit compare --methods all --seeds 0..4 --config configs/methods.yaml --pursuers lead-intercept --episodes 200 --out comparisons/methods
 	$(BIN)/safepursuit render comparisons/mixture/runs/barriernet/seed-0 --rules default --obstacles 4 --evader flee,orbit,hide,mpc,mpc-lead,mpc-robust --grid 2x3 --fps 12 --speed 3 --out docs/images/evaders.gif
 	$(BIN)/python tools/results.py "A pursuer trained against all evaders"=comparisons/mixture "All methods with the same budget"=comparisons/methods
+
+zoo: setup  ## Train, judge and pack the policies that ship (hours) → src/safepursuit/zoo/
+	$(BIN)/python tools/zoo.py
 
 golden: setup  ## Write tests/golden/ anew (say why in the commit)
 	$(BIN)/python tests/golden.py

@@ -13,9 +13,8 @@ from rich.table import Table
 
 from safepursuit.attack.head import attack
 from safepursuit.cli.usage import Debug, Run, UsageError, check_folders, save_json, say
-from safepursuit.experiment import TrainedRun, load_run
+from safepursuit.experiment import TrainedRun, load_run, open_run
 from safepursuit.runs.checkpoint import Which
-from safepursuit.runs.folder import RunFolder
 
 _ATTACK = 100_000
 """Steps of the attack on a head of a plugin."""
@@ -37,7 +36,7 @@ class Export:
 
     def run(self, console: Console) -> None:
         adapter = onnx_adapter()
-        run = RunFolder.open(self.run_folder)
+        run = open_run(self.run_folder)
         if self.out.exists():
             raise UsageError(f"{self.out} already exists; name another file, or remove it first.")
         check_folders(self.out)
@@ -84,7 +83,7 @@ class CheckExport:
 
     def run(self, console: Console) -> None:
         adapter = onnx_adapter()
-        run = RunFolder.open(self.run_folder)
+        run = open_run(self.run_folder)
         check_folders(self.json)
         trained = load_run(run, self.checkpoint)
         with console.status("comparing …"):

@@ -14,10 +14,10 @@ from safepursuit.cli.render import braking_gain
 from safepursuit.cli.usage import Debug, UsageError
 from safepursuit.evaluation.failures import worst
 from safepursuit.evaluation.metrics import verdict
+from safepursuit.experiment import open_run
 from safepursuit.play.recording import load as load_recording
 from safepursuit.play.recording import take
 from safepursuit.report.tables import obstacles
-from safepursuit.runs.folder import RunFolder
 from safepursuit.shield import fitting
 
 _POOL = 1000
@@ -58,7 +58,7 @@ class Replay:
         from safepursuit.viewer.episodes import replay
         from safepursuit.viewer.programs import Layer
 
-        run = RunFolder.open(self.source)
+        run = open_run(self.source)
         count = 20 if self.episodes is None else self.episodes
         trained, judged = self.played.play(run, max(_POOL, count) if self.worst else count, console)
         recording, config, layer = judged.recording, trained.config, self.played.shield

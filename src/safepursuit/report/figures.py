@@ -137,7 +137,7 @@ def paths(axes: Axes, recording: Recording, episode: int) -> None:
         axes.add_collection(LineCollection(list(pieces), colors=colour, alpha=fade, linewidths=1.5))
         axes.plot(*path[0], marker="o", ms=5, mfc="white", mec=colour, mew=1.3)
         axes.add_patch(Circle(tuple(path[-1]), recording.game.robot.radius, fc=colour, ec="white", lw=0.5, zorder=4))
-    held = recording.pursuer[episode, :length][recording.intervened[episode, :length]]
+    held = recording.own[episode, :length][recording.intervened[episode, :length]]
     axes.scatter(held[:, 0], held[:, 1], s=9, color=BARRIER, zorder=3, linewidths=0)
     if recording.outcome[episode] == "capture":
         x, y, _ = recording.evader[episode, length]
@@ -159,7 +159,7 @@ def ending(recording: Recording, episode: int) -> str:
 
 
 def hits(verdict: Verdict) -> np.ndarray:
-    """(episodes, time) whether the pursuer collided by its own motion."""
+    """(episodes, time) whether the robot that is judged collided by its own motion."""
     return verdict.wall | verdict.obstacle | verdict.robot
 
 

@@ -47,7 +47,7 @@ def _moment(inner: PursuitEvasionVectorEnv, infos: dict[str, Any], terminated: n
         evader=after.evader,
         pursuer_control=after.pursuer_control,
         evader_control=after.evader_control,
-        pursuer_nominal=known["nominal"].T if known else after.pursuer_control,
+        nominal=known["nominal"].T if known else after.pursuer_control,
         correction=known.get("correction", none.astype(float)),
         intervened=known.get("intervened", none),
         infeasible=~known.get("feasible", ~none),

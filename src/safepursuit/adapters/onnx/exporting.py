@@ -69,14 +69,14 @@ def export(
     graph = Graph("pose")
     with jax.enable_x64(True):
         sample = Measured(**{name: jnp.zeros(shape) for name, shape in shapes.items()})
-        program = jax.make_jaxpr(partial(drive, double(policy), config.game, config.shield))(sample)
+        program = jax.make_jaxpr(partial(drive, double(policy), config.game, config.shield, role=config.role))(sample)
         results = lower(graph, program, _samples_last(graph, shapes), INSTEAD)
     outputs = [
         (_samples_first(graph, array), _information(name, array.dtype, array.shape))
         for name, array in zip(Command._fields, results, strict=True)
     ]
     inputs = [_information(name, _DOUBLE, shape[::-1]) for name, shape in shapes.items()]
-    return graph.model(inputs, outputs, "pursuer", describe(policy, config, discs, training or {}))
+    return graph.model(inputs, outputs, config.role, describe(policy, config, discs, training or {}))
 
 
 def write(model: onnx.ModelProto, file: Path) -> None:

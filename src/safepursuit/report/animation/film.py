@@ -54,7 +54,8 @@ def moments(length: int, dt: float, fps: int, speed: float) -> np.ndarray:
 def film(takes: Sequence[Take], title: str, file: Path, *, fps: int = 20, speed: float = 2.0) -> int:
     """Write the episodes one after the other; returns the number of pictures.
 
-    On the left the arena; on the right a close-up that travels with the pursuer, and distance and clearance over time.
+    On the left the arena; on the right a close-up that travels with the robot that is judged, and distance and
+    clearance over time.
     Raises ValueError for no episode, and whatever `movie.write` and `moments` raise.
     """
     return _write([_Page([take], partial(_close, take, title)) for take in takes], file, fps, speed)
@@ -150,11 +151,11 @@ def _close(take: Take, title: str) -> tuple[Figure, Turn]:
             stage.show(step)
         for strip in strips:
             strip.show(step)
-        x, y = recording.pursuer[take.index, step, :2]
+        x, y = recording.own[take.index, step, :2]
         view.set_xy((x - _WINDOW[0] / 2, y - _WINDOW[1] / 2))
         time.set_text(f"{step * dt:5.2f} s")
         last = min(step, length - 1)
-        executed, nominal = (each[take.index, last] for each in (recording.pursuer_control, recording.pursuer_nominal))
+        executed, nominal = (each[take.index, last] for each in (recording.own_control, recording.nominal))
         speed.set_text(f"v  {executed[0]:5.2f} m/s      nominal {nominal[0]:5.2f}".replace("-", "−"))
         turning.set_text(f"ω {executed[1]:5.2f} rad/s   nominal {nominal[1]:5.2f}".replace("-", "−"))
         words, colour = take.ending

@@ -87,22 +87,24 @@ class Stage:
             trace.set_segments(list(_pieces(pose[: step + 1, :2], self.fade)))
             robot.move(pose[step])
         evader, pursuer = (pose[step] for pose in poses)
+        own = pursuer if recording.role == "pursuer" else evader
+        path = recording.own[take.index]
         begins = take.hits & ~np.append(False, take.hits[:-1])
-        self.held.set_data(*poses[1][:step][recording.intervened[take.index, :step]][:, :2].T)
-        self.hits.set_data(*poses[1][:step][begins[:step]][:, :2].T)
+        self.held.set_data(*path[:step][recording.intervened[take.index, :step]][:, :2].T)
+        self.hits.set_data(*path[:step][begins[:step]][:, :2].T)
         self.capture.set_center(tuple(evader[:2]))
         caught = over and recording.outcome[take.index] == "capture"
         self.capture.set_linewidth(2.2 if caught else 1.0)
         self.capture.set_linestyle("-" if caught else (0, (3, 2)))
-        self.point.set_data(*(pursuer[:2] + take.shield.offset * _direction(pursuer[2]))[:, None])
+        self.point.set_data(*(own[:2] + take.shield.offset * _direction(own[2]))[:, None])
         for artist, lit in zip(self.boundaries, take.active[min(step, take.length - 1)], strict=True):
             artist.set_visible(bool(lit) and not over)
-        for arrow, controls in ((self.nominal, recording.pursuer_nominal), (self.executed, recording.pursuer_control)):
-            arrow.point(None if over else prediction(pursuer, controls[take.index, step], dt))
+        for arrow, controls in ((self.nominal, recording.nominal), (self.executed, recording.own_control)):
+            arrow.point(None if over else prediction(own, controls[take.index, step], dt))
         if self.window is not None:
             width, height = self.window
-            self.axes.set_xlim(pursuer[0] - width / 2, pursuer[0] + width / 2)
-            self.axes.set_ylim(pursuer[1] - height / 2, pursuer[1] + height / 2)
+            self.axes.set_xlim(own[0] - width / 2, own[0] + width / 2)
+            self.axes.set_ylim(own[1] - height / 2, own[1] + height / 2)
 
 
 class _Robot:

@@ -40,7 +40,7 @@ class Take:
 
     @property
     def hits(self) -> np.ndarray:
-        """(time,) whether the pursuer collided by its own motion."""
+        """(time,) whether the robot that is judged collided by its own motion."""
         return hits(self.verdict)[self.index]
 
     @property
@@ -86,10 +86,10 @@ def level(gain: float, robot: Unicycle) -> float:
 def _nearest(recording: Recording, episodes: np.ndarray, shield: Shield) -> np.ndarray:
     """(episodes, time) the boundary of least h before each step."""
     steps = recording.pursuer.shape[1] - 1
-    poses = np.moveaxis(recording.pursuer[episodes, :-1], -1, 0).reshape(3, -1)
+    poses = np.moveaxis(recording.own[episodes, :-1], -1, 0).reshape(3, -1)
     scene = _scene(recording, np.repeat(episodes, steps))
-    velocity = np.moveaxis(recording.pursuer_velocity[episodes, :-1], -1, 0).reshape(2, -1)
-    around = _survey(jnp.asarray(poses), jnp.asarray(velocity), scene, recording.game.robot, shield)
+    velocity = np.moveaxis(recording.own_velocity[episodes, :-1], -1, 0).reshape(2, -1)
+    around = _survey(jnp.asarray(poses), jnp.asarray(velocity), scene, recording.game.limits(recording.role), shield)
     return np.asarray(around.barriers.boundary[0]).reshape(len(episodes), steps)
 
 
