@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help setup viewer demo test lint types contract docs docs-serve unit test-wide test-heavy test-cluster test-crash test-export smoke-wheel bench bench-growth bench-guard bench-revisions bench-roofline bench-methods bench-players bench-peers bench-converters bench-imitation bench-sb3 falsify results zoo golden readme clean
+.PHONY: help setup viewer demo test lint types contract docs docs-serve unit test-wide test-heavy test-cluster fuzz soak reliability test-crash test-export smoke-wheel bench bench-growth bench-guard bench-revisions bench-roofline bench-methods bench-players bench-peers bench-converters bench-imitation bench-sb3 falsify results zoo golden readme clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -55,6 +55,17 @@ test-wide: setup  ## The tests on more methods, integrators, sizes and documents
 
 test-heavy: setup  ## The long proofs and trainings
 	$(BIN)/pytest -m heavy
+
+FUZZ ?= 100000
+fuzz: setup  ## FUZZ random inputs for each surface: command line, configuration, recordings, comparisons, shield
+	FUZZ=$(FUZZ) $(BIN)/pytest -q tests/test_fuzz.py --durations 0
+
+SOAK ?= 2000000000
+soak: setup  ## One training of SOAK steps, its memory, speed and counters watched (hours) → docs/benchmarks/endurance.md
+	$(BIN)/python tools/soak.py $(SOAK) --page docs/benchmarks/endurance.md
+
+reliability: setup  ## docs/reliability.md from what make falsify, test-crash, fuzz and soak have written
+	$(BIN)/python tools/reliability.py
 
 KILLS ?= 200
 test-crash: setup  ## Kill trainings and comparisons KILLS times, fill their disk, and compare what they end in → docs/benchmarks/crashes.md

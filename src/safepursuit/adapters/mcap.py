@@ -146,8 +146,8 @@ def _safety(recording: Recording, clearance: np.ndarray, index: int, number: int
     return {
         "episode": number,
         "step": at,
-        "nominal_speed": _number(recording.pursuer_nominal[index, at, 0]),
-        "nominal_turn_rate": _number(recording.pursuer_nominal[index, at, 1]),
+        "nominal_speed": _number(recording.nominal[index, at, 0]),
+        "nominal_turn_rate": _number(recording.nominal[index, at, 1]),
         "correction": _number(recording.correction[index, at]),
         "clearance": _number(clearance[index, at]),
         "distance": _number(math.hypot(*gap)),

@@ -205,7 +205,7 @@ def recording(plan: Plan, driven: Driven, verdict: Judged, world: World) -> Reco
         evader=np.where(beyond[..., None], np.nan, other),
         pursuer_control=cut(driven.control),
         evader_control=cut(np.zeros_like(driven.control)),
-        pursuer_nominal=cut(driven.nominal),
+        nominal=cut(driven.nominal),
         intervened=np.asarray(driven.intervened).T & inside,
         correction=np.where(inside, 0.0, np.nan),
         infeasible=~np.asarray(driven.feasible).T & inside,

@@ -124,6 +124,9 @@ def _from_rest(control: np.ndarray) -> np.ndarray:
     return np.concatenate([np.zeros_like(control[:, :1]), control], axis=1)
 
 
+_LONGEST = 200
+"""Characters of a reader's complaint, which may quote the damaged file."""
+
 _ARRAYS = tuple(field.name for field in fields(Recording) if field.name not in ("game", "role"))
 
 
@@ -193,6 +196,6 @@ def load(file: Path) -> tuple[Recording, np.ndarray]:
         if len({len(one) for one in (*arrays.values(), scenario)}) > 1:
             raise ValueError("its arrays differ in the number of episodes")
     except Exception as error:  # whatever damage does to the readers of ZIP, zlib and NumPy
-        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        reason = " ".join(str(error).split()).rstrip(".")[:_LONGEST] or type(error).__name__
         raise ValueError(f"{file} is not a recording of this version: {reason}.") from None
     return recording, scenario

@@ -46,7 +46,7 @@ def replay(
         "pursuer": _single(recording.pursuer[stood]),
         "evader": _single(recording.evader[stood]),
         "pursuer_control": _single(recording.pursuer_control[played]),
-        "pursuer_nominal": _single(recording.pursuer_nominal[played]),
+        "pursuer_nominal": _single(recording.nominal[played]),
         "evader_control": _single(recording.evader_control[played]),
         "correction": _single(recording.correction[played]),
         "clearance": _single(verdict.clearance[played]),
