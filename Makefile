@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help setup demo test lint types contract docs docs-serve unit test-heavy test-cluster test-export smoke-wheel bench bench-growth bench-guard bench-revisions bench-roofline bench-methods bench-players bench-peers bench-converters bench-imitation bench-sb3 results golden readme clean
+.PHONY: help setup demo test lint types contract docs docs-serve unit test-heavy prove-rooms test-cluster test-export smoke-wheel bench bench-growth bench-guard bench-revisions bench-roofline bench-methods bench-players bench-peers bench-converters bench-imitation bench-sb3 results rooms golden readme clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -45,6 +45,9 @@ unit: setup
 
 test-heavy: setup  ## The long proofs and trainings
 	$(BIN)/pytest -m heavy
+
+prove-rooms: setup  ## Adversarial drives among walls of any shape, 10 million steps → docs/benchmarks/rooms_proof.md
+	$(BIN)/python tests/prove_rooms.py 600_000 --page docs/benchmarks/rooms_proof.md
 
 test-export: setup  ## Every method's exported file against the package, on 10,000 states each
 	$(BIN)/pytest -m heavy tests/test_onnx.py
@@ -105,6 +108,10 @@ results: setup  ## Train and compare: one pursuer against all evaders, and all m
 	$(BIN)/safepursuit compare --methods all --seeds 0..4 --config configs/methods.yaml --pursuers lead-intercept --episodes 200 --out comparisons/methods
 	$(BIN)/safepursuit render comparisons/mixture/runs/barriernet/seed-0 --rules default --obstacles 4 --evader flee,orbit,hide,mpc,mpc-lead,mpc-robust --grid 2x3 --fps 12 --speed 3 --out docs/images/evaders.gif
 	$(BIN)/python tools/results.py "A pursuer trained against all evaders"=comparisons/mixture "All methods with the same budget"=comparisons/methods
+
+rooms: setup  ## Draw every room of the gallery → docs/images/rooms/
+	@mkdir -p docs/images/rooms
+	for room in l-room lab office warehouse maze; do $(BIN)/safepursuit draw-scene $$room --out docs/images/rooms/$$room.png; done
 
 golden: setup  ## Write tests/golden/ anew (say why in the commit)
 	$(BIN)/python tests/golden.py

@@ -25,6 +25,7 @@ from safepursuit.cli.attack_head import AttackHead
 from safepursuit.cli.benchmark import Benchmark
 from safepursuit.cli.compare import Compare
 from safepursuit.cli.doctor import Doctor
+from safepursuit.cli.draw_scene import DrawScene
 from safepursuit.cli.evaluate import Evaluate
 from safepursuit.cli.export import CheckExport, Export
 from safepursuit.cli.listing import List
@@ -53,6 +54,7 @@ COMMANDS: dict[str, type[Any]] = {
     "export": Export,
     "check-export": CheckExport,
     "attack-head": AttackHead,
+    "draw-scene": DrawScene,
     "stress": Stress,
     "list": List,
     "doctor": Doctor,

@@ -9,6 +9,7 @@ from rich.console import Console
 from safepursuit.cli.usage import Debug, unframed
 from safepursuit.evaluation.scenarios import SUITES
 from safepursuit.plugins import REGISTRIES
+from safepursuit.scene import gallery
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class List:
 
     def run(self, console: Console) -> None:
         known = {kind: [(name, of.summary(name)) for name in of] for kind, of in REGISTRIES.items()}
+        known["scenes"] += gallery().items()
         known["suites"] = [(name, suite.summary) for name, suite in SUITES.items()]
         known["players"] = [
             (f"{name} ({kind[:-1]})", text) for kind in ("pursuers", "evaders") for name, text in known[kind]

@@ -20,6 +20,7 @@ def verdict(recording: Recording) -> Verdict:
         other=recording.evader,
         other_control=recording.evader_control,
         discs=recording.discs,
+        edges=recording.edges,
         half_extents=np.asarray(game.arena.half_extents),
         own_radius=game.robot.radius,
         other_radius=game.evader.radius,

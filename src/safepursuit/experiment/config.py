@@ -177,7 +177,8 @@ class TrainConfig:
         """The modules that define everything chosen by name."""
         game = self.game
         chosen: list[Any] = [HEADS.find(self.method), NETWORKS.find(self.policy.network), ROBOTS.find(game.robot_model)]
-        chosen += [SENSORS.find(game.sensor), REWARDS.find(game.reward.rule), SCENES.find(game.arena.scene)]
+        chosen += [SENSORS.find(game.sensor), REWARDS.find(game.reward.rule)]
+        chosen += [] if game.arena.room else [SCENES.find(game.arena.scene)]
         chosen += map(EVADERS.find, evader_weights(self.evader))
         return {one.__module__ for one in chosen}
 

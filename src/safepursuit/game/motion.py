@@ -1,11 +1,11 @@
-"""How a robot moves among solid walls and discs."""
+"""How a robot moves among solid walls, discs and edges."""
 
 from typing import NamedTuple, TypeAlias
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from safepursuit.geometry import direction, length, ray_disc_hit, ray_slab_hit, unit, wrap_angle
+from safepursuit.geometry import direction, length, ray_disc_hit, ray_segment_hit, ray_slab_hit, unit, wrap_angle
 from safepursuit.robot import Robot
 from safepursuit.scene import Scene, boundaries
 from safepursuit.shapes import Control, Flag, Point, Pose, Scalar
@@ -25,7 +25,7 @@ class Move(NamedTuple):
     control: Control
     way: Way
     wall: Flag
-    """Stopped by a wall."""
+    """Stopped by a wall or an edge."""
     disc: Flag
     """Stopped by a disc; at most one of both, the nearer."""
 
@@ -51,6 +51,10 @@ def _advance(robot: Robot, start: Point, ahead: Point, distance: Scalar, scene: 
     disc = jnp.min(jnp.where(scene.present, disc_hits, jnp.inf), axis=0)
     limits = scene.half_extents - robot.radius
     wall = jnp.minimum(ray_slab_hit(start[0], ahead[0], limits[0]), ray_slab_hit(start[1], ahead[1], limits[1]))
+    if scene.edges is not None:
+        first, last = (part - start[:, None] for part in (scene.edges.start, scene.edges.end))
+        hits = ray_segment_hit(first, last, ahead[:, None], robot.radius)
+        wall = jnp.minimum(wall, jnp.min(jnp.where(scene.edges.present, hits, jnp.inf), axis=0))
     nearest = jnp.minimum(disc, wall)
     blocked = nearest < distance
     travelled = jnp.where(blocked, nearest, distance)
@@ -69,7 +73,7 @@ def _follow_curve(
     for target in robot.way(pose, control, _PIECES, velocity):
         place = way[-1]
         around = boundaries(scene, target)
-        flat = jnp.isinf(around.radius)
+        flat = around.straight
         to_disc = jnp.min(jnp.where(flat, jnp.inf, around.distance), axis=0)
         to_wall = jnp.min(jnp.where(flat, around.distance, jnp.inf), axis=0)
         free = ~(wall | disc)
