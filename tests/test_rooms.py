@@ -16,6 +16,7 @@ from safepursuit.barriers.control_point import standoff
 from safepursuit.barriers.stop_sector import Motion, free_way
 from safepursuit.evaluation.referee import judge
 from safepursuit.game import motion
+from safepursuit.game.sensors import first_hits
 from safepursuit.geometry import ray_segment_hit
 from safepursuit.robot import Budget, Inertial, Unicycle
 from safepursuit.scene import FAR, Edges, Scene, boundaries, enclosed
@@ -26,7 +27,10 @@ pytestmark = pytest.mark.usefixtures("float64")
 HALF = np.array([6.0, 6.0])
 ROBOT, INERTIAL = Unicycle(), Inertial(acceleration=2.0, braking=1.7, turn_acceleration=7.0)
 seen, inside = jax.jit(boundaries), jax.jit(enclosed)
+DISCS, WALL = [(3.0, 3.0, 0.8), (-4.0, 1.0, 0.5)], ((1.0, 3.0), (2.0, 5.0))
 L_ROOM = [(-2, -2), (2, -2), (2, 0), (0, 0), (0, 2), (-2, 2)]
+
+SHAPES = Scene.of(DISCS, half_extents=(6.0, 6.0), polygons=[L_ROOM], segments=[WALL])
 
 
 def random_edges(rng, edges, count):
@@ -115,6 +119,25 @@ def test_inside_of_a_polygon_in_either_direction():
     for corners in (L_ROOM, L_ROOM[::-1]):
         scene = Scene.of(half_extents=(6.0, 6.0), polygons=[corners], segments=[((-3, 1), (3, 1.1))])
         np.testing.assert_array_equal(inside(scene, point), expected)
+
+
+@pytest.mark.parametrize("scene", [SHAPES, SHAPES._replace(edges=None)], ids=["edges", "discs"])
+def test_rays_see_what_shapely_does(scene):
+    rng = np.random.default_rng(7)
+    point = rng.uniform(-5.9, 5.9, (2, 40))
+    solid = [shapely.Point(x, y).buffer(radius, quad_segs=512) for x, y, radius in DISCS]
+    solid += [] if scene.edges is None else [shapely.LinearRing(L_ROOM), shapely.LineString(WALL)]
+    point = point[:, shapely.distance(shapely.union_all(solid), shapely.points(point.T)) > 0]
+    angle = rng.uniform(-np.pi, np.pi, (7, point.shape[1]))
+    rays = np.stack([np.cos(angle), np.sin(angle)])
+    every = jax.tree.map(lambda part: jnp.broadcast_to(part[..., None], (*part.shape, point.shape[1])), scene)
+    found = np.asarray(jax.jit(first_hits)(every, jnp.asarray(point), jnp.asarray(rays)))
+    things = shapely.union_all([*solid, shapely.box(-6, -6, 6, 6).exterior])
+    for game, place in enumerate(shapely.points(point.T)):
+        for ray in range(7):
+            far = point[:, game] + 20 * rays[:, ray, game]
+            hit = shapely.distance(place, shapely.LineString([place, far]).intersection(things))
+            assert found[ray, game] == pytest.approx(hit, abs=1e-5)  # single precision, discs of chords
 
 
 # --- theorems 1 and 2 (theory.md §2.6) ---

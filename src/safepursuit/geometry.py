@@ -90,6 +90,8 @@ def ray_segment_hit(
     reach = room / jnp.where(meets, approach, 1)
     place = reach * (ray[0] * along[0] + ray[1] * along[1]) - (start[0] * along[0] + start[1] * along[1])
     line = jnp.where(meets & (place >= 0) & (place <= size), reach, jnp.inf)
+    if isinstance(radius, float) and radius == 0:
+        return line
     ends = jnp.minimum(ray_disc_hit(-start, ray, rim), ray_disc_hit(-end, ray, rim))
     return jnp.minimum(line, ends)
 

@@ -138,11 +138,13 @@ def free_way(robot: Inertial, budget: Budget, margin: float, motion: Motion, low
         hit = jnp.where(meets, gap / jnp.where(meets, divisor, 1), jnp.inf)
         blocked = (room < 0) & ((along > away) | (budget.mover_speed > 0))
         reach = jnp.minimum(reach, jnp.where(blocked, 0, hit))
-        if motion.edges is not None:  # so far their nearest points only
-            walls = slice(-len(motion.edges.present), None)
-            further = _to_edges(motion.edges, edge, body)
-            reach = reach.at[walls].min(jnp.where(room[walls] < 0, jnp.inf, further))
-    return jnp.min(jnp.where(inside, gap, reach), axis=0)
+    free = jnp.min(jnp.where(inside, gap, reach), axis=0)
+    if motion.edges is None:
+        return free
+    walls = slice(-len(motion.edges.present), None)  # of which so far only the nearest points count
+    further = jnp.minimum(*(_to_edges(motion.edges, edge, body) for edge in edges))
+    known = inside[walls] | (room[walls] < 0)
+    return jnp.minimum(free, jnp.min(jnp.where(known, jnp.inf, further), axis=0))
 
 
 def _to_edges(edges: Edges, ray: Array, body: Scalar | float) -> Rows:

@@ -81,7 +81,7 @@ def judge(
     known = _finite(own[:, :-1], own[:, 1:], own_control, other[:, :-1], other[:, 1:], other_control)
     known &= sound.all(axis=1, keepdims=True)
     edges = np.empty((len(own), 0, 4)) if edges is None else np.asarray(edges, float)
-    straight: np.ndarray = np.isfinite(edges).all(axis=-1) | np.isnan(edges).all(axis=-1)
+    straight = np.asarray(np.isfinite(edges).all(axis=-1) | np.isnan(edges).all(axis=-1))
     known &= straight.all(axis=1, keepdims=True)
     own, own_control, other, other_control, discs = _numbers(own, own_control, other, other_control, discs)
     own_steps = _Steps.of(own, own_control, own_velocity, dt, integrator)
