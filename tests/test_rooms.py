@@ -272,7 +272,7 @@ def test_the_referee_measures_what_shapely_does(integrator, tenfold):
         both = np.stack([before.T, control.T], axis=1)
         more = {"own_velocity": both, "other_velocity": both}
     found = referee(np.stack([pose, pose], -1), control, scene_of(start, end), integrator, **more).clearance[:, 0]
-    way = np.asarray(jax.jit(lambda *given: jnp.stack(robot.way(*given[:2], 16, *given[2:]), 1))(pose, control, before))
+    way = np.asarray(jax.jit(lambda *given: robot.way(*given[:2], 16, *given[2:]))(pose, control, before))
     way = np.concatenate([pose[:2, None], way], axis=1)
     path = shapely.linestrings(np.moveaxis(way, (2, 1, 0), (0, 1, 2)))
     expected = shapely.distance(path, lines(start, end)[0]) - 0.15

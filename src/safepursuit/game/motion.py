@@ -1,7 +1,9 @@
 """How a robot moves among solid walls, discs and edges."""
 
+from functools import partial
 from typing import NamedTuple, TypeAlias
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -68,17 +70,26 @@ def _follow_curve(
 
     A graze within a chord is undetected if it is shallower than 2e-5 m (at the default limits).
     """
-    way = [pose[:2]]
-    wall = disc = jnp.zeros(pose.shape[1:], bool)
-    for target in robot.way(pose, control, _PIECES, velocity):
-        place = way[-1]
-        around = boundaries(scene, target)
-        flat = around.straight
-        to_disc = jnp.min(jnp.where(flat, jnp.inf, around.distance), axis=0)
-        to_wall = jnp.min(jnp.where(flat, around.distance, jnp.inf), axis=0)
-        free = ~(wall | disc)
-        enters = free & (jnp.minimum(to_disc, to_wall) < robot.radius)
-        moved, _, _ = _advance(robot, place, unit(target - place), length(target - place), scene)
-        way.append(jnp.where(enters, moved, jnp.where(free, target, place)))
-        wall, disc = wall | (enters & (to_wall <= to_disc)), disc | (enters & (to_disc < to_wall))
-    return jnp.stack(way, axis=1), wall, disc
+    targets = robot.way(pose, control, _PIECES, velocity)
+    places = jnp.concatenate([pose[:2, None], targets[:, :-1]], axis=1)
+    to_wall, to_disc = jax.vmap(partial(_distances, scene), in_axes=1)(targets)
+    enters = jnp.minimum(to_wall, to_disc) < robot.radius
+    place, target, wall = places[:, 0], targets[:, 0], to_wall[0] <= to_disc[0]
+    for piece in reversed(range(_PIECES)):  # the first chord that enters is chosen last
+        place = jnp.where(enters[piece], places[:, piece], place)
+        target = jnp.where(enters[piece], targets[:, piece], target)
+        wall = jnp.where(enters[piece], to_wall[piece] <= to_disc[piece], wall)
+    stop, _, _ = _advance(robot, place, unit(target - place), length(target - place), scene)
+    stopped, way = jnp.zeros(pose.shape[1:], bool), [pose[:2]]
+    for piece in range(_PIECES):
+        stopped |= enters[piece]
+        way.append(jnp.where(stopped, stop, targets[:, piece]))
+    return jnp.stack(way, axis=1), stopped & wall, stopped & ~wall
+
+
+def _distances(scene: Scene, point: Point) -> tuple[Scalar, Scalar]:
+    """To the nearest wall and to the nearest disc [m]."""
+    around = boundaries(scene, point)
+    flat = around.straight
+    to_wall = jnp.min(jnp.where(flat, around.distance, jnp.inf), axis=0)
+    return to_wall, jnp.min(jnp.where(flat, jnp.inf, around.distance), axis=0)
