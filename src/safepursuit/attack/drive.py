@@ -212,6 +212,7 @@ def recording(plan: Plan, driven: Driven, verdict: Judged, world: World) -> Reco
         lost_gradient=nothing,
         active=np.zeros((games, time, len(present) + 4), bool),
         discs=np.moveaxis(np.where(present[..., None], discs, np.nan), 1, 0),
+        edges=np.empty((games, 0, 4)),
         length=length,
         outcome=np.where(hit, "collision", "timeout"),
         game=world.game,

@@ -37,6 +37,11 @@ def replay(
     played = np.arange(recording.pursuer_control.shape[1]) < recording.length[:, None]
     stood = np.arange(recording.pursuer.shape[1]) <= recording.length[:, None]
     hit = verdict.wall | verdict.obstacle | verdict.robot
+    if recording.edges.size:
+        raise ValueError(
+            f"the viewer shows discs and the arena's four walls only, not the room {recording.game.arena.scene}: use "
+            "safepursuit render."
+        )
     flags = recording.intervened + 2 * recording.infeasible + 4 * hit + 8 * recording.lost_gradient
     arrays = {
         "length": recording.length.astype(np.uint32),
