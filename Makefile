@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help setup viewer viewer-docs demo test lint types contract docs docs-serve unit test-wide test-heavy test-cluster test-crash test-export smoke-wheel bench bench-growth bench-guard bench-revisions bench-roofline bench-methods bench-players bench-viewer bench-peers bench-converters bench-imitation bench-sb3 falsify results golden readme clean
+.PHONY: help setup viewer viewer-docs demo test lint types contract docs docs-serve unit test-wide test-heavy prove-rooms test-cluster fuzz soak reliability test-crash test-export smoke-wheel bench bench-growth bench-guard bench-revisions bench-roofline bench-methods bench-players bench-viewer bench-peers bench-converters bench-imitation bench-sb3 falsify results rooms zoo golden readme clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -60,6 +60,20 @@ test-wide: setup  ## The tests on more methods, integrators, sizes and documents
 
 test-heavy: setup  ## The long proofs and trainings
 	$(BIN)/pytest -m heavy
+
+FUZZ ?= 100000
+fuzz: setup  ## FUZZ random inputs for each surface: command line, configuration, recordings, comparisons, shield
+	FUZZ=$(FUZZ) $(BIN)/pytest -q tests/test_fuzz.py --durations 0
+
+SOAK ?= 2000000000
+soak: setup  ## One training of SOAK steps, its memory, speed and counters watched (hours) → docs/benchmarks/endurance.md
+	$(BIN)/python tools/soak.py $(SOAK) --page docs/benchmarks/endurance.md
+
+reliability: setup  ## docs/reliability.md from what make falsify, test-crash, fuzz and soak have written
+	$(BIN)/python tools/reliability.py
+
+prove-rooms: setup  ## Adversarial drives among walls of any shape, 10 million steps → docs/benchmarks/rooms_proof.md
+	$(BIN)/python tests/prove_rooms.py 600_000 --page docs/benchmarks/rooms_proof.md
 
 KILLS ?= 200
 test-crash: setup  ## Kill trainings and comparisons KILLS times, fill their disk, and compare what they end in → docs/benchmarks/crashes.md
@@ -131,6 +145,13 @@ results: setup  ## Train and compare: one pursuer against all evaders, and all m
 	$(BIN)/safepursuit compare --methods all --seeds 0..4 --config configs/methods.yaml --pursuers lead-intercept --episodes 200 --out comparisons/methods
 	$(BIN)/safepursuit render comparisons/mixture/runs/barriernet/seed-0 --rules default --obstacles 4 --evader flee,orbit,hide,mpc,mpc-lead,mpc-robust --grid 2x3 --fps 12 --speed 3 --out docs/images/evaders.gif
 	$(BIN)/python tools/results.py "A pursuer trained against all evaders"=comparisons/mixture "All methods with the same budget"=comparisons/methods
+
+zoo: setup  ## Train, judge and pack the policies that ship (hours) → src/safepursuit/zoo/
+	$(BIN)/python tools/zoo.py
+
+rooms: setup  ## Draw every room of the gallery → docs/images/rooms/
+	@mkdir -p docs/images/rooms
+	for room in l-room lab office warehouse maze; do $(BIN)/safepursuit draw-scene $$room --out docs/images/rooms/$$room.png; done
 
 golden: setup  ## Write tests/golden/ anew (say why in the commit)
 	$(BIN)/python tests/golden.py

@@ -45,7 +45,7 @@ def crowded(episodes=3, steps=STEPS, seed=0):
         evader=np.where(stood[..., None], evader, np.nan),
         pursuer_control=np.where(played[..., None], controls[0], np.nan),
         evader_control=np.where(played[..., None], controls[1], np.nan),
-        pursuer_nominal=np.where(played[..., None], _single(controls[0] + 0.1), np.nan),
+        nominal=np.where(played[..., None], _single(controls[0] + 0.1), np.nan),
         intervened=intervened,
         correction=np.where(played, random.random(played.shape), np.nan),
         infeasible=np.zeros_like(intervened),
@@ -56,6 +56,7 @@ def crowded(episodes=3, steps=STEPS, seed=0):
                 [random.uniform(-9, 9, (episodes, DISCS, 2)), random.uniform(0.3, 0.9, (episodes, DISCS, 1))], -1
             )
         ),
+        edges=np.empty((episodes, 0, 4)),
         length=length,
         outcome=np.resize(["timeout", "capture", "collision", "invalid"], episodes),
         game=CROWD,

@@ -21,7 +21,7 @@ from safepursuit.learn import BarrierNetTrainer
 from safepursuit.learn.rollout import fresh_starts
 from safepursuit.play import recording as recordings
 from safepursuit.play.recording import Recording
-from safepursuit.players import evaders_of
+from safepursuit.players import players_of
 from safepursuit.policy import NotFiniteError, build_policy
 from safepursuit.robot import Unicycle
 from safepursuit.runs.folder import write_json
@@ -152,7 +152,7 @@ def test_what_is_past_an_episodes_end_is_empty(judged):
             for name in ("pursuer", "evader"):
                 known = ~np.isnan(getattr(recording, name)[episode]).any(axis=-1)
                 assert known.tolist() == [time <= length for time in range(HORIZON + 1)]
-            for name in ("pursuer_control", "evader_control", "pursuer_nominal"):
+            for name in ("pursuer_control", "evader_control", "nominal"):
                 known = ~np.isnan(getattr(recording, name)[episode]).any(axis=-1)
                 assert known.tolist() == [time < length for time in range(HORIZON)]
             for name in ("intervened", "infeasible", "lost_gradient"):
@@ -297,7 +297,7 @@ def test_a_mixture_is_judged_evader_by_evader(judged):
     """Whoever plays in episode i plays as if it were alone in all of them."""
     mixed = evaluate(reckless(), CONFIG, episodes=40, evader="random:2,run")
     alone = {"random": judged["as-trained"], "run": evaluate(reckless(), CONFIG, episodes=40, evader="run")}
-    names = evaders_of("random:2,run", 40)
+    names = players_of("random:2,run", "evader", 40)
     for index, name in enumerate(names):
         for field in ("pursuer", "evader", "evader_control"):
             one, other = (getattr(found.recording, field)[index] for found in (mixed, alone[name]))
@@ -515,7 +515,7 @@ def by_hand():
         evader=poses,
         pursuer_control=np.zeros((4, 10, 2)),
         evader_control=np.zeros((4, 10, 2)),
-        pursuer_nominal=np.zeros((4, 10, 2)),
+        nominal=np.zeros((4, 10, 2)),
         intervened=some,
         correction=np.where(past, np.nan, 0.25),
         infeasible=flags,

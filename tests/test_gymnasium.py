@@ -32,7 +32,7 @@ from safepursuit.agents import Trained, View
 from safepursuit.evaluation import metrics, referee
 from safepursuit.game import Game
 from safepursuit.learn import BarrierNetTrainer
-from safepursuit.players import evaders_of
+from safepursuit.players import players_of
 from safepursuit.runs.configuration import dump
 from safepursuit.runs.folder import RunFolder
 from safepursuit.shield import Shield
@@ -429,7 +429,7 @@ def test_the_vector_shield_reports_in_final_info_too():
 def test_a_mixture_shares_games_and_episodes():
     mixture = "flee:2,orbit,hide:0.5"
     envs = many(opponent=mixture)
-    assert envs.opponents == evaders_of(mixture, GAMES)
+    assert envs.opponents == players_of(mixture, "evader", GAMES)
     env = PursuitEvasionEnv(opponent="flee:3,run", **CLOSE)
     names = [env.reset(seed=0)[1]["opponent"]] + [env.reset()[1]["opponent"] for _ in range(199)]
     assert 120 <= names.count("flee") <= 180

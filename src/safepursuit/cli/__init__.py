@@ -25,7 +25,9 @@ from safepursuit.cli.attack_head import AttackHead
 from safepursuit.cli.benchmark import Benchmark
 from safepursuit.cli.compare import Compare
 from safepursuit.cli.doctor import Doctor
+from safepursuit.cli.draw_scene import DrawScene
 from safepursuit.cli.evaluate import Evaluate
+from safepursuit.cli.exploit import Exploit
 from safepursuit.cli.export import CheckExport, Export
 from safepursuit.cli.falsify import Falsify
 from safepursuit.cli.listing import List
@@ -39,13 +41,13 @@ from safepursuit.cli.stress import Stress
 from safepursuit.cli.train import Train
 from safepursuit.cli.usage import STANDARD_OUTPUT, UsageError, unframed
 from safepursuit.cli.watch import Watch
-from safepursuit.experiment import TrainConfig, load_config
+from safepursuit.experiment import TrainConfig, load_config, open_run
 from safepursuit.learn import ahead
 from safepursuit.plugins import PluginError
 from safepursuit.process import keep_compiled_programs, missing_platform
 from safepursuit.runs import configuration
 from safepursuit.runs.configuration import ConfigurationError, nearest
-from safepursuit.runs.folder import RunFolder, RunFolderError
+from safepursuit.runs.folder import RunFolderError
 
 COMMANDS: dict[str, type[Any]] = {
     "train": Train,
@@ -59,7 +61,9 @@ COMMANDS: dict[str, type[Any]] = {
     "benchmark": Benchmark,
     "export": Export,
     "check-export": CheckExport,
+    "exploit": Exploit,
     "attack-head": AttackHead,
+    "draw-scene": DrawScene,
     "stress": Stress,
     "falsify": Falsify,
     "list": List,
@@ -186,7 +190,7 @@ def _configured(words: list[str]) -> TrainConfig:
         parser.add_argument(name, nargs="?", dest=name.strip("-"))
     parser.add_argument("--config", nargs="?", action="append", default=[])
     known = vars(parser.parse_known_args(words)[0])
-    base = load_config(RunFolder.open(Path(known["from"]))) if known["from"] else TrainConfig()
+    base = load_config(open_run(known["from"])) if known["from"] else TrainConfig()
     if known["robot"] and known["robot"] != base.game.robot_model:
         base = base.with_robot(known["robot"])  # its parameters become flags
     return reduce(configuration.load, map(Path, filter(None, known["config"])), base)

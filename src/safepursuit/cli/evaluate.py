@@ -11,9 +11,10 @@ from rich.console import Console
 
 from safepursuit.cli.played import Played
 from safepursuit.cli.usage import Debug, NotKeptWarning, Run, check_folders, save_json, say
+from safepursuit.experiment import open_run
 from safepursuit.play import recording
 from safepursuit.report.tables import evaluation_table
-from safepursuit.runs.folder import RunFolder, write_json
+from safepursuit.runs.folder import write_json
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Evaluate:
     debug: Debug = False
 
     def run(self, console: Console) -> None:
-        run = RunFolder.open(self.run_folder)
+        run = open_run(self.run_folder)
         check_folders(self.json, self.record)
         save_recording = _saver(self.record)
         trained, judged = self.played.play(run, self.episodes, console)

@@ -10,9 +10,8 @@ from rich.console import Console
 from safepursuit.cli.export import onnx_adapter
 from safepursuit.cli.paged import Served, check_page, write_page
 from safepursuit.cli.usage import Debug, UsageError
-from safepursuit.experiment import TrainedRun, load_run
+from safepursuit.experiment import TrainedRun, load_run, open_run
 from safepursuit.runs.checkpoint import Which
-from safepursuit.runs.folder import RunFolder
 
 _ROOM = 8
 """Least number of discs that the page's policies take, so that a visitor can add some."""
@@ -43,7 +42,7 @@ class Play:
             raise UsageError("name the run folder of a trained pursuer: safepursuit play RUN.")
         check_page(self.out)
         adapter = onnx_adapter()
-        runs = [load_run(RunFolder.open(path), self.checkpoint) for path in self.run_folders]
+        runs = [load_run(open_run(path), self.checkpoint) for path in self.run_folders]
         game = runs[0].config.game
         if self.obstacles is not None:
             game = replace(game, arena=replace(game.arena, obstacles=self.obstacles, min_obstacles=None))

@@ -37,6 +37,11 @@ def replay(
     played = np.arange(recording.pursuer_control.shape[1]) < recording.length[:, None]
     stood = np.arange(recording.pursuer.shape[1]) <= recording.length[:, None]
     hit = verdict.wall | verdict.obstacle | verdict.robot
+    if recording.edges.size:
+        raise ValueError(
+            f"the viewer shows discs and the arena's four walls only, not the room {recording.game.arena.scene}: use "
+            "safepursuit render."
+        )
     flags = recording.intervened + 2 * recording.infeasible + 4 * hit + 8 * recording.lost_gradient
     arrays = {
         "length": recording.length.astype(np.uint32),
@@ -46,7 +51,7 @@ def replay(
         "pursuer": _single(recording.pursuer[stood]),
         "evader": _single(recording.evader[stood]),
         "pursuer_control": _single(recording.pursuer_control[played]),
-        "pursuer_nominal": _single(recording.pursuer_nominal[played]),
+        "pursuer_nominal": _single(recording.nominal[played]),
         "evader_control": _single(recording.evader_control[played]),
         "correction": _single(recording.correction[played]),
         "clearance": _single(verdict.clearance[played]),

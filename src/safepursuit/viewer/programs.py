@@ -114,7 +114,7 @@ def _chunks(recording: Recording) -> Iterator[tuple[GameState, Any, Any, int]]:
             RobotState(of(recording.evader, some), of(recording.evader_velocity, some)),
         )
         state = GameState(robots, scene, jnp.asarray(some[1]))
-        yield state, of(recording.pursuer_nominal, some), of(recording.pursuer_control, some), real
+        yield state, of(recording.nominal, some), of(recording.pursuer_control, some), real
 
 
 def _found(state: GameState, nominal: Any, control: Any, real: int, game: Game, layer: Layer) -> _Step:
