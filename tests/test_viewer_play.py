@@ -163,6 +163,7 @@ def test_the_page_fits_and_can_be_played_with_keys(file, tab, width, scheme):
     assert tab.troubles == []
 
 
+@pytest.mark.heavy
 @needs_browser
 @pytest.mark.parametrize("model_name", ["e-puck2", "inertial"])
 def test_other_robots_move_as_in_the_package(model_name, file, tab):

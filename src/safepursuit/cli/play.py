@@ -47,6 +47,8 @@ class Play:
         if self.obstacles is not None:
             game = replace(game, arena=replace(game.arena, obstacles=self.obstacles, min_obstacles=None))
         for path, run in zip(self.run_folders, runs, strict=True):
+            if run.config.role == "evader":
+                raise UsageError(f"{path} trains an evader; play runs from pursuers only.")
             if run.config.game.robot != game.robot:
                 raise UsageError(f"{path} was trained for another robot than {self.run_folders[0]}.")
         models = []

@@ -31,12 +31,15 @@ class Model(NamedTuple):
 def match(game: Game, models: Sequence[Model], seed: int = 0) -> bytes:
     """The data: the rules of a game, pursuers for it, random starts, and the runtime of ONNX files.
 
-    Raises ValueError where a model takes fewer discs than the game's layouts have, or no layout is found.
+    Raises ValueError where a model takes fewer discs than the game's layouts have, no layout is found, or one has other
+    walls than the arena's four.
     """
     for model in models:
         if model.discs < game.arena.obstacles:
             raise ValueError(f"{model.name} takes {model.discs} discs, fewer than the {game.arena.obstacles} here.")
     states = initial(jax.random.key(seed), game, _STARTS)
+    if states.scene.edges is not None:
+        raise ValueError(f"the page knows discs and the arena's four walls only, not the room {game.arena.scene}.")
     poses = np.stack([np.asarray(robot.pose, np.float64).T for robot in states.robots], axis=1)
     scene = states.scene
     discs = np.stack([*np.asarray(scene.centre, np.float64), np.asarray(scene.radius, np.float64)], axis=-1)
