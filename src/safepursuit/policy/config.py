@@ -7,7 +7,6 @@ import tyro
 
 from safepursuit import ranges
 
-
 WIDEST = 65_536
 """Units of a layer: beyond it the memory of any machine is spent before that is noticed."""
 
