@@ -13,9 +13,8 @@ from rich.table import Table
 
 from safepursuit.attack.head import attack
 from safepursuit.cli.usage import Debug, Run, UsageError, check_folders, save_json, say
-from safepursuit.experiment import TrainedRun, load_run
+from safepursuit.experiment import TrainedRun, load_run, open_run
 from safepursuit.runs.checkpoint import Which
-from safepursuit.runs.folder import RunFolder
 
 _ATTACK = 100_000
 """Steps of the attack on a head of a plugin."""
@@ -36,8 +35,8 @@ class Export:
     debug: Debug = False
 
     def run(self, console: Console) -> None:
-        adapter = _adapter()
-        run = RunFolder.open(self.run_folder)
+        adapter = onnx_adapter()
+        run = open_run(self.run_folder)
         if self.out.exists():
             raise UsageError(f"{self.out} already exists; name another file, or remove it first.")
         check_folders(self.out)
@@ -83,8 +82,8 @@ class CheckExport:
     debug: Debug = False
 
     def run(self, console: Console) -> None:
-        adapter = _adapter()
-        run = RunFolder.open(self.run_folder)
+        adapter = onnx_adapter()
+        run = open_run(self.run_folder)
         check_folders(self.json)
         trained = load_run(run, self.checkpoint)
         with console.status("comparing …"):
@@ -101,7 +100,7 @@ class CheckExport:
             raise RuntimeError(f"{self.file} is not its run: {differences(comparison.result)}.")
 
 
-def _adapter() -> ModuleType:
+def onnx_adapter() -> ModuleType:
     """The adapter. Raises RuntimeError without its extra."""
     try:
         from safepursuit.adapters import onnx
@@ -114,9 +113,15 @@ def differences(result: dict[str, Any]) -> str:
     """In what a file is not its run, in words."""
     verdicts, tolerance = result["verdicts"], result["tolerance"]
     said = [
-        f"{name} differs by up to {one['double']['largest']:.1e}, more than {tolerance:g}"
+        f"{name} differs by up to {one['double']['largest']:.1e}, more than {tolerance['double']:g}"
         for name, one in result["outputs"].items()
-        if name not in verdicts and not one["double"]["largest"] <= tolerance
+        if name not in verdicts and one["double"]["beyond_tolerance"]
+    ]
+    said += [
+        f"{name} of the package in single precision differs by more than {tolerance['single']:g} and its rounding in "
+        f"{one['single']['unexplained']:,} states"
+        for name, one in result["outputs"].items()
+        if one["single"].get("unexplained")
     ]
     said += [
         f"{name} is another in {one['different'] - one['ties']:,} states without a tie"
@@ -132,9 +137,10 @@ def _table(result: dict[str, Any]) -> Table:
         title=f"{escape(result['file'])} ({escape(result['method'])}) against JAX on {result['states']:,} states",
         title_justify="left",
         title_style="bold",
-        caption=f"double: the same arithmetic, tolerance {result['tolerance']:g}; single: as trained; active and "
-        f"feasible: states in which they differ, of which in double precision {', '.join(ties)} are ties that rounding "
-        "decides",
+        caption=f"double: the same arithmetic, tolerance {result['tolerance']['double']:g}; single: as trained, "
+        f"tolerance {result['tolerance']['single']:g} or what rounding of the inputs does to the exact answer; active "
+        f"and feasible: states in which they differ, of which in double precision {', '.join(ties)} are ties that "
+        "rounding decides",
         caption_justify="left",
     )
     table.add_column("output")

@@ -16,10 +16,9 @@ from safepursuit.attack.search import evolution_strategy
 from safepursuit.attack.worlds import World, of_run, shipped
 from safepursuit.cli.usage import STANDARD_OUTPUT, Debug, UsageError, check_folders, save_json, say
 from safepursuit.evaluation.metrics import rate
-from safepursuit.experiment import load_run
+from safepursuit.experiment import load_run, open_run
 from safepursuit.process import use_all_cores
 from safepursuit.ranges import check_seed
-from safepursuit.runs.folder import RunFolder
 
 _LINE_EVERY = 10.0
 """Seconds between two lines of progress where there is no terminal."""
@@ -75,7 +74,7 @@ class Falsify:
 
     def _worlds(self) -> tuple[tuple[World, ...], Any]:
         if self.run_folder is not None:
-            run = load_run(RunFolder.open(self.run_folder))
+            run = load_run(open_run(self.run_folder))
             return (of_run(run.config, self.run_folder.name or "run"),), run.agent
         from safepursuit.attack.planted import CONTROL, mistakes
 

@@ -33,7 +33,12 @@ class Situation(NamedTuple):
 def situation(state: GameState, game: Game, shield: Shield, role: Role = "pursuer") -> Situation:
     """The situation of the robot in this role."""
     own, other = state.robots if role == "pursuer" else state.robots[::-1]
-    return Situation.survey(shield, game.limits(role), own.pose, other.pose, state.scene, own.control)
+    robot = game.limits(role)
+    if role == "pursuer":
+        return Situation.survey(shield, robot, own.pose, other.pose, state.scene, own.control)
+    # An evader's barriers do not include the pursuer, which is the one to keep off.
+    around = survey(shield, robot, own.pose, state.scene, None, own.control)
+    return Situation(own.pose, other.pose, state.scene, around)
 
 
 class Head(eqx.Module):
