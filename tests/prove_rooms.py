@@ -27,7 +27,8 @@ HEAD = """# Drives among walls of any shape
 
 Written by `python tests/prove_rooms.py {steps} --rooms {rooms}`;
 `make prove-rooms` drives longer.
-A nominal control that heads for the nearest boundary, circles at its limits or is random, behind the shield with gains of 1 and margins for single precision; the referee judges every step along its
+A nominal control that heads for the nearest boundary, circles at its limits or is random, behind the shield with gains
+of 1 and margins for single precision; the referee judges every step along its
 whole way. *Contacts* are steps in which a moving body entered anything.
 
 | room | robot | steps | moving | contacts | least clearance [µm] |
