@@ -25,8 +25,10 @@ ROBOTS = {
 }
 HEAD = """# Drives among walls of any shape
 
-Written by `make prove-rooms`. A nominal control that heads for the nearest boundary, circles at its limits or is
-random, behind the shield with gains of 1 and margins for single precision; the referee judges every step along its
+Written by `python tests/prove_rooms.py {steps} --rooms {rooms}`;
+`make prove-rooms` drives longer.
+A nominal control that heads for the nearest boundary, circles at its limits or is random, behind the shield with gains
+of 1 and margins for single precision; the referee judges every step along its
 whole way. *Contacts* are steps in which a moving body entered anything.
 
 | room | robot | steps | moving | contacts | least clearance [µm] |
@@ -55,7 +57,8 @@ def main() -> None:
             total, contacts = total + steps, contacts + hits
             if wanted.page:
                 foot = f"\nTogether {total:,} steps and {contacts} contacts.\n"
-                wanted.page.write_text(HEAD + "\n".join(lines) + "\n" + foot, encoding="utf-8")
+                head = HEAD.format(steps=wanted.steps, rooms=" ".join(wanted.rooms))
+                wanted.page.write_text(head + "\n".join(lines) + "\n" + foot, encoding="utf-8")
     print(f"{total:,} steps, {contacts} contacts, {time.monotonic() - begin:.0f} s")
     raise SystemExit(contacts > 0)
 
