@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from safepursuit.attack.search import SEARCHES
 from safepursuit.benchmark.machine import about, described
 from safepursuit.benchmark.tables import Table, grid
 from safepursuit.cli import main
@@ -28,7 +29,7 @@ came, and go on from there.
 ## The shipped shield
 
 **{hits} contacts in {steps:,} shielded steps, {bound}**, and {infeasible:,} steps without a solution, in
-{seconds:,.0f} s.
+{seconds:,.0f} s. By search: {searches}. A world of few steps has had random games alone.
 
 {shield}
 
@@ -100,6 +101,9 @@ def page(found: dict[str, Any]) -> str:
         bound=f"at most {bound:.1e} per step (95 %)" if bound else "which is a failure of the shield",
         infeasible=sum(one["infeasible"] for one in shield["worlds"]),
         seconds=shield["seconds"],
+        searches=", ".join(
+            f"{name} {sum(one['searches'].get(name, 0) for one in shield['worlds']):,}" for name in SEARCHES
+        ),
         shield=shield_table(shield),
         planted=planted_table(found["planted"]),
         machine=described(found["about"]),

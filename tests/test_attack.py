@@ -61,6 +61,12 @@ def test_a_planted_mistake_is_found_and_its_simplest_form_is_simpler(planted):
     assert len(np.unique(minimal.plan.nominal)) < len(np.unique(first.plan.nominal))
 
 
+def test_evolution_finds_it_too_and_nothing_where_nothing_is(monkeypatch):
+    monkeypatch.setattr(falsifier, "shrink", lambda plan, world, policy: tuple(range(3)))
+    assert falsify(UNGUARDED, 200_000, searches=["cma-es"], games=64).found_by == "cma-es"
+    assert falsify(GUARDED, 30_000, searches=["cma-es"], games=64).first is None
+
+
 def test_what_is_found_is_kept_as_a_recording_that_collides_for_the_referee(planted, tmp_path):
     files = keep(planted, tmp_path / "found")
     assert [file.name for file in files] == ["margin_missing-found.npz", "margin_missing-minimal.npz"]

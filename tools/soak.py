@@ -105,8 +105,8 @@ def page(watch: Watch, faults: list[str], growth: float) -> str:
 # Endurance
 
 `make soak SOAK={watch.trainer.config.timesteps}` wrote this page: one training of BarrierNet by the defaults, with its
-checkpoints and its log. Counters are
-Python integers, of any size, and are compared with what was played after every iteration.
+checkpoints and its log. Counters are Python integers, of any size, and are compared with what was played after every
+iteration.
 
 **{watch.trainer.state.steps:,} steps; {len(faults)} faults; memory changed by {growth - 1:+.1%} once settled; median
 {statistics.median(speeds):,.0f} steps/s, between {min(speeds):,.0f} and {max(speeds):,.0f}.**
