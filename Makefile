@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help setup demo test lint types contract docs docs-serve unit test-heavy test-cluster test-export smoke-wheel bench bench-growth bench-guard bench-revisions bench-roofline bench-methods bench-players bench-peers bench-converters bench-imitation bench-sb3 results golden readme clean
+.PHONY: help setup demo test lint types contract docs docs-serve unit test-heavy test-cluster test-export smoke-wheel bench bench-growth bench-guard bench-revisions bench-roofline bench-methods bench-players bench-peers bench-converters bench-imitation bench-sb3 bench-robots prove-robots stress results golden readme clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -99,6 +99,24 @@ bench-imitation: .venv-peers/ready  ## BarrierNet's first example with our PyTor
 
 bench-sb3: setup  ## Stable-Baselines3 on the vector environment, with and without the shield → docs/benchmarks/stable_baselines3.md
 	$(BIN)/python benchmarks/stable_baselines.py
+
+prove-robots: setup  ## Attack the guarantee of every robot, and variants that lack a part of it → docs/benchmarks/robots.md (hours; goes on where it stopped)
+	$(BIN)/python tests/prove_robots.py
+
+bench-robots: setup  ## What inertia, delay and error cost in capture → docs/benchmarks/robot_capture.md (goes on where it stopped)
+	$(BIN)/python benchmarks/robot_capture.py
+
+runs/stress/default:
+	$(BIN)/safepursuit train --run-dir $@
+
+runs/stress/turtlebot3: configs/turtlebot3.yaml
+	$(BIN)/safepursuit train --config $< --run-dir $@
+
+STRESS_EPISODES ?= 500
+stress: setup | runs/stress/default runs/stress/turtlebot3  ## The default run and a TurtleBot3 under errors, delay, slip … → docs/benchmarks/stress.md
+	$(BIN)/safepursuit stress runs/stress/default --episodes $(STRESS_EPISODES) --json runs/stress/default.json
+	$(BIN)/safepursuit stress runs/stress/turtlebot3 --episodes $(STRESS_EPISODES) --json runs/stress/turtlebot3.json
+	$(BIN)/python tools/stress_page.py "The default run"=runs/stress/default.json "TurtleBot3 Burger"=runs/stress/turtlebot3.json
 
 results: setup  ## Train and compare: one pursuer against all evaders, and all methods → docs/results.md (hours; goes on where it stopped)
 	$(BIN)/safepursuit compare --methods barriernet --seeds 0..2 --config configs/mixture.yaml --pursuers lead-intercept,voronoi,constant-bearing --episodes 1000 --out comparisons/mixture

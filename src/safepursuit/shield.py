@@ -22,7 +22,7 @@ from jaxtyping import Array, Bool
 from safepursuit import qp, ranges
 from safepursuit.barriers import Barrier, Barriers, ControlPoint, GainRule, Gains, Separation, as_rule
 from safepursuit.barriers.barrier import in_heading_frame
-from safepursuit.barriers.governor import governed_speed, governor_swing, least_speed
+from safepursuit.barriers.governor import governed_speed, governor_swing, least_speed, must_stay
 from safepursuit.barriers.separation import check_robot_gain
 from safepursuit.barriers.stop_sector import Motion, certify
 from safepursuit.geometry import direction, length
@@ -231,6 +231,9 @@ def survey(
         slack = around.distance - (robot.radius + added)
         ways = *in_heading_frame(direction(pose[2]), around.normal), slack, swing
         speed = governed_speed(robot, *ways) / (1 + budget.slip)
+        if budget.pose or budget.mover_speed:
+            stays = must_stay(*ways, around, budget, 0.5 * shield.margin)
+            speed = jnp.where(stays, 0, speed)
         slowest = least_speed(robot, *ways, 0.5 * shield.margin)
     # At a disc's very centre it has no normal, and every way out is as long.
     centred = jnp.min(around.distance + around.radius, axis=0) <= 0

@@ -1,12 +1,13 @@
 """Agents: whatever drives a robot, in either role, is a value with one method, `Agent.act`."""
 
 from safepursuit.agents.agent import LAYERS, Agent, Filtered, Layer, Scripted, Trained, View, behind
-from safepursuit.agents.imprecise import Imprecise, predicted
+from safepursuit.agents.imprecise import Faults, Imprecise, predicted
 from safepursuit.agents.pilot import Pilot
 
 __all__ = [
     "LAYERS",
     "Agent",
+    "Faults",
     "Filtered",
     "Imprecise",
     "Layer",

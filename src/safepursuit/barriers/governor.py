@@ -3,8 +3,9 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from safepursuit.robot import Robot
-from safepursuit.shapes import Rows, Scalar
+from safepursuit.robot import Budget, Robot
+from safepursuit.scene import Boundaries
+from safepursuit.shapes import Flag, Rows, Scalar
 
 
 def approach(
@@ -48,3 +49,19 @@ def least_speed(robot: Robot, facing: Rows, side: Rows, slack: Rows, swing: Scal
     outward = facing if robot.integrator == "euler" else facing * jnp.cos(swing) - jnp.abs(side) * jnp.sin(swing)
     away = jnp.min(jnp.where(slack < 0, outward, jnp.inf), axis=0)
     return jnp.where(away > 0, gain / (robot.dt * jnp.where(away > 0, away, 1)), jnp.inf)
+
+
+def must_stay(
+    facing: Rows, side: Rows, slack: Rows, swing: Scalar, around: Boundaries, budget: Budget, tolerance: float
+) -> Flag:
+    """Whether a robot within the enlargement of a boundary, by more than `tolerance` [m], has to stand still.
+
+    It may leave along headings that lead away from wherever the error of the position leaves a disc: n·e ≥ ε_p/D with D
+    the distance of the centres. From a mover it waits. Arguments as for `governed_speed`; `around` are the boundaries
+    themselves.
+    """
+    outward = facing * jnp.cos(swing) - jnp.abs(side) * jnp.sin(swing)
+    flat = jnp.isinf(around.radius)
+    least = jnp.where(flat, 0, budget.pose / jnp.where(flat, 1, jnp.maximum(around.distance + around.radius, 1e-9)))
+    caught = (slack < -tolerance) & ((outward < least) | (budget.mover_speed > 0))
+    return jnp.any(caught, axis=0)

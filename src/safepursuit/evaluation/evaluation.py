@@ -3,7 +3,7 @@
 from dataclasses import asdict, replace
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from safepursuit.agents import Agent, Imprecise, Layer, Scripted, Trained, behind
+from safepursuit.agents import Agent, Faults, Imprecise, Layer, Scripted, Trained, behind
 from safepursuit.evaluation import metrics, referee, scenarios
 from safepursuit.evaluation.episodes import record
 from safepursuit.evaluation.referee import Verdict
@@ -54,9 +54,9 @@ def evaluate(
     """Play and judge a policy, or the scripted pursuer of this name, behind a safety layer.
 
     Opponent and number of discs default to those of the suite, or else of the training. `errors` are drawn between the
-    pursuer and its robot (see `agents.Imprecise`), whatever the shield's budget; `robot` is what drives in truth, where
-    the pursuer believes in that of its training. Raises ValueError for an unknown name
-    or an impossible game, NotFiniteError for a policy whose numbers are not finite.
+    pursuer and its robot (see `agents.Imprecise`), whatever the shield's budget; `robot` is what drives in truth (the
+    evader, too), where the pursuer believes in that of its training. Raises ValueError for an unknown name or an
+    impossible game, NotFiniteError for a policy whose numbers are not finite.
     """
     if suite in scenarios.SUITES:
         about = scenarios.SUITES[suite]
@@ -73,6 +73,8 @@ def evaluate(
         own = Trained(pursuer, config.shield)
     own = behind(layer, own, config.shield)
     game, believed = game_of(config, rules), None
+    if isinstance(errors, Faults) and errors.slip:
+        robot = (robot or game.robot).faster(1 + errors.slip)
     if robot is not None:
         known = isinstance(robot, type(game.robot))
         believed, game = game, replace(game, robot=robot, robot_model=game.robot_model if known else "inertial")

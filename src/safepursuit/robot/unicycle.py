@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 
 import jax.numpy as jnp
@@ -91,6 +91,10 @@ class Unicycle:
     def steps_to_stop(self) -> int:
         """Steps from full speed until standstill, at least 1."""
         return 1
+
+    def faster(self, factor: float) -> "Unicycle":
+        """The robot with all limits of motion times `factor`."""
+        return replace(self, max_speed=factor * self.max_speed, max_turn_rate=factor * self.max_turn_rate)
 
     def displacement(self, heading: Scalar, control: Control, time: Scalar | float) -> Point:
         """Displacement of the centre [m, world frame] `time` seconds into a step, 0 ≤ time ≤ dt.
