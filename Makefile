@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help setup demo test lint types contract docs docs-serve unit test-heavy test-cluster test-export smoke-wheel bench bench-growth bench-guard bench-revisions bench-roofline bench-methods bench-players bench-peers bench-converters bench-imitation bench-sb3 bench-robots prove-robots stress results golden readme clean
+.PHONY: help setup viewer demo test lint types contract docs docs-serve unit test-wide test-heavy prove-rooms test-cluster fuzz soak reliability test-crash test-export smoke-wheel bench bench-growth bench-guard bench-revisions bench-roofline bench-methods bench-players bench-peers bench-converters bench-imitation bench-sb3 bench-robots prove-robots stress falsify results rooms zoo golden readme clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -18,11 +18,18 @@ $(VENV)/ready: pyproject.toml constraints.txt
 
 setup: $(VENV)/ready  ## Create .venv with the pinned versions
 
+viewer/node_modules: viewer/package-lock.json
+	cd viewer && npm ci --no-audit --no-fund
+	@touch $@
+
+viewer: viewer/node_modules  ## Check and build the pages for the browser → src/safepursuit/viewer/pages (takes Node ≥ 20; who has none uses those that are there)
+	cd viewer && npm run check && npm run build
+
 demo: setup  ## Train BarrierNet against the random evader and judge it on 1,000 held-out episodes
 	$(BIN)/safepursuit train --method barriernet --evader random --obstacles 2 --timesteps 2_000_000 --seed 42 --run-dir $(RUN)
 	$(BIN)/safepursuit evaluate $(RUN) --episodes 1000 --json $(RUN)/evaluations/demo.json
 
-test: lint types contract docs unit  ## Lint, types, import contract, documentation and tests: what CI runs
+test: lint types contract docs unit  ## Lint, types, import contract, documentation and tests, in eight minutes
 
 lint: setup
 	$(BIN)/ruff format --check .
@@ -43,8 +50,29 @@ docs-serve: setup  ## The site at http://127.0.0.1:8000, built anew when a docum
 unit: setup
 	$(BIN)/pytest -n 2 --dist worksteal --max-worker-restart 0
 
+test-wide: setup  ## The tests on more methods, integrators, sizes and documents; CI runs them after `make test`
+	$(BIN)/pytest -n 2 --dist worksteal --max-worker-restart 0 -m wide
+
 test-heavy: setup  ## The long proofs and trainings
 	$(BIN)/pytest -m heavy
+
+FUZZ ?= 100000
+fuzz: setup  ## FUZZ random inputs for each surface: command line, configuration, recordings, comparisons, shield
+	FUZZ=$(FUZZ) $(BIN)/pytest -q tests/test_fuzz.py --durations 0
+
+SOAK ?= 2000000000
+soak: setup  ## One training of SOAK steps, its memory, speed and counters watched (hours) → docs/benchmarks/endurance.md
+	$(BIN)/python tools/soak.py $(SOAK) --page docs/benchmarks/endurance.md
+
+reliability: setup  ## docs/reliability.md from what make falsify, test-crash, fuzz and soak have written
+	$(BIN)/python tools/reliability.py
+
+prove-rooms: setup  ## Adversarial drives among walls of any shape, 10 million steps → docs/benchmarks/rooms_proof.md
+	$(BIN)/python tests/prove_rooms.py 600_000 --page docs/benchmarks/rooms_proof.md
+
+KILLS ?= 200
+test-crash: setup  ## Kill trainings and comparisons KILLS times, fill their disk, and compare what they end in → docs/benchmarks/crashes.md
+	$(BIN)/python tools/crash.py $(KILLS) --page docs/benchmarks/crashes.md
 
 test-export: setup  ## Every method's exported file against the package, on 10,000 states each
 	$(BIN)/pytest -m heavy tests/test_onnx.py
@@ -118,11 +146,22 @@ stress: setup | runs/stress/default runs/stress/turtlebot3  ## The default run a
 	$(BIN)/safepursuit stress runs/stress/turtlebot3 --episodes $(STRESS_EPISODES) --json runs/stress/turtlebot3.json
 	$(BIN)/python tools/stress_page.py "The default run"=runs/stress/default.json "TurtleBot3 Burger"=runs/stress/turtlebot3.json
 
+FALSIFY ?= 100_000_000
+falsify: setup  ## Search for a collision behind the shield in FALSIFY steps, and for planted mistakes (hours) → docs/benchmarks/falsifier.md
+	$(BIN)/python benchmarks/falsifier.py $(FALSIFY)
+
 results: setup  ## Train and compare: one pursuer against all evaders, and all methods → docs/results.md (hours; goes on where it stopped)
 	$(BIN)/safepursuit compare --methods barriernet --seeds 0..2 --config configs/mixture.yaml --pursuers lead-intercept,voronoi,constant-bearing --episodes 1000 --out comparisons/mixture
 	$(BIN)/safepursuit compare --methods all --seeds 0..4 --config configs/methods.yaml --pursuers lead-intercept --episodes 200 --out comparisons/methods
 	$(BIN)/safepursuit render comparisons/mixture/runs/barriernet/seed-0 --rules default --obstacles 4 --evader flee,orbit,hide,mpc,mpc-lead,mpc-robust --grid 2x3 --fps 12 --speed 3 --out docs/images/evaders.gif
 	$(BIN)/python tools/results.py "A pursuer trained against all evaders"=comparisons/mixture "All methods with the same budget"=comparisons/methods
+
+zoo: setup  ## Train, judge and pack the policies that ship (hours) → src/safepursuit/zoo/
+	$(BIN)/python tools/zoo.py
+
+rooms: setup  ## Draw every room of the gallery → docs/images/rooms/
+	@mkdir -p docs/images/rooms
+	for room in l-room lab office warehouse maze; do $(BIN)/safepursuit draw-scene $$room --out docs/images/rooms/$$room.png; done
 
 golden: setup  ## Write tests/golden/ anew (say why in the commit)
 	$(BIN)/python tests/golden.py

@@ -84,7 +84,7 @@ def recording(group, seed, evader):
         evader=other,
         pursuer_control=control,
         evader_control=other_control,
-        pursuer_nominal=control,
+        nominal=control,
         intervened=held,
         correction=np.where(over, np.nan, 0.02 * held),
         infeasible=(np.arange(HORIZON) % 5 == 0) & steps & (group == "free"),

@@ -21,12 +21,12 @@ from safepursuit.learn import BarrierNetTrainer
 from safepursuit.learn.rollout import fresh_starts
 from safepursuit.play import recording as recordings
 from safepursuit.play.recording import Recording
-from safepursuit.players import evaders_of
+from safepursuit.players import players_of
 from safepursuit.policy import NotFiniteError, build_policy
 from safepursuit.robot import Unicycle
 from safepursuit.runs.folder import write_json
 from safepursuit.scene import Arena
-from tiny import TINY, aimed
+from tiny import TINY, aimed, few
 
 HORIZON, EPISODES = 150, 300
 GAME = Game(Arena(half_extents=(4.0, 3.0), radius_range=(0.3, 0.8)), horizon=HORIZON, start_distance=(1.0, 6.0))
@@ -114,6 +114,7 @@ def test_recorded_poses_follow_from_recorded_controls(judged):
     assert follows(judged["as-trained"].recording, "arc") > 1e-4
 
 
+@pytest.mark.wide
 def test_on_the_exact_arc_too():
     robot = Unicycle(integrator="arc")
     config = replace(CONFIG, game=replace(GAME, robot=robot))
@@ -151,7 +152,7 @@ def test_what_is_past_an_episodes_end_is_empty(judged):
             for name in ("pursuer", "evader"):
                 known = ~np.isnan(getattr(recording, name)[episode]).any(axis=-1)
                 assert known.tolist() == [time <= length for time in range(HORIZON + 1)]
-            for name in ("pursuer_control", "evader_control", "pursuer_nominal"):
+            for name in ("pursuer_control", "evader_control", "nominal"):
                 known = ~np.isnan(getattr(recording, name)[episode]).any(axis=-1)
                 assert known.tolist() == [time < length for time in range(HORIZON)]
             for name in ("intervened", "infeasible", "lost_gradient"):
@@ -296,7 +297,7 @@ def test_a_mixture_is_judged_evader_by_evader(judged):
     """Whoever plays in episode i plays as if it were alone in all of them."""
     mixed = evaluate(reckless(), CONFIG, episodes=40, evader="random:2,run")
     alone = {"random": judged["as-trained"], "run": evaluate(reckless(), CONFIG, episodes=40, evader="run")}
-    names = evaders_of("random:2,run", 40)
+    names = players_of("random:2,run", "evader", 40)
     for index, name in enumerate(names):
         for field in ("pursuer", "evader", "evader_control"):
             one, other = (getattr(found.recording, field)[index] for found in (mixed, alone[name]))
@@ -353,7 +354,7 @@ def suites():
     return {name: scenarios.draw(name, Game(), 0, 64) for name in scenarios.SUITES}
 
 
-@pytest.mark.parametrize("name", scenarios.SUITES)
+@pytest.mark.parametrize("name", few(scenarios.SUITES))
 def test_every_suite_is_fixed_fair_and_of_its_own(suites, name):
     drawn = suites[name]
     few = scenarios.draw(name, Game(), 0, 7)
@@ -514,7 +515,7 @@ def by_hand():
         evader=poses,
         pursuer_control=np.zeros((4, 10, 2)),
         evader_control=np.zeros((4, 10, 2)),
-        pursuer_nominal=np.zeros((4, 10, 2)),
+        nominal=np.zeros((4, 10, 2)),
         intervened=some,
         correction=np.where(past, np.nan, 0.25),
         infeasible=flags,
@@ -563,6 +564,7 @@ def test_without_a_capture_there_is_no_capture_time():
     assert math.isclose(found["capture"]["high"], metrics.rate(0, 4, "wilson")["high"])
 
 
+@pytest.mark.wide
 def test_episodes_beyond_a_chunk_are_the_same_ones(judged, monkeypatch):
     """Played in two pieces or all at once."""
     whole = judged["off"].recording

@@ -35,7 +35,7 @@ def played(episodes):
         evader=evader,
         pursuer_control=controls,
         evader_control=controls,
-        pursuer_nominal=controls,
+        nominal=controls,
         intervened=nothing,
         correction=steps,
         infeasible=nothing,

@@ -32,11 +32,11 @@ from safepursuit.agents import Trained, View
 from safepursuit.evaluation import metrics, referee
 from safepursuit.game import Game
 from safepursuit.learn import BarrierNetTrainer
-from safepursuit.players import evaders_of
+from safepursuit.players import players_of
 from safepursuit.runs.configuration import dump
 from safepursuit.runs.folder import RunFolder
 from safepursuit.shield import Shield
-from tiny import CLOSE, TINY, moved, outspoken
+from tiny import CLOSE, TINY, few, moved, outspoken
 
 IDS = ("safepursuit/Pursuit-v0", "safepursuit/Evasion-v0")
 HORIZON, GAMES = CLOSE["horizon"], 16
@@ -352,7 +352,7 @@ def suicidal(observations):
 
 
 @pytest.mark.parametrize("role", ["pursuer", "evader"])
-@pytest.mark.parametrize("agent", ["random", "suicidal"])
+@pytest.mark.parametrize("agent", few(["suicidal", "random"]))
 def test_no_agent_collides_behind_the_shield(role, agent):
     rng = np.random.default_rng(0)
     drive = suicidal if agent == "suicidal" else wild(rng)
@@ -429,7 +429,7 @@ def test_the_vector_shield_reports_in_final_info_too():
 def test_a_mixture_shares_games_and_episodes():
     mixture = "flee:2,orbit,hide:0.5"
     envs = many(opponent=mixture)
-    assert envs.opponents == evaders_of(mixture, GAMES)
+    assert envs.opponents == players_of(mixture, "evader", GAMES)
     env = PursuitEvasionEnv(opponent="flee:3,run", **CLOSE)
     names = [env.reset(seed=0)[1]["opponent"]] + [env.reset()[1]["opponent"] for _ in range(199)]
     assert 120 <= names.count("flee") <= 180

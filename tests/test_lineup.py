@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from safepursuit import game as rules
 from safepursuit.game import Game
-from safepursuit.players import EVADERS, Sight, evader_weights, evaders_of
+from safepursuit.players import EVADERS, Sight, players_of, weights
 from safepursuit.players.lineup import lineup, play_together
 from tiny import moved
 
@@ -19,10 +19,10 @@ WEIGHTS = st.dictionaries(st.sampled_from(sorted(EVADERS)), st.floats(0.1, 10), 
 
 
 def test_a_mixture_by_hand():
-    assert evader_weights("flee") == {"flee": 1.0}
-    assert evader_weights("flee:2, orbit ,hide:0.5") == {"flee": 2.0, "orbit": 1.0, "hide": 0.5}
+    assert weights("flee", "evader") == {"flee": 1.0}
+    assert weights("flee:2, orbit ,hide:0.5", "evader") == {"flee": 2.0, "orbit": 1.0, "hide": 0.5}
     # Averages 2/1 against 1/1; then 2/3 against 1; then 2/3 against 1/3; then 2/5 against 1/3, and so on.
-    assert evaders_of("flee:2,orbit", 6) == ("flee", "orbit", "flee", "flee", "orbit", "flee")
+    assert players_of("flee:2,orbit", "evader", 6) == ("flee", "orbit", "flee", "flee", "orbit", "flee")
 
 
 @given(WEIGHTS, st.integers(1, 200), st.integers(0, 100))
@@ -58,7 +58,7 @@ def test_everybody_plays_as_often_as_the_weights_say(weights, games):
 )
 def test_what_is_no_mixture_is_refused(mixture, message):
     with pytest.raises(ValueError, match=message):
-        evader_weights(mixture)
+        weights(mixture, "evader")
 
 
 def sight(games):
@@ -68,7 +68,7 @@ def sight(games):
 
 
 def test_each_plays_in_its_games_as_if_alone():
-    names = evaders_of("flee:3,orbit,hide:2", 12)
+    names = players_of("flee:3,orbit,hide:2", "evader", 12)
     seen, robot = sight(12), Game().evader
 
     @jax.jit

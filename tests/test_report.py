@@ -41,7 +41,7 @@ def recording(outcomes=("capture", "timeout", "collision", "timeout"), held=True
         evader=pursuer + np.array([0.6, 0.4, 0.0]),
         pursuer_control=controls,
         evader_control=controls,
-        pursuer_nominal=controls,
+        nominal=controls,
         intervened=flags,
         correction=controls[..., 0],
         infeasible=~flags & False,

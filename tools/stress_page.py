@@ -13,8 +13,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from safepursuit.attack.stress import IMPERFECTIONS
 from safepursuit.benchmark.tables import Table, grid
-from safepursuit.evaluation.stress import IMPERFECTIONS
 from safepursuit.runs.folder import slug, write_text
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"

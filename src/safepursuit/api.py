@@ -9,7 +9,7 @@ import numpy as np
 
 from safepursuit.evaluation import Evaluation
 from safepursuit.evaluation import evaluate as judge
-from safepursuit.experiment import TrainConfig, TrainedRun, create_run, load_run
+from safepursuit.experiment import TrainConfig, TrainedRun, create_run, load_run, open_run
 from safepursuit.learn import BarrierNetTrainer
 from safepursuit.runs import configuration
 from safepursuit.runs.checkpoint import Which
@@ -26,7 +26,7 @@ def train(
     progress: bool = True,
     **changes: Any,
 ) -> TrainedRun:
-    """Train a pursuer and return it.
+    """Train a pursuer, or with role="evader" an evader, and return it.
 
     `changes` are settings by name, such as `method`, `evader`, `timesteps`, `obstacles`, `learning_rate`, on top of
     `config`. With `start`, a run or its folder, the training begins with its weights, and its configuration is the
@@ -46,7 +46,11 @@ def train(
         if given:
             trainer.save()
     try:
-        with TrainingDisplay(whole.iterations, whole.steps_per_iteration) if progress else nullcontext() as display:
+        with (
+            TrainingDisplay(whole.iterations, whole.steps_per_iteration, role=whole.role)
+            if progress
+            else nullcontext() as display
+        ):
             trainer.train([display] if display else [])
     except BaseException:
         if trainer.run:
@@ -56,14 +60,17 @@ def train(
 
 
 def load(run: str | Path, checkpoint: Which = "latest") -> TrainedRun:
-    """The policy of a run folder; `load(run).act(state)` is its control. Raises ValueError where there is none."""
-    return load_run(RunFolder.open(Path(run)), checkpoint)
+    """The policy of a run folder, or of the zoo (“zoo:pursuer”); `load(run).act(state)` is its control.
+
+    Raises ValueError where there is none.
+    """
+    return load_run(open_run(run), checkpoint)
 
 
 def evaluate(run: str | Path | TrainedRun, *, episodes: int = 1000, **choices: Any) -> Evaluation:
     """Judge a run on held-out scenarios; the result prints as a sentence.
 
-    `choices` are those of `evaluation.evaluate`: suite, evader, obstacles, seed, layer, rules.
+    `choices` are those of `evaluation.evaluate`: suite, evader, pursuer, obstacles, seed, layer, rules.
     """
     found = load(run) if isinstance(run, str | Path) else run
     return judge(found.policy, found.config, episodes=episodes, **choices)

@@ -4,7 +4,7 @@ It converts between the package's layout, batch last, and Gymnasium's, games fir
 """
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from safepursuit.agents import Agent, View
-from safepursuit.game import Game, GameState, Role, Transition, observation_shapes, reward
+from safepursuit.game import Game, GameState, Role, Transition, observation_shapes, other, reward
 from safepursuit.game import observe as observe_game
 from safepursuit.play import loop
 from safepursuit.robot import Robot
@@ -29,8 +29,6 @@ NUMBERS = ("reward", "separation", "clearance")
 learner's body from the nearest wall or disc at its end."""
 FLAGS = ("terminated", "truncated", "captured", "invalid", "collision_wall", "collision_obstacle", "collision_robot")
 """Rows of `Outcome.flags`; collisions are the learner's own."""
-
-OTHER: Mapping[Role, Role] = {"pursuer": "evader", "evader": "pursuer"}
 
 
 @dataclass(frozen=True)
@@ -146,8 +144,8 @@ def advance(
     game, role = match.game, match.role
     following, own_key = jax.random.split(jax.random.wrap_key_data(key))
     own = to_control(action, match.robot, match.normalised)
-    other, _ = rival.act(rival.initial(state), own_key, View(state, game, OTHER[role]))
-    controls = (own, other.control) if role == "pursuer" else (other.control, own)
+    theirs, _ = rival.act(rival.initial(state), own_key, View(state, game, other(role)))
+    controls = (own, theirs.control) if role == "pursuer" else (theirs.control, own)
     outcome, onward, _ = loop.advance(state, controls, game, starts, used)
     numbers, flags = judge(state, outcome, game, role)
     key, seen = jax.random.key_data(following), last(outcome, game, role)

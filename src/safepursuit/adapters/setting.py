@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from gymnasium.spaces import Box
 
-from safepursuit.adapters.match import OTHER, Match, bounds
-from safepursuit.experiment.opponents import Opponents, find
-from safepursuit.game import Game, Role
+from safepursuit.adapters.match import Match, bounds
+from safepursuit.experiment.opponents import Opponents, find, scripts_shield
+from safepursuit.game import ROLES, Game, Role, other
 from safepursuit.process import note_use_of_jax
 from safepursuit.robot import Robot
 from safepursuit.runs.configuration import changed
@@ -30,12 +30,14 @@ def match(
     """The match of these settings, and its opponents. Raises ValueError for unknown `actions`, an unknown role or
     opponent or an impossible game, and the errors of opening a run."""
     unit_box = normalised(actions)
-    if role not in OTHER:
+    if role not in ROLES:
         raise ValueError(f"the role must be 'pursuer' or 'evader', not {role!r}.")
     own: Role = "pursuer" if role == "pursuer" else "evader"
-    found = find(opponent, OTHER[own], game, shielded=opponent_shielded)
-    if shield := found.trained.shield if found.trained else found.shield:
-        check(shield, game.limits(OTHER[own]), game.capture_radius, game.arena.half_extents)
+    theirs = other(own)
+    found = find(opponent, theirs, game, shield=scripts_shield(game, theirs) if opponent_shielded else None)
+    for shield in [found.shield, *(one.shield for one in found.trained.values())]:
+        if shield is not None:
+            check(shield, game.limits(theirs), game.capture_radius, game.arena.half_extents)
     return Match(game, own, unit_box), found
 
 

@@ -9,7 +9,7 @@ import equinox as eqx
 import jax.numpy as jnp
 
 from safepursuit import shield as safety
-from safepursuit.game import Game, GameState, Observation, RobotState, Role, observe
+from safepursuit.game import Game, GameState, Observation, RobotState, Role, observe, other
 from safepursuit.players import PLAYERS, Sight, play_together
 from safepursuit.policy import Policy, Situation, situation
 from safepursuit.robot import Robot
@@ -45,7 +45,7 @@ class View:
 
     @property
     def opponent(self) -> RobotState:
-        return self.state.robot("evader" if self.role == "pursuer" else "pursuer")
+        return self.state.robot(other(self.role))
 
     def observation(self) -> Observation:
         """The output of the sensor."""

@@ -122,7 +122,7 @@ class Imprecise(Agent):
 def predicted(robot: Robot, pose: Pose, velocity: Control, command: Control) -> tuple[Pose, Control]:
     """Pose, its heading not wrapped, and velocity one step later in free space."""
     reached = robot.reach(command, velocity)
-    x, y = robot.way(pose, reached, 1, velocity)[-1]
+    x, y = robot.way(pose, reached, 1, velocity)[:, -1]
     return jnp.stack([x, y, pose[2] + robot.turn(reached, velocity)]), reached
 
 

@@ -3,9 +3,8 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from safepursuit.robot import Budget, Robot
-from safepursuit.scene import Boundaries
-from safepursuit.shapes import Flag, Rows, Scalar
+from safepursuit.robot import Robot
+from safepursuit.shapes import Rows, Scalar
 
 
 def approach(
@@ -40,6 +39,22 @@ def governed_speed(robot: Robot, facing: Rows, side: Rows, slack: Rows, swing: S
     return jnp.min(jnp.where(heading_in, allowed, jnp.inf), axis=0, initial=robot.max_speed)
 
 
+def may_leave(
+    facing: Rows, side: Rows, slack: Rows, swing: Scalar, centre: Rows, error: float, mover_speed: float
+) -> Scalar:
+    """∞, or 0 where the robot must stand still: within the enlargement of a boundary (`slack` < 0) by an error of the
+    position, it may only drive along headings that lead away from wherever the error leaves the boundary, and from a
+    mover along none (theory.md §5.4).
+
+    `centre` is the distance [m] of the robot from the boundary's centre of curvature (∞ for a wall), `error` the bound
+    ε_p [m]; the other arguments are those of `governed_speed`.
+    """
+    outward = facing * jnp.cos(swing) - jnp.abs(side) * jnp.sin(swing)
+    away = jnp.where(jnp.isinf(centre), 0, error / jnp.where(jnp.isinf(centre), 1, jnp.maximum(centre, error)))
+    blocked = (slack < 0) & ((outward < away) | (mover_speed > 0))
+    return jnp.min(jnp.where(blocked, 0.0, jnp.inf), axis=0)
+
+
 def least_speed(robot: Robot, facing: Rows, side: Rows, slack: Rows, swing: Scalar, gain: float) -> Scalar:
     """The lowest speed [m/s] other than 0 where rounding has moved the body beyond the margin (theory.md §2.5).
 
@@ -49,19 +64,3 @@ def least_speed(robot: Robot, facing: Rows, side: Rows, slack: Rows, swing: Scal
     outward = facing if robot.integrator == "euler" else facing * jnp.cos(swing) - jnp.abs(side) * jnp.sin(swing)
     away = jnp.min(jnp.where(slack < 0, outward, jnp.inf), axis=0)
     return jnp.where(away > 0, gain / (robot.dt * jnp.where(away > 0, away, 1)), jnp.inf)
-
-
-def must_stay(
-    facing: Rows, side: Rows, slack: Rows, swing: Scalar, around: Boundaries, budget: Budget, tolerance: float
-) -> Flag:
-    """Whether a robot within the enlargement of a boundary, by more than `tolerance` [m], has to stand still.
-
-    It may leave along headings that lead away from wherever the error of the position leaves a disc: n·e ≥ ε_p/D with D
-    the distance of the centres. From a mover it waits. Arguments as for `governed_speed`; `around` are the boundaries
-    themselves.
-    """
-    outward = facing * jnp.cos(swing) - jnp.abs(side) * jnp.sin(swing)
-    flat = jnp.isinf(around.radius)
-    least = jnp.where(flat, 0, budget.pose / jnp.where(flat, 1, jnp.maximum(around.distance + around.radius, 1e-9)))
-    caught = (slack < -tolerance) & ((outward < least) | (budget.mover_speed > 0))
-    return jnp.any(caught, axis=0)

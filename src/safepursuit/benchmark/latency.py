@@ -26,22 +26,23 @@ Act = Callable[[GameState], np.ndarray]
 
 def measure(pace: Pace, report: Report) -> dict[str, Any]:
     """Microseconds per call: median, 99th percentile, maximum."""
-    config = TrainConfig()
-    policy = BarrierNetTrainer(config).policy
-    agent = Trained(policy, config.shield)
-    states = close_states(config)
-    ways: dict[str, Act] = {
-        "`Pilot`": Pilot(agent, config.game),
-        "jitted `Agent.act`": _plain(agent, config),
-    }
     calls = QUICK_CALLS if pace.quick else CALLS
     found = {}
-    for name, way in ways.items():
-        report(name)
-        found[name] = percentiles(way, states, calls)
-    with contextlib.suppress(ModuleNotFoundError):  # needs the extra [export]
-        report("exported file")
-        found["exported file"] = _exported(policy, config, calls)
+    for robot, after in (("unicycle", ""), ("inertial", ", inertial robot")):
+        config = TrainConfig().with_robot(robot)
+        policy = BarrierNetTrainer(config).policy
+        agent = Trained(policy, config.shield)
+        states = close_states(config)
+        ways: dict[str, Act] = {
+            "`Pilot`": Pilot(agent, config.game),
+            "jitted `Agent.act`": _plain(agent, config),
+        }
+        for name, way in ways.items():
+            report(name + after)
+            found[name + after] = percentiles(way, states, calls)
+        with contextlib.suppress(ModuleNotFoundError):  # needs the extra [export]
+            report(f"exported file{after}")
+            found[f"exported file{after}"] = _exported(policy, config, calls)
     return {"calls": calls, "discs": config.game.arena.obstacles, "ways": found}
 
 

@@ -13,12 +13,13 @@ from safepursuit.experiment import TrainConfig
 from safepursuit.learn import BarrierNetTrainer
 from safepursuit.policy import HEADS
 
-CONTENDERS: dict[str, tuple[str, dict[str, Any]]] = {
-    **{name: (name, {}) for name in HEADS},
-    "cbf-beta, box": ("cbf-beta", {"safe_set": "box"}),
-    "ppo-shielded, λ = 0": ("ppo-shielded", {"penalty": 0.0}),
+CONTENDERS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    **{name: (name, "unicycle", {}) for name in HEADS},
+    "cbf-beta, box": ("cbf-beta", "unicycle", {"safe_set": "box"}),
+    "ppo-shielded, λ = 0": ("ppo-shielded", "unicycle", {"penalty": 0.0}),
+    "barriernet, inertial robot": ("barriernet", "inertial", {}),
 }
-"""Method and settings, by name."""
+"""Method, robot and settings of the policy, by name."""
 
 PLAIN = "ppo"
 """The reference of the slowdown."""
@@ -28,8 +29,8 @@ ROUNDS, QUICK_ROUNDS, WARM_UP = 30, 4, 2
 
 def unstopped(name: str, devices: int | None = None) -> TrainConfig:
     """A contender's default configuration on `devices` devices. Updates do not stop early: equal work for all."""
-    method, settings = CONTENDERS[name]
-    config = TrainConfig(method=method, devices=devices)
+    method, robot, settings = CONTENDERS[name]
+    config = TrainConfig(method=method, devices=devices).with_robot(robot)
     return replace(config, policy=replace(config.policy, **settings), ppo=replace(config.ppo, target_kl=0.0))
 
 

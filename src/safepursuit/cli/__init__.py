@@ -25,23 +25,29 @@ from safepursuit.cli.attack_head import AttackHead
 from safepursuit.cli.benchmark import Benchmark
 from safepursuit.cli.compare import Compare
 from safepursuit.cli.doctor import Doctor
+from safepursuit.cli.draw_scene import DrawScene
 from safepursuit.cli.evaluate import Evaluate
+from safepursuit.cli.exploit import Exploit
 from safepursuit.cli.export import CheckExport, Export
+from safepursuit.cli.falsify import Falsify
 from safepursuit.cli.listing import List
+from safepursuit.cli.play import Play
 from safepursuit.cli.render import Render
+from safepursuit.cli.replay import Replay
 from safepursuit.cli.resume import Resume
 from safepursuit.cli.signals import Interrupted, on_signals
 from safepursuit.cli.streams import lasting_streams
 from safepursuit.cli.stress import Stress
 from safepursuit.cli.train import Train
 from safepursuit.cli.usage import STANDARD_OUTPUT, UsageError, unframed
-from safepursuit.experiment import TrainConfig, load_config
+from safepursuit.cli.watch import Watch
+from safepursuit.experiment import TrainConfig, load_config, open_run
 from safepursuit.learn import ahead
 from safepursuit.plugins import PluginError
 from safepursuit.process import keep_compiled_programs, missing_platform
 from safepursuit.runs import configuration
 from safepursuit.runs.configuration import ConfigurationError, nearest
-from safepursuit.runs.folder import RunFolder, RunFolderError
+from safepursuit.runs.folder import RunFolderError
 
 COMMANDS: dict[str, type[Any]] = {
     "train": Train,
@@ -49,11 +55,17 @@ COMMANDS: dict[str, type[Any]] = {
     "evaluate": Evaluate,
     "compare": Compare,
     "render": Render,
+    "replay": Replay,
+    "play": Play,
+    "watch": Watch,
     "benchmark": Benchmark,
     "export": Export,
     "check-export": CheckExport,
+    "exploit": Exploit,
     "attack-head": AttackHead,
+    "draw-scene": DrawScene,
     "stress": Stress,
+    "falsify": Falsify,
     "list": List,
     "doctor": Doctor,
 }
@@ -178,7 +190,7 @@ def _configured(words: list[str]) -> TrainConfig:
         parser.add_argument(name, nargs="?", dest=name.strip("-"))
     parser.add_argument("--config", nargs="?", action="append", default=[])
     known = vars(parser.parse_known_args(words)[0])
-    base = load_config(RunFolder.open(Path(known["from"]))) if known["from"] else TrainConfig()
+    base = load_config(open_run(known["from"])) if known["from"] else TrainConfig()
     if known["robot"] and known["robot"] != base.game.robot_model:
         base = base.with_robot(known["robot"])  # its parameters become flags
     return reduce(configuration.load, map(Path, filter(None, known["config"])), base)

@@ -17,6 +17,7 @@ from safepursuit.compare import (
     LocalCrew,
     Settings,
     carry_out,
+    evaders_among,
     from_methods,
     from_pursuers,
     from_runs,
@@ -40,7 +41,7 @@ class Compare:
     """Judge many contenders on the same scenarios, after training the missing ones; resumes where it stopped."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
-    """Run folders, or folders of several seeds."""
+    """Run folders, or folders of several seeds: pursuers are compared, evaders are chased besides --evaders."""
     methods: str | None = None
     """Train these methods, such as barriernet,ppo or all."""
     seeds: str = "0..4"
@@ -50,7 +51,7 @@ class Compare:
     suite: str = "standard"
     """Suites of scenarios, such as standard,dense or all; `safepursuit list suites` names them."""
     evaders: str = "all"
-    """Opponents in suites that do not set them, such as flee,mpc or all."""
+    """Opponents in suites that do not set them, such as flee,mpc, all or none."""
     episodes: int = Settings.episodes
     """Episodes per contender, suite and evader."""
     obstacles: int = Settings.obstacles
@@ -105,7 +106,8 @@ class Compare:
         say(console, f"report: {write_report(out)}")
 
     def _settings(self) -> Settings:
-        suites, evaders = listed(self.suite, SUITES), listed(self.evaders, EVADERS)
+        suites, scripts = listed(self.suite, SUITES), listed(self.evaders, EVADERS)
+        evaders = (() if self.evaders == "none" else scripts) + evaders_among(self.runs)
         return Settings(suites, evaders, self.episodes, self.obstacles, self.seed)
 
     def _contenders(self, out: Path) -> list[Contender]:

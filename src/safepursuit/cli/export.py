@@ -11,11 +11,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from safepursuit.attack.head import attack
 from safepursuit.cli.usage import Debug, Run, UsageError, check_folders, save_json, say
-from safepursuit.evaluation.attack import attack
-from safepursuit.experiment import TrainedRun, load_run
+from safepursuit.experiment import TrainedRun, load_run, open_run
 from safepursuit.runs.checkpoint import Which
-from safepursuit.runs.folder import RunFolder
 
 _ATTACK = 100_000
 """Steps of the attack on a head of a plugin."""
@@ -36,8 +35,8 @@ class Export:
     debug: Debug = False
 
     def run(self, console: Console) -> None:
-        adapter = _adapter()
-        run = RunFolder.open(self.run_folder)
+        adapter = onnx_adapter()
+        run = open_run(self.run_folder)
         if self.out.exists():
             raise UsageError(f"{self.out} already exists; name another file, or remove it first.")
         check_folders(self.out)
@@ -83,8 +82,8 @@ class CheckExport:
     debug: Debug = False
 
     def run(self, console: Console) -> None:
-        adapter = _adapter()
-        run = RunFolder.open(self.run_folder)
+        adapter = onnx_adapter()
+        run = open_run(self.run_folder)
         check_folders(self.json)
         trained = load_run(run, self.checkpoint)
         with console.status("comparing …"):
@@ -101,7 +100,7 @@ class CheckExport:
             raise RuntimeError(f"{self.file} is not its run: {differences(comparison.result)}.")
 
 
-def _adapter() -> ModuleType:
+def onnx_adapter() -> ModuleType:
     """The adapter. Raises RuntimeError without its extra."""
     try:
         from safepursuit.adapters import onnx

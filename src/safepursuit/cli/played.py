@@ -17,7 +17,9 @@ class Played:
     """A policy, its scenarios and its opponent."""
 
     evader: str | None = None
-    """Opponent, or mixture of them (default: the suite's, or else the one of the training)."""
+    """Opponent of a pursuer: a script, a run folder, or a mixture (default: the suite's, or else the training's)."""
+    pursuer: str | None = None
+    """Opponent of an evader, likewise."""
     suite: str = "standard"
     """Scenarios; `safepursuit list suites` names them."""
     rules: Rules = "as-trained"
@@ -43,6 +45,7 @@ class Played:
                 episodes=episodes,
                 suite=self.suite,
                 evader=self.evader,
+                pursuer=self.pursuer,
                 obstacles=self.obstacles,
                 seed=self.seed,
                 layer=self.shield,
@@ -54,7 +57,8 @@ class Played:
     def file_name(self, judged: Evaluation, what: str, steps: int) -> str:
         """A file name, without suffix, after `steps` training steps."""
         result = judged.result
-        words = [self.suite, result["evader"], result["obstacles"], self.shield, f"seed{self.seed}", what, steps]
+        theirs = result["evader" if result["role"] == "pursuer" else "pursuer"]
+        words = [self.suite, theirs, result["obstacles"], self.shield, f"seed{self.seed}", what, steps]
         if self.rules != "as-trained":
             words.insert(4, f"{self.rules}-rules")
         if self.disturbance != "none":

@@ -13,7 +13,7 @@ from safepursuit.cli.played import Played
 from safepursuit.cli.usage import Debug, Run, UsageError, say
 from safepursuit.evaluation import Evaluation
 from safepursuit.evaluation.failures import worst
-from safepursuit.experiment import TrainedRun
+from safepursuit.experiment import TrainedRun, open_run
 from safepursuit.report.tables import obstacles
 from safepursuit.runs.folder import RunFolder
 
@@ -54,7 +54,7 @@ class Render:
 
         shape = self._shape()
         count = shape[0] * shape[1] if shape else 1 if self.episodes is None else self.episodes
-        run = RunFolder.open(self.run_folder)
+        run = open_run(self.run_folder)
         if not 1 <= self.fps <= 50:
             raise UsageError(f"--fps must lie between 1 and 50, not {self.fps}.")
         if not 0.01 <= self.speed <= 1000:

@@ -8,11 +8,10 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from safepursuit.attack.stress import IMPERFECTIONS, stress, suggest
 from safepursuit.cli.usage import Debug, Run, UsageError, check_folders, listed, save_json, say
-from safepursuit.evaluation.stress import IMPERFECTIONS, stress, suggest
-from safepursuit.experiment import load_run
+from safepursuit.experiment import load_run, open_run
 from safepursuit.robot import Budget
-from safepursuit.runs.folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,9 @@ class Stress:
     budget: Annotated[Budget, tyro.conf.arg(prefix_name=True)] = field(default_factory=Budget)
     """The errors of your robot, for --suggest."""
     evader: str | None = None
-    """Opponent (default: the one of the training)."""
+    """Opponent of a pursuer (default: the one of the training)."""
+    pursuer: str | None = None
+    """Opponent of an evader, likewise."""
     episodes: int = 500
     """Episodes per size."""
     json: Path | None = None
@@ -40,13 +41,12 @@ class Stress:
         check_folders(self.json)
         if self.suggest == (self.budget == Budget()):
             raise UsageError("--suggest and the errors of the robot, --budget.…, go together.")
-        trained = load_run(RunFolder.open(self.run_folder))
+        trained = load_run(open_run(self.run_folder))
+        against = {"evader": self.evader, "pursuer": self.pursuer}
         rows: list[dict[str, Any]] = []
         if self.suggest:
             with console.status("trying budgets …"):
-                for one in suggest(
-                    trained.policy, trained.config, self.budget, episodes=self.episodes, evader=self.evader
-                ):
+                for one in suggest(trained.policy, trained.config, self.budget, episodes=self.episodes, **against):
                     found = one.judged.result
                     rows.append({"budget": asdict(one.budget), "share": one.share} | found)
                     say(console, f"budget of {one.share:.0%} of the errors: {found['collision']['count']} contacts")
@@ -58,9 +58,7 @@ class Stress:
             say(console, "Only errors within the declared budget are covered by the theorem: declare them in full.")
         else:
             names = listed(self.imperfection, IMPERFECTIONS)
-            for case, judged in stress(
-                trained.policy, trained.config, names=names, episodes=self.episodes, evader=self.evader
-            ):
+            for case, judged in stress(trained.policy, trained.config, names=names, episodes=self.episodes, **against):
                 about = {"imperfection": case.imperfection, "size": case.size, "within": case.within}
                 rows.append(about | judged.result)
                 say(console, f"{case.imperfection} {case.size:g}: {judged.result['collision']['count']} contacts")

@@ -13,19 +13,19 @@ from rich.console import Console
 
 from safepursuit.cli.training import train_and_draw
 from safepursuit.cli.usage import Debug, parsed_seeds, say
-from safepursuit.experiment import TrainConfig, create_run, load_run
+from safepursuit.experiment import TrainConfig, create_run, load_run, open_run, opponent
 from safepursuit.learn import BarrierNetTrainer, ahead
 from safepursuit.learn.sharded import mesh_of
-from safepursuit.players import evader_weights
+from safepursuit.players import weights
 from safepursuit.process import use_all_cores
-from safepursuit.report.tables import obstacles
+from safepursuit.report.tables import as_role, obstacles
 from safepursuit.runs import configuration
 from safepursuit.runs.folder import SEED_PREFIX, RunFolder, slug
 
 
 @dataclass(frozen=True)
 class Train:
-    """Train a pursuer into a run folder, and draw learning curves and trajectories."""
+    """Train a pursuer or an evader into a run folder, and draw learning curves and trajectories."""
 
     config: tyro.conf.UseAppendAction[tuple[Path, ...]] = ()
     """YAML file with settings; flags override it, it overrides the defaults; of several, the later win."""
@@ -47,17 +47,17 @@ class Train:
             sys.stdout.write(configuration.dump(config))
             return
         stamp = f"{datetime.now():%Y%m%d-%H%M%S}"
-        opponent = config.evader if len(evader_weights(config.evader)) == 1 else "mixture"
-        path = self.run_dir or Path("runs") / slug(f"{config.method}-{opponent}-{stamp}")
+        against = config.opponent if len(weights(config.opponent, config.opponent_role)) == 1 else "mixture"
+        path = self.run_dir or Path("runs") / slug(f"{config.method}-{Path(against).name}-{stamp}")
         use_all_cores(config.shares)
         RunFolder.check_free(path)
-        given = load_run(RunFolder.open(self.start)) if self.start else None
+        given = load_run(open_run(self.start)) if self.start else None
         if not seeds and config.devices is None:
             config = shared_by_all_cores(config)
         # An impossible game and missing devices are refused before anything is written.
         mesh_of(config)
         if not seeds:
-            ahead.start(config)
+            ahead.start(config, opponent(config.share))
         trainers = [BarrierNetTrainer(replace(config, seed=seed)) for seed in seeds or [config.seed]]
         try:
             for trainer in trainers:
@@ -69,7 +69,8 @@ class Train:
                     trainer.save()  # whatever happens before the next checkpoint, these weights are where it goes on
             say(
                 console,
-                f"training {config.method} against {config.evader} with {obstacles(config.game.arena)}, "
+                f"training {config.method}{as_role(config)} against {config.opponent} with "
+                f"{obstacles(config.game.arena)}, "
                 f"{config.timesteps:,} steps, {f'seeds {self.seeds}' if seeds else f'seed {config.seed}'} → {path}",
             )
             train_and_draw(trainers, path, console)

@@ -12,7 +12,7 @@ from safepursuit.evaluation import evaluate
 from safepursuit.learn import BarrierNetTrainer, SeedGroup
 from safepursuit.learn.trainer import Observer
 from safepursuit.process import keep_freed_memory
-from safepursuit.report.tables import obstacles
+from safepursuit.report.tables import as_role, obstacles
 from safepursuit.runs.console import TrainingDisplay
 from safepursuit.runs.folder import resume_command
 from safepursuit.runs.metrics import read_metrics
@@ -26,7 +26,7 @@ def train_and_draw(trainers: list[BarrierNetTrainer], path: Path, console: Conso
     config = trainers[0].config
     with (
         _interruptible(trainers[0], console) as received,
-        TrainingDisplay(config.iterations, config.steps_per_iteration, console) as display,
+        TrainingDisplay(config.iterations, config.steps_per_iteration, console, config.role) as display,
     ):
         observers: list[Observer] = [display, _keep_memory]
         if len(trainers) == 1:
@@ -59,7 +59,8 @@ def draw(trainer: BarrierNetTrainer, console: Console) -> None:
 
     run, config = trainer.run, trainer.config
     assert run is not None
-    title = f"{config.method} against {config.evader}, {obstacles(config.game.arena)}, seed {config.seed}"
+    title = f"{config.method}{as_role(config)} against {config.opponent}, {obstacles(config.game.arena)}"
+    title += f", seed {config.seed}"
     with console.status("drawing figures …"):
         learning_curves(read_metrics(run), title, run.figures / "learning_curves.png")
         judged = evaluate(trainer.policy, config, episodes=_SAMPLES)

@@ -7,7 +7,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from safepursuit.experiment import TrainConfig, load_config
+from safepursuit.experiment import TrainConfig, load_config, open_run
 from safepursuit.game import Game
 from safepursuit.players import PURSUERS
 from safepursuit.runs import checkpoint
@@ -60,19 +60,30 @@ class Contender:
 
 
 def from_runs(paths: Sequence[Path]) -> list[Contender]:
-    """What is in these run folders, or folders of several seeds, at their latest checkpoints, still to be `named`.
+    """The pursuers in these run folders, or folders of several seeds, at their latest checkpoints, still to be `named`.
 
     Raises RunFolderError, ConfigurationError or CheckpointError for a folder that cannot be used, and ValueError for
     one whose game differs from that of the comparison (`refuse_another_game`).
     """
     found = []
-    for run in (run for path in paths for run in RunFolder.of_seeds(path) or [RunFolder.open(path)]):
+    for run in _runs(paths):
         config = load_config(run)
         refuse_another_game(config, str(run.path))
+        if config.role == "evader":
+            continue
         folder = run.path.resolve()
         label = folder.parent.name if folder.name.startswith(SEED_PREFIX) else folder.name
         found.append(_of_run(label, folder, checkpoint.steps(run), config))
     return found
+
+
+def evaders_among(paths: Sequence[Path]) -> tuple[str, ...]:
+    """The run folders of evaders, which the contenders chase besides the scripts. Raises as `from_runs`."""
+    return tuple(str(run.path.resolve()) for run in _runs(paths) if load_config(run).role == "evader")
+
+
+def _runs(paths: Sequence[Path]) -> list[RunFolder]:
+    return [run for path in paths for run in RunFolder.of_seeds(path) or [open_run(path)]]
 
 
 def from_methods(methods: Sequence[str], seeds: Sequence[int], config: TrainConfig, out: Path) -> list[Contender]:

@@ -9,6 +9,7 @@ from safepursuit.compare import trainings
 from safepursuit.compare.cells import Cell, CellRecord, Worst, summarise
 from safepursuit.compare.contenders import Contender
 from safepursuit.evaluation import evaluate
+from safepursuit.experiment.opponents import Opponents
 from safepursuit.policy import Policy
 from safepursuit.process import keep_compiled_programs, use_one_thread
 from safepursuit.runs.folder import RunFolder
@@ -46,6 +47,8 @@ class CellJob(NamedTuple):
     seed: int
     pursuer: Policy | str | None = None
     """Filled in when the job is handed out."""
+    evader: Opponents | None = None
+    """Likewise, where it is trained."""
 
     @property
     def contender(self) -> Contender:
@@ -76,7 +79,7 @@ def perform(job: Job, report: Report) -> Finished | None:
         job.contender.config,
         episodes=job.episodes,
         suite=job.cell.suite,
-        evader=job.cell.evader,
+        evader=job.evader or job.cell.evader,
         obstacles=job.obstacles,
         seed=job.seed,
         rules="default",

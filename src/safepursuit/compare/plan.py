@@ -28,7 +28,7 @@ from safepursuit.compare.contenders import Contender, robot_of
 from safepursuit.compare.jobs import CellJob, TrainingJob
 from safepursuit.evaluation.scenarios import SUITES, with_obstacles
 from safepursuit.game import Game
-from safepursuit.players import EVADERS
+from safepursuit.players import EVADERS, is_run
 from safepursuit.ranges import check_seed
 from safepursuit.runs.folder import RunFolderError, provenance, write_json
 
@@ -63,7 +63,7 @@ class Settings:
             if not names or len(set(names)) < len(names):
                 raise ValueError(f"name at least one {kind}, and none twice.")
             for name in names:
-                if name not in known:
+                if name not in known and not (kind == "evader" and is_run(name)):
                     raise ValueError(f"unknown {kind} {name!r}; known are {', '.join(known)}.")
         check_seed(self.seed)
         if self.episodes < 1:

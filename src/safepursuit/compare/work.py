@@ -8,6 +8,9 @@ from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 from safepursuit.compare import cells, trainings
 from safepursuit.compare.jobs import CellJob, Job, TrainingJob
 from safepursuit.experiment import load_run
+from safepursuit.experiment.opponents import Opponents, find
+from safepursuit.game import Game
+from safepursuit.players import is_run
 from safepursuit.policy import Policy
 from safepursuit.runs.folder import RunFolder
 
@@ -92,9 +95,17 @@ def _equipped(job: Job, command: list[str]) -> Job:
     if isinstance(job, TrainingJob):
         trainings.begin(job.folder, job.contender.config, command)
         return job
+    if is_run(job.cell.evader):
+        job = job._replace(evader=_evader(job.cell.evader))
     if job.folder is None:
         return job._replace(pursuer=job.contender.method)
     return job._replace(pursuer=_pursuer(job.folder, job.contender.steps))
+
+
+@lru_cache(maxsize=16)
+def _evader(name: str) -> Opponents:
+    """A trained evader. Raises ValueError where it cannot be one."""
+    return find(name, "evader", Game(), shield=None)
 
 
 @lru_cache(maxsize=16)

@@ -8,9 +8,10 @@ from safepursuit.evaluation import metrics, referee, scenarios
 from safepursuit.evaluation.episodes import record
 from safepursuit.evaluation.referee import Verdict
 from safepursuit.experiment import TrainConfig
-from safepursuit.game import Game
+from safepursuit.experiment.opponents import Opponents, find
+from safepursuit.game import Game, other
 from safepursuit.play.recording import Recording
-from safepursuit.players import PURSUERS, evader_weights, evaders_of
+from safepursuit.players import PLAYERS, lineup
 from safepursuit.policy import Policy, check_finite
 from safepursuit.robot import Budget, Unicycle
 
@@ -30,20 +31,27 @@ class Evaluation(NamedTuple):
         capture, collision, mean = found["capture"], found["collision"], found["capture_time"]["mean"]
         took = "" if mean is None else f", after {mean:.1f} s in the mean"
         void = f" {found['invalid']:,} were invalid: a number was not finite." if found["invalid"] else ""
+        if found["role"] == "evader":
+            did = f"escaped in {1 - capture['rate']:.1%} of {found['episodes']:,} episodes ({found['pursuer']}"
+            low, high = 1 - capture["high"], 1 - capture["low"]
+        else:
+            did = f"caught {capture['rate']:.1%} of {found['episodes']:,} evaders ({found['evader']}"
+            low, high = capture["low"], capture["high"]
         return (
-            f"{found['method']} caught {capture['rate']:.1%} of {found['episodes']:,} evaders ({found['evader']}; 95 % "
-            f"interval {capture['low']:.1%} to {capture['high']:.1%}){took}, and collided in {collision['count']:,} "
+            f"{found['method']} {did}; 95 % "
+            f"interval {low:.1%} to {high:.1%}){took}, and collided in {collision['count']:,} "
             f"episodes (at most {collision['high']:.2%} of all).{void}"
         )
 
 
 def evaluate(
-    pursuer: Policy | str,
+    player: Policy | str,
     config: TrainConfig,
     *,
     episodes: int,
     suite: str = "standard",
-    evader: str | None = None,
+    evader: str | Opponents | None = None,
+    pursuer: str | Opponents | None = None,
     obstacles: int | None = None,
     seed: int = 0,
     layer: Layer = "as-trained",
@@ -51,26 +59,32 @@ def evaluate(
     errors: Budget | None = None,
     robot: Unicycle | None = None,
 ) -> Evaluation:
-    """Play and judge a policy, or the scripted pursuer of this name, behind a safety layer.
+    """Play and judge a policy, or the scripted player of this name, behind a safety layer, in the role of `config`.
 
-    Opponent and number of discs default to those of the suite, or else of the training. `errors` are drawn between the
-    pursuer and its robot (see `agents.Imprecise`), whatever the shield's budget; `robot` is what drives in truth (the
-    evader, too), where the pursuer believes in that of its training. Raises ValueError for an unknown name or an
-    impossible game, NotFiniteError for a policy whose numbers are not finite.
+    `evader` is the opponent of a pursuer, `pursuer` that of an evader: a script, a run folder, a mixture. It and the
+    number of discs default to those of the suite, or else of the training. `errors` are drawn between the player and
+    its robot (see `agents.Imprecise`), whatever the shield's budget; `robot` is what drives in truth (the opponent,
+    too), where the player believes in that of its training. Raises ValueError for an unknown name or an impossible
+    game, NotFiniteError for a policy whose numbers are not finite.
     """
+    role = config.role
+    mine, theirs = (pursuer, evader) if role == "pursuer" else (evader, pursuer)
+    if mine is not None:
+        raise ValueError(f"the {role} is the one that is judged: name its opponent, the {other(role)}.")
     if suite in scenarios.SUITES:
         about = scenarios.SUITES[suite]
         if about.fixes_obstacles and obstacles is not None:
             raise ValueError(f"the suite {suite!r} sets the number of discs itself; leave out the obstacles.")
-        evader = about.evader if evader is None else evader
-    evader = config.evader if evader is None else evader
-    evader_weights(evader)  # raises before anything is drawn
-    if isinstance(pursuer, str):
-        PURSUERS.find(pursuer)
-        own: Agent = Scripted(pursuer, config.shield if layer == "as-trained" else None)
+        theirs = about.evader if theirs is None and role == "pursuer" else theirs
+    theirs = config.opponent if theirs is None else theirs
+    if isinstance(theirs, str):  # raises before anything is drawn
+        theirs = find(theirs, other(role), config.game, shield=config.shield)
+    if isinstance(player, str):
+        PLAYERS[role].find(player)
+        own: Agent = Scripted(player, config.shield if layer == "as-trained" else None)
     else:
-        check_finite(pursuer)
-        own = Trained(pursuer, config.shield)
+        check_finite(player)
+        own = Trained(player, config.shield)
     own = behind(layer, own, config.shield)
     game, believed = game_of(config, rules), None
     if isinstance(errors, Faults) and errors.slip:
@@ -84,14 +98,17 @@ def evaluate(
         game = scenarios.with_obstacles(game, obstacles)
     drawn = scenarios.draw(suite, game, seed, episodes)
     game = drawn.game
-    recording = record(own, evader, drawn, config.shield)
+    recording = record(own, theirs, drawn, role)
     verdict = metrics.verdict(recording)
+    method = player if isinstance(player, str) else config.method
     head = {
-        "method": pursuer if isinstance(pursuer, str) else config.method,
+        "role": role,
+        "method": method,
         "shield": layer,
         "suite": suite,
         "suite_version": scenarios.SUITES[suite].version,
-        "evader": evader,
+        "pursuer": method if role == "pursuer" else theirs.name,
+        "evader": theirs.name if role == "pursuer" else method,
         "obstacles": game.arena.obstacles,
         "seed": seed,
         "deterministic": True,
@@ -99,9 +116,10 @@ def evaluate(
     }
     figures = metrics.figures(recording, verdict)
     figures["contradictions"] = _contradictions(recording, verdict)
-    played = evaders_of(evader, episodes)
+    figures["opponent_collisions"] = int(metrics.verdict(recording.of(other(role))).collided.sum())
+    played = lineup(dict(theirs.weights), episodes)
     if len(set(played)) > 1:
-        figures["by_evader"] = metrics.by_evader(recording, verdict, played)
+        figures[f"by_{other(role)}"] = metrics.by_opponent(recording, verdict, played)
     return Evaluation(head | figures, recording, verdict)
 
 

@@ -14,6 +14,8 @@ def worst(recording: Recording, verdict: Verdict, count: int) -> np.ndarray:
     3. other episodes without capture, by the least distance of the two centres, largest first
     4. captures without collision, by their duration, slowest first
 
+    Of an evader: 3. captures, the quickest first, 4. escapes, the narrowest first; collisions are its own.
+
     Among equals the lower index comes first. Raises ValueError for a count below 1.
     """
     if count < 1:
@@ -28,5 +30,8 @@ def ranks(recording: Recording, verdict: Verdict) -> tuple[np.ndarray, np.ndarra
     collisions = np.sum(verdict.wall | verdict.obstacle | verdict.robot, axis=1)
     missed = np.fmin.reduce(separation(recording.pursuer, recording.evader), axis=1)
     captured, invalid = recording.outcome == "capture", recording.outcome == "invalid"
+    if recording.role == "evader":
+        kind = np.select([invalid, verdict.collided, captured], [0, 1, 2], 3)
+        return kind, np.choose(kind, [0, collisions, -recording.length, -missed])
     kind = np.select([invalid, verdict.collided, ~captured], [0, 1, 2], 3)
     return kind, np.choose(kind, [0, collisions, missed, recording.length])

@@ -6,28 +6,30 @@ from typing import Any
 import numpy as np
 
 from safepursuit.evaluation.referee import Verdict, judge
+from safepursuit.game import other
 from safepursuit.play.recording import Recording
 
 CONFIDENCE = 0.95
 
 
 def verdict(recording: Recording) -> Verdict:
-    """The referee's verdict on the pursuer."""
-    game = recording.game
+    """The referee's verdict on the robot that is judged, `recording.role`."""
+    game, theirs = recording.game, recording.of(other(recording.role))
     return judge(
-        own=recording.pursuer,
-        own_control=recording.pursuer_control,
-        other=recording.evader,
-        other_control=recording.evader_control,
+        own=recording.own,
+        own_control=recording.own_control,
+        other=theirs.own,
+        other_control=theirs.own_control,
         discs=recording.discs,
+        edges=recording.edges,
         half_extents=np.asarray(game.arena.half_extents),
         own_radius=game.robot.radius,
         other_radius=game.evader.radius,
         length=recording.length,
         dt=game.robot.dt,
         integrator=game.robot.integrator,
-        own_velocity=recording.pursuer_velocity,
-        other_velocity=recording.evader_velocity,
+        own_velocity=recording.own_velocity,
+        other_velocity=theirs.own_velocity,
     )
 
 
@@ -36,7 +38,7 @@ def figures(recording: Recording, judged: Verdict) -> dict[str, Any]:
 
     Rates are per episode with 95 % intervals: Wilson for capture, Clopper–Pearson for collisions. Shares are per step,
     times [s], clearances [m]; the restricted mean counts an episode without capture as the full horizon. Collisions are
-    the pursuer's own, by the referee. Invalid episodes, in which a number was not finite, are neither captures nor
+    the judged robot's own, by the referee. Invalid episodes, in which a number was not finite, are neither captures nor
     collisions. None where there is nothing to report.
     """
     game = recording.game
@@ -71,11 +73,11 @@ def figures(recording: Recording, judged: Verdict) -> dict[str, Any]:
     }
 
 
-def by_evader(recording: Recording, judged: Verdict, evaders: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Episodes, capture and own collisions per evader of a mixture, where `evaders[i]` played in episode i."""
-    captured, collided, who = recording.outcome == "capture", judged.collided, np.array(evaders)
+def by_opponent(recording: Recording, judged: Verdict, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Episodes, capture and own collisions per opponent of a mixture, where `names[i]` played in episode i."""
+    captured, collided, who = recording.outcome == "capture", judged.collided, np.array(names)
     found = {}
-    for name in dict.fromkeys(evaders):
+    for name in dict.fromkeys(names):
         own = who == name
         episodes, hits = int(own.sum()), int(collided[own].sum())
         found[name] = {
@@ -85,6 +87,18 @@ def by_evader(recording: Recording, judged: Verdict, evaders: Sequence[str]) -> 
             "invalid": int((recording.outcome[own] == "invalid").sum()),
         }
     return found
+
+
+def paired_difference(one: np.ndarray, other: np.ndarray) -> dict[str, float]:
+    """Difference of two success rates on the same episodes, flags (episodes,), with its 95 % interval.
+
+    Agresti and Min (2005): Wald's interval after adding ½ to each cell of the 2 × 2 table.
+    """
+    more, less, total = int((one & ~other).sum()), int((other & ~one).sum()), len(one)
+    b, c, n = more + 0.5, less + 0.5, total + 2
+    spread = 1.959964 * float(np.sqrt(b + c - (b - c) ** 2 / n)) / n
+    middle = (b - c) / n
+    return {"rate": (more - less) / total, "low": max(-1.0, middle - spread), "high": min(1.0, middle + spread)}
 
 
 def rate(count: int, total: int, method: str) -> dict[str, float]:

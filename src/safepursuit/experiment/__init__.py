@@ -3,5 +3,16 @@
 from safepursuit.experiment.config import PPOConfig, TrainConfig, errors_of
 from safepursuit.experiment.opponents import opponent
 from safepursuit.experiment.run import TrainedRun, create_run, load_config, load_run
+from safepursuit.experiment.zoo import open_run
 
-__all__ = ["PPOConfig", "TrainConfig", "TrainedRun", "create_run", "errors_of", "load_config", "load_run", "opponent"]
+__all__ = [
+    "PPOConfig",
+    "TrainConfig",
+    "TrainedRun",
+    "create_run",
+    "errors_of",
+    "load_config",
+    "load_run",
+    "open_run",
+    "opponent",
+]

@@ -5,10 +5,10 @@ from typing import Any
 
 from safepursuit import ranges
 from safepursuit.barriers.control_point import arc_allowance
-from safepursuit.game import REWARDS, SENSORS, Game
-from safepursuit.players import EVADERS, evader_weights, evaders_of, full_lineup
+from safepursuit.game import REWARDS, ROLES, SENSORS, Game, Role, other
+from safepursuit.players import PLAYERS, full_lineup, is_run, players_of, weights
 from safepursuit.policy import HEADS, NETWORKS, PolicyConfig
-from safepursuit.robot import ROBOTS, Budget, within_theory
+from safepursuit.robot import ROBOTS, Budget, Unicycle, within_theory
 from safepursuit.runs.configuration import numbers
 from safepursuit.scene import SCENES
 from safepursuit.shield import Shield, check, fitting
@@ -63,8 +63,13 @@ class TrainConfig:
 
     method: str = "barriernet"
     """Safety architecture; `safepursuit list methods` names them."""
+    role: Role = "pursuer"
+    """The robot that learns."""
     evader: str = "random"
-    """Scripted opponent (`safepursuit list evaders`), or a mixture that shares the games, such as flee:2,orbit,hide."""
+    """A pursuer's opponent: scripted (`safepursuit list evaders`), a run folder, or a mixture that shares the games,
+    such as flee:2,orbit,runs/e1."""
+    pursuer: str = "lead-intercept"
+    """An evader's opponent, likewise (`safepursuit list pursuers`)."""
     timesteps: int = 1_000_000
     """Environment steps in all."""
     num_envs: int = 256
@@ -81,9 +86,10 @@ class TrainConfig:
     on_nonfinite: str = "stop"
     """“stop” before an update that would lead to a number that is not finite, or “skip” it and go on."""
     end_on_collision: bool = True
-    """End a training episode at the pursuer's own collision, where the method does not rule collisions out."""
+    """End a pursuer's training episode at its own collision, where the method does not rule collisions out. An evader's
+    goes on: it would escape by crashing."""
     evader_shielded: bool = True
-    """Keep the scripted evader from hitting walls and discs."""
+    """Keep scripted opponents from hitting walls and discs."""
     disturbance: str = "none"
     """Errors drawn in training: "none", "budget" for those of the shield's budget, or a number of times as much."""
     game: Game = field(default_factory=Game)
@@ -109,16 +115,18 @@ class TrainConfig:
             raise ValueError(
                 f"{self.num_envs} games cannot be shared evenly by {self.shares} devices: make num_envs a multiple."
             )
-        full_lineup(evader_weights(self.evader), self.num_envs // self.shares)
+        if self.role not in ROLES:
+            raise ValueError(f"role must be {' or '.join(ROLES)}, not {self.role!r}.")
+        full_lineup(weights(self.opponent, self.opponent_role), self.num_envs // self.shares)
         if self.rollout_length % self.ppo.minibatches:
             raise ValueError(
                 f"rollout_length {self.rollout_length} cannot be cut into {self.ppo.minibatches} minibatches of whole "
                 "steps: make it a multiple of ppo.minibatches."
             )
         errors_of(self.disturbance, self.shield.budget)
-        for robot in self.game.robots[: 2 if self.evader_shielded else 1]:
+        for robot in self.game.robots if self.evader_shielded else (self.robot,):
             check(self.shield, robot, self.game.capture_radius, self.game.arena.half_extents)
-        needed = 2 * self.shield.offset + arc_allowance(self.game.robot, self.shield.offset)
+        needed = 2 * self.shield.offset + arc_allowance(self.robot, self.shield.offset)
         needed += self.shield.inflation + self.shield.budget.pose
         if self.game.start_clearance < needed:
             raise ValueError(
@@ -141,7 +149,7 @@ class TrainConfig:
     @property
     def promises(self) -> bool:
         """Whether the head promises for this robot that the deployed policy keeps clear of walls and discs."""
-        return HEADS.find(self.method).promises and within_theory(self.game.robot)
+        return HEADS.find(self.method).promises and within_theory(self.robot)
 
     @property
     def errors(self) -> Budget | None:
@@ -151,13 +159,33 @@ class TrainConfig:
     @property
     def rules(self) -> Game:
         """The game in training: see `end_on_collision`."""
-        ends = self.game.collision_terminates or (self.end_on_collision and not HEADS[self.method].hard)
+        soft = self.role == "pursuer" and not HEADS[self.method].hard
+        ends = self.game.collision_terminates or (self.end_on_collision and soft)
         return replace(self.game, collision_terminates=ends)
 
     @property
+    def robot(self) -> Unicycle:
+        """The limits of the robot that learns."""
+        return self.game.limits(self.role)
+
+    @property
+    def opponent_role(self) -> Role:
+        return other(self.role)
+
+    @property
+    def opponent(self) -> str:
+        """Who plays the other robot."""
+        return self.evader if self.role == "pursuer" else self.pursuer
+
+    @property
     def lineup(self) -> tuple[str, ...]:
-        """The evader of each game, the same on each device."""
-        return evaders_of(self.evader, self.num_envs // self.shares) * self.shares
+        """The opponent of each game, the same on each device."""
+        return players_of(self.opponent, self.opponent_role, self.num_envs // self.shares) * self.shares
+
+    @property
+    def share(self) -> "TrainConfig":
+        """The part of the training on one device."""
+        return replace(self, num_envs=self.num_envs // self.shares, devices=None)
 
     @property
     def shares(self) -> int:
@@ -177,8 +205,10 @@ class TrainConfig:
         """The modules that define everything chosen by name."""
         game = self.game
         chosen: list[Any] = [HEADS.find(self.method), NETWORKS.find(self.policy.network), ROBOTS.find(game.robot_model)]
-        chosen += [SENSORS.find(game.sensor), REWARDS.find(game.reward.rule), SCENES.find(game.arena.scene)]
-        chosen += map(EVADERS.find, evader_weights(self.evader))
+        chosen += [SENSORS.find(game.sensor), REWARDS.find(game.reward.rule)]
+        chosen += [] if game.arena.room else [SCENES.find(game.arena.scene)]
+        opponents = weights(self.opponent, self.opponent_role)
+        chosen += [PLAYERS[self.opponent_role].find(name) for name in opponents if not is_run(name)]
         return {one.__module__ for one in chosen}
 
 

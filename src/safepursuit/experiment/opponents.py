@@ -1,15 +1,20 @@
-"""Opponents: scripted players by name, mixtures of them, or a trained run."""
+"""Opponents: scripted players by name, trained runs, and mixtures of both."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from safepursuit.agents import Agent, Scripted, Trained
+import equinox as eqx
+import jax
+import numpy as np
+
+from safepursuit.agents import Agent, Company, Ensemble, Scripted, Trained
 from safepursuit.experiment.config import TrainConfig
-from safepursuit.experiment.run import load_run
+from safepursuit.experiment.run import TrainedRun, load_run
+from safepursuit.experiment.zoo import open_run
 from safepursuit.game import Game, Role
-from safepursuit.players import EVADERS, PLAYERS, full_lineup, parse
-from safepursuit.runs.folder import RunFolder
+from safepursuit.players import full_lineup, is_run, weights
 from safepursuit.shield import Shield, fitting
 
 DEFAULTS: Mapping[Role, str] = {"pursuer": "lead-intercept", "evader": "random"}
@@ -18,12 +23,15 @@ DEFAULTS: Mapping[Role, str] = {"pursuer": "lead-intercept", "evader": "random"}
 
 @dataclass(frozen=True, eq=False)
 class Opponents:
-    """The players of a role by name, with their weights; a trained one is the only one."""
+    """The players of a role by name, with their weights."""
 
+    name: str
+    """As the user wrote it: flee, runs/e1, or flee:2,orbit,runs/e1."""
     weights: Mapping[str, float]
     shield: Shield | None
     """Of scripted players."""
-    trained: Trained | None = None
+    trained: Mapping[str, Trained] = field(default_factory=dict)
+    """Those that are trained, by name."""
 
     def lineup(self, games: int) -> tuple[str, ...]:
         """The player of each game; a single name where all are the same. Raises ValueError where one gets no game."""
@@ -32,39 +40,70 @@ class Opponents:
 
     def agent(self, names: Sequence[str]) -> Agent:
         """The agent for games with these players, `names[i]` in game i, or a single one in all."""
-        return self.trained or Scripted(names, self.shield)
+        if len(set(names)) == 1 and names[0] in self.trained:
+            return self.trained[names[0]]
+        groups: dict[Any, list[int]] = {}
+        for game, name in enumerate(names):
+            groups.setdefault(_structure(self.trained[name]) if name in self.trained else None, []).append(game)
+        members = [self._of_group(kind, [names[game] for game in games]) for kind, games in groups.items()]
+        return members[0] if len(members) == 1 else Company(tuple(members), tuple(map(tuple, groups.values())))
+
+    def _of_group(self, kind: Any, names: list[str]) -> Agent:
+        if kind is None:
+            return Scripted(names, self.shield)
+        distinct = list(dict.fromkeys(names))
+        policies = [self.trained[name].policy for name in distinct]
+        return Ensemble.of(policies, [distinct.index(name) for name in names], self.trained[names[0]].shield)
+
+
+def _structure(one: Trained) -> Any:
+    """Policies of the same structure fit into one ensemble."""
+    arrays, rest = eqx.partition(one, eqx.is_array)
+    return jax.tree.structure(one), tuple(np.shape(leaf) for leaf in jax.tree.leaves(arrays)), str(rest)
 
 
 def opponent(config: TrainConfig) -> Agent:
-    """The opponent in training."""
-    return Scripted(config.lineup, config.shield if config.evader_shielded else None)
+    """The opponent in training. Raises as `find`."""
+    shield = config.shield if config.evader_shielded else None
+    found = find(config.opponent, config.opponent_role, config.game, shield=shield)
+    return found.agent(config.lineup)
 
 
-def find(text: str | Path | None, role: Role, game: Game, *, shielded: bool = True) -> Opponents:
-    """The players of this name, of a mixture such as “flee:2,orbit”, or of a run folder (its latest checkpoint).
+def scripts_shield(game: Game, role: Role) -> Shield:
+    """The shield of scripted players that are kept off walls and discs."""
+    return fitting(game.limits(role), game.arena.half_extents)
 
-    Scripted players are kept off walls and discs if `shielded`. Raises ValueError for an unknown name or a run that was
-    trained with another robot, and whatever opening a run raises.
+
+def find(text: str | Path | None, role: Role, game: Game, *, shield: Shield | None) -> Opponents:
+    """The players of this name, of a mixture such as “flee:2,orbit,runs/e1”, or of a run folder (latest checkpoint).
+
+    Scripted players are kept off walls and discs by the shield, if any. Raises ValueError for an unknown name or a run
+    of the other role or with another robot, and whatever opening a run raises.
     """
     if text is None:
         text = DEFAULTS[role]
-    if isinstance(text, Path) or Path(text).is_dir():
-        return _trained(Path(text), role, game)
-    try:
-        return Opponents(
-            parse(text, PLAYERS[role]), fitting(game.limits(role), game.arena.half_extents) if shielded else None
-        )
-    except ValueError as error:
-        folder = " A trained pursuer is named by its run folder." if role == "pursuer" else ""
-        raise ValueError(f"{error}{folder}") from None
+    if isinstance(text, Path):
+        text = f"{text.parent}/{text.name}"  # with a slash, that of a folder
+    found = weights(text, role)
+    return Opponents(text, found, shield, {name: trained(name, role, game) for name in found if is_run(name)})
 
 
-def _trained(folder: Path, role: Role, game: Game) -> Opponents:
-    if role == "evader":
-        raise ValueError(
-            f"{folder} cannot be the evader: runs train pursuers; name a scripted evader ({', '.join(EVADERS)})."
-        )
-    run = load_run(RunFolder.open(folder))
+def trained(name: str | Path, role: Role, game: Game) -> Trained:
+    """The agent of a run. Raises as `find`."""
+    run = load_run(open_run(name))
+    refuse_role(run, role, str(name))
     if run.config.game.robot != game.robot:
-        raise ValueError(f"the run {folder} was trained with another robot: {run.config.game.robot}.")
-    return Opponents({str(folder): 1.0}, None, Trained(run.policy, run.config.shield))
+        raise ValueError(f"the run {name} was trained with another robot: {run.config.game.robot}.")
+    if run.config.game.sensor != game.sensor:
+        raise ValueError(f"the run {name} was trained with another sensor: {run.config.game.sensor}.")
+    return run.agent
+
+
+def refuse_role(run: TrainedRun, role: Role, name: str) -> None:
+    """Raise ValueError for a run of the other role."""
+    if run.config.role != role:
+        raise ValueError(f"{name} cannot be the {role}: it is the run of {_a(run.config.role)}.")
+
+
+def _a(role: Role) -> str:
+    return "an evader" if role == "evader" else "a pursuer"

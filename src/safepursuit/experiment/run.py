@@ -34,23 +34,31 @@ class TrainedRun:
         return Trained(self.policy, self.config.shield)
 
     def act(self, state: GameState) -> np.ndarray:
-        """The safe control [m/s, rad/s] of the pursuer: (2,) for the state of one game, (2, games) for many."""
+        """The safe control [m/s, rad/s] of its robot: (2,) for the state of one game, (2, games) for many."""
         return self._pilot(state) if np.ndim(state.step) == 0 else np.asarray(self._act(self.agent, state))
 
     @cached_property
     def _pilot(self) -> Pilot:
-        return Pilot(self.agent, self.config.game)
+        return Pilot(self.agent, self.config.game, self.config.role)
 
     @cached_property
     def _act(self) -> Any:
-        game = self.config.game
-        return jax.jit(lambda agent, state: agent.act(None, jax.random.key(0), View(state, game, "pursuer"))[0].control)
+        game, role = self.config.game, self.config.role
+        return jax.jit(lambda agent, state: agent.act(None, jax.random.key(0), View(state, game, role))[0].control)
 
 
-class _Trained(NamedTuple):
-    """The restored field of a training state."""
+class Learned(NamedTuple):
+    """The field of a training state that a policy needs."""
 
     policy: Policy
+
+
+def policy_shapes(config: TrainConfig) -> Learned:
+    """The policy of a configuration as shapes; nothing is drawn or compiled."""
+    build = lambda: build_policy(  # noqa: E731
+        jax.random.key(0), config.method, config.policy, config.game, config.shield, config.role
+    )
+    return Learned(jax.eval_shape(build))
 
 
 def create_run(path: Path, config: TrainConfig, command: list[str]) -> RunFolder:
@@ -78,9 +86,6 @@ def load_run(run: RunFolder, which: checkpoint.Which = "latest") -> TrainedRun:
     Raises ConfigurationError or CheckpointError for unusable contents, NotFiniteError for numbers that are not finite.
     """
     config = load_config(run)
-    shapes = jax.eval_shape(  # nothing is drawn or compiled
-        lambda: build_policy(jax.random.key(0), config.method, config.policy, config.game, config.shield)
-    )
-    found, steps = checkpoint.restored(run, _Trained(shapes), which)
+    found, steps = checkpoint.restored(run, policy_shapes(config), which)
     check_finite(found.policy)
     return TrainedRun(found.policy, config, steps, run)

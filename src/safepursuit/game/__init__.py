@@ -16,7 +16,7 @@ The game does not depend on the safety layer. Version 1.
 from safepursuit.game.rules import REWARDS, Game, Reward, reward, transition
 from safepursuit.game.sensors import SENSORS, Observation, flat, observation_shapes, observe
 from safepursuit.game.starts import initial, initial_shapes
-from safepursuit.game.state import ROLES, Contact, GameState, RobotState, Role, Transition, collided
+from safepursuit.game.state import ROLES, Contact, GameState, RobotState, Role, Transition, collided, other
 
 __all__ = [
     "REWARDS",
@@ -36,6 +36,7 @@ __all__ = [
     "initial_shapes",
     "observation_shapes",
     "observe",
+    "other",
     "reward",
     "transition",
 ]

@@ -1,11 +1,13 @@
-"""How a robot moves among solid walls and discs."""
+"""How a robot moves among solid walls, discs and edges."""
 
+from functools import partial
 from typing import NamedTuple, TypeAlias
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from safepursuit.geometry import direction, length, ray_disc_hit, ray_slab_hit, unit, wrap_angle
+from safepursuit.geometry import direction, length, ray_disc_hit, ray_segment_hit, ray_slab_hit, unit, wrap_angle
 from safepursuit.robot import Robot
 from safepursuit.scene import Scene, boundaries
 from safepursuit.shapes import Control, Flag, Point, Pose, Scalar
@@ -25,7 +27,7 @@ class Move(NamedTuple):
     control: Control
     way: Way
     wall: Flag
-    """Stopped by a wall."""
+    """Stopped by a wall or an edge."""
     disc: Flag
     """Stopped by a disc; at most one of both, the nearer."""
 
@@ -51,6 +53,10 @@ def _advance(robot: Robot, start: Point, ahead: Point, distance: Scalar, scene: 
     disc = jnp.min(jnp.where(scene.present, disc_hits, jnp.inf), axis=0)
     limits = scene.half_extents - robot.radius
     wall = jnp.minimum(ray_slab_hit(start[0], ahead[0], limits[0]), ray_slab_hit(start[1], ahead[1], limits[1]))
+    if scene.edges is not None:
+        first, last = (part - start[:, None] for part in (scene.edges.start, scene.edges.end))
+        hits = ray_segment_hit(first, last, ahead[:, None], robot.radius)
+        wall = jnp.minimum(wall, jnp.min(jnp.where(scene.edges.present, hits, jnp.inf), axis=0))
     nearest = jnp.minimum(disc, wall)
     blocked = nearest < distance
     travelled = jnp.where(blocked, nearest, distance)
@@ -64,17 +70,26 @@ def _follow_curve(
 
     A graze within a chord is undetected if it is shallower than 2e-5 m (at the default limits).
     """
-    way = [pose[:2]]
-    wall = disc = jnp.zeros(pose.shape[1:], bool)
-    for target in robot.way(pose, control, _PIECES, velocity):
-        place = way[-1]
-        around = boundaries(scene, target)
-        flat = jnp.isinf(around.radius)
-        to_disc = jnp.min(jnp.where(flat, jnp.inf, around.distance), axis=0)
-        to_wall = jnp.min(jnp.where(flat, around.distance, jnp.inf), axis=0)
-        free = ~(wall | disc)
-        enters = free & (jnp.minimum(to_disc, to_wall) < robot.radius)
-        moved, _, _ = _advance(robot, place, unit(target - place), length(target - place), scene)
-        way.append(jnp.where(enters, moved, jnp.where(free, target, place)))
-        wall, disc = wall | (enters & (to_wall <= to_disc)), disc | (enters & (to_disc < to_wall))
-    return jnp.stack(way, axis=1), wall, disc
+    targets = robot.way(pose, control, _PIECES, velocity)
+    places = jnp.concatenate([pose[:2, None], targets[:, :-1]], axis=1)
+    to_wall, to_disc = jax.vmap(partial(_distances, scene), in_axes=1)(targets)
+    enters = jnp.minimum(to_wall, to_disc) < robot.radius
+    place, target, wall = places[:, 0], targets[:, 0], to_wall[0] <= to_disc[0]
+    for piece in reversed(range(_PIECES)):  # the first chord that enters is chosen last
+        place = jnp.where(enters[piece], places[:, piece], place)
+        target = jnp.where(enters[piece], targets[:, piece], target)
+        wall = jnp.where(enters[piece], to_wall[piece] <= to_disc[piece], wall)
+    stop, _, _ = _advance(robot, place, unit(target - place), length(target - place), scene)
+    stopped, way = jnp.zeros(pose.shape[1:], bool), [pose[:2]]
+    for piece in range(_PIECES):
+        stopped |= enters[piece]
+        way.append(jnp.where(stopped, stop, targets[:, piece]))
+    return jnp.stack(way, axis=1), stopped & wall, stopped & ~wall
+
+
+def _distances(scene: Scene, point: Point) -> tuple[Scalar, Scalar]:
+    """To the nearest wall and to the nearest disc [m]."""
+    around = boundaries(scene, point)
+    flat = around.straight
+    to_wall = jnp.min(jnp.where(flat, around.distance, jnp.inf), axis=0)
+    return to_wall, jnp.min(jnp.where(flat, jnp.inf, around.distance), axis=0)

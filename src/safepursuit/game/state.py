@@ -10,6 +10,11 @@ ROLES: tuple[Role, ...] = get_args(Role)
 """The robots of a game, in the order of `GameState.robots`."""
 
 
+def other(role: Role) -> Role:
+    """The opponent's role."""
+    return "evader" if role == "pursuer" else "pursuer"
+
+
 class RobotState(NamedTuple):
     """One robot of a game."""
 

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from safepursuit.agents import Agent
 from safepursuit.experiment import TrainConfig
 from safepursuit.game import initial_shapes
 from safepursuit.learn.health import rollout_metrics, safety_layer
@@ -27,20 +28,20 @@ _threads: list[Thread] = []
 _abandoned = Event()
 
 
-def start(config: TrainConfig) -> None:
-    """Start compiling the programs of a training. Raises ValueError where devices are missing."""
+def start(config: TrainConfig, rival: Agent) -> None:
+    """Start compiling the programs of a training against this opponent. Raises ValueError where devices are missing."""
     if not jax.config.values["jax_compilation_cache_dir"]:
         return
-    policy, moments, multiplier, games, starts, rollout = _shapes(config)
+    policy, moments, multiplier, games, starts, rollout = _shapes(config, rival)
     key, rate = jax.eval_shape(lambda: jax.random.key(0)), jax.eval_shape(lambda: jnp.asarray(0.0, float))
-    playing = partial(collect_program(config).jitted.lower, policy, games, starts, key)
+    playing = partial(collect_program(config).jitted.lower, policy, games, starts, key, rival)
     learning = partial(update_program(config).jitted.lower, policy, moments, rollout, multiplier, key, rate)
     counting = partial(rollout_metrics.lower, rollout, config.game.robot.dt, config.lineup)
     alone = policy, jax.ShapeDtypeStruct((2, config.num_envs), jnp.result_type(float)), games.state
     if config.shares > 1:
         first = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         alone = _at(alone, jax.tree.map(lambda _: first, alone))
-    layer = partial(safety_layer.lower, *alone, config.game, config.shield)
+    layer = partial(safety_layer.lower, *alone, config.game, config.shield, config.role)
     programs = iter((playing, learning, layer, counting))
     _abandoned.clear()
     for _ in range(_AT_ONCE):
@@ -62,7 +63,7 @@ def abandon() -> bool:
     return any(thread.is_alive() for thread in _threads)
 
 
-def _shapes(config: TrainConfig) -> tuple[Any, ...]:
+def _shapes(config: TrainConfig, rival: Agent) -> tuple[Any, ...]:
     """Shapes of policy, optimiser state, multiplier, games, starts and rollout, with their sharding."""
     learner = fresh_learner.jitted.eval_shape(jax.eval_shape(lambda: jax.random.key(0)), config)
     starts = initial_shapes(config.game, pool_size(config))
@@ -74,7 +75,7 @@ def _shapes(config: TrainConfig) -> tuple[Any, ...]:
         learner = _at(learner, places(learner, config, spread=False))
         games = _at(games, places(games, config, spread=True))
     # From the program that is compiled next, so that it is traced once.
-    rollout = collect_program(config).jitted.eval_shape(learner[0], games, starts, jax.random.key(0))[1]
+    rollout = collect_program(config).jitted.eval_shape(learner[0], games, starts, jax.random.key(0), rival)[1]
     if config.shares > 1:
         rollout = _at(rollout, places(rollout, config, spread=True))
     return *learner, games, starts, rollout

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from safepursuit.experiment import TrainConfig
-from safepursuit.game import Game, GameState
+from safepursuit.game import Game, GameState, Role
 from safepursuit.learn.lagrangian import Multiplier
 from safepursuit.learn.rollout import Games, Rollout
 from safepursuit.learn.update import UpdateReport
@@ -24,18 +24,18 @@ from safepursuit.shield import Shield
 def rollout_metrics(
     rollout: Rollout, dt: float | Float[Array, ""], lineup: tuple[str, ...] = ()
 ) -> dict[str, Float[Array, ""] | Int[Array, ""]]:
-    """Metrics of a rollout with steps of `dt` [s]; with a `lineup` of several evaders, capture by evader too.
+    """Metrics of a rollout with steps of `dt` [s]; with a `lineup` of several opponents, capture by opponent too.
 
     Rates per episode are over those that ended in the rollout, and NaN if none did.
     """
     over = rollout.terminated | rollout.truncated
     episodes = jnp.sum(over)
-    by_evader = {}
+    by_opponent = {}
     for name in dict.fromkeys(lineup) if len(set(lineup)) > 1 else ():
         own = np.flatnonzero(np.array(lineup) == name)
         ended = jnp.sum(over[:, own])
         caught = jnp.sum(rollout.captured[:, own])
-        by_evader[f"pursuit/capture_rate/{name}"] = jnp.where(ended > 0, caught / jnp.maximum(ended, 1), jnp.nan)
+        by_opponent[f"pursuit/capture_rate/{name}"] = jnp.where(ended > 0, caught / jnp.maximum(ended, 1), jnp.nan)
     each = jnp.where(episodes > 0, 1.0 / jnp.maximum(episodes, 1), jnp.nan)
     captured_steps = jnp.sum(jnp.where(rollout.captured, rollout.final_length, 0))
     captures = jnp.sum(rollout.captured)
@@ -62,7 +62,7 @@ def rollout_metrics(
         "qp/zero_gradient_share": jnp.mean(rollout.lost_gradient),
         "ppo/std_v": jnp.mean(rollout.std[:, 0]),
         "ppo/std_omega": jnp.mean(rollout.std[:, 1]),
-    } | by_evader
+    } | by_opponent
 
 
 class Findings(NamedTuple):
@@ -105,18 +105,18 @@ def safety_layer_time(policy: Policy, action: Float[Array, "2 games"], games: Ga
     The median of five calls on the present states, dispatch included; in training the layer is part of a larger
     program.
     """
-    nominal = config.game.robot.from_unit_box(action, games.state.pursuer_control)
+    nominal = config.robot.from_unit_box(action, games.state.robot(config.role).control)
     times = []
     for _ in range(6):
         start = perf_counter()
-        safety_layer(policy, nominal, games.state, config.game, config.shield).block_until_ready()
+        safety_layer(policy, nominal, games.state, config.game, config.shield, config.role).block_until_ready()
         times.append(perf_counter() - start)
     return 1e6 * median(times[1:]) / action.shape[-1]
 
 
-@partial(jax.jit, static_argnames=("game", "shield"))
+@partial(jax.jit, static_argnames=("game", "shield", "role"))
 def safety_layer(
-    policy: Policy, nominal: Float[Array, "2 games"], state: GameState, game: Game, shield: Shield
+    policy: Policy, nominal: Float[Array, "2 games"], state: GameState, game: Game, shield: Shield, role: Role
 ) -> Control:
     """The control of the safety layer alone, as in training."""
-    return policy.head.project(nominal, situation(state, game, shield)).control
+    return policy.head.project(nominal, situation(state, game, shield, role)).control

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from safepursuit.agents import Agent, Imprecise, View
 from safepursuit.compiling import ONCE, Program
 from safepursuit.experiment import TrainConfig, opponent
-from safepursuit.game import Contact, GameState, Observation, collided, initial, observe, reward
+from safepursuit.game import ROLES, Contact, GameState, Observation, collided, initial, observe, reward
 from safepursuit.play import Step, play
 from safepursuit.policy import Policy, Situation
 from safepursuit.shapes import Flag, Keys
@@ -42,7 +42,7 @@ class Rollout(NamedTuple):
     """Of the true next observation, also at a time-out; 0 after a termination."""
     reward: Float[Array, "time games"]
     cost: Float[Array, "time games"]
-    """1 where the pursuer collided by its own motion, else 0."""
+    """1 where the learner collided by its own motion, else 0."""
     cost_value: Float[Array, "time games"] | None
     """Of a constrained policy, as is `next_cost_value`."""
     next_cost_value: Float[Array, "time games"] | None
@@ -123,20 +123,29 @@ class Learner(Agent):
 
 
 @partial(jax.jit, static_argnames="config")
-def collect(policy: Policy, games: Games, starts: GameState, key: Key[Array, ""], config: TrainConfig):
+def collect(
+    policy: Policy,
+    games: Games,
+    starts: GameState,
+    key: Key[Array, ""],
+    config: TrainConfig,
+    rival: Agent | None = None,
+):
     """Advance every game by `config.rollout_length` steps; returns the games and the `Rollout`.
 
-    A game that ends continues from the next of `starts`, which are used in turn.
+    A game that ends continues from the next of `starts`, which are used in turn. `rival` is the opponent, by default
+    the configuration's.
     """
-    game, head, errors = config.rules, policy.head, config.errors
+    game, head, errors, role = config.rules, policy.head, config.errors, config.role
+    me = ROLES.index(role)
     unknown = jnp.zeros(0)
-    values = jax.eval_shape(_values, policy, observe(games.state, game))
+    values = jax.eval_shape(_values, policy, observe(games.state, game, role))
 
     def keep(sums, step: Step):
-        sample = step.carries[0].inner if errors is not None else step.carries[0]
-        done, outcome, over = step.done[0], step.outcome, step.ended
-        now = reward(step.before, outcome, game)
-        contact = outcome.contact("pursuer")
+        sample = step.carries[me].inner if errors is not None else step.carries[me]
+        done, outcome, over = step.done[me], step.outcome, step.ended
+        now = reward(step.before, outcome, game, role)
+        contact = outcome.contact(role)
         cost = collided(contact).astype(now.dtype)
         total, total_cost, steps = sums[0] + now, sums[1] + cost, sums[2] + 1
         record = Rollout(
@@ -171,17 +180,19 @@ def collect(policy: Policy, games: Games, starts: GameState, key: Key[Array, ""]
         # Time-outs are rare; at all other steps the next value is that of the next step's observation.
         at_time_out = jax.lax.cond(
             jnp.any(outcome.truncated),
-            lambda: _values(policy, observe(outcome.state, game)),
+            lambda: _values(policy, observe(outcome.state, game, role)),
             lambda: jax.tree.map(lambda one: jnp.zeros(one.shape, one.dtype), values),
         )
         return [jnp.where(over, 0, value) for value in (total, total_cost, steps)], (record, at_time_out)
 
     learner: Agent = Learner(policy, config.shield)
-    agents = learner if errors is None else Imprecise(learner, errors), opponent(config)
+    own = learner if errors is None else Imprecise(learner, errors)
+    against = opponent(config) if rival is None else rival
+    agents = (own, against) if role == "pursuer" else (against, own)
     keys = jax.random.split(key, config.rollout_length)
     state, *sums = games
     state, sums, (rollout, at_time_out) = play(agents, state, keys, game, keep, ledger=sums, starts=starts)
-    return Games(state, *sums), _judged(policy, rollout, observe(state, game), at_time_out)
+    return Games(state, *sums), _judged(policy, rollout, observe(state, game, role), at_time_out)
 
 
 _Values: TypeAlias = tuple[Float[Array, "*batch"], Float[Array, "*batch"] | None]

@@ -18,6 +18,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Key
 
+from safepursuit.agents import Agent
 from safepursuit.experiment import TrainConfig
 from safepursuit.learn.health import Findings, rollout_metrics, safety_layer_time
 from safepursuit.learn.rollout import collect, fresh_starts
@@ -55,7 +56,7 @@ class SeedGroup:
         self._idle = -len(trainers) % len(devices)  # copies of the last seed that fill up the devices
         mesh = Mesh(np.asarray(devices), ("seeds",))
         self._place = NamedSharding(mesh, PartitionSpec("seeds"))
-        self._iteration = _on_all(partial(_iteration, config=self.config), mesh)
+        self._iteration = _on_all(partial(_iteration, config=self.config, rival=self.trainers[0].rival), mesh)
         self._split = jax.jit(jax.vmap(_keys))
 
     def train(
@@ -123,10 +124,10 @@ def _keys(key: Key[Array, ""]) -> Key[Array, "4"]:
     return jnp.stack([key, start_key, play_key, update_key])
 
 
-def _iteration(arguments: tuple, config: TrainConfig) -> tuple[dict[str, Any], Any, Findings]:
+def _iteration(arguments: tuple, config: TrainConfig, rival: Agent) -> tuple[dict[str, Any], Any, Findings]:
     """Rollout and update of one seed: its state, the last actions, and its `Findings`."""
     state, starts, play_key, update_key, rate = arguments
-    games, rollout = collect(state["policy"], state["games"], starts, play_key, config)
+    games, rollout = collect(state["policy"], state["games"], starts, play_key, config, rival)
     policy, optimiser, multiplier, report = update(
         state["policy"], state["optimiser"], rollout, state["multiplier"], update_key, rate, config.ppo
     )

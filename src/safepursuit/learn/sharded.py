@@ -4,7 +4,7 @@ Rollouts need no communication. In an update every device computes the gradient 
 over the devices gives the step, so that all devices hold the same parameters at all times.
 """
 
-from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -12,7 +12,9 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Key
 
+from safepursuit.agents import Agent, Scripted
 from safepursuit.experiment import TrainConfig
+from safepursuit.experiment.opponents import DEFAULTS
 from safepursuit.game import GameState
 from safepursuit.learn.devices import mean_over_devices
 from safepursuit.learn.rollout import Games, Rollout, collect
@@ -37,19 +39,21 @@ def mesh_of(config: TrainConfig) -> Mesh:
 def spread_collect(config: TrainConfig) -> Any:
     """`collect` without its configuration argument; games, starts and rollout are spread over the devices."""
     mesh = mesh_of(config)
-    share = replace(config, num_envs=config.num_envs // config.shares, devices=None)
+    share, anyone = config.share, Scripted(DEFAULTS[config.opponent_role], None)
 
-    def on_one(policy: Policy, games: Games, starts: GameState, keys: Key[Array, "1"]):
-        games, rollout = collect(policy, games, starts, keys[0], share)
+    def on_one(policy: Policy, games: Games, starts: GameState, keys: Key[Array, "1"], rival: Agent):
+        games, rollout = collect(policy, games, starts, keys[0], share, rival)
         return games, rollout._replace(std=mean_over_devices(rollout.std, _GAMES))
 
-    def on_all(policy: Policy, games: Games, starts: GameState, key: Key[Array, ""]):
+    def on_all(policy: Policy, games: Games, starts: GameState, key: Key[Array, ""], rival: Agent):
         keys = jax.random.split(key, config.shares)
-        results = jax.eval_shape(collect, policy, games, starts, key, config)  # for the number of axes
+        results = jax.eval_shape(
+            partial(collect, config=config), policy, games, starts, key, rival=anyone
+        )  # for the number of axes
         out_specs = _spread(results[0]), _spread(results[1])
-        in_specs = (_SAME, _spread(games), _spread(starts), PartitionSpec(_GAMES))
+        in_specs = (_SAME, _spread(games), _spread(starts), PartitionSpec(_GAMES), _SAME)
         spread = jax.shard_map(on_one, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
-        return spread(policy, games, starts, keys)
+        return spread(policy, games, starts, keys, rival)
 
     return on_all
 

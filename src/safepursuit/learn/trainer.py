@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
-from safepursuit.experiment import TrainConfig, load_config
+from safepursuit.experiment import TrainConfig, load_config, opponent
 from safepursuit.learn import ahead
 from safepursuit.learn.health import Findings, rollout_metrics, safety_layer_time, update_metrics
 from safepursuit.learn.lagrangian import Multiplier
@@ -50,7 +50,7 @@ class TrainingState(NamedTuple):
     captures: float = 0.0
     """Among them."""
     best: float = -1.0
-    """Highest capture rate between two checkpoints so far; negative before the first."""
+    """Highest rate of captures (for an evader, escapes) between two checkpoints so far; negative before the first."""
 
 
 INVALID = (
@@ -65,7 +65,7 @@ class NotFiniteWarning(UserWarning):
 
 
 class BarrierNetTrainer:
-    """Trains a pursuer by PPO; with the default method, a BarrierNet.
+    """Trains a pursuer or an evader by PPO; with the default method, a BarrierNet.
 
     trainer = BarrierNetTrainer(TrainConfig(timesteps=400_000), RunFolder.create(...))
     trainer.train()
@@ -75,9 +75,11 @@ class BarrierNetTrainer:
     """
 
     def __init__(self, config: TrainConfig, run: RunFolder | None = None) -> None:
-        """Raises ValueError for an impossible configuration; missing devices raise only in training."""
+        """Raises ValueError for an impossible configuration or opponent; missing devices raise only in training."""
         self.config = config
         self.run = run
+        self.rival = opponent(config.share)
+        """Who plays the other robot in the games of one device."""
         self.state = _placed(_initial_state(config), config)
         self.history: list[dict[str, float]] = []
         self._fresh = True
@@ -139,7 +141,7 @@ class BarrierNetTrainer:
         """Play every game for `rollout_length` steps with the current policy."""
         key, start_key, play_key = jax.random.split(self.state.key, 3)
         starts = fresh_starts(start_key, self.config)
-        games, rollout = collect_program(self.config)(self.state.policy, self.state.games, starts, play_key)
+        games, rollout = collect_program(self.config)(self.state.policy, self.state.games, starts, play_key, self.rival)
         self.state = self.state._replace(games=games, key=key, steps=self.state.steps + self.config.steps_per_iteration)
         return rollout
 
@@ -208,7 +210,8 @@ class BarrierNetTrainer:
         return summary
 
     def save(self) -> None:
-        """Write a checkpoint, as `best` too if the capture rate since the last one that was due is the highest so far.
+        """Write a checkpoint, as `best` too if the capture rate since the last one that was due is the highest so far
+        (an evader's: the lowest).
 
         One that is not due, after an interruption, is not compared: the best does not depend on interruptions. It is
         the best only as long as there is no other.
@@ -216,6 +219,8 @@ class BarrierNetTrainer:
         state = self.state
         if self.finished or state.iteration % self.config.checkpoint_every == 0:
             rate = state.captures / state.episodes if state.episodes else -1.0
+            if self.config.role == "evader" and state.episodes:
+                rate = 1 - rate
             best = rate >= state.best
             self.state = state._replace(episodes=0.0, captures=0.0, best=max(rate, state.best))
         else:
@@ -235,7 +240,8 @@ class BarrierNetTrainer:
         names = [name for name in (rows[-1] if rows else {}) if "/" in name]
         return {
             "method": self.config.method,
-            "evader": self.config.evader,
+            "role": self.config.role,
+            self.config.opponent_role: self.config.opponent,
             "seed": self.config.seed,
             "finished": self.finished,
             "iterations": self.state.iteration,
@@ -244,9 +250,15 @@ class BarrierNetTrainer:
             "steps_per_second": _mean([row["time/steps_per_second"] for row in steady]),
             "collisions": sum(row["safety/collisions"] for row in rows),
             "qp_time_us": _mean([row["qp/time_us"] for row in rows]),
-            "best_capture_rate": self.state.best if self.state.best >= 0 else None,
+            "best_capture_rate": self._best_capture_rate,
             "last": {name: _mean([row[name] for row in tail]) for name in names},
         }
+
+    @property
+    def _best_capture_rate(self) -> float | None:
+        """From the learner's side."""
+        best = self.state.best
+        return None if best < 0 else 1 - best if self.config.role == "evader" else best
 
     def _iterate(self) -> dict[str, float]:
         start, before = time.perf_counter(), self.state

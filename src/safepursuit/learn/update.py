@@ -40,7 +40,7 @@ def optimiser(config: PPOConfig) -> optax.GradientTransformation:
 @partial(Program, effort=ONCE, static_argnames="config")
 def fresh_learner(key: Key[Array, ""], config: TrainConfig) -> tuple[Policy, Any, Multiplier | None]:
     """Policy, optimiser state and multiplier at the start of a training."""
-    policy = build_policy(key, config.method, config.policy, config.game, config.shield)
+    policy = build_policy(key, config.method, config.policy, config.game, config.shield, config.role)
     moments = optimiser(config.ppo).init(eqx.filter(policy, trainable(policy)))
     return policy, moments, initial(config.ppo) if policy.head.constrained else None
 

@@ -1,6 +1,6 @@
 """Recordings: every step of episodes, as NumPy arrays and as files."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from safepursuit.game import Game, GameState
+from safepursuit.game import ROLES, Game, GameState, Role
 from safepursuit.play.loop import Step
 from safepursuit.runs import configuration
 from safepursuit.runs.folder import replacing
@@ -25,7 +25,7 @@ class Moment(NamedTuple):
     pursuer_control: Float[Numbers, "*time 2 games"]
     """Executed."""
     evader_control: Float[Numbers, "*time 2 games"]
-    pursuer_nominal: Float[Numbers, "*time 2 games"]
+    nominal: Float[Numbers, "*time 2 games"]
     correction: Float[Numbers, "*time games"]
     intervened: Bool[Numbers, "*time games"]
     infeasible: Bool[Numbers, "*time games"]
@@ -38,15 +38,15 @@ class Moment(NamedTuple):
     terminated: Bool[Numbers, "*time games"]
 
 
-def moment(step: Step) -> Moment:
-    """The record of a step of the loop, with the pursuer's safety layer."""
-    own, after = step.done[0], step.outcome.state
+def moment(step: Step, role: Role = "pursuer") -> Moment:
+    """The record of a step of the loop, with the safety layer of the robot in this role."""
+    own, after = step.done[ROLES.index(role)], step.outcome.state
     return Moment(
         pursuer=after.pursuer,
         evader=after.evader,
         pursuer_control=after.pursuer_control,
         evader_control=after.evader_control,
-        pursuer_nominal=own.nominal,
+        nominal=own.nominal,
         correction=own.correction,
         intervened=own.intervened,
         infeasible=~own.feasible,
@@ -70,23 +70,47 @@ class Recording:
     pursuer_control: np.ndarray
     """(episodes, time, 2) executed controls [m/s, rad/s]."""
     evader_control: np.ndarray
-    pursuer_nominal: np.ndarray
-    """(episodes, time, 2) the control before the safety layer."""
+    nominal: np.ndarray
+    """(episodes, time, 2) the control of the robot that is judged before its safety layer."""
     intervened: np.ndarray
     """(episodes, time) bool."""
     correction: np.ndarray
     infeasible: np.ndarray
     lost_gradient: np.ndarray
     active: np.ndarray
-    """(episodes, time, boundaries) bool: the row of this disc or wall (+x, −x, +y, −y) was active."""
+    """(episodes, time, boundaries) bool: the row of this disc, wall (+x, −x, +y, −y) or edge was active."""
     discs: np.ndarray
     """(episodes, discs, 3) x, y, radius [m]; padding NaN."""
+    edges: np.ndarray
+    """(episodes, edges, 4) straight walls other than the arena's four, x₁ y₁ x₂ y₂ [m]; padding NaN."""
     length: np.ndarray
     """(episodes,) steps played."""
     outcome: np.ndarray
     """(episodes,) "capture", "timeout", "collision" (where the rules end an episode on one) or "invalid" (a pose, a
     control or the scene was not finite)."""
     game: Game
+    role: Role = "pursuer"
+    """The robot whose safety layer `intervened` to `active` tell of; the one that is judged."""
+
+    @property
+    def own(self) -> np.ndarray:
+        """The poses of the robot that is judged."""
+        return self.poses(self.role)
+
+    @property
+    def own_control(self) -> np.ndarray:
+        return self.pursuer_control if self.role == "pursuer" else self.evader_control
+
+    @property
+    def own_velocity(self) -> np.ndarray:
+        return _from_rest(self.own_control)
+
+    def poses(self, role: Role) -> np.ndarray:
+        return self.pursuer if role == "pursuer" else self.evader
+
+    def of(self, role: Role) -> "Recording":
+        """The same episodes, for the poses and controls of the robot in this role."""
+        return replace(self, role=role)
 
     @property
     def pursuer_velocity(self) -> np.ndarray:
@@ -102,10 +126,13 @@ def _from_rest(control: np.ndarray) -> np.ndarray:
     return np.concatenate([np.zeros_like(control[:, :1]), control], axis=1)
 
 
-_ARRAYS = tuple(field.name for field in fields(Recording) if field.name != "game")
+_LONGEST = 200
+"""Characters of a reader's complaint, which may quote the damaged file."""
+
+_ARRAYS = tuple(field.name for field in fields(Recording) if field.name not in ("game", "role"))
 
 
-def assemble(start: GameState, moments: Moment, game: Game) -> Recording:
+def assemble(start: GameState, moments: Moment, game: Game, role: Role = "pursuer") -> Recording:
     """The recording of episodes from their starts (games on the trailing axis) and moments."""
     played = ~np.asarray(moments.over).T
     values = {name: np.moveaxis(np.asarray(value), -1, 0) for name, value in moments._asdict().items()}
@@ -122,13 +149,19 @@ def assemble(start: GameState, moments: Moment, game: Game) -> Recording:
     scene = start.scene
     discs = np.stack([*np.asarray(scene.centre, np.float64), np.asarray(scene.radius, np.float64)], axis=-1)
     discs = np.moveaxis(np.where(np.asarray(scene.present)[..., None], discs, np.nan), 1, 0)
-    return Recording(**arrays, discs=discs, length=played.sum(axis=1), outcome=outcome, game=game)
+    edges = np.empty((len(discs), 0, 4))
+    if scene.edges is not None:
+        walls = np.concatenate([np.asarray(part, np.float64) for part in (scene.edges.start, scene.edges.end)])
+        edges = np.where(np.asarray(scene.edges.present), walls, np.nan).transpose(2, 1, 0)
+    return Recording(
+        **arrays, discs=discs, edges=edges, length=played.sum(axis=1), outcome=outcome, game=game, role=role
+    )
 
 
 def joined(parts: Sequence[Recording]) -> Recording:
     """The episodes of several recordings of one game, in order."""
     arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS}
-    return Recording(**arrays, game=parts[0].game)
+    return Recording(**arrays, game=parts[0].game, role=parts[0].role)
 
 
 def take(recording: Recording, episodes: Sequence[int] | np.ndarray) -> Recording:
@@ -145,27 +178,54 @@ def save(recording: Recording, file: Path, scenario: Sequence[int] | np.ndarray 
     with replacing(file) as stream:  # an open file keeps NumPy from adding a suffix of its own
         np.savez_compressed(
             stream,
-            **{name: getattr(recording, name) for name in (*_ARRAYS, "pursuer_velocity", "evader_velocity")},
+            **{_stored(name, recording.role): getattr(recording, name) for name in _ARRAYS if name != "edges"},
+            pursuer_velocity=recording.pursuer_velocity,
+            evader_velocity=recording.evader_velocity,
+            edges=_walls(recording),
             half_extents=np.asarray(game.arena.half_extents, np.float64),
             robot_radius=np.float64(game.robot.radius),
             capture_radius=np.float64(game.capture_radius),
             dt=np.float64(game.robot.dt),
             integrator=np.asarray(game.robot.integrator),
             scenario=numbers,
+            role=np.asarray(recording.role),
             game=np.asarray(configuration.dump(game)),
         )
+
+
+def _walls(recording: Recording) -> np.ndarray:
+    """Every straight wall of each episode (episodes, walls, 4), the arena's own four, where it has them, at the end."""
+    if recording.game.arena.room:
+        return recording.edges
+    x, y = recording.game.arena.half_extents
+    box = np.array([[x, -y, x, y], [-x, -y, -x, y], [-x, y, x, y], [-x, -y, x, -y]], float)
+    return np.concatenate([recording.edges, np.broadcast_to(box, (len(recording.edges), 4, 4))], axis=1)
+
+
+def _without_box(stored: Mapping[str, np.ndarray], game: Game, episodes: int) -> np.ndarray:
+    """The edges of a file that are not the arena's four walls; older files have none."""
+    if "edges" not in stored:
+        return np.empty((episodes, 0, 4))
+    return stored["edges"] if game.arena.room else stored["edges"][:, :-4]
+
+
+def _stored(name: str, role: Role) -> str:
+    """The name of an array in the file."""
+    return f"{role}_nominal" if name == "nominal" else name
 
 
 def load(file: Path) -> tuple[Recording, np.ndarray]:
     """A saved recording, and its episodes' numbers in their suite. Raises ValueError where the file is none."""
     try:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in _ARRAYS}
+            role: Role = "evader" if str(stored.get("role", "pursuer")) == "evader" else "pursuer"
             game = configuration.parse(Game(), str(stored["game"]), str(file))
-            recording, scenario = Recording(**arrays, game=game), stored["scenario"]
+            arrays = {name: stored[_stored(name, role)] for name in _ARRAYS if name != "edges"}
+            arrays["edges"] = _without_box(stored, game, len(arrays["discs"]))
+            recording, scenario = Recording(**arrays, game=game, role=role), stored["scenario"]
         if len({len(one) for one in (*arrays.values(), scenario)}) > 1:
             raise ValueError("its arrays differ in the number of episodes")
     except Exception as error:  # whatever damage does to the readers of ZIP, zlib and NumPy
-        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        reason = " ".join(str(error).split()).rstrip(".")[:_LONGEST] or type(error).__name__
         raise ValueError(f"{file} is not a recording of this version: {reason}.") from None
     return recording, scenario

@@ -5,6 +5,7 @@ pass to the shield. A new one gets a line here, or is registered in a plugin.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from safepursuit.game import Role
 from safepursuit.players.evaders import flee, hide, orbit, random_controls, run
@@ -42,20 +43,36 @@ __all__ = [
     "PURSUERS",
     "Player",
     "Sight",
-    "evader_weights",
-    "evaders_of",
     "full_lineup",
+    "is_run",
     "lineup",
-    "parse",
     "play_together",
+    "players_of",
+    "weights",
 ]
 
 
-def evader_weights(mixture: str) -> dict[str, float]:
-    """The evaders of “flee”, or of a mixture such as “flee:2,orbit,hide”. Raises ValueError for anything else."""
-    return parse(mixture, EVADERS)
+def is_run(name: str) -> bool:
+    """Whether a player's name is that of a trained run: a folder, with a slash where it may be missing by now."""
+    of_zoo = name.startswith("zoo:") and name.count(":") == 1
+    return not name.endswith(":") and (of_zoo or "/" in name or _folder(name))
 
 
-def evaders_of(mixture: str, games: int) -> tuple[str, ...]:
-    """The evader of each of `games` games. Raises ValueError as `evader_weights`."""
-    return lineup(evader_weights(mixture), games)
+def _folder(name: str) -> bool:
+    return bool(name) and not any(name in known for known in PLAYERS.values()) and Path(name).is_dir()
+
+
+def weights(mixture: str, role: Role) -> dict[str, float]:
+    """The players of a role in “flee”, a run folder, or a mixture such as “flee:2,orbit,runs/e1:3”.
+
+    Raises ValueError for anything else.
+    """
+    try:
+        return parse(mixture, PLAYERS[role], is_run)
+    except ValueError as error:
+        raise ValueError(f"{error} A trained {role} is named by its run folder.") from None
+
+
+def players_of(mixture: str, role: Role, games: int) -> tuple[str, ...]:
+    """The player of each of `games` games. Raises ValueError as `weights`."""
+    return lineup(weights(mixture, role), games)

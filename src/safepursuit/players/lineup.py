@@ -1,7 +1,7 @@
 """Line-ups: which evader plays in which game of a training or an evaluation."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -13,15 +13,23 @@ from safepursuit.robot import Robot
 from safepursuit.shapes import Control, Keys
 
 
-def parse(text: str, known: Registry[Player]) -> dict[str, float]:
+def parse(text: str, known: Registry[Player], beyond: Callable[[str], bool] = lambda name: False) -> dict[str, float]:
     """Names and weights of “flee”, or of a mixture such as “flee:2,orbit,hide:0.5”; the default weight is 1.
+
+    Names for which `beyond` is true need not be known.
 
     Raises ValueError for an unknown name, a name given twice, or a weight that is not a positive number.
     """
     weights: dict[str, float] = {}
     for part in text.split(","):
         name, colon, number = (word.strip() for word in part.partition(":"))
-        known.find(name)
+        head, _, tail = (whole := part.strip()).rpartition(":")
+        if beyond(head) and tail.strip()[:1].isdigit():
+            name, colon, number = head, ":", tail
+        elif beyond(whole):
+            name, colon = whole, ""
+        else:
+            known.find(name)
         if name in weights:
             raise ValueError(f"{known.kind} {name!r} is named twice in {text!r}: add up its weights.")
         try:

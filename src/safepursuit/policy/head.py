@@ -33,7 +33,12 @@ class Situation(NamedTuple):
 def situation(state: GameState, game: Game, shield: Shield, role: Role = "pursuer") -> Situation:
     """The situation of the robot in this role."""
     own, other = state.robots if role == "pursuer" else state.robots[::-1]
-    return Situation.survey(shield, game.limits(role), own.pose, other.pose, state.scene, own.control)
+    robot = game.limits(role)
+    if role == "pursuer":
+        return Situation.survey(shield, robot, own.pose, other.pose, state.scene, own.control)
+    # An evader's barriers do not include the pursuer, which is the one to keep off.
+    around = survey(shield, robot, own.pose, state.scene, None, own.control)
+    return Situation(own.pose, other.pose, state.scene, around)
 
 
 class Head(eqx.Module):
@@ -48,7 +53,7 @@ class Head(eqx.Module):
     """Claim: no action in training makes the pursuer collide."""
     promises: ClassVar[bool] = False
     """Claim: `deploy` keeps the robot clear of walls and discs (theorem 1 or 3), whatever the parameters. Model cards
-    state it; `evaluation.attack` attacks it."""
+    state it; `attack.head` attacks it."""
     constrained: ClassVar[bool] = False
     """Whether to learn a cost critic and a multiplier for collisions (see `learn.lagrangian`)."""
 

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from safepursuit.game import Game, Observation, observation_shapes
+from safepursuit.game import Game, Observation, Role, observation_shapes
 from safepursuit.policy.barriernet import BarrierNetHead
 from safepursuit.policy.cbf_beta import CBFBetaHead
 from safepursuit.policy.config import PolicyConfig
@@ -83,8 +83,10 @@ HEADS: Registry[type[Head]] = Registry(
 """The safety architectures by name."""
 
 
-def build_policy(key: Key[Array, ""], method: str, config: PolicyConfig, game: Game, shield: Shield) -> Policy:
-    """A fresh policy for the pursuer of a game. Raises ValueError for an unknown method or network."""
+def build_policy(
+    key: Key[Array, ""], method: str, config: PolicyConfig, game: Game, shield: Shield, role: Role = "pursuer"
+) -> Policy:
+    """A fresh policy for a robot of a game. Raises ValueError for an unknown method or network."""
     head = HEADS.find(method)
     actor_key, critic_key, value_key, head_key = jax.random.split(key, 4)
     seen = observation_shapes(game)
@@ -102,6 +104,6 @@ def build_policy(key: Key[Array, ""], method: str, config: PolicyConfig, game: G
         value_layer=orthogonal(value_key, features, 1, 1.0),
         cost_critic=cost_critic,
         cost_layer=cost_layer,
-        head=head.create(head_key, features, config, game.robot, shield),
+        head=head.create(head_key, features, config, game.limits(role), shield),
         normalise=config.normalise,
     )

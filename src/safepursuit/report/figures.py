@@ -10,10 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Circle, Rectangle
+from matplotlib.patches import Circle, Patch, Polygon, Rectangle
 
 from safepursuit.evaluation.referee import Verdict
 from safepursuit.play.recording import Recording
+from safepursuit.scene import Arena
 
 PURSUER, EVADER, BARRIER, DISC = "#1f5fa8", "#d1731a", "#c2185b", "#b9bec5"
 CAPTURE, COLLISION = "#2e7d32", "#d50000"
@@ -115,16 +116,39 @@ def trajectories(recording: Recording, title: str, file: Path, episodes: Sequenc
 
 def arena(axes: Axes, recording: Recording, episode: int) -> None:
     """Walls, discs and a few ticks, from above, in metres."""
-    half_x, half_y = recording.game.arena.half_extents
-    axes.add_patch(Rectangle((-half_x, -half_y), 2 * half_x, 2 * half_y, fill=False, lw=1.6, ec="#3c4043"))
-    for x, y, radius in recording.discs[episode]:
+    furnish(axes, recording.game.arena, recording.discs[episode], recording.edges[episode])
+
+
+def furnish(axes: Axes, arena: Arena, discs: np.ndarray, edges: np.ndarray) -> None:
+    """The same from discs (n, 3) and edges (n, 4), with NaN for padding."""
+    left, right, low, high = arena.bounds
+    axes.add_patch(floor(arena, fill=False, lw=1.6, ec="#3c4043"))
+    for x, y, radius in discs:
         if np.isfinite(radius):
             axes.add_patch(Circle((x, y), radius, fc=DISC, ec="#7d848c", lw=0.8))
-    axes.set(xlim=(-1.03 * half_x, 1.03 * half_x), ylim=(-1.03 * half_y, 1.03 * half_y), aspect="equal")
-    axes.set(xticks=[-half_x, 0, half_x], yticks=[-half_y, 0, half_y])
+    for corners in () if arena.layout is None else arena.layout.polygons:
+        axes.add_patch(Polygon(corners, fc=DISC, ec="none"))
+    if len(edges):
+        walls = list(edges.reshape(-1, 2, 2))
+        axes.add_collection(LineCollection(walls, colors="#3c4043", linewidths=1.6, capstyle="round"))
+    axes.set(xlim=_wider(left, right), ylim=_wider(low, high), aspect="equal")
+    axes.set(xticks=[left, 0.5 * (left + right), right], yticks=[low, 0.5 * (low + high), high])
     for side in axes.spines.values():
         side.set_visible(False)
     axes.tick_params(length=0, labelsize=7, colors="#7d848c")
+
+
+def floor(arena: Arena, **style: Any) -> Patch:
+    """The ground on which robots can be: the arena's rectangle or the room's outline."""
+    left, right, low, high = arena.bounds
+    if arena.layout is not None:
+        return Polygon(arena.layout.outline, **style)
+    return Rectangle((left, low), right - left, high - low, **style)
+
+
+def _wider(low: float, high: float) -> tuple[float, float]:
+    """An interval with a margin of 1.5 % at either end."""
+    return low - 0.015 * (high - low), high + 0.015 * (high - low)
 
 
 def paths(axes: Axes, recording: Recording, episode: int) -> None:
@@ -137,7 +161,7 @@ def paths(axes: Axes, recording: Recording, episode: int) -> None:
         axes.add_collection(LineCollection(list(pieces), colors=colour, alpha=fade, linewidths=1.5))
         axes.plot(*path[0], marker="o", ms=5, mfc="white", mec=colour, mew=1.3)
         axes.add_patch(Circle(tuple(path[-1]), recording.game.robot.radius, fc=colour, ec="white", lw=0.5, zorder=4))
-    held = recording.pursuer[episode, :length][recording.intervened[episode, :length]]
+    held = recording.own[episode, :length][recording.intervened[episode, :length]]
     axes.scatter(held[:, 0], held[:, 1], s=9, color=BARRIER, zorder=3, linewidths=0)
     if recording.outcome[episode] == "capture":
         x, y, _ = recording.evader[episode, length]
@@ -159,7 +183,7 @@ def ending(recording: Recording, episode: int) -> str:
 
 
 def hits(verdict: Verdict) -> np.ndarray:
-    """(episodes, time) whether the pursuer collided by its own motion."""
+    """(episodes, time) whether the robot that is judged collided by its own motion."""
     return verdict.wall | verdict.obstacle | verdict.robot
 
 

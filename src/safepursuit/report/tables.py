@@ -5,24 +5,32 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from safepursuit.experiment import TrainConfig
 from safepursuit.scene import Arena
 
 
 def obstacles(arena: Arena) -> str:
-    """How many discs an arena has, in words: “3 obstacles”, or “0–3 obstacles” where their number is drawn."""
+    """How many discs an arena has, in words: “3 obstacles”, or “0–3 obstacles” where their number is drawn; of a
+    room also its name."""
     most, least = arena.obstacles, arena.min_obstacles
     number = f"{most}" if least in (None, most) else f"{least}–{most}"
-    return f"{number} obstacle{'s' * (number != '1')}"
+    discs = f"{number} obstacle{'s' * (number != '1')}"
+    return f"room {arena.scene}" + f" with {discs}" * (most > 0) if arena.room else discs
+
+
+def as_role(config: TrainConfig) -> str:
+    """What stands after the method of an evader."""
+    return " (evader)" if config.role == "evader" else ""
 
 
 def evaluation_table(result: dict[str, Any], arena: Arena) -> Table:
     """The figures of one evaluation in this arena, with their intervals."""
     table = Table(
-        title=f"{escape(result['method'])} against {escape(result['evader'])}, {obstacles(arena)}: "
+        title=f"{escape(result['pursuer'])} against {escape(result['evader'])}, {obstacles(arena)}: "
         f"{result['episodes']:,} held-out episodes, {result['steps']:,} steps",
         title_justify="left",
         title_style="bold",
-        caption="intervals: Wilson for capture, Clopper–Pearson for collisions; judged by the referee",
+        caption="intervals: Wilson for capture and escapes, Clopper–Pearson for collisions; judged by the referee",
         caption_justify="left",
     )
     table.add_column("")
@@ -37,13 +45,20 @@ def evaluation_rows(result: dict[str, Any]) -> list[tuple[str, str, str]]:
     """(what, value, interval) as text, in the order in which they are shown."""
     time, collision, clearance = result["capture_time"], result["collision"], result["min_clearance"]
     kinds = ", ".join(f"{collision['by'][kind]} {kind}" for kind in ("wall", "obstacle", "robot"))
+    if result["role"] == "evader":
+        found = [("escapes", *_rate(complement(result["capture"])))]
+    else:
+        found = [
+            ("capture", *_rate(result["capture"])),
+            ("capture without collision", *_rate(result["capture_without_collision"])),
+        ]
     return [
-        ("capture", *_rate(result["capture"])),
-        ("capture without collision", *_rate(result["capture_without_collision"])),
+        *found,
         ("capture time, mean", _seconds(time["mean"]), ""),
         ("capture time, median", _seconds(time["median"]), ""),
         ("restricted mean time", _seconds(time["restricted_mean"]), ""),
         ("own collisions (episodes)", f"{collision['count']} ({kinds})", _rate(collision)[1]),
+        ("collisions of the opponent", f"{result['opponent_collisions']}", ""),
         ("invalid episodes", f"{result['invalid']}", ""),
         ("least clearance", "–" if clearance is None else f"{1000 * clearance:.3f} mm", ""),
         ("intervention", f"{result['intervention_rate']:.2%} of steps", ""),
@@ -51,6 +66,11 @@ def evaluation_rows(result: dict[str, Any]) -> list[tuple[str, str, str]]:
         ("infeasible programs", f"{result['infeasible_rate']:.2%} of steps", ""),
         ("gradient lost at the mean", f"{result['zero_gradient_share']:.2%} of steps", ""),
     ]
+
+
+def complement(rate: dict[str, float]) -> dict[str, float]:
+    """Escapes from captures: a rate and its interval from the other side."""
+    return {"rate": 1 - rate["rate"], "low": 1 - rate["high"], "high": 1 - rate["low"]}
 
 
 def _rate(found: dict[str, Any]) -> tuple[str, str]:

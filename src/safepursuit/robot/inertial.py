@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from safepursuit import ranges
 from safepursuit.geometry import direction
 from safepursuit.robot.unicycle import Unicycle
-from safepursuit.shapes import Control, Point, Pose, Scalar
+from safepursuit.shapes import Control, Pose, Scalar
 
 _GAUSS = 0.5 / math.sqrt(3)
 """Distance of Gauss' two points from the middle of a piece, in lengths of the piece."""
@@ -53,7 +54,9 @@ class Inertial(Unicycle):
     def steps_to_stop(self) -> int:
         return math.ceil(self.max_speed / (self.braking * self.dt))
 
-    def way(self, pose: Pose, control: Control, pieces: int, velocity: Control | None = None) -> list[Point]:
+    def way(
+        self, pose: Pose, control: Control, pieces: int, velocity: Control | None = None
+    ) -> Float[Array, "2 {pieces} *batch"]:
         """∫ v(τ) e(θ(τ)) dτ by Gauss' rule of two points per piece: to 5e-8 m with one piece, to 2e-11 m with eight.
 
         A sum of vectors along headings of the step whose lengths add up to the way driven: theorem 3 holds for it as
@@ -62,15 +65,15 @@ class Inertial(Unicycle):
         start = _given(velocity)
         slope, piece = (control - start) / self.dt, self.dt / pieces
         x, y, heading = pose
-        points = []
-        for number in range(pieces):
-            for side in (-_GAUSS, _GAUSS):
-                moment = (number + 0.5 + side) * piece
-                driven = 0.5 * piece * (start[0] + slope[0] * moment)
-                turned = heading + (start[1] + 0.5 * slope[1] * moment) * moment
-                x, y = x + driven * jnp.cos(turned), y + driven * jnp.sin(turned)
-            points.append(jnp.stack([x, y]))
-        return points
+        nodes = (np.arange(pieces)[:, None] + [0.5 - _GAUSS, 0.5 + _GAUSS]) * piece
+        moments = jnp.asarray(nodes, heading.dtype).reshape(pieces, 2, *(1,) * heading.ndim)
+        driven = 0.5 * piece * (start[0] + slope[0] * moments)
+        turned = heading + (start[1] + 0.5 * slope[1] * moments) * moments
+        chords = jnp.sum(driven * direction(turned), axis=2)
+        points = [jnp.stack([x, y]) + chords[:, 0]]
+        for number in range(1, pieces):
+            points.append(points[-1] + chords[:, number])
+        return jnp.stack(points, axis=1)
 
     def turn(self, control: Control, velocity: Control | None = None) -> Scalar:
         return 0.5 * self.dt * (_given(velocity)[1] + control[1])

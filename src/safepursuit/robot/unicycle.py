@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from safepursuit import ranges
 from safepursuit.geometry import direction, wrap_angle
-from safepursuit.shapes import Control, Point, Pose, Scalar
+from safepursuit.shapes import Control, Pose, Scalar
 
 Integrator: TypeAlias = Literal["euler", "arc", "ramp"]
 
@@ -39,7 +40,9 @@ class Robot(Hashable, Protocol):
     def has_inertia(self) -> bool: ...
     @property
     def steps_to_stop(self) -> int: ...
-    def way(self, pose: Pose, control: Control, pieces: int, velocity: Control | None = None) -> list[Point]: ...
+    def way(
+        self, pose: Pose, control: Control, pieces: int, velocity: Control | None = None
+    ) -> Float[Array, "2 {pieces} *batch"]: ...
     def turn(self, control: Control, velocity: Control | None = None) -> Scalar: ...
     def step(self, pose: Pose, control: Control, velocity: Control | None = None) -> Pose: ...
     def stopped(self, pose: Pose, velocity: Control | None = None) -> Pose: ...
@@ -96,22 +99,28 @@ class Unicycle:
         """The robot with all limits of motion times `factor`."""
         return replace(self, max_speed=factor * self.max_speed, max_turn_rate=factor * self.max_turn_rate)
 
-    def displacement(self, heading: Scalar, control: Control, time: Scalar | float) -> Point:
-        """Displacement of the centre [m, world frame] `time` seconds into a step, 0 ≤ time ≤ dt.
+    def displacement(
+        self, heading: Scalar, control: Control, time: Float[Array, "..."] | float
+    ) -> Float[Array, "2 ..."]:
+        """Displacement of the centre [m, world frame] `time` seconds into a step, 0 ≤ time ≤ dt; several times on axes
+        before those of the batch.
 
         Euler: vτ e(θ). Arc: vτ sinc(ωτ/2) e(θ + ωτ/2), the chord of the exact arc (theory.md §2).
         """
         v, turn_rate = control
         if self.integrator == "euler":
-            return v * time * direction(heading)
+            return v * time * direction(jnp.broadcast_to(heading, jnp.shape(v * time)))
         half_turn = 0.5 * turn_rate * time
         return v * time * jnp.sinc(half_turn / jnp.pi) * direction(heading + half_turn)
 
-    def way(self, pose: Pose, control: Control, pieces: int, velocity: Control | None = None) -> list[Point]:
+    def way(
+        self, pose: Pose, control: Control, pieces: int, velocity: Control | None = None
+    ) -> Float[Array, "2 {pieces} *batch"]:
         """Positions of the centre [m] at the ends of so many equal pieces of the step."""
-        return [
-            pose[:2] + self.displacement(pose[2], control, self.dt * piece / pieces) for piece in range(1, pieces + 1)
-        ]
+        x, y, heading = pose
+        ends = self.dt * np.arange(1, pieces + 1) / pieces
+        times = jnp.asarray(ends, heading.dtype).reshape(pieces, *(1,) * heading.ndim)
+        return jnp.stack([x, y])[:, None] + self.displacement(heading, control, times)
 
     def turn(self, control: Control, velocity: Control | None = None) -> Scalar:
         """The change of heading [rad] in one step."""
@@ -119,7 +128,7 @@ class Unicycle:
 
     def step(self, pose: Pose, control: Control, velocity: Control | None = None) -> Pose:
         """The pose one step later in free space, heading in [−π, π)."""
-        x, y = self.way(pose, control, 1, velocity)[-1]
+        x, y = self.way(pose, control, 1, velocity)[:, -1]
         return jnp.stack([x, y, wrap_angle(pose[2] + self.turn(control, velocity))])
 
     def stopped(self, pose: Pose, velocity: Control | None = None) -> Pose:

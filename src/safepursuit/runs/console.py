@@ -23,6 +23,9 @@ _COLUMNS = (
 )
 """Title, metric and format, for 80 columns."""
 
+_ESCAPES = ("escapes", "escapes", "{:7.1%}")
+"""Of an evader, in the place of captures."""
+
 _PANEL = (
     ("return", "pursuit/return", "{:.2f}"),
     ("collisions", "safety/collisions", "{:.0f}"),
@@ -54,8 +57,11 @@ class TrainingDisplay:
     receives the lines alone.
     """
 
-    def __init__(self, iterations: int, steps_per_iteration: int, console: Console | None = None) -> None:
+    def __init__(
+        self, iterations: int, steps_per_iteration: int, console: Console | None = None, role: str = "pursuer"
+    ) -> None:
         self.console = console or Console()
+        self._columns = _COLUMNS if role == "pursuer" else (*_COLUMNS[:2], _ESCAPES, *_COLUMNS[3:])
         self._every = max(1, -(-iterations // _LINES))
         self._iterations = iterations
         self._progress = Progress(
@@ -83,12 +89,13 @@ class TrainingDisplay:
 
     def __call__(self, metrics: Mapping[str, float]) -> None:
         if self._header_due:
-            header = " ".join(title.rjust(_width(form)) for title, _, form in _COLUMNS)
+            header = " ".join(title.rjust(_width(form)) for title, _, form in self._columns)
             self.console.print(Text(header, style="bold"), soft_wrap=True)
             self._header_due = False
+        metrics = dict(metrics) | {"escapes": 1 - metrics.get("pursuit/capture_rate", float("nan"))}
         iteration = int(metrics["iteration"])
         if iteration % self._every == 0 or iteration in (1, self._iterations):
-            line = " ".join(_cell(metrics.get(name), form).rjust(_width(form)) for _, name, form in _COLUMNS)
+            line = " ".join(_cell(metrics.get(name), form).rjust(_width(form)) for _, name, form in self._columns)
             self.console.print(line, highlight=False, soft_wrap=True)
         if self.console.is_terminal:
             speed = metrics.get("time/steps_per_second", 0.0)

@@ -59,7 +59,7 @@ def session(file: Path) -> onnxruntime.InferenceSession:
         raise ValueError(f"{file} is not an ONNX file that onnxruntime can run: {error}") from None
     about = _metadata(opened)
     if (about.get("format"), about.get("format_version")) != (FORMAT, FORMAT_VERSION):
-        raise ValueError(f"{file} is no exported pursuer of this version; write it with 'safepursuit export'.")
+        raise ValueError(f"{file} is no exported policy of this version; write it with 'safepursuit export'.")
     return opened
 
 
@@ -204,7 +204,7 @@ def _metadata(opened: onnxruntime.InferenceSession) -> dict[str, str]:
 def _package(policy: Policy, config: TrainConfig, inputs: dict[str, np.ndarray], dtype: Any) -> dict[str, np.ndarray]:
     """What the package says, samples first."""
     measured = Measured(**{name: jnp.asarray(values.T.astype(dtype)) for name, values in inputs.items()})
-    command = _deployed(policy, config.game, config.shield, measured)
+    command = _deployed(policy, config.game, config.shield, measured, config.role)
     return {name: np.asarray(values).T for name, values in command._asdict().items()}
 
 

@@ -1,4 +1,4 @@
-"""What the file computes: the deployed pursuer as one function of what a robot can measure.
+"""What the file computes: the deployed policy as one function of what a robot can measure.
 
 All but the watchdog is the package's own: observation, normaliser, network, head and safety layer are those that were
 trained. Every number is in double precision, as NumPy and robots' middleware hold them.
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from safepursuit.agents import Trained, predicted
-from safepursuit.game import Game, GameState, RobotState, observe
+from safepursuit.game import Game, GameState, RobotState, Role, observe
 from safepursuit.policy import Policy, Situation
 from safepursuit.robot import Robot
 from safepursuit.scene import Scene
@@ -74,7 +74,7 @@ class Command(NamedTuple):
     """Distance [m] of the body from the nearest disc or wall; 0 where the inputs are not to be trusted."""
 
 
-def drive(policy: Policy, game: Game, shield: Shield, measured: Measured) -> Command:
+def drive(policy: Policy, game: Game, shield: Shield, measured: Measured, role: Role = "pursuer") -> Command:
     """The deployed policy's control for the next step; standing still where the inputs are not to be trusted.
 
     The same as `deployed`, in fewer steps: the boundaries stay in their order, and for the safety layer, unlike the
@@ -83,12 +83,12 @@ def drive(policy: Policy, game: Game, shield: Shield, measured: Measured) -> Com
     seen = _scene(measured)
     x, y, size = jnp.where(seen.present, measured.discs, jnp.asarray([AWAY, AWAY, 0.0])[:, None])
     scene = Scene(measured.half_extents, jnp.stack([x, y]), size, jnp.ones(len(size), bool))
-    return _command(policy, game, shield, measured, seen, scene)
+    return _command(policy, game, shield, measured, role, seen, scene)
 
 
-def deployed(policy: Policy, game: Game, shield: Shield, measured: Measured) -> Command:
+def deployed(policy: Policy, game: Game, shield: Shield, measured: Measured, role: Role = "pursuer") -> Command:
     """What the package itself would do, on a batch as well."""
-    return _command(policy, game, shield, measured, _scene(measured))
+    return _command(policy, game, shield, measured, role, _scene(measured))
 
 
 def _scene(measured: Measured) -> Scene:
@@ -98,22 +98,32 @@ def _scene(measured: Measured) -> Scene:
 
 
 def _command(
-    policy: Policy, game: Game, shield: Shield, measured: Measured, scene: Scene, unsorted: Scene | None = None
+    policy: Policy,
+    game: Game,
+    shield: Shield,
+    measured: Measured,
+    role: Role,
+    scene: Scene,
+    unsorted: Scene | None = None,
 ) -> Command:
     """The command in a scene; for the safety layer in `unsorted`, if any, whose boundaries stay in their order."""
+    robot = game.limits(role)
     pose, velocity, opponent, opponent_control, *_, pending = measured
     for command in () if pending is None else jnp.moveaxis(pending, 1, 0):
-        pose, velocity = predicted(game.robot, pose, velocity, command)
+        pose, velocity = predicted(robot, pose, velocity, command)
     robots = RobotState(pose, velocity), RobotState(opponent, opponent_control)
-    observation = observe(GameState(robots, scene, jnp.asarray(0)), game)
+    if role == "evader":
+        robots = robots[::-1]
+    observation = observe(GameState(robots, scene, jnp.asarray(0)), game, role)
     surveyed, nearest_first = (scene, True) if unsorted is None else (unsorted, False)
-    around = survey(shield, game.robot, pose, surveyed, opponent, velocity, nearest_first=nearest_first)
+    chased = opponent if role == "pursuer" else None  # an evader's barriers do not include the pursuer
+    around = survey(shield, robot, pose, surveyed, chased, velocity, nearest_first=nearest_first)
     done = Trained(policy, shield).respond(observation, Situation(pose, opponent, scene, around))
-    trusted = _believable(measured, scene, game.robot) & (jnp.sum(jnp.abs(done.control), axis=0) < jnp.inf)
+    trusted = _believable(measured, scene, robot) & (jnp.sum(jnp.abs(done.control), axis=0) < jnp.inf)
     return Command(
         safe_control=jnp.where(trusted, done.control, 0),
         nominal_control=jnp.where(trusted, done.nominal, 0),
-        active=jnp.where(trusted, _active(done, scene.radius.shape[0], game.robot), WATCHDOG),
+        active=jnp.where(trusted, _active(done, scene.radius.shape[0], robot), WATCHDOG),
         feasible=trusted & done.feasible,
         clearance=jnp.where(trusted, done.clearance, 0),
     )

@@ -54,12 +54,13 @@ def training_of(run: RunFolder, steps: int, checkpoint: str) -> dict[str, Any]:
 
 def describe(policy: Policy, config: TrainConfig, discs: int, training: Mapping[str, Any]) -> dict[str, str]:
     """The metadata: texts, or JSON."""
-    robot = config.game.robot
+    robot = config.robot
     known: dict[str, Any] = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "safepursuit_version": __version__,
         "method": config.method,
+        "role": config.role,
         "discs": discs,
         "dt": robot.dt,
         "integrator": robot.integrator,
@@ -89,16 +90,17 @@ def digest(policy: Policy) -> str:
 
 def model_card(config: TrainConfig, discs: int, training: Mapping[str, Any]) -> str:
     """In Markdown."""
-    robot = config.game.robot
+    robot = config.robot
     about = " ".join((HEADS.find(config.method).__doc__ or "").split("\n\n")[0].split())
     numbers = "\n".join(f"| `{name}` | {text} |" for name, text in _units(config).items())
     steps = f", {training['steps']:,} steps" if "steps" in training else ""
-    return f"""# Pursuer `{config.method}`
+    return f"""# {config.role.capitalize()} `{config.method}`
 
 {about}
 
-Trained with safepursuit {__version__} against the evader `{config.evader}` among {config.game.arena.obstacles} discs,
-seed {config.seed}{steps}, for a round robot of radius {robot.radius:g} m. To be called every {robot.dt:g} s.
+Trained with safepursuit {__version__} against the {config.opponent_role} `{config.opponent}`
+among {config.game.arena.obstacles} discs, seed {config.seed}{steps}, for a
+round robot of radius {robot.radius:g} m. To be called every {robot.dt:g} s.
 
 | input or output | meaning |
 | --- | --- |
@@ -122,24 +124,24 @@ it is told, errors and movers beyond those named.
 
 ## How it was judged
 
-{_judgements(training)}
+{_judgements(config, training)}
 """
 
 
-def _judgements(training: Mapping[str, Any]) -> str:
+def _judgements(config: TrainConfig, training: Mapping[str, Any]) -> str:
     rows = [
-        f"| {one['suite']} | {one['evader']} | {one['obstacles']} | {one['shield']} | {one['episodes']:,} "
+        f"| {one['suite']} | {one[config.opponent_role]} | {one['obstacles']} | {one['shield']} | {one['episodes']:,} "
         f"| {one['capture']['rate']:.1%} | {one['collision']['count']} |"
         for one in training.get("evaluations", ())
     ]
-    head = ["| suite | evader | discs | safety layer | episodes | captured | own collisions |", "|" + " --- |" * 7]
+    head = ["| suite | opponent | discs | safety layer | episodes | captured | own collisions |", "|" + " --- |" * 7]
     return "\n".join(head + rows) if rows else "Not yet: `safepursuit evaluate` does it."
 
 
 def _promise(config: TrainConfig) -> str:
     if not config.promises:
         return "**Nothing**: it has no safety layer whose guarantee is proved for it."
-    robot, budget = config.game.robot, config.shield.budget
+    robot, budget = config.robot, config.shield.budget
     if isinstance(robot, Inertial):
         held = (
             f"A robot that brakes with {robot.braking:g} m/s², accelerates with at most {robot.acceleration:g} m/s² "

@@ -50,11 +50,16 @@ def export(
 
     It takes `discs` discs (default: as many as the training's layouts have, at least one), padded with NaN. `training`
     says where the policy comes from (see `training_of`). Raises NotFiniteError for a policy whose parameters are not
-    finite, ValueError for a number of discs that makes no sense.
+    finite, ValueError for a number of discs that makes no sense and for a policy trained in a room.
     """
     discs = max(1, config.game.arena.obstacles) if discs is None else discs
     if not 1 <= discs <= _MOST_DISCS:
         raise ValueError(f"a file takes 1 to {_MOST_DISCS} discs, not {discs}.")
+    if config.game.arena.room:
+        raise ValueError(
+            "a file knows discs and the arena's four walls only: a policy of the room "
+            f"{config.game.arena.scene} cannot be exported."
+        )
     check_finite(policy)
     shapes: dict[str, Shape] = {
         "pose": (3,),
@@ -69,14 +74,14 @@ def export(
     graph = Graph("pose")
     with jax.enable_x64(True):
         sample = Measured(**{name: jnp.zeros(shape) for name, shape in shapes.items()})
-        program = jax.make_jaxpr(partial(drive, double(policy), config.game, config.shield))(sample)
+        program = jax.make_jaxpr(partial(drive, double(policy), config.game, config.shield, role=config.role))(sample)
         results = lower(graph, program, _samples_last(graph, shapes), INSTEAD)
     outputs = [
         (_samples_first(graph, array), _information(name, array.dtype, array.shape))
         for name, array in zip(Command._fields, results, strict=True)
     ]
     inputs = [_information(name, _DOUBLE, shape[::-1]) for name, shape in shapes.items()]
-    return graph.model(inputs, outputs, "pursuer", describe(policy, config, discs, training or {}))
+    return graph.model(inputs, outputs, config.role, describe(policy, config, discs, training or {}))
 
 
 def write(model: onnx.ModelProto, file: Path) -> None:

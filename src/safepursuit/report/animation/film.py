@@ -54,7 +54,8 @@ def moments(length: int, dt: float, fps: int, speed: float) -> np.ndarray:
 def film(takes: Sequence[Take], title: str, file: Path, *, fps: int = 20, speed: float = 2.0) -> int:
     """Write the episodes one after the other; returns the number of pictures.
 
-    On the left the arena; on the right a close-up that travels with the pursuer, and distance and clearance over time.
+    On the left the arena; on the right a close-up that travels with the robot that is judged, and distance and
+    clearance over time.
     Raises ValueError for no episode, and whatever `movie.write` and `moments` raise.
     """
     return _write([_Page([take], partial(_close, take, title)) for take in takes], file, fps, speed)
@@ -118,7 +119,7 @@ def _write(pages: Sequence[_Page], file: Path, fps: int, speed: float) -> int:
 def _close(take: Take, title: str) -> tuple[Figure, Turn]:
     """One episode: arena, close-up, and what there is to read."""
     recording, length = take.recording, take.length
-    dt, (half_x, half_y) = recording.game.robot.dt, recording.game.arena.half_extents
+    dt, half = recording.game.robot.dt, 0.5 * max(recording.game.arena.size)
     width, height = 1000, 640
 
     def at(x: int, y: int) -> tuple[float, float]:
@@ -130,7 +131,7 @@ def _close(take: Take, title: str) -> tuple[Figure, Turn]:
     figure = Figure(figsize=(width / _DPI, height / _DPI))
     figure.text(*at(30, 614), title, fontsize=_fitting(title, 550), fontweight="bold")
     figure.text(*at(990, 614), f"episode {take.index}", fontsize=9, color=GREY, ha="right")
-    whole = Stage(axes(30, 58, 540, 540), take, _MARK * max(half_x, half_y) / 10)
+    whole = Stage(axes(30, 58, 540, 540), take, _MARK * half / 10)
     close = Stage(axes(600, 284, 390, 312), take, recording.game.robot.radius, _WINDOW)
     for side in close.axes.spines.values():
         side.set(visible=True, color=PLAIN, lw=0.8)
@@ -150,11 +151,11 @@ def _close(take: Take, title: str) -> tuple[Figure, Turn]:
             stage.show(step)
         for strip in strips:
             strip.show(step)
-        x, y = recording.pursuer[take.index, step, :2]
+        x, y = recording.own[take.index, step, :2]
         view.set_xy((x - _WINDOW[0] / 2, y - _WINDOW[1] / 2))
         time.set_text(f"{step * dt:5.2f} s")
         last = min(step, length - 1)
-        executed, nominal = (each[take.index, last] for each in (recording.pursuer_control, recording.pursuer_nominal))
+        executed, nominal = (each[take.index, last] for each in (recording.own_control, recording.nominal))
         speed.set_text(f"v  {executed[0]:5.2f} m/s      nominal {nominal[0]:5.2f}".replace("-", "−"))
         turning.set_text(f"ω {executed[1]:5.2f} rad/s   nominal {nominal[1]:5.2f}".replace("-", "−"))
         words, colour = take.ending
@@ -189,7 +190,7 @@ def _side_by_side(takes: Sequence[Take], shape: tuple[int, int], title: str) -> 
     height = top + lines * (panel + 20) + bottom
     figure = Figure(figsize=(width / _DPI, height / _DPI))
     figure.text(gap / width, 1 - 26 / height, title, fontsize=_fitting(title, width), fontweight="bold")
-    half = max(takes[0].recording.game.arena.half_extents)
+    half = 0.5 * max(takes[0].recording.game.arena.size)
     stages, labels = [], []
     for place, take in enumerate(takes):
         x = gap + place % columns * (panel + gap)

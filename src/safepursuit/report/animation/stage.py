@@ -15,10 +15,10 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
-from matplotlib.patches import Circle, Polygon, Rectangle
+from matplotlib.patches import Circle, Polygon
 
 from safepursuit.report.animation.take import Take, least_barrier, level, prediction
-from safepursuit.report.figures import BARRIER, CAPTURE, COLLISION, DISC, EVADER, PURSUER, arena
+from safepursuit.report.figures import BARRIER, CAPTURE, COLLISION, DISC, EVADER, PURSUER, arena, floor
 
 NOMINAL = "#5f6368"
 
@@ -44,9 +44,8 @@ class Stage:
         fine = 1.0 if window is None else 1.5
         arena(axes, take.recording, take.index)
         if window is not None:
-            half_x, half_y = take.recording.game.arena.half_extents
             axes.set(aspect="auto", xticks=[], yticks=[], facecolor=DISC)
-            axes.add_patch(Rectangle((-half_x, -half_y), 2 * half_x, 2 * half_y, fc="white", ec="none", zorder=0))
+            axes.add_patch(floor(take.recording.game.arena, fc="white", ec="none", zorder=0))
         _contours(axes, take, fine)
         self.boundaries = list(_boundaries(axes, take, fine))
         self.paths = [axes.plot([], [], color=colour, lw=0.9 * fine, alpha=0.5, zorder=2)[0] for colour in _COLOURS]
@@ -87,22 +86,24 @@ class Stage:
             trace.set_segments(list(_pieces(pose[: step + 1, :2], self.fade)))
             robot.move(pose[step])
         evader, pursuer = (pose[step] for pose in poses)
+        own = pursuer if recording.role == "pursuer" else evader
+        path = recording.own[take.index]
         begins = take.hits & ~np.append(False, take.hits[:-1])
-        self.held.set_data(*poses[1][:step][recording.intervened[take.index, :step]][:, :2].T)
-        self.hits.set_data(*poses[1][:step][begins[:step]][:, :2].T)
+        self.held.set_data(*path[:step][recording.intervened[take.index, :step]][:, :2].T)
+        self.hits.set_data(*path[:step][begins[:step]][:, :2].T)
         self.capture.set_center(tuple(evader[:2]))
         caught = over and recording.outcome[take.index] == "capture"
         self.capture.set_linewidth(2.2 if caught else 1.0)
         self.capture.set_linestyle("-" if caught else (0, (3, 2)))
-        self.point.set_data(*(pursuer[:2] + take.shield.offset * _direction(pursuer[2]))[:, None])
+        self.point.set_data(*(own[:2] + take.shield.offset * _direction(own[2]))[:, None])
         for artist, lit in zip(self.boundaries, take.active[min(step, take.length - 1)], strict=True):
             artist.set_visible(bool(lit) and not over)
-        for arrow, controls in ((self.nominal, recording.pursuer_nominal), (self.executed, recording.pursuer_control)):
-            arrow.point(None if over else prediction(pursuer, controls[take.index, step], dt))
+        for arrow, controls in ((self.nominal, recording.nominal), (self.executed, recording.own_control)):
+            arrow.point(None if over else prediction(own, controls[take.index, step], dt))
         if self.window is not None:
             width, height = self.window
-            self.axes.set_xlim(pursuer[0] - width / 2, pursuer[0] + width / 2)
-            self.axes.set_ylim(pursuer[1] - height / 2, pursuer[1] + height / 2)
+            self.axes.set_xlim(own[0] - width / 2, own[0] + width / 2)
+            self.axes.set_ylim(own[1] - height / 2, own[1] + height / 2)
 
 
 class _Robot:
@@ -162,8 +163,8 @@ def _trace(axes: Axes, colour: str, width: float, count: int) -> LineCollection:
 
 
 def _contours(axes: Axes, take: Take, fine: float) -> None:
-    half_x, half_y = take.recording.game.arena.half_extents
-    x, y = np.linspace(-half_x, half_x, _MESH), np.linspace(-half_y, half_y, _MESH)
+    left, right, low, high = take.recording.game.arena.bounds
+    x, y = np.linspace(left, right, _MESH), np.linspace(low, high, _MESH)
     h = least_barrier(take, np.stack(np.meshgrid(x, y)).reshape(2, -1)).reshape(_MESH, _MESH)
     axes.contour(x, y, h, [0.0], colors=[BARRIER], linewidths=0.9 * fine, alpha=0.8, zorder=1)
     if take.gain is not None:
@@ -180,6 +181,8 @@ def _boundaries(axes: Axes, take: Take, fine: float) -> Iterator[Artist]:
         yield _line(axes, [side * half_x] * 2, [-half_y, half_y], fine)
     for side in (1, -1):
         yield _line(axes, [-half_x, half_x], [side * half_y] * 2, fine)
+    for x, y, x_end, y_end in take.recording.edges[take.index]:
+        yield _line(axes, [x, x_end], [y, y_end], fine)
 
 
 def _line(axes: Axes, x: list[float], y: list[float], fine: float) -> Line2D:

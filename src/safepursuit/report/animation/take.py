@@ -12,7 +12,7 @@ from safepursuit.evaluation.referee import Verdict
 from safepursuit.play.recording import Recording
 from safepursuit.report.figures import CAPTURE, COLLISION, ending, hits
 from safepursuit.robot import Unicycle
-from safepursuit.scene import Scene
+from safepursuit.scene import Edges, Scene
 from safepursuit.shield import Shield, Surroundings, survey
 
 PLAIN = "#3c4043"
@@ -40,7 +40,7 @@ class Take:
 
     @property
     def hits(self) -> np.ndarray:
-        """(time,) whether the pursuer collided by its own motion."""
+        """(time,) whether the robot that is judged collided by its own motion."""
         return hits(self.verdict)[self.index]
 
     @property
@@ -86,10 +86,10 @@ def level(gain: float, robot: Unicycle) -> float:
 def _nearest(recording: Recording, episodes: np.ndarray, shield: Shield) -> np.ndarray:
     """(episodes, time) the boundary of least h before each step."""
     steps = recording.pursuer.shape[1] - 1
-    poses = np.moveaxis(recording.pursuer[episodes, :-1], -1, 0).reshape(3, -1)
+    poses = np.moveaxis(recording.own[episodes, :-1], -1, 0).reshape(3, -1)
     scene = _scene(recording, np.repeat(episodes, steps))
-    velocity = np.moveaxis(recording.pursuer_velocity[episodes, :-1], -1, 0).reshape(2, -1)
-    around = _survey(jnp.asarray(poses), jnp.asarray(velocity), scene, recording.game.robot, shield)
+    velocity = np.moveaxis(recording.own_velocity[episodes, :-1], -1, 0).reshape(2, -1)
+    around = _survey(jnp.asarray(poses), jnp.asarray(velocity), scene, recording.game.limits(recording.role), shield)
     return np.asarray(around.barriers.boundary[0]).reshape(len(episodes), steps)
 
 
@@ -103,7 +103,11 @@ def _scene(recording: Recording, episodes: np.ndarray) -> Scene:
     x, y, radius = np.moveaxis(recording.discs[episodes], 0, -1).transpose(1, 0, 2)
     half = jnp.asarray(recording.game.arena.half_extents, jnp.result_type(float))
     centre = jnp.nan_to_num(jnp.stack([jnp.asarray(x), jnp.asarray(y)]))
-    return Scene(half, centre, jnp.nan_to_num(jnp.asarray(radius)), jnp.asarray(np.isfinite(radius)))
+    walls = jnp.moveaxis(jnp.asarray(recording.edges[episodes]), 0, -1)
+    there = jnp.isfinite(walls).all(axis=1)
+    start, end = (jnp.nan_to_num(jnp.moveaxis(part, 1, 0)) for part in (walls[:, :2], walls[:, 2:]))
+    edges = Edges(start, end, there, there) if len(there) else None
+    return Scene(half, centre, jnp.nan_to_num(jnp.asarray(radius)), jnp.asarray(np.isfinite(radius)), edges)
 
 
 def least_barrier(take: Take, points: np.ndarray) -> np.ndarray:

@@ -99,11 +99,11 @@ def cases(config: TrainConfig, names: Sequence[str] = ()) -> list[Case]:
 
 
 def stress(
-    policy: Policy, config: TrainConfig, *, names: Sequence[str] = (), episodes: int, evader: str | None = None
+    policy: Policy, config: TrainConfig, *, names: Sequence[str] = (), episodes: int, **against: Any
 ) -> Iterator[tuple[Case, Evaluation]]:
-    """Evaluate a policy in all `cases`."""
+    """Evaluate a policy in all `cases`; `against` names its opponent as in `evaluate`."""
     for case in cases(config, names):
-        yield case, evaluate(policy, **{"config": config, "episodes": episodes, "evader": evader} | case.changes)
+        yield case, evaluate(policy, **{"config": config, "episodes": episodes} | against | case.changes)
 
 
 class Suggestion(NamedTuple):
@@ -119,7 +119,7 @@ SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 def suggest(
-    policy: Policy, config: TrainConfig, errors: Budget, *, episodes: int, evader: str | None = None
+    policy: Policy, config: TrainConfig, errors: Budget, *, episodes: int, **against: Any
 ) -> Iterator[Suggestion]:
     """Budgets of growing size for a policy whose robot has these errors, up to the first without an own contact.
 
@@ -133,7 +133,7 @@ def suggest(
             replace(policy, head=replace(head, shield=shield)),
             replace(config, shield=shield),
             episodes=episodes,
-            evader=evader,
+            **against,
             errors=errors,
         )
         yield Suggestion(share, budget, judged)

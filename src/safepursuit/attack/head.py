@@ -86,7 +86,7 @@ def _hostile(states: GameState, key: Key[Array, ""], game: Game) -> GameState:
 
 
 def _random_policy(key: Key[Array, ""], config: TrainConfig, size: float) -> Policy:
-    policy = build_policy(key, config.method, config.policy, config.game, config.shield)
+    policy = build_policy(key, config.method, config.policy, config.game, config.shield, config.role)
     learned, fixed = eqx.partition(policy, eqx.is_inexact_array)
     leaves, structure = jax.tree.flatten(learned)
     keys = jax.random.split(jax.random.fold_in(key, 3), len(leaves))

@@ -1,0 +1,164 @@
+"""Runs in either role: evaders that learn, trained opponents, mixtures of both, responses, the zoo."""
+
+import json
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from safepursuit.agents import Company, Ensemble, Scripted, Trained, View
+from safepursuit.cli import main
+from safepursuit.compare.exploit import candidates, conclusion, search, victim_of
+from safepursuit.evaluation.metrics import paired_difference
+from safepursuit.experiment import create_run, load_run, zoo
+from safepursuit.experiment.opponents import find
+from safepursuit.game import initial
+from safepursuit.learn import BarrierNetTrainer
+from safepursuit.learn.rollout import collect, fresh_starts, join_games
+from safepursuit.policy import build_policy
+from safepursuit.runs.folder import RunFolderError
+from tiny import GAMES, TINY, outspoken
+
+EVADER = replace(TINY, role="evader", pursuer="pure-pursuit")
+
+
+def policy(config, seed: int):
+    fresh = build_policy(
+        jax.random.key(seed), config.method, config.policy, config.game, config.shield, role=config.role
+    )
+    return outspoken(fresh, seed=seed)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A trained run in each role."""
+    home, found = tmp_path_factory.mktemp("roles"), {}
+    for config in (TINY, EVADER):
+        run = create_run(home / config.role, config, ["a", "test"])
+        BarrierNetTrainer(config, run).train()
+        found[config.role] = load_run(run)
+    return found
+
+
+def test_a_capture_costs_an_evader_what_it_gives_a_pursuer_and_a_time_out_goes_on() -> None:
+    games = join_games(jax.random.key(1), TINY)
+    starts, key = fresh_starts(jax.random.key(2), TINY), jax.random.key(3)
+    fresh = build_policy(key, EVADER.method, EVADER.policy, EVADER.game, EVADER.shield, role="evader")
+    rollout = collect(fresh, games, starts, key, EVADER)[1]
+    assert rollout.captured.any()
+    assert (np.asarray(rollout.reward)[np.asarray(rollout.captured)] < -9).all()
+    assert not np.asarray(rollout.cost).any()
+    survived = np.asarray(rollout.truncated)
+    assert survived.any()
+    assert (np.asarray(rollout.next_value)[survived] != 0).all()  # a time-out goes on in the value
+    assert (np.asarray(rollout.next_value)[np.asarray(rollout.terminated)] == 0).all()
+
+
+def test_a_member_of_an_ensemble_acts_as_it_does_alone() -> None:
+    who = (*(number % 3 for number in range(18)), 1, 1, 1, 0)  # more games than slots, of unequal numbers
+    policies = [policy(EVADER, seed) for seed in range(3)]
+    view = View(initial(jax.random.key(4), TINY.game, len(who)), TINY.game, "evader")
+    key = jax.random.key(0)
+
+    @jax.jit
+    def controls(agent):
+        return agent.act(None, key, view)[0].control
+
+    alone = [controls(Trained(one, TINY.shield)) for one in policies]
+    together = controls(Ensemble.of(policies, who, TINY.shield))
+    expected = np.stack([np.asarray(alone[number])[:, game] for game, number in enumerate(who)], axis=1)
+    np.testing.assert_allclose(together, expected, atol=1e-5)
+    half = tuple(range(0, len(who), 2)), tuple(range(1, len(who), 2))
+    mixed = controls(Company((Scripted("flee", TINY.shield), Trained(policies[0], TINY.shield)), half))
+    flight = controls(Scripted("flee", TINY.shield))
+    np.testing.assert_allclose(mixed[:, half[0]], flight[:, half[0]], atol=1e-5)
+    np.testing.assert_allclose(mixed[:, half[1]], alone[0][:, half[1]], atol=1e-5)
+
+
+def test_runs_of_both_roles_play_each_other(runs, capsys, tmp_path) -> None:
+    hunter, prey = (runs[role].folder.path for role in ("pursuer", "evader"))
+    words = ["--episodes", "5", "--json"]
+    assert main(["evaluate", str(hunter), "--evader", str(prey), *words, str(tmp_path / "p.json")]) == 0
+    assert main(["evaluate", str(prey), "--pursuer", str(hunter), *words, str(tmp_path / "e.json")]) == 0
+    one, two = (json.loads((tmp_path / f"{name}.json").read_text()) for name in "pe")
+    assert (one["role"], two["role"]) == ("pursuer", "evader")
+    assert one["capture"] == two["capture"]  # the same games, judged from either side
+    assert (one["collision"]["count"], two["collision"]["count"]) == (
+        two["opponent_collisions"],
+        one["opponent_collisions"],
+    )
+    told = capsys.readouterr().out
+    assert "escapes" in told
+
+
+def test_a_run_of_the_wrong_role_is_refused(runs, capsys) -> None:
+    hunter = runs["pursuer"].folder.path
+    assert main(["evaluate", str(hunter), "--evader", str(hunter), "--episodes", "5"]) == 2
+    assert "cannot be the evader: it is the run of a pursuer" in capsys.readouterr().err
+    assert main(["evaluate", str(hunter), "--pursuer", "voronoi", "--episodes", "5"]) == 2
+    assert "name its opponent, the evader" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="unknown evader 'nobody'"):
+        find("nobody", "evader", TINY.game, shield=None)
+
+
+def test_a_training_against_runs_and_scripts_resumes_bit_for_bit(runs, tmp_path) -> None:
+    mixture = f"flee:1,{runs['evader'].folder.path}:3"
+    config = replace(TINY, evader=mixture)
+    assert set(config.lineup) == {"flee", str(runs["evader"].folder.path)}
+    whole, cut = (create_run(tmp_path / name, config, ["a", "test"]) for name in ("whole", "cut"))
+    BarrierNetTrainer(config, whole).train()
+    trainer = BarrierNetTrainer(config, cut)
+    trainer.train(should_stop=lambda: trainer.state.iteration == 2)
+    BarrierNetTrainer.resumed(cut).train()
+    ours, theirs = (jax.tree.leaves(load_run(run).policy) for run in (whole, cut))
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_exploit_names_the_strongest_response_and_goes_on_where_it_stopped(runs, tmp_path, monkeypatch) -> None:
+    victim = victim_of(str(runs["pursuer"].folder.path), None, TINY)
+    assert (victim.role, victim.success) == ("pursuer", "escapes")
+    given = candidates(victim, [0], [str(runs["evader"].folder.path)], "barriernet", GAMES * 8, 1, tmp_path)
+    scripts = [one for one in given if one.folder is None and one.name in ("flee", "run")]
+    learned = [one for one in given if one.folder is not None]
+    assert [one.name for one in learned] == ["seed-0", "from-evader-0"]
+    found = search(victim, scripts + learned, 12, 0, tmp_path, ["a", "test"])
+    rates = [row["escapes"]["rate"] for row in found["candidates"]]
+    assert rates == sorted(rates, reverse=True)
+    assert found["lower_bound"]["name"] == found["candidates"][0]["name"]
+    best = max(row["escapes"]["rate"] for row in found["candidates"] if not row["learned"])
+    for row in found["candidates"]:
+        assert row["failed"] == (row["learned"] and row["escapes"]["rate"] < best)
+    told = conclusion(found)
+    assert "lower bound" in told
+    assert "not exploitable" not in told
+    monkeypatch.setattr("safepursuit.compare.exploit.evaluate", None)  # nothing is judged, or trained, again
+    assert search(victim, scripts + learned, 12, 0, tmp_path, ["a", "test"]) == found
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
+def test_the_paired_difference_lies_in_its_interval(pairs) -> None:
+    one, other = np.array(pairs).T
+    found = paired_difference(one, other)
+    assert found["rate"] == pytest.approx(one.mean() - other.mean())
+    assert -1 <= found["low"] <= found["high"] <= 1
+    back = paired_difference(other, one)
+    assert (back["low"], back["high"]) == (pytest.approx(-found["high"]), pytest.approx(-found["low"]))
+
+
+def test_the_zoo_gives_back_what_was_packed(runs, tmp_path, monkeypatch) -> None:
+    home, cache = tmp_path / "zoo", tmp_path / "cache"
+    zoo.pack(runs["evader"], "prey", "An evader.", "# Card", home)
+    back = load_run(zoo.unpacked("prey", home, cache))
+    assert back.config == runs["evader"].config
+    for one, other in zip(jax.tree.leaves(back.policy), jax.tree.leaves(runs["evader"].policy), strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(RunFolderError, match="the zoo has no 'nobody'; it has prey"):
+        zoo.unpacked("nobody", home, cache)
+    file = home / "prey.npz"
+    file.write_bytes(file.read_bytes()[:-9] + b"something")
+    with pytest.raises(RunFolderError, match="damaged"):
+        zoo.unpacked("prey", home, cache)
