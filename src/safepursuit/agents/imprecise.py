@@ -99,8 +99,8 @@ class Imprecise(Agent):
         if carry.last is not None:
             assert carry.begins is not None
             keys = jax.vmap(lambda one: jax.random.fold_in(one, 2))(key) if key.ndim else jax.random.fold_in(key, 2)
-            kept = _shares(keys, 1, pose)[0] < self.dropped
-            last = jax.tree.map(lambda old, new: jnp.where(kept & ~carry.begins, old, new), carry.last, state.robots)
+            kept = (_shares(keys, 1, pose)[0] < self.dropped) & ~carry.begins
+            last = jax.tree.map(lambda old, new: jnp.where(kept, old, new), carry.last, state.robots)
             state = state._replace(robots=last)
             pose, velocity = state.robot(view.role).pose, state.robot(view.role).control
         for command in carry.commands:

@@ -103,7 +103,8 @@ def stress(
 ) -> Iterator[tuple[Case, Evaluation]]:
     """Evaluate a policy in all `cases`; `against` names its opponent as in `evaluate`."""
     for case in cases(config, names):
-        yield case, evaluate(policy, **{"config": config, "episodes": episodes} | against | case.changes)
+        changes: dict[str, Any] = {"config": config, "episodes": episodes} | against | case.changes
+        yield case, evaluate(policy, **changes)
 
 
 class Suggestion(NamedTuple):
