@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help setup viewer demo test lint types contract docs docs-serve unit test-wide test-heavy prove-rooms test-cluster fuzz soak reliability test-crash test-export smoke-wheel bench bench-growth bench-guard bench-revisions bench-roofline bench-methods bench-players bench-peers bench-converters bench-imitation bench-sb3 bench-robots prove-robots stress falsify results rooms zoo golden readme clean
+.PHONY: help setup viewer viewer-docs demo test lint types contract docs docs-serve unit test-wide test-heavy prove-rooms test-cluster fuzz soak reliability test-crash test-export smoke-wheel bench bench-growth bench-guard bench-revisions bench-roofline bench-methods bench-players bench-viewer bench-peers bench-converters bench-imitation bench-sb3 bench-robots prove-robots stress falsify results rooms zoo golden readme clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -24,6 +24,11 @@ viewer/node_modules: viewer/package-lock.json
 
 viewer: viewer/node_modules  ## Check and build the pages for the browser → src/safepursuit/viewer/pages (takes Node ≥ 20; who has none uses those that are there)
 	cd viewer && npm run check && npm run build
+
+viewer-docs: setup  ## Train a pursuer for a minute, and write its replay and picture for the documentation → docs/viewer/, docs/images/replay.png
+	rm -rf build/viewer-docs
+	$(BIN)/safepursuit train --method barriernet --evader flee --obstacles 4 --timesteps 500_000 --num-envs 256 --seed 3 --run-dir build/viewer-docs/pursuer
+	$(BIN)/python tools/viewer_pages.py build/viewer-docs/pursuer
 
 demo: setup  ## Train BarrierNet against the random evader and judge it on 1,000 held-out episodes
 	$(BIN)/safepursuit train --method barriernet --evader random --obstacles 2 --timesteps 2_000_000 --seed 42 --run-dir $(RUN)
@@ -108,6 +113,9 @@ bench-players: setup  ## Every scripted pursuer against every scripted evader �
 	$(BIN)/safepursuit compare --pursuers all --obstacles 0 --episodes 500 --out comparisons/players-0
 	$(BIN)/safepursuit compare --pursuers all --obstacles 4 --episodes 500 --out comparisons/players-4
 	$(BIN)/python benchmarks/scripted_players.py 0=comparisons/players-0 4=comparisons/players-4
+
+bench-viewer: setup  ## Frame times, opening times and sizes of the pages for the browser → docs/benchmarks/viewer.md
+	$(BIN)/python benchmarks/viewer.py
 
 .venv-peers/ready: pyproject.toml constraints.txt benchmarks/requirements-peers.txt benchmarks/requirements-peers-no-deps.txt
 	$(PYTHON) -m venv .venv-peers

@@ -72,7 +72,8 @@ def read(data):
 def recording():
     found = crowded(2, steps=60)
     found.pursuer[1, found.length[1]] = np.nan  # an invalid end
-    return replace(found, outcome=np.array(["timeout", "invalid"]))
+    edges = np.array([[[0.0, 1.0, 2.0, 3.0], [np.nan] * 4]] * 2)
+    return replace(found, outcome=np.array(["timeout", "invalid"]), edges=edges)
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +108,9 @@ def test_the_same_numbers_come_back(recording, data):
         row[one["active"]] = True
     np.testing.assert_array_equal(active, recording.active[played])
     assert [one["episode"] for one in topics["/episode"]] == [7, 3]
-    discs = topics["/scene"][0]["entities"][0]["cylinders"]
+    arena = topics["/scene"][0]["entities"][0]
+    discs, (_, edges) = arena["cylinders"], arena["lines"]
+    assert [(one["x"], one["y"]) for one in edges["points"]] == [(0, 1), (2, 3)]
     np.testing.assert_allclose([one["size"]["x"] / 2 for one in discs], recording.discs[0, :, 2])
 
 

@@ -63,6 +63,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "safepursuit.Safety": _object(
         episode={"type": "integer"},
         step={"type": "integer"},
+        robot=_TEXT,
         nominal_speed=_NUMBER,
         nominal_turn_rate=_NUMBER,
         correction=_NUMBER,
@@ -161,18 +162,15 @@ def _scene(recording: Recording, index: int, start: int) -> dict[str, Any]:
     """All that was there is deleted; discs, walls, and the robots' bodies in their own frames are drawn."""
     half_x, half_y = recording.game.arena.half_extents
     corners = [(-half_x, -half_y), (half_x, -half_y), (half_x, half_y), (-half_x, half_y)]
-    walls = {
-        "type": 1,
-        "pose": _still(),
-        "thickness": 0.05,
-        "points": [{"x": x, "y": y, "z": 0.0} for x, y in corners],
-        "color": _colour(0.35, 0.38, 0.42),
-    }
+    lines = [_lines(1, corners)]
+    edges = recording.edges[index]
+    if (known := edges[np.isfinite(edges).all(axis=-1)]).size:
+        lines.append(_lines(2, known.reshape(-1, 2).tolist()))
     discs = [_cylinder(x, y, radius, _colour(0.73, 0.75, 0.77)) for x, y, radius in recording.discs[index].tolist()]
     stamp, game = _time(start), recording.game
     blue, orange = _colour(0.12, 0.37, 0.66), _colour(0.82, 0.45, 0.10)
     parts = [
-        ("arena", "world", [one for one in discs if one], [walls]),
+        ("arena", "world", [one for one in discs if one], lines),
         ("pursuer", "pursuer", [_cylinder(0.0, 0.0, game.robot.radius, blue)], []),
         ("evader", "evader", [_cylinder(0.0, 0.0, game.evader.radius, orange)], []),
     ]
@@ -182,6 +180,18 @@ def _scene(recording: Recording, index: int, start: int) -> dict[str, Any]:
         for name, frame, cylinders, lines in parts
     ]
     return {"deletions": [{"timestamp": stamp, "type": 1, "id": ""}], "entities": entities}
+
+
+def _lines(kind: int, corners: Sequence[Sequence[float]]) -> dict[str, Any]:
+    """A closed line through these corners (kind 1), or one from each first to the next (kind 2)."""
+    points = [{"x": x, "y": y, "z": 0.0} for x, y in corners]
+    return {
+        "type": kind,
+        "pose": _still(),
+        "thickness": 0.05,
+        "points": points,
+        "color": _colour(0.35, 0.38, 0.42),
+    }
 
 
 def _cylinder(x: float, y: float, radius: float, colour: dict[str, float]) -> dict[str, Any] | None:

@@ -102,7 +102,9 @@ def trajectories(recording: Recording, title: str, file: Path, episodes: Sequenc
     columns = min(3, len(episodes))
     lines = -(-len(episodes) // columns)
     with mpl.rc_context(STYLE | {"axes.grid": False}):
-        figure = Figure(figsize=(4.2 * columns, 4.4 * lines + 0.9), layout="constrained")
+        width, height = recording.game.arena.size
+        panel = 4.2 * height / width + 0.2
+        figure = Figure(figsize=(4.2 * columns, panel * lines + 0.9), layout="constrained")
         figure.suptitle(title, fontsize=13, fontweight="bold", x=0.01, ha="left")
         panels = figure.subplots(lines, columns, squeeze=False).flat
         for axes, episode in zip(panels, episodes, strict=False):

@@ -94,13 +94,13 @@ def _of_programs(found: Programs) -> dict[str, np.ndarray]:
         "rows": _single(np.concatenate([found.A, found.b[:, None]], axis=1)),
         "row_boundary": found.boundary.astype(np.uint8),
         "row_count": found.rows.astype(np.uint8),
-        "box": _single(found.box),
+        "box": _single(found.box[:1] if np.all(found.box == found.box[:1]) else found.box),
         "gain": _single(found.gain),
-        "program_nominal": _single(found.nominal),
-        "program_control": _single(found.control),
     }
-    if found.sector is not None:
+    if found.sector is not None:  # of a robot with inertia, whose coordinates depend on its velocity
         arrays["sector"] = _single(found.sector)
+        arrays["program_nominal"] = _single(found.nominal)
+        arrays["program_control"] = _single(found.control)
     return arrays
 
 
