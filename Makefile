@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help setup viewer viewer-docs demo test lint types contract docs docs-serve unit test-wide test-heavy prove-rooms test-cluster fuzz soak reliability test-crash test-export smoke-wheel bench bench-growth bench-guard bench-revisions bench-roofline bench-methods bench-players bench-viewer bench-peers bench-converters bench-imitation bench-sb3 falsify results rooms zoo golden readme clean
+.PHONY: help setup viewer viewer-docs demo test lint types contract docs docs-serve unit test-wide test-heavy prove-rooms test-cluster fuzz soak reliability test-crash test-export smoke-wheel bench bench-growth bench-guard bench-revisions bench-roofline bench-methods bench-players bench-viewer bench-peers bench-converters bench-imitation bench-sb3 bench-robots prove-robots stress falsify results rooms zoo golden readme clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -135,6 +135,24 @@ bench-imitation: .venv-peers/ready  ## BarrierNet's first example with our PyTor
 
 bench-sb3: setup  ## Stable-Baselines3 on the vector environment, with and without the shield → docs/benchmarks/stable_baselines3.md
 	$(BIN)/python benchmarks/stable_baselines.py
+
+prove-robots: setup  ## Attack the guarantee of every robot, and variants that lack a part of it → docs/benchmarks/robots.md (hours; goes on where it stopped)
+	$(BIN)/python tests/prove_robots.py
+
+bench-robots: setup  ## What inertia, delay and error cost in capture → docs/benchmarks/robot_capture.md (goes on where it stopped)
+	$(BIN)/python benchmarks/robot_capture.py
+
+runs/stress/default:
+	$(BIN)/safepursuit train --run-dir $@
+
+runs/stress/turtlebot3: configs/turtlebot3.yaml
+	$(BIN)/safepursuit train --config $< --run-dir $@
+
+STRESS_EPISODES ?= 500
+stress: setup | runs/stress/default runs/stress/turtlebot3  ## The default run and a TurtleBot3 under errors, delay, slip … → docs/benchmarks/stress.md
+	$(BIN)/safepursuit stress runs/stress/default --episodes $(STRESS_EPISODES) --json runs/stress/default.json
+	$(BIN)/safepursuit stress runs/stress/turtlebot3 --episodes $(STRESS_EPISODES) --json runs/stress/turtlebot3.json
+	$(BIN)/python tools/stress_page.py "The default run"=runs/stress/default.json "TurtleBot3 Burger"=runs/stress/turtlebot3.json
 
 FALSIFY ?= 100_000_000
 falsify: setup  ## Search for a collision behind the shield in FALSIFY steps, and for planted mistakes (hours) → docs/benchmarks/falsifier.md

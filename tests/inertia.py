@@ -1,4 +1,4 @@
-"""Adversarial drives of robots with inertia behind the safety layer, judged by the referee.
+"""Adversarial drives behind the safety layer, judged by the referee.
 
 Nominal commands head for the nearest boundary, turn at their limits or are random; errors of measurement stay at the
 corners of the budget for a while, then change; slip is constant within its bound; movers head for the robot.
@@ -12,10 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from safepursuit import shield as safety
+from safepursuit.barriers import stop_sector
 from safepursuit.evaluation.referee import Verdict, judge
 from safepursuit.game import Game, initial
 from safepursuit.geometry import direction, length, unit
-from safepursuit.robot import Budget, Inertial
+from safepursuit.robot import Budget, Inertial, Unicycle
 from safepursuit.scene import Arena, Scene, boundaries
 from safepursuit.shield import Shield
 
@@ -31,34 +32,42 @@ class Drive(NamedTuple):
     governed: float
     stopped: float
     infeasible: float
+    uncertified: int
+    """Steps that begin where *stop* is not certified for the true state."""
+    steps: int
 
 
 def drive(
-    robot: Inertial,
+    robot: Unicycle,
     shield: Shield,
     truth: Budget | None = None,
     *,
-    believed: Inertial | None = None,
+    believed: Unicycle | None = None,
     seed: int = 0,
     games: int = 128,
     steps: int = 120,
     discs: int = 8,
+    fewest: int | None = None,
 ) -> Drive:
-    """Drive behind a shield, which takes the robot for the one that is `believed`; the errors of `truth` are drawn, by
-    default those of the shield's budget."""
+    """Drive among so many discs, or from `fewest` to so many, behind a shield.
+
+    It takes the robot for the one that is `believed`; the errors of `truth` are drawn, by default those of its budget.
+    """
     truth = shield.budget if truth is None else truth
     radius = robot.radius
-    arena = Arena((20 * radius, 16 * radius), max(discs, 0), (0.7 * radius, 4 * radius), passage=0.2 * radius)
+    arena = Arena(
+        (20 * radius, 16 * radius), discs, (0.7 * radius, 4 * radius), passage=0.2 * radius, min_obstacles=fewest
+    )
     game = Game(
         arena,
         robot,
         capture_radius=2 * radius,
         start_distance=(2.1 * radius, 50 * radius),
         start_clearance=0.1 * radius + truth.pose,
-        robot_model="inertial",
+        robot_model="inertial" if robot.has_inertia else "unicycle",
     )
     states = initial(jax.random.key(seed), game, games)
-    end, (poses, velocities, centres, moving, done) = _roll(
+    end, (poses, velocities, centres, moving, certified, done) = _roll(
         jax.random.fold_in(jax.random.key(seed), 1),
         states.pursuer,
         states.scene,
@@ -86,13 +95,14 @@ def drive(
             other_radius=radius,
             length=np.full(games, control[:, here].shape[1]),
             dt=robot.dt,
-            integrator="ramp",
+            integrator=robot.integrator,
             own_velocity=np.concatenate([before[:, here], control[:, here][:, -1:]], axis=1),
             other_velocity=np.concatenate([before[:, here], control[:, here][:, -1:]], axis=1),
         )
         # A mover comes at most its own way nearer within a step; here it is where it was at the step's start.
         least[:, here] = verdict.clearance
     assert verdict is not None
+    assert not np.isnan(least).any()
     least = np.where(moving, least, np.inf)
     return Drive(
         verdict,
@@ -102,6 +112,8 @@ def drive(
         float(np.mean(done.governed)),
         float(np.mean(done.stopped)),
         float(np.mean(~np.asarray(done.feasible))),
+        int(np.sum(moving & ~np.asarray(certified).T)),
+        games * steps,
     )
 
 
@@ -110,8 +122,8 @@ def _episodes(steps) -> np.ndarray:
 
 
 def _discs(centre: np.ndarray, scene: Scene) -> np.ndarray:
-    radius = np.where(np.asarray(scene.present), np.asarray(scene.radius, float), np.nan)
-    return np.moveaxis(np.stack([*centre, radius], axis=-1), 1, 0)
+    discs = np.stack([*centre, np.asarray(scene.radius, float)], axis=-1)
+    return np.moveaxis(np.where(np.asarray(scene.present)[..., None], discs, np.nan), 1, 0)
 
 
 @partial(jax.jit, static_argnames=("robot", "believed", "shield", "truth", "steps"))
@@ -152,16 +164,18 @@ def _roll(key, start, scene, robot, believed, shield, truth, steps):
         done = safety.filter(nominal, told, here, robot=believed, shield=shield, gains=1.0, velocity=felt)
         queue = jnp.concatenate([queue, done.control[None]])
         reached = robot.reach(queue[0], velocity)
+        certified = _stop_is_certified(robot, truth, pose, velocity, here)
         over_ground = (1 + slip) * velocity, (1 + slip) * reached
-        moves = (velocity[0] > 0) | (reached[0] > 0)
+        moves = (robot.has_inertia & (velocity[0] > 0)) | (reached[0] > 0)
         after = robot.step(pose, over_ground[1], over_ground[0])
         towards = unit(after[:2][:, None] - centre)
         moved = centre + truth.mover_speed * robot.dt * towards
         # A mover that touches a robot at rest, or starts upon one, is no fault of the robot's: the drive ends there.
-        touches = jnp.any(length(after[:2][:, None] - moved) < scene.radius + robot.radius, axis=0) & ~moves
+        near = length(after[:2][:, None] - moved) < scene.radius + robot.radius
+        touches = jnp.any(near & scene.present, axis=0) & ~moves
         touched = touched | (touches & (truth.mover_speed > 0))
         carry = (after, reached, queue[1:], mode, corner, moved, touched)
-        return carry, (pose, over_ground, centre, moves & ~touched, done)
+        return carry, (pose, over_ground, centre, moves & ~touched, certified, done)
 
     queue = jnp.zeros((truth.delay, 2, *games), start.dtype)
     none = jnp.zeros(games, int)
@@ -169,3 +183,21 @@ def _roll(key, start, scene, robot, believed, shield, truth, steps):
     carry = (start, jnp.zeros_like(start[:2]), queue, none, corner, scene.centre, none > 0)
     (end, *_), records = jax.lax.scan(step, carry, jax.random.split(key, steps))
     return end, records
+
+
+def _stop_is_certified(robot, truth, pose, velocity, scene):
+    """Whether the sector of *stop* from the true state is free, however far a mover comes until standstill."""
+    if not isinstance(robot, Inertial):
+        return jnp.ones(pose.shape[1:], bool)
+    slower, calmer = robot.reach(jnp.zeros_like(velocity), velocity)
+    slip = Budget(slip=truth.slip)
+    comes = truth.mover_speed * robot.stopping_time(velocity[0])
+    motion = stop_sector.Motion.of(pose, velocity, boundaries(scene, pose[:2]))
+    motion = motion._replace(distance=motion.distance - comes, radius=motion.radius + comes)
+    hull = HEADINGS(robot, slip, velocity[1], calmer)
+    way = (1 + truth.slip) * robot.way_to_stop(velocity[0], slower)
+    return stop_sector.free_way(robot, slip, 0.0, motion, *hull) >= way - 1e-9
+
+
+HEADINGS = stop_sector.headings
+"""The right one, whatever takes its place in an unsound variant."""

@@ -25,6 +25,7 @@ from safepursuit.compare import (
     from_pursuers,
     named,
     prepare,
+    robot_of,
     trainings,
     undone,
 )
@@ -44,6 +45,7 @@ from safepursuit.scene import Arena
 from tiny import ITERATIONS, TINY, numbers
 
 CONFIG = replace(TINY, method="ppo", game=Game())
+BURGER = Game.of_robot("turtlebot3-burger")
 """A tiny network in the game that comparisons are about."""
 SETTINGS = Settings(evaders=("random",), episodes=3)
 COMMAND = ["safepursuit", "compare"]
@@ -359,14 +361,31 @@ def test_a_run_named_twice_is_one_contender_and_indistinguishable_runs_are_refus
         (Game(robot=Unicycle(dt=0.04)), "game.robot.dt = 0.04, but the game of a comparison has 0.05"),
         (Game(robot=Unicycle(max_speed=0.9)), "game.robot.max_speed = 0.9"),
         (Game(robot=Unicycle(integrator="arc")), "game.robot.integrator = arc"),
+        (replace(BURGER, capture_radius=0.4), "game.capture_radius = 0.4"),
+        (replace(BURGER, robot=replace(BURGER.robot, braking=2.0)), "game.robot.braking = 2.0, but"),
     ],
 )
 def test_runs_of_another_game_are_refused(game, part, tmp_path, capsys):
-    run = RunFolder.create(tmp_path / "run", configuration.dump(TrainConfig(game=game)), COMMAND)
+    config = replace(TrainConfig().with_robot(game.robot_model), game=game)
+    run = RunFolder.create(tmp_path / "run", configuration.dump(config), COMMAND)
     status, told = said(capsys, "compare", run.path, "--out", tmp_path / "out")
     assert status == 2
     assert f"{run.path} has {part}" in told
     assert not (tmp_path / "out").exists()
+
+
+def test_contenders_drive_the_same_robot(tmp_path):
+    config = TrainConfig().with_robot("turtlebot3-burger")
+    runs = from_methods(["ppo"], [0], config, tmp_path)
+    same = [*runs, *from_pursuers(["pure-pursuit"], robot_of(runs))]
+    assert prepare(same, SETTINGS, tmp_path, "test").robot == "turtlebot3-burger"
+    assert same[1].config.game == config.game
+    with pytest.raises(
+        ValueError, match="'turtlebot3-burger', pure-pursuit 'unicycle': compare runs of the same robot"
+    ):
+        prepare([*runs, *from_pursuers(["pure-pursuit"])], SETTINGS, tmp_path, "test")
+    with pytest.raises(RunFolderError, match="with robot = turtlebot3-burger, not unicycle"):
+        prepare(from_pursuers(["pure-pursuit"]), SETTINGS, tmp_path, "test")
 
 
 @pytest.mark.parametrize(

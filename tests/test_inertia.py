@@ -12,15 +12,19 @@ from scipy.integrate import solve_ivp
 
 import inertia
 from inertia import drive
+from safepursuit.agents import Agent, Faults, Imprecise, View
 from safepursuit.attack import stress
 from safepursuit.barriers import stop_sector
 from safepursuit.barriers.stop_sector import Motion, free_way, headings
+from safepursuit.evaluation import evaluate
 from safepursuit.evaluation.referee import judge
 from safepursuit.experiment import TrainConfig
-from safepursuit.game import Game
+from safepursuit.game import Game, GameState, RobotState
+from safepursuit.learn import BarrierNetTrainer
 from safepursuit.robot import ROBOTS, Budget, Inertial, Unicycle, within_theory
 from safepursuit.scene import Scene, boundaries
-from safepursuit.shield import Shield, filter, survey, unfiltered
+from safepursuit.shield import Shield, Shielded, filter, survey, unfiltered
+from tiny import outspoken
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -402,8 +406,25 @@ def test_stress_goes_through_sizes_and_says_which_are_declared():
     assert [one.changes["errors"].delay for one in delay] == [1, 2, 3, 4, 5]
     assert [one.within for one in pose] == [True, True, False, False, False]
     assert [one.within for one in delay] == [False, True, False, False, False]
+    assert [case.within for case in stress.cases(config, ("bias", "step"))[1:4]] == [True, True, False]
+    assert all(case.within for case in stress.cases(config, ("evader-speed",)))
     with pytest.raises(ValueError, match="unknown imperfection 'wind'"):
         stress.cases(config, ("wind",))
+
+
+@pytest.mark.heavy
+def test_with_the_suggested_budget_nothing_is_touched_in_a_million_disturbed_steps():
+    config = TrainConfig().with_robot("turtlebot3-burger")
+    policy = outspoken(BarrierNetTrainer(replace(config, num_envs=8, devices=1)).policy)
+    errors = Budget(pose=0.02, heading=0.02, delay=2)
+    *_, found = stress.suggest(policy, config, errors, episodes=300)
+    shield = replace(config.shield, budget=found.budget)
+    policy, steps, seed = replace(policy, head=replace(policy.head, shield=shield)), 0, 0
+    while steps < 1_000_000:
+        seed += 1
+        judged = evaluate(policy, replace(config, shield=shield), episodes=1000, seed=seed, errors=errors)
+        assert judged.result["collision"]["count"] == 0, f"after {steps:,} steps, with {found.share:.0%} of the errors"
+        steps += int(judged.recording.length.sum())
 
 
 def test_weak_brakes_are_those_of_the_robot_in_truth():
@@ -412,3 +433,55 @@ def test_weak_brakes_are_those_of_the_robot_in_truth():
         assert all(isinstance(robot, Inertial) for robot in robots)
         assert [robot.braking / robots[0].braking for robot in robots] == pytest.approx([1, 0.625, 0.3125])
         assert robots[0].radius == config.game.robot.radius
+
+
+# --- errors that no budget has a place for ---
+
+
+@pytest.fixture
+def a_view():
+    game = TrainConfig().with_robot("inertial").game
+    robots = [RobotState(jnp.full((3, 3), at), jnp.zeros((2, 3))) for at in (0.0, 2.0)]
+    return View(GameState(tuple(robots), Scene.of(half_extents=(9.0, 9.0)), jnp.zeros(3, int)), game, "pursuer")
+
+
+class Echo(Agent):
+    """Asks for 0.1 m/s straight on, and keeps what it saw."""
+
+    def act(self, carry, key, view):
+        asked = jnp.broadcast_to(jnp.asarray([0.1, 0.0])[:, None], view.own.control.shape)
+        return Shielded(*[None] * len(Shielded._fields))._replace(control=asked), view.state.robots
+
+
+def _seen(faults, view, steps=40):
+    """What an agent with these faults sees, and commands, of a robot that moves 1 cm a step along x."""
+    agent, state, seen, commands = Imprecise(Echo(), faults), view.state, [], []
+    carry = agent.initial(state)
+    for number in range(steps):
+        done, carry = agent.act(carry, jax.random.key(number), replace(view, state=state))
+        seen.append(np.asarray(carry.inner[0].pose - state.pursuer))
+        commands.append(np.asarray(done.control))
+        state = state.with_robot("pursuer", pose=state.pursuer + jnp.asarray([0.01, 0, 0])[:, None])
+    return np.stack(seen), np.stack(commands)
+
+
+def test_a_bias_is_of_its_size_and_stays(a_view):
+    seen, _ = _seen(Faults(bias=0.05), a_view, steps=3)
+    np.testing.assert_allclose(np.hypot(*seen[0, :2]), 0.05, atol=1e-12)
+    np.testing.assert_allclose(seen, np.broadcast_to(seen[0], seen.shape), atol=1e-12)
+    assert np.linalg.norm(seen[0, :, 0] - seen[0, :, 1]) > 0.01
+
+
+def test_a_dropped_measurement_is_the_one_before(a_view):
+    behind = np.round(-_seen(Faults(dropped=0.3), a_view)[0][:, 0] / 0.01).astype(int)  # steps
+    assert (behind[0] == 0).all()
+    assert ((behind[1:] == 0) | (behind[1:] == behind[:-1] + 1)).all()
+    assert 0.15 < (behind > 0).mean() < 0.45
+
+
+def test_a_robot_that_slips_goes_further_than_its_wheels(a_view):
+    """From rest the motors reach 0.1 m/s; over ground that is a tenth more, and the robot in truth can do it."""
+    _, commands = _seen(Faults(slip=0.1), a_view, steps=1)
+    truth = a_view.robot.faster(1.1)
+    np.testing.assert_allclose(commands[0, 0], 0.11, atol=1e-12)
+    np.testing.assert_allclose(reach(truth, commands[0], np.zeros((2, 3))), commands[0], atol=1e-12)

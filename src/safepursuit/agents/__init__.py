@@ -2,7 +2,7 @@
 
 from safepursuit.agents.agent import LAYERS, Agent, Filtered, Layer, Scripted, Trained, View, behind
 from safepursuit.agents.ensemble import Company, Ensemble
-from safepursuit.agents.imprecise import Imprecise, predicted
+from safepursuit.agents.imprecise import Faults, Imprecise, predicted
 from safepursuit.agents.pilot import Pilot
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "Agent",
     "Company",
     "Ensemble",
+    "Faults",
     "Filtered",
     "Imprecise",
     "Layer",

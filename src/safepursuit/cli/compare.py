@@ -23,6 +23,7 @@ from safepursuit.compare import (
     from_runs,
     named,
     prepare,
+    robot_of,
     undone,
 )
 from safepursuit.compare.cluster import RayCrew
@@ -118,7 +119,9 @@ class Compare:
             runs += from_methods(listed(self.methods, HEADS), parsed_seeds(self.seeds), base, out)
         elif self.config or self.timesteps or self.evader:
             raise UsageError("--config, --timesteps and --evader are for trainings: name their --methods.")
-        found = named(runs, out) + (from_pursuers(listed(self.pursuers, PURSUERS)) if self.pursuers else [])
+        found = named(runs, out)
+        if self.pursuers:
+            found += from_pursuers(listed(self.pursuers, PURSUERS), robot_of(runs) if runs else "unicycle")
         if not found:
             raise UsageError("nothing to compare: name run folders, --methods to train or scripted --pursuers.")
         return found

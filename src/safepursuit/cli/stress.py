@@ -16,12 +16,13 @@ from safepursuit.robot import Budget
 
 @dataclass(frozen=True)
 class Stress:
-    """Capture and own contacts of a run against errors, delay and weak brakes, one at a time."""
+    """Capture and own contacts of a run against one imperfection at a time: errors, delay, weak brakes, slip …"""
 
     run_folder: Run
     """The run folder."""
     imperfection: str = "all"
-    """Some of pose, heading, delay, brakes, separated by commas, or all."""
+    """Some of pose, heading, delay, brakes, bias, slip, dropped, radius, step, evader-speed, separated by commas, or
+    all."""
     suggest: bool = False
     """Instead: the smallest budget for the errors named by --budget.… under which the run touches nothing."""
     budget: Annotated[Budget, tyro.conf.arg(prefix_name=True)] = field(default_factory=Budget)

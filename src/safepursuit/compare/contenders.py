@@ -22,7 +22,7 @@ _SAME = (
     *(f"robot.{name}" for name in ("radius", "max_speed", "max_turn_rate", "dt", "integrator")),
     *("capture_radius", "horizon", "arena.half_extents"),
 )
-"""Fields of the game in which all trainings must equal `Game()`."""
+"""Fields of the game in which all trainings must equal the default game of their robot."""
 
 
 @dataclass(frozen=True)
@@ -104,11 +104,24 @@ def _of_run(label: str, folder: Path, steps: int, config: TrainConfig, to_train:
     return Contender(label, config.method, config.seed, str(folder), steps, config, to_train)
 
 
-def from_pursuers(names: Sequence[str]) -> list[Contender]:
-    """Scripted pursuers as contenders. Raises ValueError for an unknown one."""
+def from_pursuers(names: Sequence[str], robot: str = "unicycle") -> list[Contender]:
+    """Scripted pursuers of this robot as contenders. Raises ValueError for an unknown one."""
     for name in names:
         PURSUERS.find(name)
-    return [Contender(group=name, method=name) for name in names]
+    config = TrainConfig().with_robot(robot)
+    return [Contender(group=name, method=name, config=config) for name in names]
+
+
+def robot_of(contenders: Sequence[Contender]) -> str:
+    """The model of the robot, the same for all. Raises ValueError where two differ, or there is none."""
+    models = {one.config.game.robot_model: one for one in contenders}
+    if len(models) > 1:
+        (first, one), (second, other), *_ = models.items()
+        raise ValueError(
+            f"{one.run or one.name} drives the robot {first!r}, {other.run or other.name} {second!r}: compare runs of "
+            "the same robot."
+        )
+    return next(iter(models))
 
 
 def named(runs: Sequence[Contender], out: Path) -> list[Contender]:
@@ -175,12 +188,15 @@ def _inside(run: Contender, out: Path) -> str:
 
 
 def refuse_another_game(config: TrainConfig, who: str) -> None:
-    """Raise ValueError where a training's game differs from `Game()` in what makes figures comparable."""
-    for name in _SAME:
-        theirs, ours = (attrgetter(name)(game) for game in (config.game, Game()))
+    """Raise ValueError where a training's game differs from the default one of its robot in what makes figures
+    comparable."""
+    default = Game.of_robot(config.game.robot_model)
+    limits = ("robot.acceleration", "robot.braking", "robot.turn_acceleration") if default.robot.has_inertia else ()
+    for name in (*_SAME, *limits):
+        theirs, ours = (attrgetter(name)(game) for game in (config.game, default))
         if theirs != ours:
             raise ValueError(
                 f"{who} has game.{name} = {theirs}, but the game of a comparison has {ours}: its figures would not "
                 "compare."
             )
-    replace(config, game=Game())  # refuses a shield for which the starts of that game are too near to walls and discs
+    replace(config, game=default)  # refuses a shield for which the starts of that game are too near to walls and discs

@@ -24,7 +24,7 @@ from typing import Any
 from safepursuit.compare import trainings
 from safepursuit.compare.cells import Cell
 from safepursuit.compare.cells import read as read_cell
-from safepursuit.compare.contenders import Contender
+from safepursuit.compare.contenders import Contender, robot_of
 from safepursuit.compare.jobs import CellJob, TrainingJob
 from safepursuit.evaluation.scenarios import SUITES, with_obstacles
 from safepursuit.game import Game
@@ -90,6 +90,8 @@ class Plan:
     obstacles: int | None = None
     seed: int = 0
     shield: str = "as-trained"
+    robot: str = "unicycle"
+    """Its model, the same for all contenders."""
     provenance: dict[str, Any] = field(default_factory=dict)
     contenders: tuple[Contender, ...]
 
@@ -145,7 +147,8 @@ def prepare(contenders: Sequence[Contender], settings: Settings, out: Path, comm
     Raises RunFolderError where the folder holds something else, or a comparison with other settings, and ValueError
     where a run in it was trained with another configuration: nothing is mixed, nothing overwritten.
     """
-    _refuse_another_comparison(out, settings)
+    robot = robot_of(contenders) if contenders else Plan.robot
+    _refuse_another_comparison(out, settings, robot)
     for one in contenders:
         if one.to_train and (folder := one.folder(out)):
             trainings.check(folder, one.config)
@@ -156,6 +159,7 @@ def prepare(contenders: Sequence[Contender], settings: Settings, out: Path, comm
         episodes=settings.episodes,
         obstacles=settings.obstacles,
         seed=settings.seed,
+        robot=robot,
         provenance=provenance(),
         contenders=tuple(contenders),
     )
@@ -163,15 +167,15 @@ def prepare(contenders: Sequence[Contender], settings: Settings, out: Path, comm
     return plan
 
 
-def _refuse_another_comparison(out: Path, settings: Settings) -> None:
+def _refuse_another_comparison(out: Path, settings: Settings, robot: str) -> None:
     """Raise RunFolderError where OUT holds something that is not a comparison, or one with other settings."""
     if not (out / FILE).is_file():
         if out.exists() and (not out.is_dir() or any(not file.name.startswith(".") for file in out.iterdir())):
             raise RunFolderError(f"{out} already exists and holds no comparison: choose another --out.")
         return
     found = read(out)
-    for name in ("episodes", "seed", "obstacles"):
-        theirs, ours = getattr(found, name), getattr(settings, name)
+    for name in ("episodes", "seed", "obstacles", "robot"):
+        theirs, ours = getattr(found, name), robot if name == "robot" else getattr(settings, name)
         if theirs != ours:
             raise RunFolderError(
                 f"{out} holds a comparison with {name} = {theirs}, not {ours}: choose another --out or the same {name}."

@@ -3,7 +3,7 @@
 from dataclasses import asdict, replace
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from safepursuit.agents import Agent, Imprecise, Layer, Scripted, Trained, behind
+from safepursuit.agents import Agent, Faults, Imprecise, Layer, Scripted, Trained, behind
 from safepursuit.evaluation import metrics, referee, scenarios
 from safepursuit.evaluation.episodes import record
 from safepursuit.evaluation.referee import Verdict
@@ -62,10 +62,10 @@ def evaluate(
     """Play and judge a policy, or the scripted player of this name, behind a safety layer, in the role of `config`.
 
     `evader` is the opponent of a pursuer, `pursuer` that of an evader: a script, a run folder, a mixture. It and the
-    number of discs default to those of the suite, or else of the training. `errors` are drawn between the
-    player and its robot (see `agents.Imprecise`), whatever the shield's budget; `robot` is what drives in truth, where
-    the player believes in that of its training. Raises ValueError for an unknown name
-    or an impossible game, NotFiniteError for a policy whose numbers are not finite.
+    number of discs default to those of the suite, or else of the training. `errors` are drawn between the player and
+    its robot (see `agents.Imprecise`), whatever the shield's budget; `robot` is what drives in truth (the opponent,
+    too), where the player believes in that of its training. Raises ValueError for an unknown name or an impossible
+    game, NotFiniteError for a policy whose numbers are not finite.
     """
     role = config.role
     mine, theirs = (pursuer, evader) if role == "pursuer" else (evader, pursuer)
@@ -87,6 +87,8 @@ def evaluate(
         own = Trained(player, config.shield)
     own = behind(layer, own, config.shield)
     game, believed = game_of(config, rules), None
+    if isinstance(errors, Faults) and errors.slip:
+        robot = (robot or game.robot).faster(1 + errors.slip)
     if robot is not None:
         known = isinstance(robot, type(game.robot))
         believed, game = game, replace(game, robot=robot, robot_model=game.robot_model if known else "inertial")

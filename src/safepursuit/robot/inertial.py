@@ -6,7 +6,7 @@ closed forms, linear between whole steps.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import jax.numpy as jnp
@@ -40,6 +40,10 @@ class Inertial(Unicycle):
     def __post_init__(self) -> None:
         super().__post_init__()
         ranges.check(self, "robot", positive=("acceleration", "braking", "turn_acceleration"))
+
+    def faster(self, factor: float) -> "Inertial":
+        limits = ("max_speed", "max_turn_rate", "acceleration", "braking", "turn_acceleration")
+        return replace(self, **{name: factor * getattr(self, name) for name in limits})
 
     @property
     def max_swing(self) -> float:

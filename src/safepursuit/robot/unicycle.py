@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 
 import jax.numpy as jnp
@@ -94,6 +94,10 @@ class Unicycle:
     def steps_to_stop(self) -> int:
         """Steps from full speed until standstill, at least 1."""
         return 1
+
+    def faster(self, factor: float) -> "Unicycle":
+        """The robot with all limits of motion times `factor`."""
+        return replace(self, max_speed=factor * self.max_speed, max_turn_rate=factor * self.max_turn_rate)
 
     def displacement(
         self, heading: Scalar, control: Control, time: Float[Array, "..."] | float
