@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help setup demo test lint types contract docs docs-serve unit test-heavy test-cluster test-export smoke-wheel bench bench-growth bench-guard bench-revisions bench-roofline bench-methods bench-players bench-peers bench-converters bench-imitation bench-sb3 results zoo golden readme clean
+.PHONY: help setup viewer demo test lint types contract docs docs-serve unit test-wide test-heavy test-cluster test-crash test-export smoke-wheel bench bench-growth bench-guard bench-revisions bench-roofline bench-methods bench-players bench-peers bench-converters bench-imitation bench-sb3 falsify results zoo golden readme clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -18,11 +18,18 @@ $(VENV)/ready: pyproject.toml constraints.txt
 
 setup: $(VENV)/ready  ## Create .venv with the pinned versions
 
+viewer/node_modules: viewer/package-lock.json
+	cd viewer && npm ci --no-audit --no-fund
+	@touch $@
+
+viewer: viewer/node_modules  ## Check and build the pages for the browser → src/safepursuit/viewer/pages (takes Node ≥ 20; who has none uses those that are there)
+	cd viewer && npm run check && npm run build
+
 demo: setup  ## Train BarrierNet against the random evader and judge it on 1,000 held-out episodes
 	$(BIN)/safepursuit train --method barriernet --evader random --obstacles 2 --timesteps 2_000_000 --seed 42 --run-dir $(RUN)
 	$(BIN)/safepursuit evaluate $(RUN) --episodes 1000 --json $(RUN)/evaluations/demo.json
 
-test: lint types contract docs unit  ## Lint, types, import contract, documentation and tests: what CI runs
+test: lint types contract docs unit  ## Lint, types, import contract, documentation and tests, in eight minutes
 
 lint: setup
 	$(BIN)/ruff format --check .
@@ -43,8 +50,15 @@ docs-serve: setup  ## The site at http://127.0.0.1:8000, built anew when a docum
 unit: setup
 	$(BIN)/pytest -n 2 --dist worksteal --max-worker-restart 0
 
+test-wide: setup  ## The tests on more methods, integrators, sizes and documents; CI runs them after `make test`
+	$(BIN)/pytest -n 2 --dist worksteal --max-worker-restart 0 -m wide
+
 test-heavy: setup  ## The long proofs and trainings
 	$(BIN)/pytest -m heavy
+
+KILLS ?= 200
+test-crash: setup  ## Kill trainings and comparisons KILLS times, fill their disk, and compare what they end in → docs/benchmarks/crashes.md
+	$(BIN)/python tools/crash.py $(KILLS) --page docs/benchmarks/crashes.md
 
 test-export: setup  ## Every method's exported file against the package, on 10,000 states each
 	$(BIN)/pytest -m heavy tests/test_onnx.py
@@ -99,6 +113,10 @@ bench-imitation: .venv-peers/ready  ## BarrierNet's first example with our PyTor
 
 bench-sb3: setup  ## Stable-Baselines3 on the vector environment, with and without the shield → docs/benchmarks/stable_baselines3.md
 	$(BIN)/python benchmarks/stable_baselines.py
+
+FALSIFY ?= 100_000_000
+falsify: setup  ## Search for a collision behind the shield in FALSIFY steps, and for planted mistakes (hours) → docs/benchmarks/falsifier.md
+	$(BIN)/python benchmarks/falsifier.py $(FALSIFY)
 
 results: setup  ## Train and compare: one pursuer against all evaders, and all methods → docs/results.md (hours; goes on where it stopped)
 	$(BIN)/safepursuit compare --methods barriernet --seeds 0..2 --config configs/mixture.yaml --pursuers lead-intercept,voronoi,constant-bearing --episodes 1000 --out comparisons/mixture

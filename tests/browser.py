@@ -49,12 +49,13 @@ class Browser:
         return message
 
     def open(self, page, width, height=900, scheme="light"):
-        """Load a file in a window of this size [CSS pixels]; a narrow one is a telephone's."""
+        """Load a file or an address in a window of this size [CSS pixels]; a narrow one is a telephone's."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         self.call("Emulation.setDeviceMetricsOverride", **size)
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         self.seen.discard("Page.loadEventFired")
-        self.call("Page.navigate", url=Path(page).absolute().as_uri())
+        address = page if str(page).startswith(("http:", "file:", "about:")) else Path(page).absolute().as_uri()
+        self.call("Page.navigate", url=address)
         while "Page.loadEventFired" not in self.seen:
             self._receive()
 
@@ -62,6 +63,13 @@ class Browser:
         answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
+
+    def press(self, *keys):
+        """Press and release keys by their names, such as "ArrowRight"."""
+        for key in keys:
+            text = {"text": key} if len(key) == 1 else {}
+            for kind in ("keyDown", "keyUp"):
+                self.call("Input.dispatchKeyEvent", type=kind, key=key, **(text if kind == "keyDown" else {}))
 
     def shoot(self, file, first=0, height=None):
         """A picture of the page, of all of it unless a part is asked for."""

@@ -33,6 +33,9 @@ LARGEST = 1_000_000_000
 settings.register_profile("timeless", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("timeless")
 
+# Tracing leaves many objects that live long; looking through them again and again took a quarter of the time.
+gc.set_threshold(100_000, 50, 1000)
+
 MAPPINGS = 20_000
 """Memory mappings beyond which a process forgets its compiled programs."""
 
@@ -51,12 +54,13 @@ def pytest_configure(config: pytest.Config) -> None:
     is_worker = hasattr(config, "workerinput")
     if not is_worker and sum(file.stat().st_size for file in COMPILED.rglob("*")) > LARGEST:
         shutil.rmtree(COMPILED)
-    if "not heavy" in config.option.markexpr:  # what runs long is worth optimising
+    if config.option.markexpr != "heavy":  # what runs long is worth optimising
         os.environ.setdefault("XLA_FLAGS", QUICKLY)
     for name, value in {
         "jax_compilation_cache_dir": str(COMPILED / processor()),
         "jax_persistent_cache_min_compile_time_secs": 0.0,
         "jax_persistent_cache_min_entry_size_bytes": -1,
+        "jax_traceback_in_locations_limit": 0,  # programs that do not say where each operation comes from are smaller
     }.items():
         os.environ[name.upper()] = str(value)
         jax.config.update(name, value)

@@ -15,6 +15,7 @@ from safepursuit.qp import Halfplanes
 from safepursuit.robot import Unicycle
 from safepursuit.shield import Shield
 from test_safe_set import from_polygon
+from tiny import few
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -178,7 +179,7 @@ def density(rows, v, turn_rate):
 CELLS = 500
 
 
-@pytest.mark.parametrize("number", [0, 1, *(pytest.param(k, marks=pytest.mark.heavy) for k in (2, 3))])
+@pytest.mark.parametrize("number", few([0, 1, 2, 3]))
 def test_the_density_of_the_control_integrates_to_one(polygons, number):
     """Midpoint sums over the actuator box; and half-planes hold as much of the sum as of the samples."""
     rows = polygons[number]

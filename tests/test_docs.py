@@ -15,7 +15,7 @@ from safepursuit.cli import COMMANDS, main
 from safepursuit.evaluation import evaluate
 from safepursuit.learn import BarrierNetTrainer
 from safepursuit.policy import HEADS
-from tiny import TINY, aimed
+from tiny import TINY, aimed, few
 
 pytestmark = pytest.mark.usefixtures("plugins_forgotten")
 
@@ -118,7 +118,7 @@ def run_examples(document):
         exec(compile(example, f"{document}, python block {number + 1}", "exec"), {"__name__": "example"})
 
 
-@pytest.mark.parametrize("document", EXAMPLES)
+@pytest.mark.parametrize("document", few(EXAMPLES))
 def test_the_examples_run(document, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     run_examples(document)
@@ -131,12 +131,14 @@ def test_the_examples_run(document, capsys, monkeypatch, tmp_path):
     assert list(tmp_path.iterdir()) == []  # without a run folder nothing is written
 
 
+@pytest.mark.wide
 def test_the_examples_of_the_adapters_run(capsys):
     pytest.importorskip("torch")
     run_examples("docs/interoperability.md")
     assert "torch.Size([64, 3, 2])" in capsys.readouterr().out
 
 
+@pytest.mark.wide
 def test_the_example_head_needs_its_file_and_one_line(monkeypatch, tmp_path):
     """It trains, is judged behind every layer, and never touches anything."""
     example, *_ = blocks(ROOT / "docs" / "methods.md", "python")
@@ -174,7 +176,7 @@ def test_every_target_that_make_help_promises_exists():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
     assert set(phony.split()) == targets()
-    assert (ROOT / ".ci" / "run").read_text(encoding="utf-8").rstrip().endswith("make test")
+    assert (ROOT / ".ci" / "run").read_text(encoding="utf-8").rstrip().endswith("make test\nmake test-wide")
     assert re.search(r"^test:.* docs( |$)", makefile, re.MULTILINE)  # the site is built, and a warning is an error
 
 

@@ -26,7 +26,7 @@ from safepursuit.policy import NotFiniteError, build_policy
 from safepursuit.robot import Unicycle
 from safepursuit.runs.folder import write_json
 from safepursuit.scene import Arena
-from tiny import TINY, aimed
+from tiny import TINY, aimed, few
 
 HORIZON, EPISODES = 150, 300
 GAME = Game(Arena(half_extents=(4.0, 3.0), radius_range=(0.3, 0.8)), horizon=HORIZON, start_distance=(1.0, 6.0))
@@ -114,6 +114,7 @@ def test_recorded_poses_follow_from_recorded_controls(judged):
     assert follows(judged["as-trained"].recording, "arc") > 1e-4
 
 
+@pytest.mark.wide
 def test_on_the_exact_arc_too():
     robot = Unicycle(integrator="arc")
     config = replace(CONFIG, game=replace(GAME, robot=robot))
@@ -353,7 +354,7 @@ def suites():
     return {name: scenarios.draw(name, Game(), 0, 64) for name in scenarios.SUITES}
 
 
-@pytest.mark.parametrize("name", scenarios.SUITES)
+@pytest.mark.parametrize("name", few(scenarios.SUITES))
 def test_every_suite_is_fixed_fair_and_of_its_own(suites, name):
     drawn = suites[name]
     few = scenarios.draw(name, Game(), 0, 7)
@@ -563,6 +564,7 @@ def test_without_a_capture_there_is_no_capture_time():
     assert math.isclose(found["capture"]["high"], metrics.rate(0, 4, "wilson")["high"])
 
 
+@pytest.mark.wide
 def test_episodes_beyond_a_chunk_are_the_same_ones(judged, monkeypatch):
     """Played in two pieces or all at once."""
     whole = judged["off"].recording

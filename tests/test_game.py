@@ -15,7 +15,7 @@ from safepursuit import game as rules
 from safepursuit.game import Game, GameState, Reward, RobotState
 from safepursuit.robot import Unicycle
 from safepursuit.scene import Arena, Scene
-from tiny import moved
+from tiny import few, moved
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -147,7 +147,7 @@ def test_transitions_are_those_of_the_scalar_game(transition, integrator, every)
     assert min(seen["wall"], seen["disc"], seen["captured"], seen["timeout"]) >= 50 / every, seen
 
 
-@pytest.mark.parametrize("integrator", INTEGRATORS)
+@pytest.mark.parametrize("integrator", few(INTEGRATORS))
 def test_a_body_is_never_inside_anything(integrator):
     """300 steps of blind driving: some robots are nearly always pressed against something."""
     game, count = games(integrator), 48
@@ -178,7 +178,7 @@ def test_a_body_is_never_inside_anything(integrator):
     assert np.array_equal(played.captured, played.terminated)
 
 
-@pytest.mark.parametrize("integrator", INTEGRATORS)
+@pytest.mark.parametrize("integrator", few(INTEGRATORS))
 @pytest.mark.parametrize(
     ("pose", "stop", "kind"),
     [
@@ -220,7 +220,7 @@ def test_whoever_drives_into_the_other_is_the_culprit(transition, pursuer_speed,
     assert (bool(outcome.contact("pursuer").robot), bool(outcome.contact("evader").robot)) == blamed
 
 
-@pytest.mark.parametrize("integrator", INTEGRATORS)
+@pytest.mark.parametrize("integrator", few(INTEGRATORS))
 def test_capture_counts_between_the_samples(transition, integrator):
     """The evader crosses: 0.0499 m off the closest approach at either end, √(0.0499² + 0.499²) = 0.5015 m, but 0.499 m
     in the middle of the step."""
@@ -234,7 +234,7 @@ def test_capture_counts_between_the_samples(transition, integrator):
     assert bool(outcome.captured)
 
 
-@pytest.mark.parametrize("integrator", INTEGRATORS)
+@pytest.mark.parametrize("integrator", few(INTEGRATORS))
 def test_no_capture_through_a_wall_that_stops_the_pursuer(transition, integrator):
     """Pressed against a disc, the evader 0.53 m ahead beyond it: what the pursuer commands does not count, only where
     it is."""
@@ -317,7 +317,7 @@ SPOILED = {
 """Numbers of the second of three games."""
 
 
-@pytest.mark.parametrize("integrator", INTEGRATORS)
+@pytest.mark.parametrize("integrator", few(INTEGRATORS))
 def test_a_game_that_is_not_finite_is_invalid_and_its_neighbours_do_not_notice(transition, integrator):
     # The third game ends in a capture, the first goes on.
     pursuer, evader = (
@@ -360,7 +360,7 @@ def test_padding_of_a_scene_may_hold_anything(transition):
     assert not outcome.invalid
 
 
-@pytest.mark.parametrize("integrator", INTEGRATORS)
+@pytest.mark.parametrize("integrator", few(INTEGRATORS))
 def test_derivatives_of_a_free_step_are_finite_differences(integrator):
     game, scene = games(integrator), one_scene()
 

@@ -124,6 +124,7 @@ def test_the_constrained_optimum_is_found():
     assert multiplier[-TAIL:].mean() == pytest.approx(balance, rel=0.25)
 
 
+@pytest.mark.wide
 def test_a_limit_that_does_not_bind_changes_nothing():
     """The control: the multiplier dies away, the speed goes to its limit, and the cost with it."""
     multiplier, cost, reward, _ = course(60, replace(LEARNING, cost_limit=2.0))

@@ -36,7 +36,7 @@ from safepursuit.robot import Unicycle
 from safepursuit.runs import configuration
 from safepursuit.runs.folder import RunFolder
 from safepursuit.scene import Arena, Scene
-from tiny import TINY, aimed, outspoken
+from tiny import TINY, aimed, few, outspoken
 
 ROOT = Path(__file__).parents[1]
 METHODS = [*HEADS, "cbf-beta box", "barriernet arc", "barriernet fixed gains", "barriernet robot barrier"]
@@ -253,7 +253,7 @@ def test_the_closed_form_brakes_where_nothing_satisfies_all_rows():
 # The file.
 
 
-@pytest.mark.parametrize("name", ["barriernet", "cbf-beta", "ppo"])
+@pytest.mark.parametrize("name", few(["barriernet", "cbf-beta", "ppo"]))
 def test_a_file_says_what_the_package_says(exported, name):
     passed, result = compare(exported(name), outspoken_policy(name), configured(name), count=700)
     assert passed, result
@@ -364,7 +364,9 @@ DEAD_AHEAD = {
 
 
 @pytest.mark.parametrize("where", DEAD_AHEAD)
-@pytest.mark.parametrize("name", ["barriernet", "barriernet fixed gains", "cbf-beta", "cbf-beta box", "ppo-filter"])
+@pytest.mark.parametrize(
+    "name", few(["barriernet", "barriernet fixed gains", "cbf-beta", "cbf-beta box", "ppo-filter"])
+)
 def test_the_boundary_dead_ahead_is_named(ahead, name, where):
     """At 0.25 m/s: full speed ahead of a quarter of the box, within the actuator limits."""
     discs, x, number = DEAD_AHEAD[where]
@@ -413,7 +415,7 @@ NO_MEASUREMENTS = {
 
 
 @pytest.mark.parametrize("what", NO_MEASUREMENTS)
-@pytest.mark.parametrize("name", ["barriernet", "cbf-beta", "ppo"])
+@pytest.mark.parametrize("name", few(["barriernet", "cbf-beta", "ppo"]))
 def test_what_is_no_measurement_makes_it_stand_still(exported, name, what):
     inputs = situated((0.0, 0.0, 0.0), [(-3.0, 1.0, 0.3)])
     assert run(exported(name), inputs)["feasible"][0]

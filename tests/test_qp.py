@@ -17,6 +17,7 @@ from scipy.optimize import linprog
 import reference
 from safepursuit import qp
 from safepursuit.qp import Halfplanes
+from tiny import few
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -548,7 +549,7 @@ def test_an_infinite_bound_is_no_constraint():
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("count", [0, 300])
+@pytest.mark.parametrize("count", few([0, 300]))
 def test_whole_numbers_count_as_floating_point_numbers(count):
     """In every argument; and the derivatives with respect to the others are there all the same."""
     rng = np.random.default_rng(12)
@@ -738,7 +739,7 @@ def answer_and_pull_back(solve, problem, cotangent):
 
 
 @pytest.mark.parametrize("violated", ["none", "some", "all"])
-@pytest.mark.parametrize("count", [7, 300])
+@pytest.mark.parametrize("count", few([7, 300]))
 def test_a_box_is_as_good_as_its_sides(count, violated):
     """Answers, certificates and derivatives of a batch, with a box and with its sides as rows, are those of single
     problems, however many are searched: none, a few, all; in one go (7), in a group that is not full, or in several."""
@@ -781,7 +782,7 @@ def disc_rows(ingredients):
     return Halfplanes(jnp.swapaxes(normal, 0, 1), jnp.exp(-radius))
 
 
-@pytest.mark.parametrize("shape", [(300,), (12, 25)])
+@pytest.mark.parametrize("shape", few([(300,), (12, 25)]))
 def test_rows_made_where_they_matter_are_those_made_for_all(shape):
     """Answers, and derivatives through the rows, are those of single problems whose rows all exist."""
     rng = np.random.default_rng(4)

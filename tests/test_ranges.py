@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from safepursuit import ranges
+from safepursuit.attack.head import attack
 from safepursuit.compare import Settings
 from safepursuit.evaluation import scenarios
-from safepursuit.evaluation.attack import attack
 from safepursuit.experiment import PPOConfig, TrainConfig
 from safepursuit.game import Game
 from safepursuit.game.rules import Reward

@@ -21,6 +21,7 @@ from safepursuit.policy.beta import Beta
 from safepursuit.qp import Halfplanes
 from safepursuit.robot import Unicycle
 from safepursuit.shield import Shield
+from tiny import few
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -164,7 +165,7 @@ def test_the_polygon_alone_is_safe_for_ever_from_its_safe_set(integrator, tenfol
     assert (np.abs(record.excess) < 1e-9).mean() > 0.2  # some row, the box's among them, is often reached
 
 
-@pytest.mark.parametrize("integrator", INTEGRATORS)
+@pytest.mark.parametrize("integrator", few(INTEGRATORS))
 def test_actions_of_the_head_are_safe_from_every_legal_pose(integrator, tenfold):
     """In contact, and with the virtual point inside a barrier, too: there the governor completes the polygon."""
     scene, record = record_of("executed", integrator, inside=False, count=400 * tenfold)
@@ -179,7 +180,7 @@ def test_actions_of_the_head_are_safe_from_every_legal_pose(integrator, tenfold)
     assert record.excess[..., value < 0].max() > 1e-3
 
 
-@pytest.mark.parametrize("integrator", INTEGRATORS)
+@pytest.mark.parametrize("integrator", few(INTEGRATORS))
 def test_the_smallest_box_around_the_polygon_is_caught(integrator):
     """The control: the check that the polygon passes, on the same kind of robots and samples."""
     scene, record = record_of("outer box", integrator, inside=True, count=400)
@@ -237,7 +238,7 @@ def there_and_back(given, pose, scene, onto, robot):
     return back(from_z), width(from_z), forth(from_control), from_control, width(control), rows, around.speed_limit
 
 
-@pytest.mark.parametrize("integrator", INTEGRATORS)
+@pytest.mark.parametrize("integrator", few(INTEGRATORS))
 @pytest.mark.parametrize("onto", ["box", "polygon"])
 def test_the_maps_are_bijections_onto_the_safe_set(onto, integrator):
     """Each point of the square comes back, and so does each safe control, drawn without the map: all of them are
@@ -353,7 +354,7 @@ def sensitivities(outputs, noise, pose, scene, onto):
     return values, pull(jax.tree.map(jnp.ones_like, values))
 
 
-@pytest.mark.parametrize("onto", ["box", "polygon"])
+@pytest.mark.parametrize("onto", few(["polygon", "box"]))
 def test_contact_makes_nothing_infinite(onto):
     """Flat against a wall, in a corner, between two discs; facing them, along them and away: intervals shrink to
     points, and everything that is learned from stays a number."""

@@ -17,7 +17,7 @@ from safepursuit.learn.trainer import NotFiniteError, NotFiniteWarning
 from safepursuit.runs import checkpoint, configuration
 from safepursuit.runs.folder import RunFolder
 from safepursuit.runs.metrics import read_metrics
-from tiny import GAMES, ITERATIONS, STEPS, TINY, after, numbers
+from tiny import GAMES, ITERATIONS, STEPS, TINY, after, few, numbers
 
 SEEDS = (7, 8)
 STOP = 2
@@ -66,7 +66,7 @@ class Course(NamedTuple):
     """By an observer, in both sittings."""
 
 
-@pytest.fixture(scope="module", params=["barriernet", pytest.param("ppo-lagrangian", marks=pytest.mark.heavy)])
+@pytest.fixture(scope="module", params=few(["ppo", "barriernet", "ppo-lagrangian"]))
 def group(request, tmp_path_factory):
     """Two seeds trained together, in two sittings of one group, which is what takes long to compile."""
     folder, seen = tmp_path_factory.mktemp("group"), []

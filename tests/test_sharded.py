@@ -24,6 +24,8 @@ from safepursuit.runs import configuration
 from safepursuit.runs.folder import RunFolder
 from tiny import GAMES, TINY, after, numbers
 
+pytestmark = pytest.mark.wide
+
 DEVICES = 2
 SHARED = replace(TINY, method="ppo-lagrangian", evader="flee,random", devices=DEVICES)
 """Has everything that is averaged over devices: a multiplier, too."""

@@ -18,6 +18,7 @@ from safepursuit import qp, shield
 from safepursuit.robot import Unicycle
 from safepursuit.scene import Scene
 from safepursuit.shield import Shield
+from tiny import few
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -131,7 +132,7 @@ def clearances_of_the_run(integrator, scene, record):
     return np.array(steps)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", few([np.float32, np.float64]))
 @pytest.mark.parametrize("integrator", INTEGRATORS)
 def test_adversary_never_touches_anything(integrator, dtype, tenfold):
     """No contact and no infeasible program in any robot-step, for either motion in either precision."""
@@ -151,8 +152,8 @@ def test_adversary_never_touches_anything(integrator, dtype, tenfold):
     assert (v > 0.5).mean() > 0.2
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("integrator", INTEGRATORS)
+@pytest.mark.parametrize("dtype", few([np.float32, np.float64]))
+@pytest.mark.parametrize("integrator", few(INTEGRATORS))
 def test_safe_set_is_kept_and_the_governor_idle_in_it(integrator, dtype, tenfold):
     """Theorem 2 and the composition: who starts with h ≥ 0 keeps it (to rounding) and is never governed."""
     _, record = run(integrator, dtype, ROBOTS * tenfold)
@@ -184,7 +185,7 @@ def draw_states(rng, count):
     return nominal, pose, scene, gains
 
 
-@pytest.mark.parametrize("integrator", INTEGRATORS)
+@pytest.mark.parametrize("integrator", few(INTEGRATORS))
 def test_every_output_is_safe_finite_feasible_and_within_limits(integrator):
     robot = ROBOT[integrator]
     nominal, pose, scene, gains = draw_states(np.random.default_rng(1), STATES)
@@ -201,7 +202,7 @@ def test_every_output_is_safe_finite_feasible_and_within_limits(integrator):
     assert np.asarray(result.governed).any()
 
 
-@pytest.mark.parametrize("integrator", INTEGRATORS)
+@pytest.mark.parametrize("integrator", few(INTEGRATORS))
 def test_standing_still_is_always_in_the_program(integrator):
     _, pose, scene, gains = draw_states(np.random.default_rng(2), STATES)
     rows, value = program(pose, scene, gains, ROBOT[integrator])
@@ -210,7 +211,7 @@ def test_standing_still_is_always_in_the_program(integrator):
     assert (np.asarray(value).min(0) < 0).any()  # also from poses outside the safe set of theorem 2
 
 
-@pytest.mark.parametrize("integrator", INTEGRATORS)
+@pytest.mark.parametrize("integrator", few(INTEGRATORS))
 def test_safe_nominal_is_not_touched(integrator):
     robot = ROBOT[integrator]
     nominal, pose, scene, gains = draw_states(np.random.default_rng(3), STATES)
@@ -228,7 +229,7 @@ def test_safe_nominal_is_not_touched(integrator):
     assert np.asarray(result.correction)[safe].max() < 1e-14
 
 
-@pytest.mark.parametrize("integrator", INTEGRATORS)
+@pytest.mark.parametrize("integrator", few(INTEGRATORS))
 def test_output_is_the_nearest_safe_control(integrator):
     """In the displacement of the virtual control point, by brute force over all active sets of the program."""
     robot = ROBOT[integrator]
@@ -287,7 +288,7 @@ def test_nominal_that_is_no_number_counts_as_braking(bad):
     np.testing.assert_allclose(np.asarray(result.control)[:, :2], 0, atol=1e-15)
 
 
-@pytest.mark.parametrize("integrator", INTEGRATORS)
+@pytest.mark.parametrize("integrator", few(INTEGRATORS))
 def test_governor_alone_keeps_the_body_clear_among_many_boundaries(integrator, tenfold):
     """Theorem 1 as the shield applies it: 100,000 poses; the turn rate stays, the speed only falls."""
     robot, rng, count = ROBOT[integrator], np.random.default_rng(7), 25_000 * tenfold
@@ -436,7 +437,7 @@ def test_headings_of_many_turns_are_not_believed():
         assert not result.feasible
 
 
-@pytest.mark.parametrize("kind", [jnp.float16, jnp.bfloat16])
+@pytest.mark.parametrize("kind", few([jnp.float16, jnp.bfloat16]))
 def test_half_precision_is_computed_in_single(kind):
     """The answer is that of the same numbers in single precision: what half precision is too coarse for."""
     with jax.enable_x64(False):
@@ -707,7 +708,7 @@ def differences(function, x, step=1e-6):
     return columns[:, 0].swapaxes(0, 1), columns[:, 1].swapaxes(0, 1)
 
 
-@pytest.mark.parametrize("integrator", INTEGRATORS)
+@pytest.mark.parametrize("integrator", few(INTEGRATORS))
 def test_derivatives_are_those_of_finite_differences(integrator):
     """In nominal control, pose and gains, forward and reverse, wherever the two one-sided differences agree."""
     robot = ROBOT[integrator]

@@ -20,7 +20,7 @@ from safepursuit.runs import configuration
 from safepursuit.runs.checkpoint import CheckpointError
 from safepursuit.runs.folder import RunFolder, RunFolderError
 from safepursuit.runs.metrics import read_metrics
-from tiny import GAMES, ITERATIONS, STEPS, TINY, after, numbers
+from tiny import GAMES, ITERATIONS, STEPS, TINY, after, few, numbers
 
 CLOCK = ("time/", "qp/time_us")
 """Columns that depend on the clock."""
@@ -337,7 +337,7 @@ def test_a_setting_that_no_float_can_hold_is_named(poisoned):
         replace(TINY, on_nonfinite="hope")
 
 
-@pytest.mark.parametrize("rates", [(0.5, 0.5, 1.0, 0.0, 0.9), (0.2, 0.8, 0.5, 0.5, 0.1)])
+@pytest.mark.parametrize("rates", few([(0.5, 0.5, 1.0, 0.0, 0.9), (0.2, 0.8, 0.5, 0.5, 0.1)]))
 def test_the_best_checkpoint_is_the_same_whatever_was_interrupted(tmp_path, monkeypatch, rates):
     """Capture rates of five iterations, saved every second one and at the end; stopped after each of them in turn."""
 

@@ -15,7 +15,7 @@ from safepursuit.learn.loss import Batch
 from safepursuit.learn.rollout import collect, fresh_starts, join_games
 from safepursuit.learn.update import as_batch, learning_rate, minibatches, optimiser, trainable, update
 from safepursuit.policy import build_policy
-from tiny import GAMES, STEPS, TINY
+from tiny import GAMES, STEPS, TINY, few
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def identifiable(rollout):
     return jax.tree.map(marked, as_batch(rollout, TINY.ppo))
 
 
-@pytest.mark.parametrize("count", [1, 2, 4, 8])
+@pytest.mark.parametrize("count", few([4, 1, 2, 8]))
 def test_minibatches_deal_every_transition_once(rollout, count):
     cut = minibatches(jax.random.key(5), identifiable(rollout), count)
     for leaf in jax.tree.leaves(cut):

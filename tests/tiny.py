@@ -6,6 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from safepursuit.agents import Scripted, View
 from safepursuit.experiment import PPOConfig, TrainConfig
@@ -64,6 +65,12 @@ def aimed(policy, nominal):
     layer = policy.head.layer
     weight, bias = layer.weight.at[:2].set(0), layer.bias.at[:2].set(jnp.asarray(nominal))
     return eqx.tree_at(lambda one: (one.head.layer.weight, one.head.layer.bias), policy, (weight, bias))
+
+
+def few(values, count=1):
+    """Parameters of a test: `make test` tries the first ones, `make test-wide` the others."""
+    values = list(values)
+    return [*values[:count], *(pytest.param(one, marks=pytest.mark.wide) for one in values[count:])]
 
 
 def after(count):

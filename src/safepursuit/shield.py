@@ -22,7 +22,7 @@ from jaxtyping import Array, Bool
 from safepursuit import qp, ranges
 from safepursuit.barriers import Barrier, Barriers, ControlPoint, GainRule, Gains, Separation, as_rule
 from safepursuit.barriers.barrier import in_heading_frame
-from safepursuit.barriers.governor import governed_speed, governor_swing, least_speed
+from safepursuit.barriers.governor import governed_speed, governor_swing, least_speed, may_leave
 from safepursuit.barriers.separation import check_robot_gain
 from safepursuit.barriers.stop_sector import Motion, certify
 from safepursuit.geometry import direction, length
@@ -231,6 +231,9 @@ def survey(
         slack = around.distance - (robot.radius + added)
         ways = *in_heading_frame(direction(pose[2]), around.normal), slack, swing
         speed = governed_speed(robot, *ways) / (1 + budget.slip)
+        if budget.pose or budget.mover_speed:
+            centre = around.distance + around.radius
+            speed = jnp.minimum(speed, may_leave(*ways, centre, budget.pose, budget.mover_speed))
         slowest = least_speed(robot, *ways, 0.5 * shield.margin)
     # At a disc's very centre it has no normal, and every way out is as long.
     centred = jnp.min(around.distance + around.radius, axis=0) <= 0
@@ -411,9 +414,11 @@ def govern(
         reached = robot.reach(control, surroundings.velocity)
         budget = shield.budget.at_execution(robot)
         margin = shield.inflation + shield.margin
+        # What was certified is sent: a robot that is faster than measured would reach more of a larger command.
+        sent = reached if budget.speed or budget.turn_rate else control
         motion, reached = jax.lax.stop_gradient((surroundings.motion, reached))
         safe, governed, stopped = certify(robot, budget, margin, 0.5 * shield.margin, motion, reached)
-        safe = jnp.where(governed, safe, control)
+        safe = jnp.where(governed, safe, sent)
     # Stand still where pose or control is not finite.
     known = jnp.isfinite(limit) & jnp.all(jnp.isfinite(control), axis=0)
     return jnp.where(known, safe, 0), governed | ~known, stopped | ~known

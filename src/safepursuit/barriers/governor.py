@@ -39,6 +39,22 @@ def governed_speed(robot: Robot, facing: Rows, side: Rows, slack: Rows, swing: S
     return jnp.min(jnp.where(heading_in, allowed, jnp.inf), axis=0, initial=robot.max_speed)
 
 
+def may_leave(
+    facing: Rows, side: Rows, slack: Rows, swing: Scalar, centre: Rows, error: float, mover_speed: float
+) -> Scalar:
+    """∞, or 0 where the robot must stand still: within the enlargement of a boundary (`slack` < 0) by an error of the
+    position, it may only drive along headings that lead away from wherever the error leaves the boundary, and from a
+    mover along none (theory.md §5.4).
+
+    `centre` is the distance [m] of the robot from the boundary's centre of curvature (∞ for a wall), `error` the bound
+    ε_p [m]; the other arguments are those of `governed_speed`.
+    """
+    outward = facing * jnp.cos(swing) - jnp.abs(side) * jnp.sin(swing)
+    away = jnp.where(jnp.isinf(centre), 0, error / jnp.where(jnp.isinf(centre), 1, jnp.maximum(centre, error)))
+    blocked = (slack < 0) & ((outward < away) | (mover_speed > 0))
+    return jnp.min(jnp.where(blocked, 0.0, jnp.inf), axis=0)
+
+
 def least_speed(robot: Robot, facing: Rows, side: Rows, slack: Rows, swing: Scalar, gain: float) -> Scalar:
     """The lowest speed [m/s] other than 0 where rounding has moved the body beyond the margin (theory.md §2.5).
 

@@ -28,14 +28,18 @@ from safepursuit.cli.doctor import Doctor
 from safepursuit.cli.evaluate import Evaluate
 from safepursuit.cli.exploit import Exploit
 from safepursuit.cli.export import CheckExport, Export
+from safepursuit.cli.falsify import Falsify
 from safepursuit.cli.listing import List
+from safepursuit.cli.play import Play
 from safepursuit.cli.render import Render
+from safepursuit.cli.replay import Replay
 from safepursuit.cli.resume import Resume
 from safepursuit.cli.signals import Interrupted, on_signals
 from safepursuit.cli.streams import lasting_streams
 from safepursuit.cli.stress import Stress
 from safepursuit.cli.train import Train
 from safepursuit.cli.usage import STANDARD_OUTPUT, UsageError, unframed
+from safepursuit.cli.watch import Watch
 from safepursuit.experiment import TrainConfig, load_config, open_run
 from safepursuit.learn import ahead
 from safepursuit.plugins import PluginError
@@ -50,12 +54,16 @@ COMMANDS: dict[str, type[Any]] = {
     "evaluate": Evaluate,
     "compare": Compare,
     "render": Render,
+    "replay": Replay,
+    "play": Play,
+    "watch": Watch,
     "benchmark": Benchmark,
     "export": Export,
     "check-export": CheckExport,
     "exploit": Exploit,
     "attack-head": AttackHead,
     "stress": Stress,
+    "falsify": Falsify,
     "list": List,
     "doctor": Doctor,
 }

@@ -7,8 +7,8 @@ import tyro
 from rich.console import Console
 from rich.markup import escape
 
+from safepursuit.attack.head import attack
 from safepursuit.cli.usage import Debug, say
-from safepursuit.evaluation.attack import attack
 from safepursuit.evaluation.metrics import rate
 from safepursuit.experiment import TrainConfig
 

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from safepursuit.attack.head import attack
 from safepursuit.cli.usage import Debug, Run, UsageError, check_folders, save_json, say
-from safepursuit.evaluation.attack import attack
 from safepursuit.experiment import TrainedRun, load_run, open_run
 from safepursuit.runs.checkpoint import Which
 
@@ -35,7 +35,7 @@ class Export:
     debug: Debug = False
 
     def run(self, console: Console) -> None:
-        adapter = _adapter()
+        adapter = onnx_adapter()
         run = open_run(self.run_folder)
         if self.out.exists():
             raise UsageError(f"{self.out} already exists; name another file, or remove it first.")
@@ -82,7 +82,7 @@ class CheckExport:
     debug: Debug = False
 
     def run(self, console: Console) -> None:
-        adapter = _adapter()
+        adapter = onnx_adapter()
         run = open_run(self.run_folder)
         check_folders(self.json)
         trained = load_run(run, self.checkpoint)
@@ -100,7 +100,7 @@ class CheckExport:
             raise RuntimeError(f"{self.file} is not its run: {differences(comparison.result)}.")
 
 
-def _adapter() -> ModuleType:
+def onnx_adapter() -> ModuleType:
     """The adapter. Raises RuntimeError without its extra."""
     try:
         from safepursuit.adapters import onnx

@@ -8,8 +8,8 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from safepursuit.attack.stress import IMPERFECTIONS, stress, suggest
 from safepursuit.cli.usage import Debug, Run, UsageError, check_folders, listed, save_json, say
-from safepursuit.evaluation.stress import IMPERFECTIONS, stress, suggest
 from safepursuit.experiment import load_run, open_run
 from safepursuit.robot import Budget
 

@@ -53,7 +53,7 @@ class Head(eqx.Module):
     """Claim: no action in training makes the pursuer collide."""
     promises: ClassVar[bool] = False
     """Claim: `deploy` keeps the robot clear of walls and discs (theorem 1 or 3), whatever the parameters. Model cards
-    state it; `evaluation.attack` attacks it."""
+    state it; `attack.head` attacks it."""
     constrained: ClassVar[bool] = False
     """Whether to learn a cost critic and a multiplier for collisions (see `learn.lagrangian`)."""
 

@@ -2,7 +2,8 @@
 
 checkpoints/000000409600/policy/      the policy (Orbax)
 checkpoints/000000409600/training/    all other state: optimiser, games, keys, counters
-checkpoints/000000409600/digest.json  SHA-256 of every file; the two folders are checked separately
+checkpoints/000000409600/digest.json  SHA-256 of every file; the two folders are checked separately; and, as
+                                      /config.yaml, of the configuration with which it was trained
 checkpoints/latest, checkpoints/best  the names of two checkpoints
 
 Earlier checkpoints hold everything in one folder, `arrays`, and stay readable.
@@ -25,7 +26,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as orbax
 
-from safepursuit.runs.folder import RunFolder, write_json, write_text
+from safepursuit.runs.folder import RunFolder, keep_on_disk, write_json, write_text
 
 Which = Literal["latest", "best"]
 
@@ -42,7 +43,7 @@ _PATIENCE = 0.1
 
 
 class CheckpointWarning(UserWarning):
-    """A checkpoint is damaged, and an earlier one takes its place."""
+    """A checkpoint is damaged, and an earlier one takes its place; or it was trained with another configuration."""
 
 
 class CheckpointError(ValueError):
@@ -64,10 +65,12 @@ def save(run: RunFolder, step: int, state: Any, *, best: bool) -> Path:
     try:
         shutil.rmtree(partial, ignore_errors=True)
         check_space(run, state)
-        _write(partial / folder.name, items)
+        _write(partial / folder.name, items, _configured(run))
+        keep_on_disk(*sorted((partial / folder.name).rglob("*"), reverse=True), partial / folder.name)
         shutil.rmtree(folder, ignore_errors=True)
         (partial / folder.name).rename(folder)
         partial.rmdir()
+        keep_on_disk(run.checkpoints)  # before a pointer names it
         for which in ("latest", *(["best"] if best else [])):
             write_text(run.checkpoints / which, folder.name + "\n")
     except BaseException as error:
@@ -79,12 +82,12 @@ def save(run: RunFolder, step: int, state: Any, *, best: bool) -> Path:
     return folder
 
 
-def _write(folder: Path, items: dict[str, dict[str, Any]]) -> None:
+def _write(folder: Path, items: dict[str, dict[str, Any]], outside: dict[str, str]) -> None:
     content = orbax.args.Composite(**{item: orbax.args.PyTreeSave(arrays) for item, arrays in items.items()})
     folder.parent.mkdir(parents=True)
     with _plain(folder.parent.resolve()) as home, orbax.Checkpointer(orbax.CompositeCheckpointHandler()) as writer:
         writer.save(home / folder.name, content)
-    write_json(folder / "digest.json", _digests(folder))
+    write_json(folder / "digest.json", _digests(folder) | outside)
 
 
 @contextmanager
@@ -133,6 +136,7 @@ def restored(run: RunFolder, template: Any, which: Which | int = "latest") -> tu
         except (OSError, ValueError):
             if folder.is_dir():
                 raise
+    _compare_configuration(run, folder)
     found = []
     for name, (_, leaf) in zip(names, leaves, strict=True):
         shape = np.shape(_data(leaf))
@@ -143,6 +147,26 @@ def restored(run: RunFolder, template: Any, which: Which | int = "latest") -> tu
             )
         found.append(_like(leaf, array))
     return jax.tree_util.tree_unflatten(structure, found), int(folder.name)
+
+
+def _configured(run: RunFolder) -> dict[str, str]:
+    """SHA-256 of config.yaml, under a name that no file of a checkpoint has; nothing where there is none."""
+    try:
+        return {"/config.yaml": hashlib.sha256(run.config.read_bytes()).hexdigest()}
+    except OSError:
+        return {}
+
+
+def _compare_configuration(run: RunFolder, folder: Path) -> None:
+    """Warn where config.yaml is not the one with which the checkpoint was trained; earlier ones do not tell."""
+    written, now = _written(folder).get("/config.yaml"), _configured(run)
+    if written is not None and now and written != now["/config.yaml"]:
+        warnings.warn(
+            f"{run.config} was changed or damaged since checkpoint {folder.name} was trained with it; it is used as "
+            "it is.",
+            CheckpointWarning,
+            stacklevel=2,
+        )
 
 
 def exists(run: RunFolder) -> bool:
@@ -217,18 +241,23 @@ def _like(leaf: Any, found: np.ndarray) -> Any:
 def _layout(folder: Path, items: Iterable[str]) -> tuple[Path, Iterable[str], tuple[str, ...]]:
     """Where the items lie, their names there, and the beginnings of the paths of all others."""
     if (folder / "arrays").is_dir():
-        return folder / "arrays", [""], ()
-    return folder, items, tuple(f"{item}/" for item in _ITEMS if item not in items)
+        return folder / "arrays", [""], ("/",)
+    return folder, items, ("/", *(f"{item}/" for item in _ITEMS if item not in items))
 
 
 def _undamaged(folder: Path, items: Iterable[str]) -> bool:
     """Whether every file of these items is there and as its digest says."""
     home, _, others = _layout(folder, items)
     try:
-        written = json.loads((folder / "digest.json").read_text(encoding="utf-8"))
+        written = _written(folder)
         return _digests(home, others) == {name: one for name, one in written.items() if not name.startswith(others)}
     except (OSError, ValueError, AttributeError):
         return False
+
+
+def _written(folder: Path) -> dict[str, str]:
+    """The contents of digest.json. Raises OSError, ValueError or AttributeError where it is none."""
+    return dict(json.loads((folder / "digest.json").read_text(encoding="utf-8")).items())
 
 
 def _read(folder: Path, items: Iterable[str]) -> dict[str, np.ndarray]:

@@ -9,9 +9,16 @@ from typing import Any, TypeVar, get_args, get_type_hints
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+from yaml import AliasEvent, CollectionEndEvent, CollectionStartEvent, SafeLoader, YAMLError
+from yaml import parse as parse_events
 
 T = TypeVar("T")
+
+LARGEST = 1_000_000
+"""Bytes of a configuration file."""
+
+_DEEPEST = 20
+"""Levels of keys and lists."""
 
 
 class ConfigurationError(ValueError):
@@ -25,6 +32,8 @@ def load(defaults: T, file: Path) -> T:
     wrong type, and ValueError where the dataclass refuses a value.
     """
     try:
+        if file.stat().st_size > LARGEST:
+            raise ConfigurationError(f"configuration file {file} is larger than {LARGEST:,} bytes.")
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigurationError(f"configuration file {file} does not exist.") from None
@@ -34,16 +43,36 @@ def load(defaults: T, file: Path) -> T:
 
 
 def parse(defaults: T, text: str, source: str) -> T:
-    """`load` of a text; `source` is its name in messages."""
+    """`load` of a text; `source` is its name in messages.
+
+    Nothing but the text is read: interpolations (`${…}`), which could name the environment, are refused, and so are
+    aliases (`*name`), of which a few lines can expand to any size.
+    """
     try:
-        content = OmegaConf.to_container(OmegaConf.create(text), resolve=True)
-    except (YAMLError, OmegaConfBaseException) as error:
+        _check_events(text, source)
+        content = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
+    except (YAMLError, OmegaConfBaseException, RecursionError) as error:
+        raise _unreadable(source, error) from None
+    except ConfigurationError:
+        raise
+    except ValueError as error:  # a number that is none, such as a date in the 13th month
         raise _unreadable(source, error) from None
     except AssertionError:  # OmegaConf's word for a number
         content = None
     if not isinstance(content, Mapping):
         raise ConfigurationError(f"configuration file {source} must hold keys and values.")
     return _overlay(defaults, content, source, "")
+
+
+def _check_events(text: str, source: str) -> None:
+    """Raise ConfigurationError for an alias, and for a depth that no configuration has."""
+    depth = 0
+    for event in parse_events(text, Loader=SafeLoader):
+        if isinstance(event, AliasEvent):
+            raise ConfigurationError(f"configuration file {source} uses an alias (*name): write the value out.")
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise ConfigurationError(f"configuration file {source} cannot be read: it is nested too deeply.")
 
 
 def changed(config: T, changes: Mapping[str, Any]) -> T:
@@ -138,6 +167,8 @@ def _converted(value: Any, current: Any, source: str, name: str, alternatives: t
     if kind is tuple and isinstance(value, list):
         like = list(current) + [current[-1]] * (len(value) - len(current))
         return tuple(_converted(one, default, source, name) for one, default in zip(value, like, strict=False))
+    if isinstance(value, str) and "${" in value:
+        raise ConfigurationError(f"{source}: {name} is {value!r}: interpolations are not read, write the value out.")
     if type(value) is not kind:
         raise ConfigurationError(f"{source}: {name} must be {kinds.get(kind, kind.__name__)}, not {value!r}.")
     return value

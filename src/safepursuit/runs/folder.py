@@ -157,6 +157,17 @@ def write_text(file: Path, content: str) -> None:
         stream.write(content.encode())
 
 
+def keep_on_disk(*paths: Path) -> None:
+    """Let files and folders survive a power failure, as far as the file system can."""
+    for path in paths:
+        with suppress(OSError):  # Windows has no such thing for folders
+            number = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(number)
+            finally:
+                os.close(number)
+
+
 @contextmanager
 def replacing(file: Path) -> Iterator[IO[bytes]]:
     """A stream whose contents take the file's place in one step, once they are complete.
@@ -172,7 +183,10 @@ def replacing(file: Path) -> Iterator[IO[bytes]]:
     try:
         with partial.open("wb") as stream:
             yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
         os.replace(partial, target)
+        keep_on_disk(target.parent)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise

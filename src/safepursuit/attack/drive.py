@@ -1,0 +1,218 @@
+"""Plans driven in one compiled program, and judged by the referee.
+
+Nothing is solid in a drive: the referee judges every commanded motion, as if the robot went on through what it hit.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float
+
+from safepursuit.agents import Trained, View, predicted
+from safepursuit.attack.plans import Genes, Plan, decode, nominal_control
+from safepursuit.attack.worlds import World
+from safepursuit.evaluation.referee import judge
+from safepursuit.game import GameState, RobotState
+from safepursuit.play.recording import Numbers, Recording
+from safepursuit.scene import clearance
+from safepursuit.shapes import Scalar
+
+_ROWS = 50_000
+"""Steps shown to the referee at a time, a bound on memory."""
+
+_BLUR = 0.01
+"""[m] Clearances this near to the least one count in the objective that gradients follow."""
+
+
+class Driven(NamedTuple):
+    """Games as driven; axes (time, …, games)."""
+
+    pose: Float[Numbers, "time 3 games"]
+    """Before each step."""
+    end: Float[Numbers, "3 games"]
+    before: Float[Numbers, "time 2 games"]
+    """Speed and turn rate over ground at the beginning of each step."""
+    control: Float[Numbers, "time 2 games"]
+    """Carried out over ground; of a robot with inertia those at the end of the step."""
+    nominal: Float[Numbers, "time 2 games"]
+    intervened: Bool[Numbers, "time games"]
+    stopped: Bool[Numbers, "time games"]
+    feasible: Bool[Numbers, "time games"]
+    opponent: Float[Numbers, "time 3 games"]
+    room: Float[Numbers, "time games"]
+    """Clearance [m] in single precision at two points of the step: what a search descends."""
+
+
+@partial(jax.jit, static_argnames="world")
+def roll(plan: Plan, world: World, policy: Trained | None = None) -> Driven:
+    """Drive the plans: their nominal controls behind the world's guard, or a policy with its own safety layer."""
+    plan = jax.tree.map(jnp.asarray, plan)
+    robot, errors, scene = world.robot, world.errors, plan.scene(world)
+    dtype = plan.start.dtype
+    slip = errors.slip * jnp.asarray(plan.slip)
+    size = jnp.asarray([errors.pose, errors.pose, errors.heading, errors.speed, errors.turn_rate], dtype)[:, None]
+
+    def step(carry, chosen):
+        pose, velocity, queue, opponent = carry
+        nominal_part, error = chosen
+        off = size * error
+        told, felt = pose + off[:3], velocity + off[3:]
+        for command in queue:
+            told, felt = predicted(robot, told, felt, command)
+        if policy is None:
+            nominal = nominal_control(nominal_part, robot, pose, scene)
+            done = world.guard(nominal, told, scene, robot, world.shield, plan.gains, felt)
+            moved = opponent
+        else:
+            robots = RobotState(told, felt), RobotState(opponent, jnp.zeros_like(felt))
+            state = GameState(robots, scene, jnp.zeros(pose.shape[1:], jnp.int32))
+            done, _ = policy.act(None, jax.random.key(0), View(state, world.game, "pursuer"))
+            at_will = robot.limit(robot.from_unit_box(nominal_part[0]))
+            moved = robot.step(opponent, at_will, at_will)
+            half = jnp.asarray(world.half_extents, dtype)[:, None] - robot.radius
+            moved = jnp.concatenate([jnp.clip(moved[:2], -half, half), moved[2:]])
+        queue = jnp.concatenate([queue, done.control[None]])
+        reached = robot.reach(queue[0], velocity)
+        before, control = (1 + slip) * velocity, (1 + slip) * reached
+        points = robot.way(pose, control, 2, before)
+        after = robot.step(pose, control, before)
+        room = jnp.minimum(*(clearance(scene, points[:, piece], robot.radius) for piece in range(2)))
+        kept = done.nominal, done.intervened, done.stopped, done.feasible
+        return (after, reached, queue[1:], moved), (pose, before, control, *kept, opponent, room)
+
+    still = jnp.zeros_like(plan.start[:2])
+    queue = jnp.zeros((errors.delay, *still.shape), dtype)
+    start = (plan.start, still, queue, plan.opponent)
+    last, kept = jax.lax.scan(step, start, ((plan.nominal, plan.chases), plan.errors))
+    pose, before, control, nominal, intervened, stopped, feasible, opponent, room = kept
+    return Driven(pose, last[0], before, control, nominal, intervened, stopped, feasible, opponent, room)
+
+
+def attempt(genes: Genes, world: World, policy: Trained | None = None) -> tuple[Driven, Plan, Scalar]:
+    """The games of these genes, and the least clearance [m] of each, in single precision."""
+    plan = _decoded(genes, world)
+    driven = roll(plan, world, policy)  # a program of its own, which serves shrinking as well
+    return driven, plan, jnp.min(driven.room, axis=0)
+
+
+_decoded = jax.jit(decode, static_argnames="world")
+
+
+@partial(jax.jit, static_argnames="world")
+def descend(
+    genes: Genes, rate: Scalar, world: World, policy: Trained | None = None
+) -> tuple[Driven, Plan, Scalar, Genes]:
+    """`attempt`, and the genes after one step down the gradient of the blurred least clearance through the game."""
+
+    def cost(genes):
+        plan = decode(genes, world)
+        driven = roll(plan, world, policy)
+        blurred = -_BLUR * jax.nn.logsumexp(-driven.room / _BLUR, axis=0)
+        return jnp.sum(jnp.where(jnp.isfinite(blurred), blurred, 0)), (driven, plan)
+
+    slope, (driven, plan) = jax.grad(cost, has_aux=True)(genes)
+    slope = jnp.where(jnp.isfinite(slope), slope, 0)
+    steepest = jnp.maximum(jnp.max(jnp.abs(slope), axis=0), 1e-12)
+    return driven, plan, jnp.min(driven.room, axis=0), jnp.clip(genes - rate * slope / steepest, 0, 1)
+
+
+class Judged(NamedTuple):
+    """The referee's findings; arrays (games, time)."""
+
+    contact: np.ndarray
+    """The body would have entered a wall or a disc, or a number was not finite."""
+    clearance: np.ndarray
+    """[m], where a boundary is within reach; else infinite."""
+
+
+def judged(plan: Plan, driven: Driven, world: World) -> Judged:
+    """The referee on every step.
+
+    It is shown what the robot could reach within a step: by the triangle inequality nothing else can be touched.
+    """
+    pose = np.moveaxis(np.asarray(driven.pose, float), -1, 0)
+    after = np.concatenate([pose[:, 1:], np.asarray(driven.end, float).T[:, None]], axis=1)
+    before, control = (np.moveaxis(np.asarray(part, float), -1, 0) for part in (driven.before, driven.control))
+    contact = ~np.isfinite(np.concatenate([pose, after, before, control], axis=-1)).all(axis=-1)
+    least = np.where(contact, np.nan, np.inf)
+    way = world.robot.dt * np.maximum(np.abs(before[..., 0]), np.abs(control[..., 0])) + 0.01 * world.robot.radius
+    games, times, discs = _within_reach(plan, pose, np.where(contact, -np.inf, way), world)
+    for first in range(0, len(games), _ROWS):
+        g, t = games[first : first + _ROWS], times[first : first + _ROWS]
+        ends, speeds = np.stack([pose[g, t], after[g, t]], 1), np.stack([before[g, t], control[g, t]], 1)
+        found = judge(
+            own=ends,
+            own_control=control[g, t][:, None],
+            other=ends + 1e3,
+            other_control=control[g, t][:, None],
+            discs=discs[first : first + _ROWS, None],
+            half_extents=np.asarray(world.half_extents),
+            own_radius=world.robot.radius,
+            other_radius=world.robot.radius,
+            length=np.ones(len(g), int),
+            dt=world.robot.dt,
+            integrator=world.robot.integrator,
+            own_velocity=speeds,
+            other_velocity=speeds,
+        )
+        np.logical_or.at(contact, (g, t), (found.wall | found.obstacle | found.invalid)[:, 0])
+        np.minimum.at(least, (g, t), found.clearance[:, 0])
+    return Judged(contact, least)
+
+
+def _within_reach(
+    plan: Plan, pose: np.ndarray, way: np.ndarray, world: World
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Game, step and disc (x, y, radius; NaN for the walls) of every pair within a body's `way` (games, time)."""
+    radius, present = np.asarray(plan.radius, float), np.asarray(plan.present)
+    centre, half = np.asarray(plan.centre, float), np.asarray(world.half_extents)
+    with np.errstate(invalid="ignore"):
+        beside = (half - np.abs(pose[..., :2])).min(axis=-1) - world.robot.radius
+        places = [np.argwhere(beside < way)]
+        seen = [np.full((len(places[0]), 3), np.nan)]
+        for x, y, size, there in zip(*centre, radius, present, strict=True):
+            apart = np.hypot(pose[..., 0] - x[:, None], pose[..., 1] - y[:, None])
+            near = np.argwhere((apart - (size + world.robot.radius)[:, None] < way) & there[:, None])
+            places.append(near)
+            seen.append(np.stack([x, y, size], axis=-1)[near[:, 0]])
+    games, times = np.concatenate(places).T
+    return games, times, np.concatenate(seen)
+
+
+def recording(plan: Plan, driven: Driven, verdict: Judged, world: World) -> Recording:
+    """Games as a recording, each up to its first contact; the other robot stands where nothing depends on it."""
+    time, games = driven.intervened.shape
+    hit = verdict.contact.any(axis=1)
+    length = np.where(hit, verdict.contact.argmax(axis=1) + 1, time)
+    inside, beyond = np.arange(time) < length[:, None], np.arange(time + 1) > length[:, None]
+
+    def rows(part: Any) -> np.ndarray:
+        return np.moveaxis(np.asarray(part, float), -1, 0)
+
+    def cut(part: Any) -> np.ndarray:
+        return np.where(inside[..., None], rows(part), np.nan)
+
+    own = np.concatenate([rows(driven.pose), np.asarray(driven.end, float).T[:, None]], axis=1)
+    other = np.concatenate([rows(driven.opponent), rows(driven.opponent)[:, -1:]], axis=1)
+    present = np.asarray(plan.present)
+    discs = np.stack([*np.asarray(plan.centre, float), np.asarray(plan.radius, float)], axis=-1)
+    nothing = np.zeros((games, time), bool)
+    return Recording(
+        pursuer=np.where(beyond[..., None], np.nan, own),
+        evader=np.where(beyond[..., None], np.nan, other),
+        pursuer_control=cut(driven.control),
+        evader_control=cut(np.zeros_like(driven.control)),
+        nominal=cut(driven.nominal),
+        intervened=np.asarray(driven.intervened).T & inside,
+        correction=np.where(inside, 0.0, np.nan),
+        infeasible=~np.asarray(driven.feasible).T & inside,
+        lost_gradient=nothing,
+        active=np.zeros((games, time, len(present) + 4), bool),
+        discs=np.moveaxis(np.where(present[..., None], discs, np.nan), 1, 0),
+        length=length,
+        outcome=np.where(hit, "collision", "timeout"),
+        game=world.game,
+    )

@@ -1,0 +1,288 @@
+"""The replay page: its data against the shield, and the page as a browser shows it.
+
+The screenshots stay in build/viewer/.
+"""
+
+import base64
+import itertools
+import json
+import re
+import zlib
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from browser import PROGRAM, browser
+from replays import CROWD, STEPS, crowded
+from safepursuit.cli import main
+from safepursuit.evaluation import evaluate
+from safepursuit.learn import BarrierNetTrainer
+from safepursuit.play.recording import save
+from safepursuit.policy import build_policy
+from safepursuit.runs import checkpoint, configuration
+from safepursuit.runs.folder import RunFolder
+from safepursuit.shield import Shield
+from safepursuit.viewer.episodes import replay
+from safepursuit.viewer.packing import pack, page
+from safepursuit.viewer.programs import Layer, programs
+from tiny import TINY, outspoken
+
+needs_browser = pytest.mark.skipif(PROGRAM is None, reason="no Chromium on this machine")
+
+ROOT = Path(__file__).parents[1]
+SHOTS = ROOT / "build" / "viewer"
+HOSTILE = "</script><script>document.title='owned'</script>\"'\u202egnp.exe\u202c <img src=x onerror=alert(1)> & run"
+LAYER = Layer(Shield(), None, 0.005)
+"""A small gain, so that many rows bind."""
+
+
+@pytest.fixture(scope="module")
+def recording():
+    return crowded()
+
+
+@pytest.fixture(scope="module")
+def data(recording):
+    return replay(recording, LAYER, title=HOSTILE, note=HOSTILE, numbers=np.array([7, 3, 5]))
+
+
+@pytest.fixture(scope="module")
+def file(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("replay") / "replay.html"
+    out.write_text(page("replay", data), encoding="utf-8")
+    return out
+
+
+@pytest.fixture(scope="module")
+def tab(tmp_path_factory):
+    with browser(tmp_path_factory.mktemp("profile")) as one:
+        yield one
+
+
+def opened(tab, address, width=1280, scheme="light"):
+    """Load the page, and wait until it has drawn."""
+    tab.troubles.clear()
+    tab.requests.clear()
+    tab.open("about:blank", width)
+    tab.open(address, width, scheme=scheme)
+    ready = "globalThis.safepursuit?.drawn || document.querySelector('.trouble')"
+    tab.ask(f"new Promise(done => (function look() {{ ({ready}) ? done(0) : setTimeout(look, 20) }})())")
+
+
+def corners(A, b, box):
+    """The corners of a polygon by trying all pairs of sides, in double precision."""
+    low_v, high_v, low_w, high_w = box
+    A = np.concatenate([A, [[-1, 0], [1, 0], [0, -1], [0, 1]]])
+    b = np.concatenate([b, [-low_v, high_v, -low_w, high_w]])
+    found = []
+    for i, j in itertools.combinations(range(len(b)), 2):
+        pair = A[[i, j]]
+        if abs(np.linalg.det(pair)) > 1e-12:
+            point = np.linalg.solve(pair, b[[i, j]])
+            if np.all(A @ point <= b + 1e-9):
+                found.append(point)
+    return np.array(found)
+
+
+@needs_browser
+def test_what_is_drawn_is_what_was_recorded(file, tab, recording):
+    opened(tab, f"{file.as_uri()}#episode=7&t=8.45")
+    found = programs(recording, LAYER)
+    first = np.concatenate([[0], np.cumsum(found.rows)])
+    steps = [169, 0, 1, 250, STEPS - 1, *np.flatnonzero(found.rows[:STEPS] > 1)[:20]]
+    for step in map(int, steps):
+        if step != 169:  # which the address names
+            tab.ask(f"safepursuit.seek({step})")
+        drawn = tab.ask("safepursuit.drawn")
+        assert (drawn["episode"], drawn["step"]) == (0, step)
+        np.testing.assert_array_equal(drawn["pursuer"], recording.pursuer[0, step])
+        np.testing.assert_array_equal(drawn["evader"], recording.evader[0, step])
+        some = slice(first[step], first[step + 1])
+        A, b = found.A[some].astype(float), found.b[some].astype(float)
+        theirs = np.array(drawn["polygon"]).reshape(-1, 2)
+        for corner in corners(A, b, found.box[step].astype(float)):
+            assert np.abs(theirs - corner).max(axis=1).min() <= 1e-6
+        assert np.all((theirs @ A.T - b) / np.linalg.norm(A, axis=1) <= 1e-6)
+    assert max(found.rows[steps]) > 10
+    assert tab.troubles == []
+    assert [address.split(":")[0] for address in set(tab.requests)] in (["file"], ["file", "data"], ["data", "file"])
+
+
+@needs_browser
+def test_the_robots_are_painted_where_they_are(file, tab, recording):
+    """By the colours of pixels, and a scale of our own."""
+    opened(tab, f"{file.as_uri()}#episode=7&t=20")
+    width = tab.ask("document.querySelector('#arena').clientWidth")
+    half = CROWD.arena.half_extents[0]
+    scale = width / (2.06 * half)
+    for robot, colour in (("pursuer", (31, 95, 168)), ("evader", (192, 97, 15))):
+        x, y, _ = getattr(recording, robot)[0, 400]
+        left, top = 1.03 * half * scale + x * scale, 1.03 * half * scale - y * scale
+        picture = "document.querySelector('#arena').getContext('2d')"
+        pixel = tab.ask(f"[...{picture}.getImageData({round(left)}, {round(top)}, 1, 1).data]")
+        assert np.abs(np.subtract(pixel[:3], colour)).max() < 12, robot
+
+
+@needs_browser
+def test_the_keyboard_does_everything(file, tab):
+    opened(tab, f"{file.as_uri()}#episode=7&t=1")
+    instant = "[safepursuit.recording.number(safepursuit.drawn.episode), safepursuit.drawn.step]"
+    tab.press("ArrowRight", "ArrowRight", "ArrowLeft")
+    assert tab.ask(instant) == [7, 21]
+    tab.press("ArrowDown")  # the list is sorted by number: 3, 5, 7
+    assert tab.ask(instant)[0] == 7
+    tab.press("ArrowUp")
+    assert tab.ask(instant) == [5, 0]
+    tab.press("End")
+    assert tab.ask("safepursuit.drawn.step === safepursuit.recording.length(safepursuit.drawn.episode)")
+    tab.press("Home", "i")
+    assert tab.ask("safepursuit.recording.flag(safepursuit.drawn.episode, safepursuit.drawn.step, 1)")
+    tab.ask("new Promise(done => setTimeout(done, 400))")  # the address follows
+    assert re.search(r"#episode=5&t=\d", tab.ask("location.href"))
+    tab.press(" ")
+    tab.ask("new Promise(done => setTimeout(done, 500))")
+    tab.press(" ")
+    assert tab.ask("safepursuit.drawn.step") > 3
+    nameless = "one => !(one.textContent.trim() || one.getAttribute('aria-label') || one.labels?.length)"
+    names = f"[...document.querySelectorAll('button, select, input, canvas')].filter({nameless}).length"
+    assert tab.ask(names) == 0
+    assert tab.troubles == []
+
+
+@needs_browser
+def test_names_are_text(file, tab):
+    opened(tab, file)
+    assert tab.ask("document.querySelector('h1').textContent") == HOSTILE
+    assert tab.ask("document.title") != "owned"
+    assert tab.ask("document.querySelectorAll('h1 bdi').length") == 1
+    assert tab.ask("document.querySelectorAll('script, img').length") == 1
+    assert tab.troubles == []
+
+
+@needs_browser
+@pytest.mark.parametrize("damage", ["cut", "flipped", "none", "another", "unequal"])
+def test_damage_is_told_in_the_page(damage, data, tab, tmp_path):
+    text = page("replay", data)
+    if damage == "cut":
+        text = re.sub(r'(text/plain">.{5000}).*(</script>)', r"\1\2", text)
+    elif damage == "flipped":
+        text = page("replay", data[:900] + bytes([data[900] ^ 8]) + data[901:])
+    elif damage == "none":
+        text = page("replay")
+    elif damage == "another":
+        text = page("replay", pack("play", {}, {}))
+    else:
+        header = zlib.decompress(data)
+        size = int.from_bytes(header[:4], "little")
+        about = json.loads(header[4 : 4 + size])["about"]
+        text = page("replay", pack("replay", about, {"length": np.ones(3, np.uint32)}))
+    file = tmp_path / "damaged.html"
+    file.write_text(text, encoding="utf-8")
+    opened(tab, file)
+    assert tab.ask("document.querySelector('.trouble [role=alert], .trouble').textContent.length") > 40
+    assert tab.troubles == []
+
+
+@needs_browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_fits(file, tab, width, scheme):
+    opened(tab, f"{file.as_uri()}#episode=7&t=10", width, scheme)
+    assert tab.ask("document.documentElement.scrollWidth") <= width
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    shot = SHOTS / f"replay-{width}-{scheme}.png"
+    tab.shoot(shot)
+    ink = np.asarray(Image.open(shot).convert("L"), float)
+    assert np.median(ink) > 240 if scheme == "light" else np.median(ink) < 45
+
+
+def test_rows_shown_are_those_that_held_the_control():
+    """The control is the point of the shown polygon nearest to the nominal one, found by trying sides and corners."""
+    config = TINY
+    policy = build_policy(jax.random.key(1), config.method, config.policy, config.game, config.shield)
+    policy = outspoken(policy)
+    recording = evaluate(policy, config, episodes=12, evader="run").recording
+    found = programs(recording, Layer(config.shield, policy, policy.head.least_gain()))
+    assert len(found.rows) == recording.length.sum()
+    first = np.concatenate([[0], np.cumsum(found.rows)])
+    weight = np.array([1.0, config.shield.offset / config.game.robot.dt])
+    governed = 0
+    for step, (nominal, control) in enumerate(zip(found.nominal, found.control, strict=True)):
+        some = slice(first[step], first[step + 1])
+        low_v, high_v, low_w, high_w = found.box[step].astype(float)
+        A = np.concatenate([found.A[some], [[-1, 0], [1, 0], [0, -1], [0, 1]]]).astype(float)
+        b = np.concatenate([found.b[some], [-low_v, high_v, -low_w, high_w]]).astype(float)
+        scaled = A / weight
+        onto = nominal * weight - scaled * ((scaled @ (nominal * weight) - b) / (scaled**2).sum(1))[:, None]
+        points = np.concatenate([[nominal], onto / weight, corners(A[:-4], b[:-4], found.box[step].astype(float))])
+        inside = points[np.all(points @ A.T <= b + 1e-6, axis=1)]
+        best = inside[np.argmin((((inside - nominal) * weight) ** 2).sum(1))]
+        governed += np.abs(best - control).max() > 2e-5
+    assert governed <= 0.02 * len(found.rows)  # the speed governor acts after the program
+    assert recording.intervened.any()
+    assert np.all((found.gain >= config.policy.min_gain) & (found.gain <= 1))
+
+
+def test_numbers_survive_packing():
+    arrays = {"a": np.array([1.5, np.nan, -2], np.float32), "b": np.array([[1, 70000]], np.uint32), "c": np.arange(3.0)}
+    raw = zlib.decompress(pack("replay", {"title": "é"}, arrays))
+    size = int.from_bytes(raw[:4], "little")
+    header, body = json.loads(raw[4 : 4 + size]), raw[4 + size :]
+    for entry in header["arrays"]:
+        kind = np.dtype("<" + entry["type"])
+        count = int(np.prod(entry["shape"]))
+        planes = np.frombuffer(body, np.uint8, count * kind.itemsize, entry["offset"]).reshape(kind.itemsize, count)
+        values = planes.T.tobytes()
+        np.testing.assert_array_equal(np.frombuffer(values, kind).reshape(entry["shape"]), arrays[entry["name"]])
+    with pytest.raises(ValueError, match="int64"):
+        pack("replay", {}, {"a": np.arange(3)})
+
+
+def test_twenty_long_episodes_fit(tmp_path, capsys):
+    """600 steps each among 16 discs, through the command."""
+    recording = crowded(20)
+    recording = replace(recording, outcome=np.resize(["timeout", "capture"], 20))
+    save(recording, tmp_path / "many.npz")
+    assert main(["replay", str(tmp_path / "many.npz"), "--out", str(tmp_path / "many.html")]) == 0
+    assert (tmp_path / "many.html").stat().st_size <= 3e6
+    text = (tmp_path / "many.html").read_text("utf-8")
+    raw = zlib.decompress(base64.b64decode(re.search(r'text/plain">(.*?)</script>', text)[1]))
+    assert b"many.npz" in raw
+
+
+def test_a_run_plays_its_own_episodes(tmp_path, capsys):
+    run = RunFolder.create(tmp_path / "<script>run", configuration.dump(TINY), ["safepursuit"])
+    checkpoint.save(run, 0, BarrierNetTrainer(TINY, run).state, best=True)
+    out = tmp_path / "run.html"
+    words = ["replay", str(run.path), "--episodes", "12", "--evader", "run", "--out", str(out)]
+    assert main(words) == 0
+    text = out.read_text("utf-8")
+    assert "<script>run" not in text
+    raw = zlib.decompress(base64.b64decode(re.search(r'text/plain">(.*?)</script>', text)[1]))
+    header = json.loads(raw[4 : 4 + int.from_bytes(raw[:4], "little")])
+    assert header["about"]["title"] == "barriernet against run, 2 obstacles: <script>run"
+    assert {"rows", "gain"} <= {entry["name"] for entry in header["arrays"]}
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["nowhere"], "does not exist"),
+        (["FILE"], "is not a recording"),
+        (["FILE", "--out", "x.pdf"], "ends in .html"),
+        (["FILE", "--episodes", "0"], "at least 1"),
+        (["FILE", "--evader", "flee"], "played already"),
+    ],
+)
+def test_wrong_calls_are_told(words, complaint, tmp_path, capsys):
+    broken = tmp_path / "broken.npz"
+    broken.write_bytes(b"PK nothing")
+    status = main(["replay", *(str(broken) if word == "FILE" else word for word in words)])
+    said = capsys.readouterr().err
+    assert status == 2
+    assert complaint in said
+    assert said.count("\n") == 1

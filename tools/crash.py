@@ -1,0 +1,323 @@
+"""Kills trainings and comparisons at random moments, and lets them go on: `make test-crash`.
+
+usage: python tools/crash.py [KILLS] [--seed SEED] [--page FILE]
+
+Every victim is a process of its own that runs one command; it is killed (SIGKILL) at a random moment or while a
+checkpoint is being written, or works on a disk that fills up or turns read-only (a small tmpfs, which takes root).
+Then `resume`, or the same comparison again, goes on by itself, perhaps to be killed again. In the end parameters,
+optimiser, games, keys, the best checkpoint and the log must be those of a training that was never interrupted, bit for
+bit. Exit status 1 where one is not.
+"""
+
+import argparse
+import collections
+import contextlib
+import csv
+import hashlib
+import io
+import os
+import random
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a process with one thread can be forked
+
+from safepursuit import cli
+from safepursuit.benchmark.machine import about, described
+from safepursuit.benchmark.tables import Table, grid
+from safepursuit.runs import checkpoint
+from safepursuit.runs.folder import RunFolder, write_text
+
+SETTINGS = shlex.split(
+    "--num-envs 8 --rollout-length 8 --timesteps 768 --checkpoint-every 2 --obstacles 1 --policy.hidden 8 "
+    "--policy.disc-width 4 --ppo.minibatches 2 --ppo.epochs 2 --devices 1"
+)
+COMPARED = shlex.split(
+    "--methods barriernet --seeds 0 --pursuers pure-pursuit --suite standard --evaders flee --episodes 4 --workers 1"
+)
+KINDS = ("train", "train", "save", "resume", "train", "save", "compare", "full disk", "nearly full disk", "read-only")
+"""In turns."""
+
+_LIMIT = 300.0
+"""Seconds after which a command counts as hung."""
+
+
+class LostError(Exception):
+    """A victim that did not recover; the message says how."""
+
+
+class Victim:
+    """A command in a process of its own.
+
+    Trainings are forked from this process, which has imported everything and computed nothing; comparisons, which start
+    processes themselves, begin from nothing.
+    """
+
+    def __init__(self, words: list, log: Path) -> None:
+        self.words, self.log, self.began = list(map(str, words)), log, time.monotonic()
+        if self.words[0] == "compare":
+            with log.open("a") as stream:
+                command = [sys.executable, "-m", "safepursuit", *self.words]
+                self.pid = subprocess.Popen(command, stdout=stream, stderr=stream, start_new_session=True).pid
+            return
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # JAX has computed nothing, and has no threads
+            self.pid = os.fork()
+        if not self.pid:
+            self._run()
+
+    def _run(self) -> None:
+        os.setsid()
+        with self.log.open("a") as stream:
+            os.dup2(stream.fileno(), 1)
+            os.dup2(stream.fileno(), 2)
+        status = 70
+        try:
+            status = cli.main(self.words)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            os._exit(status)
+
+    def wait(self, until: Callable[[], bool] = lambda: False) -> int | None:
+        """Its exit status; None as soon as `until` is true. Raises LostError for a process that hangs."""
+        while time.monotonic() - self.began < _LIMIT:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                return os.waitstatus_to_exitcode(status)
+            if until():
+                return None
+            time.sleep(0.0005)
+        self.kill()
+        raise LostError(f"{' '.join(self.words)} hangs")
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+
+
+def bits(run: Path) -> dict[str, str]:
+    """Digests of everything that decides how a training goes on, and of what it has told."""
+    folder = RunFolder.open(run)
+    latest = (folder.checkpoints / "latest").read_text().strip()
+    best = (folder.checkpoints / "best").read_text().strip()
+    found = {"latest": latest, "best": best}
+    for name, array in checkpoint._read(folder.checkpoints / latest, {"policy", "training"}).items():
+        if "seconds" not in name:
+            found[name] = hashlib.sha256(array.tobytes()).hexdigest()
+    with folder.metrics.open(newline="") as file:
+        rows = [
+            [value for name, value in row.items() if not re.match("time/|qp/time", name)]
+            for row in csv.DictReader(file)
+        ]
+    found["metrics"] = hashlib.sha256(repr(rows).encode()).hexdigest()
+    return found
+
+
+class Harness:
+    def __init__(self, home: Path, rng: random.Random) -> None:
+        self.home, self.rng = home, rng
+        self.log = home / "victims.txt"
+        self.kills: collections.Counter[str] = collections.Counter()
+        self.trials: collections.Counter[str] = collections.Counter()
+        self.failures: list[str] = []
+        run = home / "reference"
+        began = time.monotonic()
+        for _ in range(2):  # the second time everything is compiled
+            shutil.rmtree(run, ignore_errors=True)
+            began = time.monotonic()
+            self.must(["train", *SETTINGS, "--run-dir", run], run)
+        self.seconds = time.monotonic() - began
+        self.expected = bits(run)
+        self.settings = home / "settings.yaml"
+        text = io.StringIO()
+        with contextlib.redirect_stdout(text):
+            cli.main(["train", *SETTINGS, "--dry-run"])
+        self.settings.write_text(text.getvalue())
+        began = time.monotonic()
+        self.must(self.comparison(home / "compared"))
+        self.comparing = time.monotonic() - began
+
+    def comparison(self, out: Path) -> list:
+        return ["compare", *COMPARED, "--config", self.settings, "--out", out]
+
+    def must(self, words: list, run: Path | None = None) -> None:
+        """Run to the end, of a training (in `run`) before its figures. Raises LostError for a status other than 0."""
+        victim = Victim(words, self.log)
+        status = victim.wait((lambda: finished(run)) if run else lambda: False)
+        if status is None:
+            victim.kill()
+        elif status != 0:
+            raise LostError(f"{' '.join(map(str, words))} ended with status {status}")
+
+    def onward(self, run: Path) -> list:
+        """What a user, or a script, types next."""
+        return ["resume", run] if (run / "config.yaml").is_file() else ["train", *SETTINGS, "--run-dir", run]
+
+    def strike(self, words: list, kind: str, until: Callable[[], bool]) -> bool:
+        """Kill the command once `until` is true; False if it ended before."""
+        victim = Victim(words, self.log)
+        if victim.wait(until) is not None:
+            return False
+        victim.kill()
+        self.kills[kind] += 1
+        return True
+
+    def moment(self, seconds: float) -> Callable[[], bool]:
+        end = time.monotonic() + self.rng.uniform(0.02, 1.0) * seconds
+        return lambda: time.monotonic() > end
+
+    def saving(self, run: Path) -> Callable[[], bool]:
+        """A little after a checkpoint has begun, the first one or a later one."""
+        number, seen, after = self.rng.randrange(4), set(), self.rng.choice((0.0, 0.001, 0.005, 0.02, 0.05))
+
+        def begun() -> bool:
+            with contextlib.suppress(OSError):
+                seen.update(one.name for one in (run / "checkpoints").glob(".*.partial"))
+            if len(seen) > number:
+                time.sleep(after)
+                return True
+            return False
+
+        return begun
+
+    def finish(self, run: Path) -> None:
+        """Go on to the end, and compare."""
+        if not finished(run):
+            self.must(self.onward(run), run)
+        differ = [name for name, one in bits(run).items() if self.expected.get(name) != one]
+        if differ or len(self.expected) != len(bits(run)):
+            raise LostError(f"{run} differs in {', '.join(differ[:4])}")
+
+    def trial(self, kind: str, number: int) -> None:
+        run = self.home / f"{number:04d}-{kind.replace(' ', '-')}"
+        self.trials[kind] += 1
+        if kind == "compare":
+            return self.compare(run)
+        if kind in ("full disk", "nearly full disk", "read-only"):
+            return self.on_a_small_disk(run, kind)
+        for _ in range(3 if kind == "resume" else 1):
+            until = self.saving(run) if kind == "save" else self.moment(self.seconds)
+            if finished(run) or not self.strike(self.onward(run), kind, until):
+                break
+        self.finish(run)
+        shutil.rmtree(run)
+        return None
+
+    def compare(self, out: Path) -> None:
+        for _ in range(2):
+            if not self.strike(self.comparison(out), "compare", self.moment(self.comparing)):
+                break
+        self.must(self.comparison(out))
+        run = next((out / "runs").rglob("config.yaml")).parent
+        differ = [name for name, one in bits(run).items() if self.expected.get(name) != one]
+        if differ:
+            raise LostError(f"{run} differs in {', '.join(differ[:4])}")
+        shutil.rmtree(out)
+
+    def on_a_small_disk(self, run: Path, kind: str) -> None:
+        """The disk is full, becomes full, or read-only; once there is room again, training goes on."""
+        disk = self.home / "disk"
+        disk.mkdir(exist_ok=True)
+        size = {"full disk": 48, "nearly full disk": self.rng.randrange(150, 1500), "read-only": 8000}[kind]
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", str(disk)], check=True)
+        try:
+            where = disk / run.name
+            if kind == "read-only":
+                self.strike(self.onward(where), kind, self.moment(self.seconds))
+                subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+                expected = {1, 2}
+            else:
+                expected = {0, 1, 2}
+            victim = Victim(self.onward(where), self.log)
+            status = victim.wait()
+            self.kills[kind] += kind != "read-only"
+            done = kind == "read-only" and status == 0 and finished(where)
+            if status not in expected and not done:
+                raise LostError(f"on a {kind} the command ended with status {status}")
+            subprocess.run(["mount", "-o", "remount,rw,size=64m", str(disk)], check=True)
+            self.finish(where)
+        finally:
+            subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def finished(run: Path) -> bool:
+    with contextlib.suppress(OSError, ValueError):
+        return (run / "summary.json").is_file() and int((run / "checkpoints" / "latest").read_text()) >= 768
+    return False
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("kills", nargs="?", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--page", type=Path)
+    asked = parser.parse_args()
+    can_mount = os.geteuid() == 0 and shutil.which("mount")
+    kinds = [kind for kind in KINDS if can_mount or ("disk" not in kind and kind != "read-only")]
+    began, number = time.monotonic(), 0
+    with tempfile.TemporaryDirectory(prefix="crash-") as folder:
+        harness = Harness(Path(folder), random.Random(asked.seed))
+        while sum(harness.kills.values()) < asked.kills:
+            kind = kinds[number % len(kinds)]
+            try:
+                harness.trial(kind, number)
+            except LostError as failure:
+                harness.failures.append(f"{kind}: {failure}")
+            number += 1
+            done = sum(harness.kills.values())
+            lost, seconds = len(harness.failures), time.monotonic() - began
+            print(f"{done} of {asked.kills} strikes, {lost} lost, {seconds:.0f} s, {kind}", flush=True)
+        said = harness.log.read_text(errors="replace")
+    tracebacks = said.count("Traceback (most recent call last)")
+    for failure in harness.failures:
+        print(failure)
+    print(f"{sum(harness.kills.values())} kills, {len(harness.failures)} failures, {tracebacks} tracebacks")
+    if asked.page:
+        write_text(asked.page, page(harness, asked.kills, tracebacks, time.monotonic() - began))
+    if harness.failures or tracebacks:
+        Path("crash-log.txt").write_text(said)
+        print("what the victims printed: crash-log.txt")
+    return int(bool(harness.failures or tracebacks))
+
+
+def page(harness: Harness, kills: int, tracebacks: int, seconds: float) -> str:
+    failed = collections.Counter(one.partition(":")[0] for one in harness.failures)
+    rows = [
+        (kind, str(harness.trials[kind]), str(harness.kills[kind]), str(failed[kind]))
+        for kind in dict.fromkeys(KINDS)
+        if harness.trials[kind]
+    ]
+    table = grid(Table("", ("victim", "trainings", "struck", "not recovered"), rows))
+    total, lost = sum(harness.kills.values()), len(harness.failures)
+    return f"""\
+# Crashes
+
+`make test-crash KILLS={kills}` wrote this page. Trainings and comparisons are killed (SIGKILL) at random moments, some
+while a checkpoint is being written and some again while they go on, or run out of disk; then `resume`, or the same
+command, goes on without a manual step. Parameters, optimiser, games, keys, the best checkpoint and the log must be
+those of the uninterrupted training, bit for bit.
+
+**{sum(harness.trials.values()) - lost} of {sum(harness.trials.values())} recovered, struck {total} times, with
+{tracebacks} tracebacks,** in {seconds:,.0f} s.
+
+{table}
+
+{described(about())}
+"""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
