@@ -400,7 +400,7 @@ def test_the_default_rules_are_those_of_a_comparison_whatever_the_training_had(m
         """Raised in place of playing: what was drawn is all that matters here."""
 
     def drawn(rules):
-        def record(pursuer, evader, scenarios, shield):
+        def record(own, opponents, scenarios, role):
             raise EnoughError(scenarios)
 
         monkeypatch.setattr(evaluation, "record", record)
