@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help setup viewer demo test lint types contract docs docs-serve unit test-wide test-heavy test-cluster test-crash test-export smoke-wheel bench bench-growth bench-guard bench-revisions bench-roofline bench-methods bench-players bench-peers bench-converters bench-imitation bench-sb3 falsify results zoo golden readme clean
+.PHONY: help setup viewer viewer-docs demo test lint types contract docs docs-serve unit test-wide test-heavy prove-rooms test-cluster fuzz soak reliability test-crash test-export smoke-wheel bench bench-growth bench-guard bench-revisions bench-roofline bench-methods bench-players bench-viewer bench-peers bench-converters bench-imitation bench-sb3 falsify results rooms zoo golden readme clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -24,6 +24,11 @@ viewer/node_modules: viewer/package-lock.json
 
 viewer: viewer/node_modules  ## Check and build the pages for the browser → src/safepursuit/viewer/pages (takes Node ≥ 20; who has none uses those that are there)
 	cd viewer && npm run check && npm run build
+
+viewer-docs: setup  ## Train a pursuer for a minute, and write its replay and picture for the documentation → docs/viewer/, docs/images/replay.png
+	rm -rf build/viewer-docs
+	$(BIN)/safepursuit train --method barriernet --evader flee --obstacles 4 --timesteps 500_000 --num-envs 256 --seed 3 --run-dir build/viewer-docs/pursuer
+	$(BIN)/python tools/viewer_pages.py build/viewer-docs/pursuer
 
 demo: setup  ## Train BarrierNet against the random evader and judge it on 1,000 held-out episodes
 	$(BIN)/safepursuit train --method barriernet --evader random --obstacles 2 --timesteps 2_000_000 --seed 42 --run-dir $(RUN)
@@ -55,6 +60,20 @@ test-wide: setup  ## The tests on more methods, integrators, sizes and documents
 
 test-heavy: setup  ## The long proofs and trainings
 	$(BIN)/pytest -m heavy
+
+FUZZ ?= 100000
+fuzz: setup  ## FUZZ random inputs for each surface: command line, configuration, recordings, comparisons, shield
+	FUZZ=$(FUZZ) $(BIN)/pytest -q tests/test_fuzz.py --durations 0
+
+SOAK ?= 2000000000
+soak: setup  ## One training of SOAK steps, its memory, speed and counters watched (hours) → docs/benchmarks/endurance.md
+	$(BIN)/python tools/soak.py $(SOAK) --page docs/benchmarks/endurance.md
+
+reliability: setup  ## docs/reliability.md from what make falsify, test-crash, fuzz and soak have written
+	$(BIN)/python tools/reliability.py
+
+prove-rooms: setup  ## Adversarial drives among walls of any shape, 10 million steps → docs/benchmarks/rooms_proof.md
+	$(BIN)/python tests/prove_rooms.py 600_000 --page docs/benchmarks/rooms_proof.md
 
 KILLS ?= 200
 test-crash: setup  ## Kill trainings and comparisons KILLS times, fill their disk, and compare what they end in → docs/benchmarks/crashes.md
@@ -95,6 +114,9 @@ bench-players: setup  ## Every scripted pursuer against every scripted evader �
 	$(BIN)/safepursuit compare --pursuers all --obstacles 4 --episodes 500 --out comparisons/players-4
 	$(BIN)/python benchmarks/scripted_players.py 0=comparisons/players-0 4=comparisons/players-4
 
+bench-viewer: setup  ## Frame times, opening times and sizes of the pages for the browser → docs/benchmarks/viewer.md
+	$(BIN)/python benchmarks/viewer.py
+
 .venv-peers/ready: pyproject.toml constraints.txt benchmarks/requirements-peers.txt benchmarks/requirements-peers-no-deps.txt
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --requirement benchmarks/requirements-peers.txt --editable .
@@ -126,6 +148,10 @@ results: setup  ## Train and compare: one pursuer against all evaders, and all m
 
 zoo: setup  ## Train, judge and pack the policies that ship (hours) → src/safepursuit/zoo/
 	$(BIN)/python tools/zoo.py
+
+rooms: setup  ## Draw every room of the gallery → docs/images/rooms/
+	@mkdir -p docs/images/rooms
+	for room in l-room lab office warehouse maze; do $(BIN)/safepursuit draw-scene $$room --out docs/images/rooms/$$room.png; done
 
 golden: setup  ## Write tests/golden/ anew (say why in the commit)
 	$(BIN)/python tests/golden.py

@@ -20,7 +20,7 @@ def draw_scenes(rng, count, half=4.0):
 
 
 def clear(scene, position, body=0.15):
-    return reference.body_clearance(position, body, *scene[1:], scene.half_extents)
+    return reference.body_clearance(position, body, *scene[1:4], scene.half_extents)
 
 
 def draw_poses(rng, scene):

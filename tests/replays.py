@@ -56,6 +56,7 @@ def crowded(episodes=3, steps=STEPS, seed=0):
                 [random.uniform(-9, 9, (episodes, DISCS, 2)), random.uniform(0.3, 0.9, (episodes, DISCS, 1))], -1
             )
         ),
+        edges=np.empty((episodes, 0, 4)),
         length=length,
         outcome=np.resize(["timeout", "capture", "collision", "invalid"], episodes),
         game=CROWD,

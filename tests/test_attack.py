@@ -17,9 +17,12 @@ from safepursuit.attack.search import SEARCHES
 from safepursuit.attack.worlds import behind, shipped
 from safepursuit.cli import main
 from safepursuit.evaluation import metrics
+from safepursuit.experiment import create_run
+from safepursuit.learn import BarrierNetTrainer
 from safepursuit.play import recording as recordings
 from safepursuit.robot import Budget, Unicycle
-from safepursuit.shield import Shield
+from safepursuit.shield import Shield, fitting
+from tiny import TINY
 
 SMALL = {"discs": 2, "steps": 24}
 GUARDED = behind("position known to 5 cm", Unicycle(), Budget(pose=0.05), **SMALL)
@@ -169,3 +172,17 @@ def test_the_gradient_leads_to_less_clearance():
     after = np.asarray(attempt(genes, GUARDED)[2])
     far = before > 0.01
     assert np.mean(after[far] < before[far]) > 0.8
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("method", ["barriernet", "ppo"])
+@pytest.mark.parametrize("robot", ["unicycle", "inertial"])
+def test_a_run_is_attacked_by_starts_layouts_and_opponents(method, robot, tmp_path, capsys):
+    config = TINY.with_robot(robot)
+    config = replace(config, method=method, shield=fitting(config.game.robot, (3.0, 3.0)))
+    trainer = BarrierNetTrainer(config, create_run(tmp_path / "run", config, ["train"]))
+    trainer.save()
+    words = ["falsify", str(tmp_path / "run"), "--budget", "100000", "--out", str(tmp_path / "out")]
+    assert main(words) == (0 if config.promises else 1)
+    assert (tmp_path / "out").exists() != config.promises
+    assert ("contact in step" in capsys.readouterr().err) != config.promises

@@ -3,6 +3,7 @@
 import shutil
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -110,3 +111,16 @@ def test_damage_to_every_file_at_twenty_places_is_noticed_or_changes_nothing(who
     tried, noticed = check(whole, tmp_path, read, FLIPS, files(whole))
     assert tried >= 20 * len(files(whole))
     assert noticed >= 100
+
+
+def test_a_run_of_release_0_1_is_read_and_goes_on(tmp_path):
+    """Trained by commit 698acf3; its parameters as that release reads them."""
+    old = shutil.copytree(Path(__file__).parent / "data" / "run-0.1", tmp_path / "old")
+    run = load_run(RunFolder.open(old))
+    assert (run.steps, run.config.method, run.config.game.horizon) == (64, "barriernet", 30)
+    sums = [float(np.sum(np.asarray(leaf, float))) for leaf in jax.tree.leaves(run.policy) if hasattr(leaf, "dtype")]
+    assert sums[:4] == pytest.approx([2.2234364934265614, 3.628118246586382, 64.0, 3.5181297920644283])
+    trainer = BarrierNetTrainer.resumed(RunFolder.open(old), timesteps=96)
+    assert (trainer.state.steps, trainer.state.iteration, len(trainer.history)) == (64, 2, 2)
+    assert np.abs(trainer.state.games.state.pursuer[:2]).max() < 10
+    assert not trainer.finished

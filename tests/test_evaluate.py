@@ -216,6 +216,7 @@ def test_the_recording_file_is_complete(judged, tmp_path):
         "outcome": (EPISODES,),
         "pursuer_velocity": (EPISODES, HORIZON + 1, 2),
         "evader_velocity": (EPISODES, HORIZON + 1, 2),
+        "edges": (EPISODES, 4, 4),
         # Beyond the contract: what the safety layer did, which scenarios these are, and the rules.
         "intervened": (EPISODES, HORIZON),
         "infeasible": (EPISODES, HORIZON),
@@ -223,10 +224,11 @@ def test_the_recording_file_is_complete(judged, tmp_path):
         "active": (EPISODES, HORIZON, 2 + 4),
         "correction": (EPISODES, HORIZON),
         "scenario": (EPISODES,),
+        "role": (),
         "game": (),
     }
     assert {name: array.shape for name, array in found.items()} == shapes
-    kinds = dict.fromkeys(("integrator", "outcome", "game"), "U") | dict.fromkeys(("length", "scenario"), "i")
+    kinds = dict.fromkeys(("integrator", "outcome", "role", "game"), "U") | dict.fromkeys(("length", "scenario"), "i")
     kinds |= dict.fromkeys(("intervened", "infeasible", "lost_gradient", "active"), "b")
     for name in shapes:
         kind = kinds.get(name, "f")

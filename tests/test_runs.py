@@ -99,6 +99,7 @@ def test_a_file_says_only_what_differs(tmp_path):
         ("evader_shielded: 1", "evader_shielded must be true or false, not 1"),
         ("ppo: 3", "ppo must hold keys and values, not 3"),
         ("policy:\n  hidden: 64", "policy.hidden must be a list, not 64"),
+        ("policy:\n  hidden: [10000000]", "policy hidden and disc_width may be at most 65,536, not 10,000,000"),
         ("policy:\n  hidden: [64, wide]", "policy.hidden must be a whole number, not 'wide'"),
         ("ppo:\n  clip: null", "ppo.clip must be a number, not None"),
         ("- 1\n- 2", "must hold keys and values"),

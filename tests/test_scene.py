@@ -29,7 +29,7 @@ clearance = jax.jit(scenes.clearance, static_argnums=2)
 
 def gaps(scene):
     """Least gap between two present discs, and between a present disc and a wall, of each layout (count,)."""
-    half, centre, radius, present = map(np.asarray, scene)
+    half, centre, radius, present = map(np.asarray, scene[:4])
     between = np.full(radius.shape[1:], np.inf)
     to_wall = np.full(radius.shape[1:], np.inf)
     for i in range(len(radius)):
@@ -141,7 +141,7 @@ def test_distances_and_normals_are_those_of_the_reference():
 def test_clearance_is_that_of_the_reference():
     rng = np.random.default_rng(7)
     scene, point = random_scene(rng, 5, 400), rng.uniform(-4, 4, (2, 400))
-    expected = reference.body_clearance(point, 0.15, *scene[1:], scene.half_extents)
+    expected = reference.body_clearance(point, 0.15, *scene[1:4], scene.half_extents)
     np.testing.assert_allclose(clearance(scene, point, 0.15), expected, atol=1e-12)
     assert expected.min() < 0 < expected.max()
 
@@ -151,9 +151,9 @@ def test_one_scene_serves_a_batch_of_points(batch):
     """The same as a scene for each point; a scene with other batch axes is refused."""
     scene = Scene.of([(1.0, 1.0, 0.3), (2.0, -1.0, 0.4)], half_extents=(3.0, 2.0))
     point = jnp.asarray(np.random.default_rng(9).uniform(-3, 3, (2, *batch)))
-    many = Scene(*(jnp.broadcast_to(x.reshape(*x.shape, *(1 for _ in batch)), (*x.shape, *batch)) for x in scene))
+    many = jax.tree.map(lambda x: jnp.broadcast_to(x.reshape(*x.shape, *(1 for _ in batch)), (*x.shape, *batch)), scene)
     seen = jax.jit(scenes.boundaries)
-    for computed, expected in zip(seen(scene, point), seen(many, point), strict=True):
+    for computed, expected in zip(*map(jax.tree.leaves, (seen(scene, point), seen(many, point))), strict=True):
         np.testing.assert_array_equal(computed, expected)
     assert scenes.clearance(scene, point, 0.15).shape == batch
     with pytest.raises(ValueError, match=re.escape(f"a scene with the batch axes {batch} cannot be seen from points")):

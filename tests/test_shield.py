@@ -111,7 +111,7 @@ def run(integrator, dtype, robots=ROBOTS, *, guarded=True):
     scene = draw_scenes(rng, robots)
     start = draw_poses(rng, scene)
     with jax.enable_x64(dtype == np.float64):
-        typed = Scene(*(jnp.asarray(part if part.dtype == bool else part.astype(dtype)) for part in scene))
+        typed = jax.tree.map(lambda part: jnp.asarray(part if part.dtype == bool else part.astype(dtype)), scene)
         pose = jnp.asarray(start.astype(dtype))
         record = closed_loop(jax.random.key(0), pose, typed, ROBOT[integrator], STEPS, guarded)
         assert record.pose.dtype == record.control.dtype == dtype
@@ -124,7 +124,7 @@ def clearances_of_the_run(integrator, scene, record):
     steps = []
     for before, after, control in zip(record.pose[:-1, :2], record.pose[1:, :2], record.control, strict=True):
         if integrator == "euler":
-            steps.append(reference.segment_clearance(before, after, 0.15, *scene[1:], scene.half_extents))
+            steps.append(reference.segment_clearance(before, after, 0.15, *scene[1:4], scene.half_extents))
             continue
         pose = record.pose[len(steps)]
         points = [reference.motion(pose, control, share * 0.05, integrator)[:2] for share in np.linspace(0, 1, 7)]

@@ -102,6 +102,9 @@ def test_what_is_drawn_is_what_was_recorded(file, tab, recording):
         np.testing.assert_array_equal(drawn["pursuer"], recording.pursuer[0, step])
         np.testing.assert_array_equal(drawn["evader"], recording.evader[0, step])
         some = slice(first[step], first[step + 1])
+        program = tab.ask(f"safepursuit.recording.program(0, {step})")
+        np.testing.assert_allclose(program["nominal"], found.nominal[step], atol=1e-6)
+        np.testing.assert_allclose(program["control"], found.control[step], atol=1e-6)
         A, b = found.A[some].astype(float), found.b[some].astype(float)
         theirs = np.array(drawn["polygon"]).reshape(-1, 2)
         for corner in corners(A, b, found.box[step].astype(float)):

@@ -14,7 +14,6 @@ import collections
 import contextlib
 import csv
 import hashlib
-import io
 import os
 import random
 import re
@@ -25,14 +24,9 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a process with one thread can be forked
-
-from safepursuit import cli
 from safepursuit.benchmark.machine import about, described
 from safepursuit.benchmark.tables import Table, grid
 from safepursuit.runs import checkpoint
@@ -57,38 +51,13 @@ class LostError(Exception):
 
 
 class Victim:
-    """A command in a process of its own.
-
-    Trainings are forked from this process, which has imported everything and computed nothing; comparisons, which start
-    processes themselves, begin from nothing.
-    """
+    """A command in a process, and a process group, of its own."""
 
     def __init__(self, words: list, log: Path) -> None:
         self.words, self.log, self.began = list(map(str, words)), log, time.monotonic()
-        if self.words[0] == "compare":
-            with log.open("a") as stream:
-                command = [sys.executable, "-m", "safepursuit", *self.words]
-                self.pid = subprocess.Popen(command, stdout=stream, stderr=stream, start_new_session=True).pid
-            return
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # JAX has computed nothing, and has no threads
-            self.pid = os.fork()
-        if not self.pid:
-            self._run()
-
-    def _run(self) -> None:
-        os.setsid()
-        with self.log.open("a") as stream:
-            os.dup2(stream.fileno(), 1)
-            os.dup2(stream.fileno(), 2)
-        status = 70
-        try:
-            status = cli.main(self.words)
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stdout.flush()
-            os._exit(status)
+        with log.open("a") as stream:
+            command = [sys.executable, "-m", "safepursuit", *self.words]
+            self.pid = subprocess.Popen(command, stdout=stream, stderr=stream, start_new_session=True).pid
 
     def wait(self, until: Callable[[], bool] = lambda: False) -> int | None:
         """Its exit status; None as soon as `until` is true. Raises LostError for a process that hangs."""
@@ -142,10 +111,7 @@ class Harness:
         self.seconds = time.monotonic() - began
         self.expected = bits(run)
         self.settings = home / "settings.yaml"
-        text = io.StringIO()
-        with contextlib.redirect_stdout(text):
-            cli.main(["train", *SETTINGS, "--dry-run"])
-        self.settings.write_text(text.getvalue())
+        shutil.copy(run / "config.yaml", self.settings)
         began = time.monotonic()
         self.must(self.comparison(home / "compared"))
         self.comparing = time.monotonic() - began

@@ -66,6 +66,36 @@ def ray_disc_hit(
     return jnp.where(meets, jnp.maximum(reach, 0), jnp.inf)
 
 
+def ray_segment_hit(
+    start: Float[Array, "2 *#shape"],
+    end: Float[Array, "2 *#shape"],
+    ray: Float[Array, "2 *#shape"],
+    radius: Float[Array, "*#shape"] | float,
+) -> Float[Array, "*#shape"]:
+    """Distance [m] from the origin along the unit vector `ray` to all points within `radius` of the segment.
+
+    Those are a strip between two parallel lines, and a disc about either end. Infinite for a miss; 0 at the rim or
+    (by rounding) inside, on an inward ray.
+    """
+    along = end - start
+    size = length(along)
+    rim = jnp.broadcast_to(jnp.asarray(radius, size.dtype), size.shape)
+    along = along / jnp.where(size > 0, size, 1)
+    aside = along[1] * start[0] - along[0] * start[1]  # of the origin, to the left of the segment
+    rate = along[0] * ray[1] - along[1] * ray[0]
+    side = jnp.where(aside >= 0, 1, -1)
+    approach = -side * rate
+    room = jnp.maximum(side * aside - rim, 0)
+    meets = (approach > 0) & (size > 0)
+    reach = room / jnp.where(meets, approach, 1)
+    place = reach * (ray[0] * along[0] + ray[1] * along[1]) - (start[0] * along[0] + start[1] * along[1])
+    line = jnp.where(meets & (place >= 0) & (place <= size), reach, jnp.inf)
+    if isinstance(radius, float) and radius == 0:
+        return line
+    ends = jnp.minimum(ray_disc_hit(-start, ray, rim), ray_disc_hit(-end, ray, rim))
+    return jnp.minimum(line, ends)
+
+
 def ray_slab_hit(
     position: Float[Array, "*#shape"], ray: Float[Array, "*#shape"], limit: Float[Array, "*#shape"]
 ) -> Float[Array, "*#shape"]:

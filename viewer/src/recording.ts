@@ -180,17 +180,28 @@ export class Recording {
     if (!this.hasPrograms) return null;
     const at = this.first[episode]! + step;
     const [rows, boundary, box] = [this.array("rows"), this.array("row_boundary"), this.array("box")];
+    const at4 = box.length === 4 ? 0 : 4 * at;
     const found: Row[] = [];
     for (let i = this.firstRow[at]!; i < this.firstRow[at + 1]!; i++) {
       found.push({ a: [rows[3 * i]!, rows[3 * i + 1]!], b: rows[3 * i + 2]!, boundary: boundary[i]! });
     }
     return {
       rows: found,
-      box: [box[4 * at]!, box[4 * at + 1]!, box[4 * at + 2]!, box[4 * at + 3]!],
+      box: [box[at4]!, box[at4 + 1]!, box[at4 + 2]!, box[at4 + 3]!],
       gain: this.value("gain", episode, step),
-      nominal: this.pair("program_nominal", episode, step),
-      control: this.pair("program_control", episode, step),
+      nominal: this.inProgram("nominal", episode, step),
+      control: this.inProgram("control", episode, step),
     };
+  }
+
+  /** A control in the coordinates of the program: as recorded, or (v, sin ωΔ), continued beyond the limits by its tangent. */
+  private inProgram(which: "nominal" | "control", episode: number, step: number): Pair {
+    if (this.data.arrays.has(`program_${which}`)) return this.pair(`program_${which}`, episode, step);
+    const [v, turn] = this.pair(`pursuer_${which}`, episode, step);
+    const most = this.about.max_turn_rate * this.about.dt;
+    const swing = turn * this.about.dt;
+    const inside = Math.min(most, Math.max(-most, swing));
+    return [v, Math.sin(inside) + Math.cos(most) * (swing - inside)];
   }
 
   /** Way and headings of the stop sector; null for a robot without inertia. */
@@ -208,16 +219,19 @@ export class Recording {
 
   leastClearance(episode: number): number {
     let least = Infinity;
-    for (let step = 0; step < this.length(episode); step++) {
-      const value = this.value("clearance", episode, step);
-      if (value < least) least = value;
-    }
+    for (const value of this.steps("clearance", episode)) if (value < least) least = value;
     return least;
   }
 
+  /** The share of an episode's steps with a flag. */
   share(episode: number, bit: 1 | 4): number {
-    let steps = 0;
-    for (let step = 0; step < this.length(episode); step++) steps += this.flag(episode, step, bit) ? 1 : 0;
-    return steps / Math.max(1, this.length(episode));
+    const flags = this.steps("flags", episode);
+    let count = 0;
+    for (const one of flags) if (one & bit) count++;
+    return count / Math.max(1, flags.length);
+  }
+
+  private steps(name: string, episode: number): Numbers {
+    return this.array(name).subarray(this.first[episode]!, this.first[episode + 1]!);
   }
 }

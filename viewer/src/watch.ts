@@ -48,7 +48,7 @@ function row(run: Run, index: number): HTMLElement {
   mark.style.borderColor = `var(--run${index % 6})`;
   const about = document.createElement("span");
   about.className = "quiet";
-  about.append(" ", named(run.about));
+  about.append(named(run.about));
   head.append(mark, named(run.name), about);
   line.append(head);
   const cell = (...content: (Node | string)[]): HTMLElement => {

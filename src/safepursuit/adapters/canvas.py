@@ -10,7 +10,7 @@ import numpy as np
 from safepursuit.game import Game, GameState, Role
 
 PURSUER, EVADER, BARRIER, DISC = (31, 95, 168), (209, 115, 26), (194, 24, 91), (185, 190, 197)
-INK, PAPER, CAPTURE = (60, 64, 67), (255, 255, 255), (46, 125, 50)
+INK, PAPER, CAPTURE, WALL = (60, 64, 67), (255, 255, 255), (46, 125, 50), (60, 64, 67)
 
 _COLOURS: dict[Role, tuple[int, int, int]] = {"evader": EVADER, "pursuer": PURSUER}
 """In the order of drawing."""
@@ -44,10 +44,9 @@ class Canvas:
 
     def __init__(self, game: Game, role: Role, human: bool = False) -> None:
         self._game, self._role, self._pygame = game, role, _pygame()
-        half_x, half_y = game.arena.half_extents
-        self._scale = _FINE * _SIDE / (2 * max(half_x, half_y))
-        self._half = (half_x, half_y)
-        width, height = (round(2 * half * self._scale / _FINE) + 2 * _MARGIN for half in self._half)
+        self._scale = _FINE * _SIDE / max(game.arena.size)
+        self._corner = game.arena.bounds[0], game.arena.bounds[3]
+        width, height = (round(side * self._scale / _FINE) + 2 * _MARGIN for side in game.arena.size)
         self.size = (width, height + _HEADER)
         self._surface = self._pygame.Surface([_FINE * side for side in self.size])
         self._font = self._pygame.font.Font(None, 20 * _FINE)
@@ -92,16 +91,24 @@ class Canvas:
     def _at(self, x: SupportsFloat, y: SupportsFloat) -> tuple[float, float]:
         """World [m] → pixels."""
         left, top = _FINE * _MARGIN, _FINE * (_MARGIN + _HEADER)
-        return left + (self._half[0] + float(x)) * self._scale, top + (self._half[1] - float(y)) * self._scale
+        return left + (float(x) - self._corner[0]) * self._scale, top + (self._corner[1] - float(y)) * self._scale
 
     def _arena(self, state: GameState) -> None:
-        draw, half_x, half_y = self._pygame.draw, *self._half
-        draw.rect(
-            self._surface, PAPER, (*self._at(-half_x, half_y), 2 * half_x * self._scale, 2 * half_y * self._scale)
-        )
+        draw, layout = self._pygame.draw, self._game.arena.layout
+        if layout is None:
+            sides = [side * self._scale for side in self._game.arena.size]
+            draw.rect(self._surface, PAPER, (*self._at(*self._corner), *sides))
+        else:
+            draw.polygon(self._surface, PAPER, [self._at(*corner) for corner in layout.outline])
+            for polygon in layout.polygons:
+                draw.polygon(self._surface, DISC, [self._at(*corner) for corner in polygon])
         for x, y, radius, present in zip(*state.scene.centre, state.scene.radius, state.scene.present, strict=True):
             if present:
                 draw.circle(self._surface, DISC, self._at(x, y), float(radius) * self._scale)
+        edges = state.scene.edges
+        for *ends, present in () if edges is None else zip(*edges.start, *edges.end, edges.present, strict=True):
+            if present:
+                draw.line(self._surface, WALL, self._at(*ends[:2]), self._at(*ends[2:]), _FINE * 2)
 
     def _robots(self, state: GameState, nominal: np.ndarray | None) -> None:
         draw, robot, own = self._pygame.draw, self._game.robot, state.robot(self._role)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Array, Bool, Float
 
 from safepursuit.agents import Trained, View, predicted
 from safepursuit.attack.plans import Genes, Plan, decode, nominal_control
@@ -18,7 +18,6 @@ from safepursuit.evaluation.referee import judge
 from safepursuit.game import GameState, RobotState
 from safepursuit.play.recording import Numbers, Recording
 from safepursuit.scene import clearance
-from safepursuit.shapes import Scalar
 
 _ROWS = 50_000
 """Steps shown to the referee at a time, a bound on memory."""
@@ -91,7 +90,7 @@ def roll(plan: Plan, world: World, policy: Trained | None = None) -> Driven:
     return Driven(pose, last[0], before, control, nominal, intervened, stopped, feasible, opponent, room)
 
 
-def attempt(genes: Genes, world: World, policy: Trained | None = None) -> tuple[Driven, Plan, Scalar]:
+def attempt(genes: Genes, world: World, policy: Trained | None = None) -> tuple[Driven, Plan, Float[Array, "games"]]:
     """The games of these genes, and the least clearance [m] of each, in single precision."""
     plan = _decoded(genes, world)
     driven = roll(plan, world, policy)  # a program of its own, which serves shrinking as well
@@ -103,8 +102,8 @@ _decoded = jax.jit(decode, static_argnames="world")
 
 @partial(jax.jit, static_argnames="world")
 def descend(
-    genes: Genes, rate: Scalar, world: World, policy: Trained | None = None
-) -> tuple[Driven, Plan, Scalar, Genes]:
+    genes: Genes, rate: Float[Array, ""], world: World, policy: Trained | None = None
+) -> tuple[Driven, Plan, Float[Array, "games"], Genes]:
     """`attempt`, and the genes after one step down the gradient of the blurred least clearance through the game."""
 
     def cost(genes):
@@ -212,6 +211,7 @@ def recording(plan: Plan, driven: Driven, verdict: Judged, world: World) -> Reco
         lost_gradient=nothing,
         active=np.zeros((games, time, len(present) + 4), bool),
         discs=np.moveaxis(np.where(present[..., None], discs, np.nan), 1, 0),
+        edges=np.empty((games, 0, 4)),
         length=length,
         outcome=np.where(hit, "collision", "timeout"),
         game=world.game,

@@ -26,7 +26,7 @@ from safepursuit.runs.folder import slug
 GAMES = 2048
 """Games of a batch; of the gradient, whose memory grows with the length of a game, a fourth."""
 
-_TURN = 10
+_TURN = 2
 """Batches of one search before the next has its turn."""
 
 

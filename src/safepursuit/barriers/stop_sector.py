@@ -12,9 +12,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from safepursuit.barriers.barrier import in_heading_frame
-from safepursuit.geometry import direction
+from safepursuit.geometry import direction, ray_segment_hit
 from safepursuit.robot import Budget, Inertial
-from safepursuit.scene import Boundaries
+from safepursuit.scene import Boundaries, Edges
 from safepursuit.shapes import Control, Flag, Pose, Rows, Scalar
 
 
@@ -30,12 +30,18 @@ class Motion(NamedTuple):
     """n·e⊥."""
     radius: Rows
     """Radius of curvature [m]; infinite for a wall."""
+    edges: Edges | None = None
+    """Of the last boundaries: where they stand."""
 
     @classmethod
     def of(cls, pose: Pose, velocity: Control, around: Boundaries) -> "Motion":
         """From the boundaries around the centre of the robot."""
-        facing, side = in_heading_frame(direction(pose[2]), around.normal)
-        return cls(velocity, around.distance, facing, side, around.radius)
+        ahead, edges = direction(pose[2]), around.edges
+        facing, side = in_heading_frame(ahead, around.normal)
+        if edges is not None:
+            start, end = (jnp.stack(in_heading_frame(ahead, part)) for part in (edges.start, edges.end))
+            edges = edges._replace(start=start, end=end)
+        return cls(velocity, around.distance, facing, side, around.radius, edges)
 
 
 class Certified(NamedTuple):
@@ -101,7 +107,8 @@ def free_way(robot: Inertial, budget: Budget, margin: float, motion: Motion, low
     """The longest L [m] for which the body, moved along the sector of these headings, touches no boundary.
 
     The nearest point of a boundary counts where its bearing is in the sector; else the body first meets it, if at all,
-    along one of the two edges.
+    along one of the two edges: all boundaries are convex. Where the body, enlarged, overlaps one already, a way
+    that leads away from its nearest point does not come nearer later.
     """
     fastest = jnp.minimum(motion.velocity[0] + budget.speed + robot.acceleration * robot.dt, robot.max_speed)
     moved = budget.mover_speed * (robot.dt + robot.stopping_time(fastest)) if budget.mover_speed else 0.0
@@ -131,7 +138,19 @@ def free_way(robot: Inertial, budget: Budget, margin: float, motion: Motion, low
         hit = jnp.where(meets, gap / jnp.where(meets, divisor, 1), jnp.inf)
         blocked = (room < 0) & ((along > away) | (budget.mover_speed > 0))
         reach = jnp.minimum(reach, jnp.where(blocked, 0, hit))
-    return jnp.min(jnp.where(inside, gap, reach), axis=0)
+    free = jnp.min(jnp.where(inside, gap, reach), axis=0)
+    if motion.edges is None:
+        return free
+    walls = slice(-len(motion.edges.present), None)  # of which so far only the nearest points count
+    further = jnp.minimum(*(_to_edges(motion.edges, edge, body) for edge in edges))
+    known = inside[walls] | (room[walls] < 0)
+    return jnp.minimum(free, jnp.min(jnp.where(known, jnp.inf, further), axis=0))
+
+
+def _to_edges(edges: Edges, ray: Array, body: Scalar | float) -> Rows:
+    """The way [m] along a ray until a body of this radius touches each edge; infinite for padding."""
+    rays = jnp.broadcast_to(ray[:, None], edges.start.shape)
+    return jnp.where(edges.present, ray_segment_hit(edges.start, edges.end, rays, body), jnp.inf)
 
 
 def _away(robot: Inertial, margin: float, motion: Motion, low: Scalar, high: Scalar) -> Scalar:

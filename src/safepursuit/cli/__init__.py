@@ -25,6 +25,7 @@ from safepursuit.cli.attack_head import AttackHead
 from safepursuit.cli.benchmark import Benchmark
 from safepursuit.cli.compare import Compare
 from safepursuit.cli.doctor import Doctor
+from safepursuit.cli.draw_scene import DrawScene
 from safepursuit.cli.evaluate import Evaluate
 from safepursuit.cli.exploit import Exploit
 from safepursuit.cli.export import CheckExport, Export
@@ -62,6 +63,7 @@ COMMANDS: dict[str, type[Any]] = {
     "check-export": CheckExport,
     "exploit": Exploit,
     "attack-head": AttackHead,
+    "draw-scene": DrawScene,
     "stress": Stress,
     "falsify": Falsify,
     "list": List,

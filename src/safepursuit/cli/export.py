@@ -113,9 +113,15 @@ def differences(result: dict[str, Any]) -> str:
     """In what a file is not its run, in words."""
     verdicts, tolerance = result["verdicts"], result["tolerance"]
     said = [
-        f"{name} differs by up to {one['double']['largest']:.1e}, more than {tolerance:g}"
+        f"{name} differs by up to {one['double']['largest']:.1e}, more than {tolerance['double']:g}"
         for name, one in result["outputs"].items()
-        if name not in verdicts and not one["double"]["largest"] <= tolerance
+        if name not in verdicts and one["double"]["beyond_tolerance"]
+    ]
+    said += [
+        f"{name} of the package in single precision differs by more than {tolerance['single']:g} and its rounding in "
+        f"{one['single']['unexplained']:,} states"
+        for name, one in result["outputs"].items()
+        if one["single"].get("unexplained")
     ]
     said += [
         f"{name} is another in {one['different'] - one['ties']:,} states without a tie"
@@ -131,9 +137,10 @@ def _table(result: dict[str, Any]) -> Table:
         title=f"{escape(result['file'])} ({escape(result['method'])}) against JAX on {result['states']:,} states",
         title_justify="left",
         title_style="bold",
-        caption=f"double: the same arithmetic, tolerance {result['tolerance']:g}; single: as trained; active and "
-        f"feasible: states in which they differ, of which in double precision {', '.join(ties)} are ties that rounding "
-        "decides",
+        caption=f"double: the same arithmetic, tolerance {result['tolerance']['double']:g}; single: as trained, "
+        f"tolerance {result['tolerance']['single']:g} or what rounding of the inputs does to the exact answer; active "
+        f"and feasible: states in which they differ, of which in double precision {', '.join(ties)} are ties that "
+        "rounding decides",
         caption_justify="left",
     )
     table.add_column("output")

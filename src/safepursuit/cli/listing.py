@@ -10,6 +10,7 @@ from safepursuit.cli.usage import Debug, unframed
 from safepursuit.evaluation.scenarios import SUITES
 from safepursuit.experiment.zoo import PREFIX, catalogue
 from safepursuit.plugins import REGISTRIES
+from safepursuit.scene import gallery
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class List:
     def run(self, console: Console) -> None:
         known = {kind: [(name, of.summary(name)) for name in of] for kind, of in REGISTRIES.items()}
         known["zoo"] = [(f"{PREFIX}{name}", one["summary"]) for name, one in catalogue().items()]
+        known["scenes"] += gallery().items()
         known["suites"] = [(name, suite.summary) for name, suite in SUITES.items()]
         known["players"] = [
             (f"{name} ({kind[:-1]})", text) for kind in ("pursuers", "evaders") for name, text in known[kind]

@@ -14,7 +14,7 @@ from safepursuit.cli.render import braking_gain
 from safepursuit.cli.usage import Debug, UsageError
 from safepursuit.evaluation.failures import worst
 from safepursuit.evaluation.metrics import verdict
-from safepursuit.experiment import open_run
+from safepursuit.experiment import load_config, open_run
 from safepursuit.play.recording import load as load_recording
 from safepursuit.play.recording import take
 from safepursuit.report.tables import obstacles
@@ -60,6 +60,8 @@ class Replay:
 
         run = open_run(self.source)
         count = 20 if self.episodes is None else self.episodes
+        if load_config(run).role == "evader":
+            raise UsageError(f"{run.path} trains an evader; replay shows the safety layer of pursuers only.")
         trained, judged = self.played.play(run, max(_POOL, count) if self.worst else count, console)
         recording, config, layer = judged.recording, trained.config, self.played.shield
         chosen = worst(recording, judged.verdict, count) if self.worst else np.arange(count)
@@ -84,6 +86,8 @@ class Replay:
         if self.played != Played():
             raise UsageError("a recording is played already: leave out what says how to play it.")
         recording, numbers = load_recording(self.source)
+        if recording.role == "evader":
+            raise UsageError(f"{self.source} judges an evader; replay shows the safety layer of pursuers only.")
         count = len(recording.length) if self.episodes is None else min(self.episodes, len(recording.length))
         chosen = worst(recording, verdict(recording), count) if self.worst else np.arange(count)
         shield = fitting(recording.game.robot, recording.game.arena.half_extents)

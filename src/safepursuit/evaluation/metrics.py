@@ -21,6 +21,7 @@ def verdict(recording: Recording) -> Verdict:
         other=theirs.own,
         other_control=theirs.own_control,
         discs=recording.discs,
+        edges=recording.edges,
         half_extents=np.asarray(game.arena.half_extents),
         own_radius=game.robot.radius,
         other_radius=game.evader.radius,

@@ -66,9 +66,11 @@ def judge(
     integrator: str,
     own_velocity: np.ndarray | None = None,
     other_velocity: np.ndarray | None = None,
+    edges: np.ndarray | None = None,
 ) -> Verdict:
     """Judge one robot: poses (episodes, time + 1, 3), controls (episodes, time, 2), discs (episodes, discs, 3).
 
+    `edges` (episodes, edges, 4) are straight walls of finite length, x₁ y₁ x₂ y₂ [m].
     `length` (episodes,) are the steps played. Units and padding as in a recording. Velocities (episodes, time + 1, 2)
     are needed for the integrator "ramp". Raises ValueError for an unknown integrator.
     """
@@ -78,11 +80,16 @@ def judge(
     sound = (np.isfinite(discs).all(axis=-1) & (discs[..., 2] >= 0)) | np.isnan(discs).all(axis=-1)
     known = _finite(own[:, :-1], own[:, 1:], own_control, other[:, :-1], other[:, 1:], other_control)
     known &= sound.all(axis=1, keepdims=True)
+    edges = np.empty((len(own), 0, 4)) if edges is None else np.asarray(edges, float)
+    straight = np.asarray(np.isfinite(edges).all(axis=-1) | np.isnan(edges).all(axis=-1))
+    known &= straight.all(axis=1, keepdims=True)
     own, own_control, other, other_control, discs = _numbers(own, own_control, other, other_control, discs)
     own_steps = _Steps.of(own, own_control, own_velocity, dt, integrator)
     other_steps = _Steps.of(other, other_control, other_velocity, dt, integrator)
     fine = own_steps.fine_way() if integrator == "ramp" else None
     wall = _wall_gap(own_steps, np.asarray(half_extents), fine) - own_radius
+    for edge in range(edges.shape[1]):
+        _approached(wall, own_steps, fine, edges[:, edge, None], own_radius)
     obstacle = np.full(wall.shape, np.inf)
     for disc in range(discs.shape[1]):
         centre, radius = discs[:, disc, None, :2], discs[:, disc, None, 2]
@@ -352,14 +359,19 @@ def _wall_gap(steps: _Steps, half_extents: np.ndarray, fine: np.ndarray | None) 
     along an axis; of a robot with inertia, on its fine way."""
     if fine is not None:
         return np.min(half_extents - np.abs(fine), axis=(-2, -1)) - _beside(steps)
+    times = _moments(steps, np.arange(4) * np.pi / 2)
+    return np.min(half_extents - np.abs(steps.along(times)), axis=(-2, -1))
+
+
+def _moments(steps: _Steps, directions: np.ndarray) -> np.ndarray:
+    """Start and end of the step and, for an arc, when its heading is one of `directions` (…, directions) [rad]."""
     times = np.broadcast_to(np.array([0.0, steps.dt]), (*steps.control.shape[:-1], 2))
     if steps.integrator == "arc":
-        axes = np.arange(4) * np.pi / 2
         turn_rate = steps.control[..., 1, None]
-        turn = np.mod((axes - steps.start[..., 2, None]) * np.sign(turn_rate), 2 * np.pi)
+        turn = np.mod((directions - steps.start[..., 2, None]) * np.sign(turn_rate), 2 * np.pi)
         reached = turn / np.where(np.abs(turn_rate) > _STRAIGHT, np.abs(turn_rate), _STRAIGHT)
         times = np.concatenate([times, np.clip(reached, 0, steps.dt)], axis=-1)
-    return np.min(half_extents - np.abs(steps.along(times)), axis=(-2, -1))
+    return times
 
 
 def _beside(steps: _Steps) -> np.ndarray:
@@ -391,6 +403,59 @@ def _distance_to(point: np.ndarray, steps: _Steps, fine: np.ndarray | None) -> n
     at_ends = np.min(np.hypot(ends[..., 0], ends[..., 1]), axis=-1)
     on_arc = np.where(way <= np.abs(turn_rate) * dt, np.minimum(at_circle, at_ends), at_ends)
     return np.where(turns, on_arc, straight)
+
+
+def _approached(least: np.ndarray, steps: _Steps, fine: np.ndarray | None, edge: np.ndarray, radius: float) -> None:
+    """Lower `least` (episodes, time), in place, to the clearance of a body from an edge (episodes, 1, 4) in each step.
+
+    Only where the body can come so near in the step.
+    """
+    edge = np.broadcast_to(edge, (*least.shape, 4))
+    longest = steps.speed * steps.dt
+    could = _from_edge(steps.start[..., :2], edge) - longest - radius < least
+    if could.any():
+        near = steps._replace(start=steps.start[could], before=steps.before[could], control=steps.control[could])
+        gap = _edge_gap(near, None if fine is None else fine[could], edge[could]) - radius
+        least[could] = np.fmin(least[could], gap)
+
+
+def _edge_gap(steps: _Steps, fine: np.ndarray | None, edge: np.ndarray) -> np.ndarray:
+    """Least distance of the centre from an edge (…, 4) during the step; 0 where the way crosses it.
+
+    A way and an edge are nearest to each other at an end of either, or where they are parallel.
+    """
+    ends = edge[..., :2], edge[..., 2:]
+    of_ends = np.minimum(*(_distance_to(end, steps, fine) for end in ends))
+    if fine is not None:
+        of_way = _from_edge(fine, edge[..., None, :]).min(axis=-1) - _beside(steps)
+        crossed = _crosses(fine, edge)
+    else:
+        along = np.arctan2(*(ends[1] - ends[0])[..., ::-1].T).T
+        moments = steps.along(_moments(steps, along[..., None] + np.array([0, np.pi])))
+        of_way = _from_edge(moments, edge[..., None, :]).min(axis=-1)
+        pieces = 2 if steps.integrator == "euler" else _FINE + 1
+        crossed = _crosses(steps.along(np.linspace(0, steps.dt, pieces)), edge)
+    return np.where(crossed, 0, np.minimum(of_ends, of_way))
+
+
+def _crosses(path: np.ndarray, edge: np.ndarray) -> np.ndarray:
+    """Whether a polygonal path (…, points, 2) crosses an edge (…, 4).
+
+    Chords are so near to the arc that they replace that a doubt concerns only bodies that overlap the edge anyway."""
+    start, end = edge[..., None, :2], edge[..., None, 2:]
+    beside = _cross(end - start, path - start)
+    before, after = path[..., :-1, :], path[..., 1:, :]
+    ends = _cross(after - before, start - before), _cross(after - before, end - before)
+    return ((beside[..., :-1] * beside[..., 1:] < 0) & (ends[0] * ends[1] < 0)).any(axis=-1)
+
+
+def _cross(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    return one[..., 0] * other[..., 1] - one[..., 1] * other[..., 0]
+
+
+def _from_edge(point: np.ndarray, edge: np.ndarray) -> np.ndarray:
+    """Distance of points (…, 2) from edges (…, 4)."""
+    return _nearest(np.stack([edge[..., :2] - point, edge[..., 2:] - point], axis=-2))
 
 
 def _nearest(path: np.ndarray) -> np.ndarray:

@@ -54,8 +54,10 @@ def with_obstacles(
 ) -> Game:
     """The game with so many discs, or with `least` to `obstacles`, of radii in `radius_range` [m].
 
-    Raises ValueError for a number out of range.
+    Raises ValueError for a number out of range, and for a room, whose discs are its own.
     """
+    if game.arena.room:
+        raise ValueError(f"the room {game.arena.scene} sets its discs itself: leave out the obstacles, or the suite.")
     radii = radius_range or game.arena.radius_range
     return replace(game, arena=replace(game.arena, obstacles=obstacles, min_obstacles=least, radius_range=radii))
 

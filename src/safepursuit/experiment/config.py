@@ -205,7 +205,8 @@ class TrainConfig:
         """The modules that define everything chosen by name."""
         game = self.game
         chosen: list[Any] = [HEADS.find(self.method), NETWORKS.find(self.policy.network), ROBOTS.find(game.robot_model)]
-        chosen += [SENSORS.find(game.sensor), REWARDS.find(game.reward.rule), SCENES.find(game.arena.scene)]
+        chosen += [SENSORS.find(game.sensor), REWARDS.find(game.reward.rule)]
+        chosen += [] if game.arena.room else [SCENES.find(game.arena.scene)]
         opponents = weights(self.opponent, self.opponent_role)
         chosen += [PLAYERS[self.opponent_role].find(name) for name in opponents if not is_run(name)]
         return {one.__module__ for one in chosen}

@@ -1,4 +1,4 @@
-"""How a robot moves among solid walls and discs."""
+"""How a robot moves among solid walls, discs and edges."""
 
 from functools import partial
 from typing import NamedTuple, TypeAlias
@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from safepursuit.geometry import direction, length, ray_disc_hit, ray_slab_hit, unit, wrap_angle
+from safepursuit.geometry import direction, length, ray_disc_hit, ray_segment_hit, ray_slab_hit, unit, wrap_angle
 from safepursuit.robot import Robot
 from safepursuit.scene import Scene, boundaries
 from safepursuit.shapes import Control, Flag, Point, Pose, Scalar
@@ -27,7 +27,7 @@ class Move(NamedTuple):
     control: Control
     way: Way
     wall: Flag
-    """Stopped by a wall."""
+    """Stopped by a wall or an edge."""
     disc: Flag
     """Stopped by a disc; at most one of both, the nearer."""
 
@@ -53,6 +53,10 @@ def _advance(robot: Robot, start: Point, ahead: Point, distance: Scalar, scene: 
     disc = jnp.min(jnp.where(scene.present, disc_hits, jnp.inf), axis=0)
     limits = scene.half_extents - robot.radius
     wall = jnp.minimum(ray_slab_hit(start[0], ahead[0], limits[0]), ray_slab_hit(start[1], ahead[1], limits[1]))
+    if scene.edges is not None:
+        first, last = (part - start[:, None] for part in (scene.edges.start, scene.edges.end))
+        hits = ray_segment_hit(first, last, ahead[:, None], robot.radius)
+        wall = jnp.minimum(wall, jnp.min(jnp.where(scene.edges.present, hits, jnp.inf), axis=0))
     nearest = jnp.minimum(disc, wall)
     blocked = nearest < distance
     travelled = jnp.where(blocked, nearest, distance)
@@ -86,6 +90,6 @@ def _follow_curve(
 def _distances(scene: Scene, point: Point) -> tuple[Scalar, Scalar]:
     """To the nearest wall and to the nearest disc [m]."""
     around = boundaries(scene, point)
-    flat = jnp.isinf(around.radius)
+    flat = around.straight
     to_wall = jnp.min(jnp.where(flat, around.distance, jnp.inf), axis=0)
     return to_wall, jnp.min(jnp.where(flat, jnp.inf, around.distance), axis=0)

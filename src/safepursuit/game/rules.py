@@ -1,5 +1,6 @@
 """The rules of the game and its transition."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, TypeAlias
@@ -91,6 +92,23 @@ class Game:
                 f"start_distance {self.start_distance} must be a range beyond the capture radius of "
                 f"{self.capture_radius:g} m."
             )
+
+        if self.arena.layout is not None:
+            self.arena.layout.check_passages(self.robot.radius, self.start_reach)
+
+    @property
+    def start_reach(self) -> float:
+        """Least distance [m] of the centres from everything at the start."""
+        return self.robot.radius + self.start_clearance
+
+    @property
+    def start_distances(self) -> tuple[float, float]:
+        """`start_distance`, the least of which is no more than a quarter of a room's diagonal."""
+        low, high = self.start_distance
+        if self.arena.room:
+            left, right, bottom, top = self.arena.bounds
+            low = min(low, max(0.25 * math.hypot(right - left, top - bottom), 1.1 * self.capture_radius))
+        return low, high
 
     @classmethod
     def of_robot(cls, model: str) -> "Game":

@@ -11,8 +11,18 @@ from jaxtyping import Array, Bool, Float
 from safepursuit.game.rules import Game
 from safepursuit.game.starts import initial_shapes
 from safepursuit.game.state import GameState, Role
-from safepursuit.geometry import direction, length, to_body_frame, unit
+from safepursuit.geometry import (
+    direction,
+    length,
+    ray_disc_hit,
+    ray_segment_hit,
+    ray_slab_hit,
+    to_body_frame,
+    unit,
+)
 from safepursuit.registry import Registry
+from safepursuit.scene import Scene
+from safepursuit.shapes import Point, Scalar
 
 
 class Observation(NamedTuple):
@@ -31,27 +41,37 @@ class Observation(NamedTuple):
     present: Bool[Array, "discs *batch"]
 
 
-def discs_and_opponent(state: GameState, game: Game, role: Role) -> Observation:
-    """Everything: the opponent, the own motion, the arena, and the discs as a set."""
+def _opponent(state: GameState, game: Game, role: Role) -> list[Scalar]:
+    """The first twelve entries of `Observation.ego`: the opponent, and the motion of both robots."""
     (own, own_control, _), (other, other_control, _) = state.robots if role == "pursuer" else state.robots[::-1]
-    body = game.robot  # the evader's differs in its speed limit only
+    body = game.robot
     heading = own[2]
     diagonal = 2 * length(state.scene.half_extents)
     offset = to_body_frame(heading, other[:2] - own[:2])
     distance = length(offset)
     course = direction(other[2] - heading)
     speed = other_control[0] / body.max_speed
+    return [
+        *unit(offset),
+        distance / diagonal,
+        1 / (1 + distance),
+        *course,
+        *(speed * course),
+        own_control[0] / body.max_speed,
+        own_control[1] / body.max_turn_rate,
+        speed,
+        other_control[1] / body.max_turn_rate,
+    ]
+
+
+def discs_and_opponent(state: GameState, game: Game, role: Role) -> Observation:
+    """Everything: the opponent, the own motion, the arena, and the discs as a set."""
+    own, body = state.robot(role).pose, game.robot  # the evader's differs in its speed limit only
+    heading = own[2]
+    diagonal = 2 * length(state.scene.half_extents)
     ego = jnp.stack(
         [
-            *unit(offset),
-            distance / diagonal,
-            1 / (1 + distance),
-            *course,
-            *(speed * course),
-            own_control[0] / body.max_speed,
-            own_control[1] / body.max_turn_rate,
-            speed,
-            other_control[1] / body.max_turn_rate,
+            *_opponent(state, game, role),
             *(to_body_frame(heading, -own[:2]) / (0.5 * diagonal)),
             jnp.cos(heading),
             jnp.sin(heading),
@@ -64,10 +84,48 @@ def discs_and_opponent(state: GameState, game: Game, role: Role) -> Observation:
     return Observation(ego, jnp.where(state.scene.present, discs, 0), state.scene.present)
 
 
+RAYS = 32
+"""Rays of the sensor "rays", evenly around the robot; the first one looks ahead, the next ones to the left."""
+
+
+def rays_and_opponent(state: GameState, game: Game, role: Role) -> Observation:
+    """The opponent, the own motion, and rays as of a lidar: nearness of what stands in the room, of any shape.
+
+    A vector: the first twelve entries of `Observation.ego`; whether nothing stands between the robots; per ray the
+    nearness 1/(1 + gap) of what it hits, with the gap [m] counted from the body, and the closing speed in units of the
+    pursuer's limit.
+    """
+    own, control, _ = state.robot(role)
+    other = state.robot("evader" if role == "pursuer" else "pursuer").pose
+    turns = jnp.arange(RAYS, dtype=own.dtype).reshape(RAYS, *(1,) * (own.ndim - 1)) * (2 * jnp.pi / RAYS)
+    sight = other[:2] - own[:2]
+    rays = jnp.concatenate([direction(own[2] + turns), unit(sight)[:, None]], axis=1)
+    ranges = first_hits(state.scene, own[:2], rays)
+    gap = jnp.maximum(ranges[:-1] - game.robot.radius, 0)
+    visible = (ranges[-1] >= length(sight)).astype(own.dtype)
+    closing = jnp.broadcast_to(control[0] / game.robot.max_speed * jnp.cos(turns), gap.shape)
+    return flat(jnp.concatenate([jnp.stack([*_opponent(state, game, role), visible]), 1 / (1 + gap), closing]))
+
+
+def first_hits(scene: Scene, point: Point, rays: Float[Array, "2 rays *batch"]) -> Float[Array, "rays *batch"]:
+    """Distance [m] from a point within the arena along unit vectors to the first wall, disc or edge."""
+    limits = scene.half_extents
+    walls = [ray_slab_hit(point[axis], rays[axis], limits[axis]) for axis in (0, 1)]
+    hits = jnp.minimum(*walls)
+    from_disc, every = point[:, None, None] - scene.centre[:, None], rays[:, :, None]
+    discs = jnp.where(scene.present, ray_disc_hit(from_disc, every, scene.radius[None]), jnp.inf)
+    hits = jnp.minimum(hits, jnp.min(discs, axis=1))
+    if scene.edges is not None:
+        start, end = (part[:, None] - point[:, None, None] for part in (scene.edges.start, scene.edges.end))
+        edges = jnp.where(scene.edges.present, ray_segment_hit(start, end, every, 0.0), jnp.inf)
+        hits = jnp.minimum(hits, jnp.min(edges, axis=1))
+    return hits
+
+
 Sensor: TypeAlias = Callable[[GameState, Game, Role], Observation]
 """What the robot in this role observes of a state; pure, batch on trailing axes. See `flat` for a vector alone."""
 
-SENSORS: Registry[Sensor] = Registry("sensor", discs=discs_and_opponent)
+SENSORS: Registry[Sensor] = Registry("sensor", discs=discs_and_opponent, rays=rays_and_opponent)
 """Sensors by name."""
 
 

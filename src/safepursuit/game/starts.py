@@ -5,13 +5,13 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Key
+from jaxtyping import Array, Float, Key
 
 from safepursuit.compiling import SELDOM, Program
 from safepursuit.game.rules import Game
-from safepursuit.game.state import GameState, RobotState
+from safepursuit.game.state import ROLES, GameState, RobotState
 from safepursuit.geometry import length
-from safepursuit.scene import clearance, draw_scene
+from safepursuit.scene import Scene, clearance, draw_scene, enclosed
 from safepursuit.shapes import Flag
 
 _TRIES = 64
@@ -30,13 +30,14 @@ def _draw(key, game: Game, count: int) -> tuple[GameState, Flag]:
 def _draw_one(key, game: Game) -> tuple[GameState, Flag]:
     scene_key, place_key, heading_key = jax.random.split(key, 3)
     scene, success = draw_scene(scene_key, game.arena)
-    room = scene.half_extents - game.robot.radius - game.start_clearance
-    places = room[:, None, None] * jax.random.uniform(place_key, (2, 2, _TRIES), minval=-1, maxval=1)
+    places, roomy = _places(place_key, game, scene)
     tries = jax.vmap(lambda point: clearance(scene, point, game.robot.radius), in_axes=-1)
     free = tries(places.reshape(2, -1)).reshape(2, _TRIES) >= game.start_clearance
+    if scene.edges is not None and not game.arena.room:
+        free &= ~jax.vmap(partial(enclosed, scene), in_axes=-1)(places.reshape(2, -1)).reshape(2, _TRIES)
     distance = length(places[:, 0] - places[:, 1])
-    low, high = game.start_distance
-    fits = free[0] & free[1] & (distance >= low) & (distance <= high) & jnp.all(room > 0)
+    low, high = game.start_distances
+    fits = free[0] & free[1] & (distance >= low) & (distance <= high) & roomy
     chosen = places[:, :, jnp.argmax(fits)]
     heading = jax.random.uniform(heading_key, (1, 2), minval=-jnp.pi, maxval=jnp.pi)
     poses = jnp.concatenate([chosen, heading])
@@ -47,6 +48,23 @@ def _draw_one(key, game: Game) -> tuple[GameState, Flag]:
         speed = jax.random.uniform(jax.random.fold_in(key, 1), (), poses.dtype, low, high)
     robots = RobotState(poses[:, 0], rest), RobotState(poses[:, 1], rest, speed)
     return GameState(robots, scene, jnp.asarray(0, jnp.int32)), success & jnp.any(fits)
+
+
+def _places(key, game: Game, scene: Scene) -> tuple[Float[Array, "2 robots tries"], Flag]:
+    """Places to try for both robots, and whether there is room for any."""
+    layout = game.arena.layout
+    if layout is None:
+        room = scene.half_extents - game.robot.radius - game.start_clearance
+        return room[:, None, None] * jax.random.uniform(key, (2, 2, _TRIES), minval=-1, maxval=1), jnp.all(room > 0)
+    parts = []
+    for role, own_key in zip(ROLES, jax.random.split(key), strict=True):
+        places, spacing = layout.places(role, game.start_reach)
+        index_key, shift_key = jax.random.split(own_key)
+        index = jax.random.randint(index_key, (_TRIES,), 0, places.shape[1])
+        shift = jax.random.uniform(shift_key, (2, _TRIES), scene.half_extents.dtype, -0.5, 0.5)
+        within = 0 if role in layout.start else spacing  # stay in a region that is given
+        parts.append(jnp.asarray(places, shift.dtype)[:, index] + within * shift)
+    return jnp.stack(parts, axis=1), jnp.asarray(True)
 
 
 def initial(key: Key[Array, ""], game: Game, count: int) -> GameState:
@@ -69,11 +87,17 @@ def initial_shapes(game: Game, count: int) -> GameState:
 
 
 def _no_room(game: Game) -> str:
-    arena = game.arena
+    arena, (near, far) = game.arena, game.start_distances
+    if arena.room:
+        return (
+            f"no start found in the room {arena.scene} with robots {near:g}–{far:g} m apart, "
+            f"{game.start_clearance:g} m from everything, and its random discs with gaps of "
+            f"{arena.passage:g} m: use fewer discs, or a smaller start distance, start clearance or passage."
+        )
     width, height = (2 * extent for extent in arena.half_extents)
     return (
         f"no layout found for {arena.obstacles} discs of radius {arena.radius_range[0]:g}–{arena.radius_range[1]:g} m "
-        f"with gaps of {arena.passage:g} m and robots {game.start_distance[0]:g}–{game.start_distance[1]:g} m apart in "
+        f"with gaps of {arena.passage:g} m and robots {near:g}–{far:g} m apart in "
         f"a {width:g} m × {height:g} m arena: use fewer or smaller discs, a larger arena, a smaller passage or "
         "start distance, or allow_overlap."
     )

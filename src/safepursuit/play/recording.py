@@ -1,6 +1,6 @@
 """Recordings: every step of episodes, as NumPy arrays and as files."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -78,9 +78,11 @@ class Recording:
     infeasible: np.ndarray
     lost_gradient: np.ndarray
     active: np.ndarray
-    """(episodes, time, boundaries) bool: the row of this disc or wall (+x, −x, +y, −y) was active."""
+    """(episodes, time, boundaries) bool: the row of this disc, wall (+x, −x, +y, −y) or edge was active."""
     discs: np.ndarray
     """(episodes, discs, 3) x, y, radius [m]; padding NaN."""
+    edges: np.ndarray
+    """(episodes, edges, 4) straight walls other than the arena's four, x₁ y₁ x₂ y₂ [m]; padding NaN."""
     length: np.ndarray
     """(episodes,) steps played."""
     outcome: np.ndarray
@@ -124,6 +126,9 @@ def _from_rest(control: np.ndarray) -> np.ndarray:
     return np.concatenate([np.zeros_like(control[:, :1]), control], axis=1)
 
 
+_LONGEST = 200
+"""Characters of a reader's complaint, which may quote the damaged file."""
+
 _ARRAYS = tuple(field.name for field in fields(Recording) if field.name not in ("game", "role"))
 
 
@@ -144,7 +149,13 @@ def assemble(start: GameState, moments: Moment, game: Game, role: Role = "pursue
     scene = start.scene
     discs = np.stack([*np.asarray(scene.centre, np.float64), np.asarray(scene.radius, np.float64)], axis=-1)
     discs = np.moveaxis(np.where(np.asarray(scene.present)[..., None], discs, np.nan), 1, 0)
-    return Recording(**arrays, discs=discs, length=played.sum(axis=1), outcome=outcome, game=game, role=role)
+    edges = np.empty((len(discs), 0, 4))
+    if scene.edges is not None:
+        walls = np.concatenate([np.asarray(part, np.float64) for part in (scene.edges.start, scene.edges.end)])
+        edges = np.where(np.asarray(scene.edges.present), walls, np.nan).transpose(2, 1, 0)
+    return Recording(
+        **arrays, discs=discs, edges=edges, length=played.sum(axis=1), outcome=outcome, game=game, role=role
+    )
 
 
 def joined(parts: Sequence[Recording]) -> Recording:
@@ -167,10 +178,10 @@ def save(recording: Recording, file: Path, scenario: Sequence[int] | np.ndarray 
     with replacing(file) as stream:  # an open file keeps NumPy from adding a suffix of its own
         np.savez_compressed(
             stream,
-            **{
-                f"{recording.role}_nominal" if name == "nominal" else name: getattr(recording, name)
-                for name in (*_ARRAYS, "pursuer_velocity", "evader_velocity")
-            },
+            **{_stored(name, recording.role): getattr(recording, name) for name in _ARRAYS if name != "edges"},
+            pursuer_velocity=recording.pursuer_velocity,
+            evader_velocity=recording.evader_velocity,
+            edges=_walls(recording),
             half_extents=np.asarray(game.arena.half_extents, np.float64),
             robot_radius=np.float64(game.robot.radius),
             capture_radius=np.float64(game.capture_radius),
@@ -182,17 +193,39 @@ def save(recording: Recording, file: Path, scenario: Sequence[int] | np.ndarray 
         )
 
 
+def _walls(recording: Recording) -> np.ndarray:
+    """Every straight wall of each episode (episodes, walls, 4), the arena's own four, where it has them, at the end."""
+    if recording.game.arena.room:
+        return recording.edges
+    x, y = recording.game.arena.half_extents
+    box = np.array([[x, -y, x, y], [-x, -y, -x, y], [-x, y, x, y], [-x, -y, x, -y]], float)
+    return np.concatenate([recording.edges, np.broadcast_to(box, (len(recording.edges), 4, 4))], axis=1)
+
+
+def _without_box(stored: Mapping[str, np.ndarray], game: Game, episodes: int) -> np.ndarray:
+    """The edges of a file that are not the arena's four walls; older files have none."""
+    if "edges" not in stored:
+        return np.empty((episodes, 0, 4))
+    return stored["edges"] if game.arena.room else stored["edges"][:, :-4]
+
+
+def _stored(name: str, role: Role) -> str:
+    """The name of an array in the file."""
+    return f"{role}_nominal" if name == "nominal" else name
+
+
 def load(file: Path) -> tuple[Recording, np.ndarray]:
     """A saved recording, and its episodes' numbers in their suite. Raises ValueError where the file is none."""
     try:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             role: Role = "evader" if str(stored.get("role", "pursuer")) == "evader" else "pursuer"
-            arrays = {name: stored[f"{role}_nominal" if name == "nominal" else name] for name in _ARRAYS}
             game = configuration.parse(Game(), str(stored["game"]), str(file))
+            arrays = {name: stored[_stored(name, role)] for name in _ARRAYS if name != "edges"}
+            arrays["edges"] = _without_box(stored, game, len(arrays["discs"]))
             recording, scenario = Recording(**arrays, game=game, role=role), stored["scenario"]
         if len({len(one) for one in (*arrays.values(), scenario)}) > 1:
             raise ValueError("its arrays differ in the number of episodes")
     except Exception as error:  # whatever damage does to the readers of ZIP, zlib and NumPy
-        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        reason = " ".join(str(error).split()).rstrip(".")[:_LONGEST] or type(error).__name__
         raise ValueError(f"{file} is not a recording of this version: {reason}.") from None
     return recording, scenario

@@ -7,6 +7,9 @@ import tyro
 
 from safepursuit import ranges
 
+WIDEST = 65_536
+"""Units of a layer: beyond it the memory of any machine is spent before that is noticed."""
+
 
 @dataclass(frozen=True)
 class PolicyConfig:
@@ -45,6 +48,10 @@ class PolicyConfig:
         )
         if not self.hidden:
             raise ValueError("policy hidden must name the width of at least one layer.")
+        if max(*self.hidden, self.disc_width) > WIDEST:
+            raise ValueError(
+                f"policy hidden and disc_width may be at most {WIDEST:,}, not {max(*self.hidden, self.disc_width):,}."
+            )
         if not 0 < self.min_std < self.initial_std < self.max_std:
             raise ValueError(
                 f"policy initial_std {self.initial_std:g} must lie between min_std {self.min_std:g} > 0 and max_std "

@@ -10,10 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Circle, Rectangle
+from matplotlib.patches import Circle, Patch, Polygon, Rectangle
 
 from safepursuit.evaluation.referee import Verdict
 from safepursuit.play.recording import Recording
+from safepursuit.scene import Arena
 
 PURSUER, EVADER, BARRIER, DISC = "#1f5fa8", "#d1731a", "#c2185b", "#b9bec5"
 CAPTURE, COLLISION = "#2e7d32", "#d50000"
@@ -101,7 +102,9 @@ def trajectories(recording: Recording, title: str, file: Path, episodes: Sequenc
     columns = min(3, len(episodes))
     lines = -(-len(episodes) // columns)
     with mpl.rc_context(STYLE | {"axes.grid": False}):
-        figure = Figure(figsize=(4.2 * columns, 4.4 * lines + 0.9), layout="constrained")
+        width, height = recording.game.arena.size
+        panel = 4.2 * height / width + 0.2
+        figure = Figure(figsize=(4.2 * columns, panel * lines + 0.9), layout="constrained")
         figure.suptitle(title, fontsize=13, fontweight="bold", x=0.01, ha="left")
         panels = figure.subplots(lines, columns, squeeze=False).flat
         for axes, episode in zip(panels, episodes, strict=False):
@@ -115,16 +118,39 @@ def trajectories(recording: Recording, title: str, file: Path, episodes: Sequenc
 
 def arena(axes: Axes, recording: Recording, episode: int) -> None:
     """Walls, discs and a few ticks, from above, in metres."""
-    half_x, half_y = recording.game.arena.half_extents
-    axes.add_patch(Rectangle((-half_x, -half_y), 2 * half_x, 2 * half_y, fill=False, lw=1.6, ec="#3c4043"))
-    for x, y, radius in recording.discs[episode]:
+    furnish(axes, recording.game.arena, recording.discs[episode], recording.edges[episode])
+
+
+def furnish(axes: Axes, arena: Arena, discs: np.ndarray, edges: np.ndarray) -> None:
+    """The same from discs (n, 3) and edges (n, 4), with NaN for padding."""
+    left, right, low, high = arena.bounds
+    axes.add_patch(floor(arena, fill=False, lw=1.6, ec="#3c4043"))
+    for x, y, radius in discs:
         if np.isfinite(radius):
             axes.add_patch(Circle((x, y), radius, fc=DISC, ec="#7d848c", lw=0.8))
-    axes.set(xlim=(-1.03 * half_x, 1.03 * half_x), ylim=(-1.03 * half_y, 1.03 * half_y), aspect="equal")
-    axes.set(xticks=[-half_x, 0, half_x], yticks=[-half_y, 0, half_y])
+    for corners in () if arena.layout is None else arena.layout.polygons:
+        axes.add_patch(Polygon(corners, fc=DISC, ec="none"))
+    if len(edges):
+        walls = list(edges.reshape(-1, 2, 2))
+        axes.add_collection(LineCollection(walls, colors="#3c4043", linewidths=1.6, capstyle="round"))
+    axes.set(xlim=_wider(left, right), ylim=_wider(low, high), aspect="equal")
+    axes.set(xticks=[left, 0.5 * (left + right), right], yticks=[low, 0.5 * (low + high), high])
     for side in axes.spines.values():
         side.set_visible(False)
     axes.tick_params(length=0, labelsize=7, colors="#7d848c")
+
+
+def floor(arena: Arena, **style: Any) -> Patch:
+    """The ground on which robots can be: the arena's rectangle or the room's outline."""
+    left, right, low, high = arena.bounds
+    if arena.layout is not None:
+        return Polygon(arena.layout.outline, **style)
+    return Rectangle((left, low), right - left, high - low, **style)
+
+
+def _wider(low: float, high: float) -> tuple[float, float]:
+    """An interval with a margin of 1.5 % at either end."""
+    return low - 0.015 * (high - low), high + 0.015 * (high - low)
 
 
 def paths(axes: Axes, recording: Recording, episode: int) -> None:

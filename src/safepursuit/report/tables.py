@@ -10,10 +10,12 @@ from safepursuit.scene import Arena
 
 
 def obstacles(arena: Arena) -> str:
-    """How many discs an arena has, in words: “3 obstacles”, or “0–3 obstacles” where their number is drawn."""
+    """How many discs an arena has, in words: “3 obstacles”, or “0–3 obstacles” where their number is drawn; of a
+    room also its name."""
     most, least = arena.obstacles, arena.min_obstacles
     number = f"{most}" if least in (None, most) else f"{least}–{most}"
-    return f"{number} obstacle{'s' * (number != '1')}"
+    discs = f"{number} obstacle{'s' * (number != '1')}"
+    return f"room {arena.scene}" + f" with {discs}" * (most > 0) if arena.room else discs
 
 
 def as_role(config: TrainConfig) -> str:

@@ -96,11 +96,11 @@ class Inertial(Unicycle):
 
     def stopping_way(self, v: Scalar) -> Scalar:
         """D(v) [m]: the way until standstill after a speed v ≥ 0."""
-        return _until_zero(v, self.braking, self.dt)
+        return self.dt * self._still_way(v)
 
     def stopping_turn(self, turn_rate: Scalar) -> Scalar:
         """Ψ(ω) [rad]: the signed turn until standstill."""
-        return jnp.sign(turn_rate) * _until_zero(jnp.abs(turn_rate), self.turn_acceleration, self.dt)
+        return self.dt * self._still_turn(turn_rate)
 
     def stopping_time(self, v: Scalar) -> Scalar:
         """T(v) [s] until standstill."""
@@ -112,32 +112,47 @@ class Inertial(Unicycle):
 
     def speed_for(self, v_before: Scalar, way: Scalar) -> Scalar:
         """The speed at the end of the step for which L is `way`; negative where it is out of reach."""
-        return _before_stop(way - 0.5 * self.dt * v_before, self.braking, self.dt)
+        return _before_stop(way / self.dt - 0.5 * v_before, self.braking * self.dt)
 
     def swing_box(self, like: Scalar, velocity: Control | None = None) -> tuple[Control, Control]:
         low, high = self.window(_given(velocity))
         low, high = self.to_swing(low, velocity), self.to_swing(high, velocity)
-        return jnp.minimum(low, 0), jnp.maximum(high, 0)  # stop is 0, up to rounding
+        return jnp.minimum(low, 0), jnp.maximum(high, 0)
 
     def to_swing(self, control: Control, velocity: Control | None = None) -> Float[Array, "2 *batch"]:
         """(v, ω) → (ℓ/Δ, sin φ): way and turn until standstill beyond those of *stop*, which is 0 (theory.md §5.3).
 
-        Continued beyond the limits, with a gradient, as that of `Unicycle`.
+        Counted from the end of the first step of *stop*, so that *stop* is 0 without rounding. Continued beyond the
+        limits, with a gradient, as that of `Unicycle`.
         """
-        v, turn_rate = _given(velocity)
-        way = self.way_to_stop(v, control[0]) - self.stopping_way(v)
-        after = 0.5 * self.dt * (turn_rate + control[1]) + self.stopping_turn(control[1])
-        swing = after - self.stopping_turn(turn_rate)
+        (v, turn_rate), (slower, calmer) = control, self.braked(velocity)
+        way = 0.5 * (v - slower) + (self._still_way(v) - self._still_way(slower))
+        swing = self.dt * (0.5 * (turn_rate - calmer) + (self._still_turn(turn_rate) - self._still_turn(calmer)))
         inside = jnp.clip(swing, -self.max_swing, self.max_swing)
-        return jnp.stack([way / self.dt, jnp.sin(inside) + math.cos(self.max_swing) * (swing - inside)])
+        return jnp.stack([way, jnp.sin(inside) + math.cos(self.max_swing) * (swing - inside)])
 
     def from_swing(self, speed_and_swing: Float[Array, "2 *batch"], velocity: Control | None = None) -> Control:
-        v, turn_rate = _given(velocity)
-        rate, w = speed_and_swing
+        (slower, calmer), (rate, w) = self.braked(velocity), speed_and_swing
         limit = math.sin(self.max_swing)
-        swing = jnp.arcsin(jnp.clip(w, -limit, limit)) + self.stopping_turn(turn_rate) - 0.5 * self.dt * turn_rate
-        after = jnp.sign(swing) * _before_stop(jnp.abs(swing), self.turn_acceleration, self.dt)
-        return jnp.stack([self.speed_for(v, rate * self.dt + self.stopping_way(v)), after])
+        way = rate + 0.5 * slower + self._still_way(slower)
+        swing = jnp.arcsin(jnp.clip(w, -limit, limit)) / self.dt + 0.5 * calmer + self._still_turn(calmer)
+        turn_rate = jnp.sign(swing) * _before_stop(jnp.abs(swing), self.turn_acceleration * self.dt)
+        return jnp.stack([_before_stop(way, self.braking * self.dt), turn_rate])
+
+    def _still_way(self, v: Scalar) -> Scalar:
+        """D(v)/Δ [m/s]."""
+        return _until_zero(v, self.braking * self.dt)
+
+    def _still_turn(self, turn_rate: Scalar) -> Scalar:
+        """Ψ(ω)/Δ [rad/s]."""
+        return jnp.sign(turn_rate) * _until_zero(jnp.abs(turn_rate), self.turn_acceleration * self.dt)
+
+    def braked(self, velocity: Control | None) -> Control:
+        """Speed and turn rate at the end of a step of *stop*."""
+        v, turn_rate = _given(velocity)
+        slower = jnp.maximum(v - self.braking * self.dt, 0)
+        calmer = jnp.maximum(jnp.abs(turn_rate) - self.turn_acceleration * self.dt, 0)
+        return jnp.stack([slower, jnp.sign(turn_rate) * calmer])
 
     def to_unit_box(self, control: Control, velocity: Control | None = None) -> Float[Array, "2 *batch"]:
         """In half-widths of what can be reached from `velocity`, about its centre; without one, of the limits."""
@@ -159,19 +174,16 @@ def _given(velocity: Control | None) -> Control:
     return velocity
 
 
-def _until_zero(value: Scalar, rate: float, dt: float) -> Scalar:
-    """Integral of a number that falls linearly by `rate · dt` per step from `value`, to 0 in the last step.
+def _until_zero(value: Scalar, drop: float) -> Scalar:
+    """Integral, in steps, of a number that falls linearly by `drop` per step from `value`, to 0 in the last step.
 
-    nΔx − ½aΔ²n² + ½rΔ with n whole steps and the rest r, which is linear in x: Δ((n + ½)x − ½aΔ n(n + 1)).
+    nx − ½dn² + ½r with n whole steps and the rest r, which is linear in x: (n + ½)x − ½d n(n + 1).
     """
-    drop = rate * dt
     whole = jnp.maximum(jnp.floor(value / drop), 0)
-    return dt * ((whole + 0.5) * value - 0.5 * drop * whole * (whole + 1))
+    return (whole + 0.5) * value - 0.5 * drop * whole * (whole + 1)
 
 
-def _before_stop(integral: Scalar, rate: float, dt: float) -> Scalar:
-    """The x for which ½Δx, the rest of its step, and `_until_zero` add up to `integral`; linear below 0."""
-    drop = rate * dt
-    share = jnp.maximum(integral, 0) / (dt * drop)
-    whole = jnp.floor(0.5 * (jnp.sqrt(1 + 8 * share) - 1))
-    return (integral / dt + 0.5 * drop * whole * (whole + 1)) / (whole + 1)
+def _before_stop(integral: Scalar, drop: float) -> Scalar:
+    """The x for which ½x, the rest of its step, and `_until_zero` add up to `integral`; linear below 0."""
+    whole = jnp.floor(0.5 * (jnp.sqrt(1 + 8 * jnp.maximum(integral, 0) / drop) - 1))
+    return (integral + 0.5 * drop * whole * (whole + 1)) / (whole + 1)

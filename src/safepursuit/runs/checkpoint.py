@@ -38,6 +38,15 @@ _KEEP = 3
 _MARGIN = 200_000
 """Bytes that a checkpoint takes beside its arrays, roughly."""
 
+_FORMER = (
+    (".players.state.pursuer_control", ".games.state.robots[0].control"),
+    (".players.state.evader_control", ".games.state.robots[1].control"),
+    (".players.state.pursuer", ".games.state.robots[0].pose"),
+    (".players.state.evader", ".games.state.robots[1].pose"),
+    (".players.", ".games."),
+)
+"""Beginnings of names in checkpoints of release 0.1, and what they are now."""
+
 _PATIENCE = 0.1
 """Seconds after which a checkpoint that cannot be read is read again."""
 
@@ -265,7 +274,14 @@ def _read(folder: Path, items: Iterable[str]) -> dict[str, np.ndarray]:
     home, items, _ = _layout(folder, items)
     with orbax.PyTreeCheckpointer() as reader:
         trees = [reader.restore((home / item).resolve()) for item in items if (home / item).is_dir()]
-    return {name: array for tree in trees for name, array in tree.items()}
+    return {_present_name(name): array for tree in trees for name, array in tree.items()}
+
+
+def _present_name(name: str) -> str:
+    for former, now in _FORMER:
+        if name.startswith(former):
+            return now + name[len(former) :]
+    return name
 
 
 def _digests(folder: Path, others: tuple[str, ...] = ()) -> dict[str, str]:

@@ -40,6 +40,11 @@ def replay(
     played = np.arange(recording.pursuer_control.shape[1]) < recording.length[:, None]
     stood = np.arange(recording.pursuer.shape[1]) <= recording.length[:, None]
     hit = verdict.wall | verdict.obstacle | verdict.robot
+    if recording.edges.size:
+        raise ValueError(
+            f"the viewer shows discs and the arena's four walls only, not the room {recording.game.arena.scene}: use "
+            "safepursuit render."
+        )
     flags = recording.intervened + 2 * recording.infeasible + 4 * hit + 8 * recording.lost_gradient
     arrays = {
         "length": recording.length.astype(np.uint32),
@@ -92,13 +97,13 @@ def _of_programs(found: Programs) -> dict[str, np.ndarray]:
         "rows": _single(np.concatenate([found.A, found.b[:, None]], axis=1)),
         "row_boundary": found.boundary.astype(np.uint8),
         "row_count": found.rows.astype(np.uint8),
-        "box": _single(found.box),
+        "box": _single(found.box[:1] if np.all(found.box == found.box[:1]) else found.box),
         "gain": _single(found.gain),
-        "program_nominal": _single(found.nominal),
-        "program_control": _single(found.control),
     }
-    if found.sector is not None:
+    if found.sector is not None:  # of a robot with inertia, whose coordinates depend on its velocity
         arrays["sector"] = _single(found.sector)
+        arrays["program_nominal"] = _single(found.nominal)
+        arrays["program_control"] = _single(found.control)
     return arrays
 
 

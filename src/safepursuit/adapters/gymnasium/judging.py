@@ -41,7 +41,8 @@ def _moment(inner: PursuitEvasionVectorEnv, infos: dict[str, Any], terminated: n
     after = jax.tree.map(np.asarray, inner.arrived)
     none = np.zeros(inner.num_envs, bool)
     known = infos if inner.match.role == "pursuer" and "nominal" in infos else {}
-    boundaries = after.scene.radius.shape[0] + 4
+    edges = after.scene.edges
+    boundaries = after.scene.radius.shape[0] + 4 + (0 if edges is None else len(edges.present))
     return Moment(
         pursuer=after.pursuer,
         evader=after.evader,

@@ -2,10 +2,10 @@
 
 import json
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,8 +18,8 @@ from safepursuit.adapters.onnx.states import KINDS, draw
 from safepursuit.experiment import TrainConfig
 from safepursuit.policy import Policy
 
-TOLERANCE = 1e-5
-"""Largest difference of a control [m/s, rad/s] or clearance [m] that passes."""
+TOLERANCE = {"double": 1e-9, "single": 1e-5}
+"""Largest difference of a control [m/s, rad/s] or clearance [m] that passes, by the precision of the package."""
 
 VERDICTS = ("active", "feasible")
 """Outputs that are no measures: equal or not."""
@@ -27,6 +27,10 @@ VERDICTS = ("active", "feasible")
 _ROUNDING = 1e-9
 """Relative change of the inputs (of the pose absolute, too) that may turn one verdict into another; the closed form of
 the projection counts rows as met within a tenth of it."""
+
+_SINGLE = 2.0**-23
+"""Relative change of the inputs within which a difference counts as rounding of single precision: a unit in the last
+place, two roundings."""
 
 _CHANGES = 64
 """Such changes that are tried per state."""
@@ -62,11 +66,12 @@ def session(file: Path) -> onnxruntime.InferenceSession:
 def compare(file: Path, policy: Policy, config: TrainConfig, *, count: int = 10_000, seed: int = 0) -> Comparison:
     """Run the file and the package on the same states, of all kinds.
 
-    Both in double precision: that is the test. Controls and clearance may differ by `TOLERANCE`; `active` and
-    `feasible` in ties alone, states in which the package itself gives the file's verdict once the inputs are changed by
-    `_ROUNDING`, as where several constraints meet. Besides, the package in single precision, as it was trained, on all
-    states but the extreme ones: that is its own rounding. Raises ValueError where the file is none of ours or holds
-    another policy.
+    Both in double precision: controls and clearance may differ by `TOLERANCE`; `active` and `feasible` in ties alone,
+    states in which the package itself gives the file's verdict once the inputs are changed by `_ROUNDING`, as where
+    several constraints meet. Besides, the package in single precision, as it was trained, on all states but the extreme
+    ones. Beyond the tolerance its controls may differ where the exact answer moves as far once the inputs are changed
+    by `_SINGLE`: where the body grazes a disc, say, or the exact answer jumps. Raises ValueError where the file is none
+    of ours or holds another policy.
     """
     opened = session(file)
     about = _metadata(opened)
@@ -82,14 +87,24 @@ def compare(file: Path, policy: Policy, config: TrainConfig, *, count: int = 10_
 
     gaps = {name: _gap(found[name], exact[name]) for name in Command._fields}
     rounding = {name: _gap(found[name][sane], trained[name]) for name in Command._fields}
-    largest = max(gap.max(initial=0) for name, gap in gaps.items() if name not in VERDICTS)
+    measures = [name for name in gaps if name not in VERDICTS]
+    outputs = {
+        name: {"double": _summary(gaps[name], "double"), "single": _summary(rounding[name], "single")} for name in gaps
+    }
+    far = np.flatnonzero(np.max([rounding[name] for name in measures], axis=0) > TOLERANCE["single"])
+    moved = spread(policy, config, inputs, np.flatnonzero(sane)[far], seed)
+    for name in measures:
+        unexplained = rounding[name][far] > np.maximum(moved[name], TOLERANCE["single"])
+        outputs[name]["single"]["unexplained"] = int(unexplained.sum())
     differs = np.flatnonzero(np.any([gaps[name] > 0 for name in VERDICTS], axis=0))
     tied = ties(policy, config, inputs, differs, found, seed)
     verdicts = {
         name: {"different": int(gaps[name].sum()), "ties": int((gaps[name][differs] * tied[name]).sum())}
         for name in VERDICTS
     }
-    passed = bool(largest <= TOLERANCE) and all(one["different"] == one["ties"] for one in verdicts.values())
+    same = all(not outputs[name]["double"]["beyond_tolerance"] for name in measures)
+    rounded = all(not outputs[name]["single"]["unexplained"] for name in measures)
+    passed = same and rounded and all(one["different"] == one["ties"] for one in verdicts.values())
     result = {
         "file": str(file),
         "method": config.method,
@@ -98,7 +113,7 @@ def compare(file: Path, policy: Policy, config: TrainConfig, *, count: int = 10_
         "tolerance": TOLERANCE,
         "passed": passed,
         "verdicts": verdicts,
-        "outputs": {name: {"double": _summary(gaps[name]), "single": _summary(rounding[name])} for name in gaps},
+        "outputs": outputs,
         "largest_by_kind": {one: gaps["safe_control"][kind == one].max(initial=0).item() for one in KINDS},
         "not_feasible": int(np.sum(~found["feasible"])),
     }
@@ -116,17 +131,42 @@ def ties(
     """Which of these states are ties, (states,) per verdict."""
     if not len(states):
         return {name: np.zeros(0, bool) for name in VERDICTS}
+    said = _changed(policy, config, inputs, states, _ROUNDING, seed)
+    return {name: np.any(said[name] == found[name][states, None], axis=1) for name in VERDICTS}
+
+
+def spread(
+    policy: Policy, config: TrainConfig, inputs: dict[str, np.ndarray], states: np.ndarray, seed: int
+) -> dict[str, np.ndarray]:
+    """How far the package's measures move in these states, in double precision, where single precision rounds the
+    inputs: (states,) per output."""
+    measures = [name for name in Command._fields if name not in VERDICTS]
+    if not len(states):
+        return {name: np.zeros(0) for name in measures}
+    said = _changed(policy, config, inputs, states, _SINGLE, seed)
+    return {name: np.ptp(said[name], axis=1).reshape(len(states), -1).max(axis=1) for name in measures}
+
+
+def _changed(
+    policy: Policy, config: TrainConfig, inputs: dict[str, np.ndarray], states: np.ndarray, size: float, seed: int
+) -> dict[str, np.ndarray]:
+    """What the package says in double precision after random changes of the inputs: (states, changes, …)."""
     random, changed = np.random.default_rng(seed), {}
     for name, values in inputs.items():
         many = np.repeat(values[states], _CHANGES, axis=0)
-        size = np.abs(many) + (name == "pose")
-        changed[name] = many + _ROUNDING * random.uniform(-1, 1, many.shape) * np.where(np.isfinite(size), size, 0)
+        scale = np.abs(many) + (name == "pose")
+        changed[name] = many + size * random.uniform(-1, 1, many.shape) * np.where(np.isfinite(scale), scale, 0)
+    # As many at a time as there are states in all: the same compiled program.
+    count, total = len(inputs["pose"]), len(changed["pose"])
+    parts = []
     with jax.enable_x64(True):
-        said = _package(double(policy), config, changed, np.float64)
-    return {
-        name: np.any(said[name].reshape(len(states), _CHANGES) == found[name][states, None], axis=1)
-        for name in VERDICTS
-    }
+        for first in range(0, total, count):
+            part = {
+                name: np.resize(many[first : first + count], (count, *many.shape[1:])) for name, many in changed.items()
+            }
+            parts.append(_package(double(policy), config, part, np.float64))
+    said = {name: np.concatenate([part[name] for part in parts])[:total] for name in Command._fields}
+    return {name: values.reshape(-1, _CHANGES, *values.shape[1:]) for name, values in said.items()}
 
 
 def latency(file: Path, calls: int = 10_000) -> dict[str, Any]:
@@ -164,8 +204,11 @@ def _metadata(opened: onnxruntime.InferenceSession) -> dict[str, str]:
 def _package(policy: Policy, config: TrainConfig, inputs: dict[str, np.ndarray], dtype: Any) -> dict[str, np.ndarray]:
     """What the package says, samples first."""
     measured = Measured(**{name: jnp.asarray(values.T.astype(dtype)) for name, values in inputs.items()})
-    command = jax.jit(partial(deployed, policy, config.game, config.shield, role=config.role))(measured)
+    command = _deployed(policy, config.game, config.shield, measured, config.role)
     return {name: np.asarray(values).T for name, values in command._asdict().items()}
+
+
+_deployed = eqx.filter_jit(deployed)
 
 
 def _gap(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -176,5 +219,5 @@ def _gap(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(gap), np.inf, gap)
 
 
-def _summary(gap: np.ndarray) -> dict[str, float]:
-    return {"largest": gap.max(initial=0).item(), "beyond_tolerance": int(np.sum(gap > TOLERANCE))}
+def _summary(gap: np.ndarray, precision: str) -> dict[str, float]:
+    return {"largest": gap.max(initial=0).item(), "beyond_tolerance": int(np.sum(gap > TOLERANCE[precision]))}

@@ -131,7 +131,8 @@ def _command(
 
 def _believable(measured: Measured, scene: Scene, robot: Robot) -> Flag:
     """Whether these are measurements: finite, with sizes that add up to no more than `BELIEVED` without padding, a
-    heading within `MAX_HEADING`, no radius negative, and walls that leave room for the body."""
+    heading within `MAX_HEADING`, no radius negative, walls that leave room for the body, and, where the control depends
+    on it, a velocity within twice the robot's limits."""
     *robots, discs, half_extents, pending = measured
     discs = jnp.where(scene.present, discs, 0)
     numbers = jnp.concatenate([*robots, half_extents])
@@ -139,6 +140,9 @@ def _believable(measured: Measured, scene: Scene, robot: Robot) -> Flag:
     if pending is not None:
         size = size + jnp.sum(jnp.abs(pending), axis=(0, 1))
     room = jnp.min(half_extents, axis=0) > robot.radius
+    if robot.has_inertia:
+        speed, turn_rate = jnp.abs(measured.control)
+        room &= (speed <= 2 * robot.max_speed) & (turn_rate <= 2 * robot.max_turn_rate)
     return (size <= BELIEVED) & (jnp.abs(measured.pose[2]) <= MAX_HEADING) & (jnp.min(discs[2], axis=0) >= 0) & room
 
 

@@ -29,7 +29,8 @@ UNITS = {
     "opponent_control": "as control",
     "discs": "x, y, radius [m]; a row of three NaN or of three zeros is padding",
     "half_extents": "the walls stand at x = +-half_extents[0], y = +-half_extents[1] [m]",
-    "pending": "commands on their way [m/s, rad/s], the oldest first",
+    "pending": "the commands sent and not yet executed, v [m/s] and omega [rad/s] each, the oldest first; pose and "
+    "control are those of now, before any of them",
     "safe_control": "v [m/s] and omega [rad/s] for the next dt seconds",
     "nominal_control": "what the network asks for [m/s, rad/s]",
     "active": "which constraint holds the control, see constraints",

@@ -50,11 +50,16 @@ def export(
 
     It takes `discs` discs (default: as many as the training's layouts have, at least one), padded with NaN. `training`
     says where the policy comes from (see `training_of`). Raises NotFiniteError for a policy whose parameters are not
-    finite, ValueError for a number of discs that makes no sense.
+    finite, ValueError for a number of discs that makes no sense and for a policy trained in a room.
     """
     discs = max(1, config.game.arena.obstacles) if discs is None else discs
     if not 1 <= discs <= _MOST_DISCS:
         raise ValueError(f"a file takes 1 to {_MOST_DISCS} discs, not {discs}.")
+    if config.game.arena.room:
+        raise ValueError(
+            "a file knows discs and the arena's four walls only: a policy of the room "
+            f"{config.game.arena.scene} cannot be exported."
+        )
     check_finite(policy)
     shapes: dict[str, Shape] = {
         "pose": (3,),

@@ -119,7 +119,7 @@ def _write(pages: Sequence[_Page], file: Path, fps: int, speed: float) -> int:
 def _close(take: Take, title: str) -> tuple[Figure, Turn]:
     """One episode: arena, close-up, and what there is to read."""
     recording, length = take.recording, take.length
-    dt, (half_x, half_y) = recording.game.robot.dt, recording.game.arena.half_extents
+    dt, half = recording.game.robot.dt, 0.5 * max(recording.game.arena.size)
     width, height = 1000, 640
 
     def at(x: int, y: int) -> tuple[float, float]:
@@ -131,7 +131,7 @@ def _close(take: Take, title: str) -> tuple[Figure, Turn]:
     figure = Figure(figsize=(width / _DPI, height / _DPI))
     figure.text(*at(30, 614), title, fontsize=_fitting(title, 550), fontweight="bold")
     figure.text(*at(990, 614), f"episode {take.index}", fontsize=9, color=GREY, ha="right")
-    whole = Stage(axes(30, 58, 540, 540), take, _MARK * max(half_x, half_y) / 10)
+    whole = Stage(axes(30, 58, 540, 540), take, _MARK * half / 10)
     close = Stage(axes(600, 284, 390, 312), take, recording.game.robot.radius, _WINDOW)
     for side in close.axes.spines.values():
         side.set(visible=True, color=PLAIN, lw=0.8)
@@ -190,7 +190,7 @@ def _side_by_side(takes: Sequence[Take], shape: tuple[int, int], title: str) -> 
     height = top + lines * (panel + 20) + bottom
     figure = Figure(figsize=(width / _DPI, height / _DPI))
     figure.text(gap / width, 1 - 26 / height, title, fontsize=_fitting(title, width), fontweight="bold")
-    half = max(takes[0].recording.game.arena.half_extents)
+    half = 0.5 * max(takes[0].recording.game.arena.size)
     stages, labels = [], []
     for place, take in enumerate(takes):
         x = gap + place % columns * (panel + gap)

@@ -15,10 +15,10 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
-from matplotlib.patches import Circle, Polygon, Rectangle
+from matplotlib.patches import Circle, Polygon
 
 from safepursuit.report.animation.take import Take, least_barrier, level, prediction
-from safepursuit.report.figures import BARRIER, CAPTURE, COLLISION, DISC, EVADER, PURSUER, arena
+from safepursuit.report.figures import BARRIER, CAPTURE, COLLISION, DISC, EVADER, PURSUER, arena, floor
 
 NOMINAL = "#5f6368"
 
@@ -44,9 +44,8 @@ class Stage:
         fine = 1.0 if window is None else 1.5
         arena(axes, take.recording, take.index)
         if window is not None:
-            half_x, half_y = take.recording.game.arena.half_extents
             axes.set(aspect="auto", xticks=[], yticks=[], facecolor=DISC)
-            axes.add_patch(Rectangle((-half_x, -half_y), 2 * half_x, 2 * half_y, fc="white", ec="none", zorder=0))
+            axes.add_patch(floor(take.recording.game.arena, fc="white", ec="none", zorder=0))
         _contours(axes, take, fine)
         self.boundaries = list(_boundaries(axes, take, fine))
         self.paths = [axes.plot([], [], color=colour, lw=0.9 * fine, alpha=0.5, zorder=2)[0] for colour in _COLOURS]
@@ -164,8 +163,8 @@ def _trace(axes: Axes, colour: str, width: float, count: int) -> LineCollection:
 
 
 def _contours(axes: Axes, take: Take, fine: float) -> None:
-    half_x, half_y = take.recording.game.arena.half_extents
-    x, y = np.linspace(-half_x, half_x, _MESH), np.linspace(-half_y, half_y, _MESH)
+    left, right, low, high = take.recording.game.arena.bounds
+    x, y = np.linspace(left, right, _MESH), np.linspace(low, high, _MESH)
     h = least_barrier(take, np.stack(np.meshgrid(x, y)).reshape(2, -1)).reshape(_MESH, _MESH)
     axes.contour(x, y, h, [0.0], colors=[BARRIER], linewidths=0.9 * fine, alpha=0.8, zorder=1)
     if take.gain is not None:
@@ -182,6 +181,8 @@ def _boundaries(axes: Axes, take: Take, fine: float) -> Iterator[Artist]:
         yield _line(axes, [side * half_x] * 2, [-half_y, half_y], fine)
     for side in (1, -1):
         yield _line(axes, [-half_x, half_x], [side * half_y] * 2, fine)
+    for x, y, x_end, y_end in take.recording.edges[take.index]:
+        yield _line(axes, [x, x_end], [y, y_end], fine)
 
 
 def _line(axes: Axes, x: list[float], y: list[float], fine: float) -> Line2D:

@@ -12,7 +12,7 @@ from safepursuit.evaluation.referee import Verdict
 from safepursuit.play.recording import Recording
 from safepursuit.report.figures import CAPTURE, COLLISION, ending, hits
 from safepursuit.robot import Unicycle
-from safepursuit.scene import Scene
+from safepursuit.scene import Edges, Scene
 from safepursuit.shield import Shield, Surroundings, survey
 
 PLAIN = "#3c4043"
@@ -103,7 +103,11 @@ def _scene(recording: Recording, episodes: np.ndarray) -> Scene:
     x, y, radius = np.moveaxis(recording.discs[episodes], 0, -1).transpose(1, 0, 2)
     half = jnp.asarray(recording.game.arena.half_extents, jnp.result_type(float))
     centre = jnp.nan_to_num(jnp.stack([jnp.asarray(x), jnp.asarray(y)]))
-    return Scene(half, centre, jnp.nan_to_num(jnp.asarray(radius)), jnp.asarray(np.isfinite(radius)))
+    walls = jnp.moveaxis(jnp.asarray(recording.edges[episodes]), 0, -1)
+    there = jnp.isfinite(walls).all(axis=1)
+    start, end = (jnp.nan_to_num(jnp.moveaxis(part, 1, 0)) for part in (walls[:, :2], walls[:, 2:]))
+    edges = Edges(start, end, there, there) if len(there) else None
+    return Scene(half, centre, jnp.nan_to_num(jnp.asarray(radius)), jnp.asarray(np.isfinite(radius)), edges)
 
 
 def least_barrier(take: Take, points: np.ndarray) -> np.ndarray:

@@ -79,8 +79,8 @@ def draw(failure: Failure, file: Path) -> None:
     """The episode from above, with a cross wherever the pursuer collided."""
     recording, row = failure.recording, failure.row
     with mpl.rc_context(STYLE | {"axes.grid": False}):
-        half_x, half_y = recording.game.arena.half_extents
-        figure = Figure(figsize=(_SIDE, _SIDE * half_y / half_x))
+        width, height = recording.game.arena.size
+        figure = Figure(figsize=(_SIDE, _SIDE * height / width))
         axes = figure.add_axes((0.085, 0.065, 0.905, 0.925))
         arena(axes, recording, row)
         paths(axes, recording, row)

@@ -1,0 +1,24 @@
+"""Scenes: what stands in them as a point sees it (`surfaces`), random layouts (`arena`), rooms from files (`room`)."""
+
+from safepursuit.scene.arena import SCENES, Arena, Generator, draw_scene, scattered_discs
+from safepursuit.scene.room import Room, RoomError, gallery
+from safepursuit.scene.surfaces import FAR, Boundaries, Edges, Scene, boundaries, clearance, enclosed, well_formed
+
+__all__ = [
+    "FAR",
+    "SCENES",
+    "Arena",
+    "Boundaries",
+    "Edges",
+    "Generator",
+    "Room",
+    "RoomError",
+    "Scene",
+    "boundaries",
+    "clearance",
+    "draw_scene",
+    "enclosed",
+    "gallery",
+    "scattered_discs",
+    "well_formed",
+]

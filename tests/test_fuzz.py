@@ -1,0 +1,231 @@
+"""Whatever is typed or damaged ends in a sentence: no traceback, no hang, nothing silently wrong.
+
+A few hundred cases by default; `make fuzz` sets FUZZ to as many per surface as are wanted. What once failed is an
+explicit example.
+"""
+
+import contextlib
+import io
+import json
+import os
+import warnings
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from jaxtyping import TypeCheckError
+
+from safepursuit import cli, shield
+from safepursuit.compare import cells
+from safepursuit.experiment import TrainConfig
+from safepursuit.play import recording as recordings
+from safepursuit.runs import configuration
+from safepursuit.scene import Scene
+from test_attack import GUARDED, drawn
+
+CASES = int(os.environ.get("FUZZ", "0"))
+
+
+def fuzz(few):
+    """Hypothesis' settings of a surface: `few` cases in the everyday tests, FUZZ of them where it is set."""
+    return settings(
+        max_examples=CASES or few,
+        deadline=None,
+        derandomize=not CASES,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+# --- command line ------------------------------------------------------------------------------------------------
+
+TYPED = (
+    "--run-dir --timesteps --seed --seeds --config --obstacles --method --evader --json --out --episodes --suite "
+    "--help --debug --version --plugin --budget.pose --game.robot.dt --robot inertial --scene --sensor --dry-run "
+    "0 -1 1e400 nan inf 0..3 9..0 , -- - --- = --seed= -h barriernet ppo random flee:2,hide all x/y [red] :smile: "
+    "' \" {} %s ../.. /dev/null ${oc.env:HOME} é 💥"
+)
+WORDS = [*cli.COMMANDS, *TYPED.split(" "), "", " ", "\x00", "--" + "a" * 300, "9" * 400]
+
+
+@pytest.fixture
+def harmless(monkeypatch, tmp_path):
+    """Commands that are parsed, and then do nothing."""
+    for kind in cli.COMMANDS.values():
+        monkeypatch.setattr(kind, "run", lambda self, console: None)
+    monkeypatch.chdir(tmp_path)
+
+
+@fuzz(5)
+@given(st.lists(st.sampled_from(WORDS) | st.text(max_size=8), max_size=6))
+@example(["train", "--config", "\x00"])
+@example(["train", "--plugin", "\x00"])
+@example(["evaluate", "\x00"])
+@example(["train", "--from", "é" * 300])
+@example(["train", "--obstacles", "9" * 5000])
+def test_any_words_on_the_command_line(harmless, words):
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = cli.main(words)
+    said = err.getvalue()
+    assert status in (0, 1, 2)
+    assert "Traceback" not in said
+    assert "internal error" not in said, said
+    assert bool(said.strip()) >= (status != 0)
+    assert said.count("\n") <= 3
+
+
+# --- configuration -----------------------------------------------------------------------------------------------
+
+WHOLE = configuration.dump(TrainConfig())
+SCALARS = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=10), st.sampled_from(["${seed}", "???"])
+)
+
+
+def nested(inner):
+    return st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+
+
+VALUES = st.recursive(SCALARS, nested, max_leaves=5)
+
+
+def check_text(text):
+    try:
+        found = configuration.parse(TrainConfig(), text, "fuzz.yaml")
+    except TypeCheckError:  # while tests run, types refuse some values first
+        return None
+    except ValueError as refused:
+        return check_sentence(str(refused))
+    again = configuration.parse(TrainConfig(), configuration.dump(found), "again")
+    assert again == found  # what is accepted is a configuration that can be stored
+    for _, value in configuration.numbers(found):
+        assert not np.isnan(value)
+    return None
+
+
+def check_sentence(said):
+    assert 0 < len(said) < 1000
+    assert "Traceback" not in said
+
+
+@fuzz(20)
+@given(st.data())
+def test_a_configuration_with_anything_in_the_place_of_a_value(data):
+    tree = json.loads(json.dumps(_container(WHOLE)))
+    node = tree
+    while True:
+        key = data.draw(st.sampled_from(sorted(node)))
+        if not isinstance(node[key], dict) or data.draw(st.integers(0, 3)) == 0:
+            break
+        node = node[key]
+    node[key] = data.draw(VALUES)
+    check_text(json.dumps(tree))  # JSON is YAML
+
+
+def _container(text):
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_container(OmegaConf.create(text))
+
+
+@fuzz(20)
+@given(st.integers(0, len(WHOLE) - 1), st.text(max_size=4), st.integers(0, 8))
+def test_a_configuration_with_characters_replaced(place, by, cut):
+    check_text(WHOLE[:place] + by + WHOLE[place + cut :])
+
+
+@fuzz(20)
+@given(st.text(max_size=60))
+@example("? ")
+@example("[" * 500)
+@example("a: &a [*a]")
+@example("seed: 1e999")
+@example("!!python/name:os.system ''")
+def test_any_text_as_a_configuration(text):
+    check_text(text)
+
+
+# --- recordings and evaluations ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    """A recording, as bytes."""
+    from safepursuit.attack.drive import attempt, judged, recording
+
+    driven, plan, _ = attempt(drawn(GUARDED, 64), GUARDED)
+    file = tmp_path_factory.mktemp("recordings") / "whole.npz"
+    recordings.save(recordings.take(recording(plan, driven, judged(plan, driven, GUARDED), GUARDED), [0, 1]), file)
+    return file
+
+
+@fuzz(15)
+@given(st.data())
+def test_a_recording_with_bytes_replaced(recorded, data):
+    content = bytearray(recorded.read_bytes())
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, len(content) - 1))
+        content[place : place + data.draw(st.integers(0, 2))] = data.draw(st.binary(max_size=3))
+    file = recorded.with_name("damaged.npz")
+    file.write_bytes(content)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            found, scenario = recordings.load(file)
+        except ValueError as refused:
+            return check_sentence(str(refused))
+    assert len(found.length) == len(scenario) == 2
+    return None
+
+
+@fuzz(20)
+@given(st.dictionaries(st.text(max_size=6), VALUES, max_size=4) | VALUES)
+def test_any_json_as_a_cell_of_a_comparison(tmp_path_factory, content):
+    file = _cell(tmp_path_factory)
+    file.write_text(json.dumps(content))
+    with contextlib.suppress(ValueError):
+        cells.read(file)
+
+
+def _cell(factory) -> Path:
+    return factory.getbasetemp() / "cell.json"
+
+
+# --- the shield --------------------------------------------------------------------------------------------------
+
+NUMBERS = st.sampled_from([0.0, -0.0, 1.0, -1.0, 1e-30, 1e30, -1e30, 1e5, 3.14, np.nan, np.inf, -np.inf])
+
+
+@fuzz(20)
+@given(
+    st.lists(NUMBERS, min_size=2, max_size=2),
+    st.lists(NUMBERS, min_size=3, max_size=3),
+    st.lists(NUMBERS, min_size=9, max_size=9),
+    st.lists(NUMBERS, min_size=7, max_size=7),
+    st.lists(st.booleans(), min_size=3, max_size=3),
+)
+def test_the_shield_on_any_numbers(nominal, pose, discs, gains, present):
+    """A control within the limits, always; stop where a number that matters is none; never feasible then."""
+    table = jnp.asarray(discs, jnp.float32).reshape(3, 3)
+    done = _filtered(jnp.asarray(nominal), jnp.asarray(pose), table, jnp.asarray(present), jnp.asarray(gains))
+    control = np.asarray(done.control)
+    assert np.isfinite(control).all()
+    assert 0 <= control[0] <= 1.0
+    assert abs(control[1]) <= 2.84 + 1e-6
+    sound = np.isfinite(pose).all() and abs(pose[2]) <= shield.MAX_HEADING
+    for there, row in zip(present, np.asarray(table), strict=True):
+        sound &= not there or bool(np.isfinite(row).all() and row[2] >= 0)
+    if not sound:
+        assert not done.feasible
+        assert (control == 0).all()
+
+
+@jax.jit
+def _filtered(nominal, pose, table, present, gains):
+    scene = Scene(jnp.asarray([3.0, 2.0]), table[:, :2].T, table[:, 2], present)
+    return shield.filter(nominal, pose, scene, gains=gains)
