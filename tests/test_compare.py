@@ -464,7 +464,7 @@ def test_a_worker_that_dies_fails_its_job_and_the_next_one_works(tmp_path):
     assert [event.kind for event in told] == ["failed"] * 3
     assert "its process was ended by SIGKILL (out of memory?); what it printed is in" in told[0].value
     assert "its process stopped with exit status 3" in told[1].value
-    assert told[2].value == "unknown evader 'cat'; known are random, run, flee, orbit, hide, mpc, mpc-lead, mpc-robust."
+    assert told[2].value.startswith("unknown evader 'cat'; known are random, run, flee")
     assert "Traceback" in (tmp_path / "logs" / "worker-0.log").read_text()
 
 

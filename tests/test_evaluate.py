@@ -402,7 +402,7 @@ def test_the_default_rules_are_those_of_a_comparison_whatever_the_training_had(m
         """Raised in place of playing: what was drawn is all that matters here."""
 
     def drawn(rules):
-        def record(pursuer, evader, scenarios, shield):
+        def record(own, opponents, scenarios, role):
             raise EnoughError(scenarios)
 
         monkeypatch.setattr(evaluation, "record", record)
@@ -524,6 +524,7 @@ def by_hand():
         lost_gradient=some,
         active=np.zeros((4, 10, 5), bool),
         discs=np.full((4, 1, 3), np.nan),
+        edges=np.empty((4, 0, 4)),
         length=length,
         outcome=np.array(["capture", "capture", "timeout", "timeout"]),
         game=replace(GAME, horizon=10),

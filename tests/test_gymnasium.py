@@ -451,7 +451,7 @@ def test_a_trained_run_plays_the_pursuer(tmp_path):
         if any(env.step(np.array([1.0, 0.5], np.float32))[2:4]):
             break
         np.testing.assert_allclose(env.state.pursuer_control, np.asarray(asked)[:, 0], atol=1e-6)
-    with pytest.raises(ValueError, match="runs train pursuers"):
+    with pytest.raises(ValueError, match="cannot be the evader: it is the run of a pursuer"):
         PursuitEvasionEnv("pursuer", run.path, game=TINY.game)
     with pytest.raises(ValueError, match="another robot"):
         PursuitEvasionEnv("evader", run.path, game=TINY.game, max_speed=0.9)

@@ -582,7 +582,7 @@ def test_what_cannot_be_exported_is_refused(tmp_path, exported):
     foreign = onnx.load(exported("ppo"))
     del foreign.metadata_props[:]
     onnx.save(foreign, tmp_path / "foreign.onnx")
-    with pytest.raises(ValueError, match="no exported pursuer"):
+    with pytest.raises(ValueError, match="no exported policy"):
         session(tmp_path / "foreign.onnx")
     with pytest.raises(ValueError, match="export it again"):
         compare(exported("ppo"), outspoken(policy, seed=1), config)

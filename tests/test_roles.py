@@ -44,10 +44,11 @@ def runs(tmp_path_factory):
 
 
 def test_a_capture_costs_an_evader_what_it_gives_a_pursuer_and_a_time_out_goes_on() -> None:
-    games = join_games(jax.random.key(1), TINY)
-    starts, key = fresh_starts(jax.random.key(2), TINY), jax.random.key(3)
-    fresh = build_policy(key, EVADER.method, EVADER.policy, EVADER.game, EVADER.shield, role="evader")
-    rollout = collect(fresh, games, starts, key, EVADER)[1]
+    config = replace(EVADER, rollout_length=32, game=replace(TINY.game, evader_speed_ratio=0.3, horizon=24))
+    games = join_games(jax.random.key(1), config)
+    starts, key = fresh_starts(jax.random.key(2), config), jax.random.key(3)
+    fresh = build_policy(key, config.method, config.policy, config.game, config.shield, role="evader")
+    rollout = collect(fresh, games, starts, key, config)[1]
     assert rollout.captured.any()
     assert (np.asarray(rollout.reward)[np.asarray(rollout.captured)] < -9).all()
     assert not np.asarray(rollout.cost).any()

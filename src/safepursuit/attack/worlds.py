@@ -86,7 +86,9 @@ def behind(name: str, robot: Unicycle, budget: Budget | None = None, **more: Any
 
 
 def of_run(config: TrainConfig, name: str) -> World:
-    """The world of a trained policy: its robot, its shield, its sensor."""
+    """The world of a trained policy: its robot, its shield, its sensor. Raises ValueError for an evader's."""
+    if config.role == "evader":
+        raise ValueError("the falsifier attacks pursuers: this is the run of an evader.")
     return World(name, config.game.robot, config.shield, rules=config.game)
 
 

@@ -126,7 +126,7 @@ def free_way(robot: Inertial, budget: Budget, margin: float, motion: Motion, low
     centre = gap + rim  # of a disc, from the robot
     # Where the enlarged body overlaps already, every way is blocked but one that leads away from wherever a disc's
     # centre may be; from a mover none does.
-    away = jnp.where(flat, 0, -budget.pose / centre)
+    away = jnp.where(flat, 0, -budget.pose / jnp.maximum(motion.distance + motion.radius, budget.pose or 1))
     reach = jnp.full_like(gap, jnp.inf)
     for edge in edges:
         along, across = _dot(edge, towards), _cross(edge, towards)

@@ -11,6 +11,7 @@ from safepursuit.cli.export import onnx_adapter
 from safepursuit.cli.paged import Served, check_page, write_page
 from safepursuit.cli.usage import Debug, UsageError
 from safepursuit.experiment import TrainedRun, load_run, open_run
+from safepursuit.experiment.opponents import refuse_role
 from safepursuit.runs.checkpoint import Which
 
 _ROOM = 8
@@ -47,8 +48,7 @@ class Play:
         if self.obstacles is not None:
             game = replace(game, arena=replace(game.arena, obstacles=self.obstacles, min_obstacles=None))
         for path, run in zip(self.run_folders, runs, strict=True):
-            if run.config.role == "evader":
-                raise UsageError(f"{path} trains an evader; play runs from pursuers only.")
+            refuse_role(run, "pursuer", str(path))
             if run.config.game.robot != game.robot:
                 raise UsageError(f"{path} was trained for another robot than {self.run_folders[0]}.")
         models = []

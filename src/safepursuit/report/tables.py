@@ -58,7 +58,7 @@ def evaluation_rows(result: dict[str, Any]) -> list[tuple[str, str, str]]:
         ("capture time, median", _seconds(time["median"]), ""),
         ("restricted mean time", _seconds(time["restricted_mean"]), ""),
         ("own collisions (episodes)", f"{collision['count']} ({kinds})", _rate(collision)[1]),
-        ("collisions of the opponent", f"{result['opponent_collisions']}", ""),
+        ("opponent's collisions", f"{result['opponent_collisions']}", ""),
         ("invalid episodes", f"{result['invalid']}", ""),
         ("least clearance", "–" if clearance is None else f"{1000 * clearance:.3f} mm", ""),
         ("intervention", f"{result['intervention_rate']:.2%} of steps", ""),

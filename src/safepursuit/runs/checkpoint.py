@@ -159,11 +159,19 @@ def restored(run: RunFolder, template: Any, which: Which | int = "latest") -> tu
 
 
 def _configured(run: RunFolder) -> dict[str, str]:
-    """SHA-256 of config.yaml, under a name that no file of a checkpoint has; nothing where there is none."""
+    """SHA-256 of config.yaml but for the total of steps, which `resume` may raise; nothing where there is none.
+
+    Its name is that of no file of a checkpoint.
+    """
     try:
-        return {"/config.yaml": hashlib.sha256(run.config.read_bytes()).hexdigest()}
+        lines = run.config.read_bytes().splitlines()
     except OSError:
         return {}
+    return {
+        "/config.yaml": hashlib.sha256(
+            b"\n".join(one for one in lines if not one.startswith(b"timesteps:"))
+        ).hexdigest()
+    }
 
 
 def _compare_configuration(run: RunFolder, folder: Path) -> None:

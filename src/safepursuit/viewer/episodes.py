@@ -31,8 +31,11 @@ def replay(
     """The data of a replay page: these episodes, and the program of this layer at every step.
 
     `numbers` (episodes,) are the episodes' names, by default 0, 1, 2, …; `note` says what the page should tell of the
-    layer. Poses and controls are kept in single precision, in which they were played.
+    layer. Poses and controls are kept in single precision, in which they were played. Raises ValueError for a recording
+    that judges an evader.
     """
+    if recording.role == "evader":
+        raise ValueError("the page shows a pursuer's safety layer: safepursuit render draws an evader's run.")
     verdict = judged(recording) if verdict is None else verdict
     played = np.arange(recording.pursuer_control.shape[1]) < recording.length[:, None]
     stood = np.arange(recording.pursuer.shape[1]) <= recording.length[:, None]
