@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import yaml
 
+from safepursuit.scene import occupancy
+
 SHAPES = {
     "disc": "x, y, radius",
     "box": "x, y, width, height, degrees",
@@ -24,7 +26,7 @@ SHAPES = {
 }
 """The kinds of shapes, and what each takes."""
 
-_KEYS = ("walls", "shapes", "random", "start")
+_KEYS = ("walls", "map", "shapes", "random", "start")
 _PLACES = 4000
 """About so many places at which a robot may start are kept."""
 
@@ -56,6 +58,7 @@ def read(name: str) -> str:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise RoomError(f"scene file {name} is not YAML: {' '.join(str(error).split())}.") from None
+    content = _Reader(name).without_map(content)
     room = _Reader(name).room(content)
     return json.dumps({"name": name, **content}, allow_nan=False) if room else ""
 
@@ -190,6 +193,26 @@ class _Reader:
         self.fits(room, shapes)
         return room
 
+    def without_map(self, content: Any) -> Any:
+        """The content with walls and polygons in place of its map; a map.yaml of map_server is one, too."""
+        if isinstance(content, Mapping) and "image" in content and "resolution" in content:
+            content = {"map": Path(self.name).name}
+        if not isinstance(content, Mapping) or "map" not in content:
+            return content
+        self.keys(content, _KEYS, "the file")
+        if "walls" in content:
+            raise self.fail("give walls or a map, not both")
+        asked, start = content["map"], content.get("start")
+        asked = {"file": asked} if isinstance(asked, str) else asked
+        self.keys(asked, ("file", "cell"), "map")
+        wanted = [self.polygon(one, f"start.{role}") for role, one in start.items()] if isinstance(start, dict) else []
+        try:
+            walls, solid = occupancy.read(Path(self.name).parent / str(asked.get("file")), asked.get("cell"), wanted)
+        except occupancy.MapError as error:
+            raise self.fail(str(error)) from None
+        shapes = [*(content.get("shapes") or []), *({"polygon": one} for one in solid)]
+        return {"walls": walls, "shapes": shapes} | {key: content[key] for key in ("random", "start") if key in content}
+
     def keys(self, content: Any, known: Sequence[str], where: str) -> None:
         if not isinstance(content, Mapping):
             raise self.fail(f"{where} must hold keys and values: {', '.join(known)}")
@@ -266,6 +289,7 @@ class _Reader:
         import shapely
 
         inside = shapely.Polygon(room.outline)
+        wider = inside.buffer(1e-9)
         things: list[tuple[str, Any]] = []
         for number, shape in enumerate(shapes, 1):
             ((kind, value),) = shape.items()
@@ -275,9 +299,11 @@ class _Reader:
                 thing = shapely.Point(made[:2]).buffer(made[2])
             else:
                 thing = shapely.LineString(made) if kind == "segment" else shapely.Polygon(made)
-            if (kind != "disc" and not inside.buffer(1e-9).covers(thing)) or not inside.intersects(thing):
+            if (kind != "disc" and not wider.covers(thing)) or not inside.intersects(thing):
                 raise self.fail(f"{where} crosses the outer wall or lies outside")
             for earlier, other in things:
+                if thing.disjoint(other) or 0 < thing.intersection(other).area < 1e-9:  # they touch, but for rounding
+                    continue
                 if thing.crosses(other) or thing.overlaps(other) or (kind != "disc" and thing.within(other)):
                     at = thing.intersection(other).centroid
                     raise self.fail(f"{earlier} and {where} cross near ({at.x:.2f}, {at.y:.2f}): end one at the other")
