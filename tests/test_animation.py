@@ -62,6 +62,7 @@ def chases(outcomes=("capture", "timeout")):
         lost_gradient=np.zeros(held.shape, bool),
         active=held[..., None] & np.eye(5, dtype=bool)[[DISC, EAST]][:count, None],
         discs=np.tile([[[0.0, 0.0, 0.5]]], (count, 1, 1)),
+        edges=np.empty((count, 0, 4)),
         length=np.full(count, STEPS),
         outcome=np.array(outcomes),
         game=GAME,
