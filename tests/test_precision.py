@@ -33,6 +33,7 @@ def test_a_training_of_every_method_is_in_double_precision(method):
     )
 
 
+@pytest.mark.wide
 def test_environments_play_in_double_precision_and_keep_to_their_spaces():
     envs = VectorShieldAction(PursuitEvasionVectorEnv(3, opponent="random", **CLOSE))
     seen, _ = envs.reset(seed=0)
