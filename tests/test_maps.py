@@ -79,6 +79,15 @@ def test_a_real_map_can_be_played_in_and_its_run_needs_no_file(tmp_path):
     assert Arena(scene=str(MAP)).layout.bounds == pytest.approx(layout.bounds, abs=0.11)
 
 
+def test_a_larger_cell_gives_fewer_edges():
+    grid = load(MAP)
+    exact, fine, coarse = (
+        sum(len(one) for one in (outer, *solid))
+        for outer, solid in (outlines(grid, cell) for cell in (1e-6, 0.05, 0.1))
+    )
+    assert coarse < 0.5 * fine < 0.5 * exact
+
+
 @pytest.mark.heavy
 def test_a_grid_of_384_by_384_cells_takes_less_than_two_seconds():
     begun = time.perf_counter()

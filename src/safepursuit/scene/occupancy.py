@@ -14,7 +14,7 @@ MOST_EDGES = 2000
 """Rooms of more edges are refused."""
 
 _MOST_CELLS = 4096**2
-_MOST_CORNERS = 40_000
+_MOST_CORNERS = 20_000
 _AHEAD = 48
 """So many corners ahead the end of a straightened piece is looked for."""
 

@@ -205,12 +205,15 @@ class _Reader:
         asked, start = content["map"], content.get("start")
         asked = {"file": asked} if isinstance(asked, str) else asked
         self.keys(asked, ("file", "cell"), "map")
+        if not isinstance(asked.get("file"), str):
+            raise self.fail("map.file is missing: give the path of a map.yaml")
         wanted = [self.polygon(one, f"start.{role}") for role, one in start.items()] if isinstance(start, dict) else []
         try:
-            walls, solid = occupancy.read(Path(self.name).parent / str(asked.get("file")), asked.get("cell"), wanted)
+            walls, solid = occupancy.read(Path(self.name).parent / asked["file"], asked.get("cell"), wanted)
         except occupancy.MapError as error:
             raise self.fail(str(error)) from None
-        shapes = [*(content.get("shapes") or []), *({"polygon": one} for one in solid)]
+        shapes = content.get("shapes") or []
+        shapes = [*shapes, *({"polygon": one} for one in solid)] if isinstance(shapes, list) else shapes
         return {"walls": walls, "shapes": shapes} | {key: content[key] for key in ("random", "start") if key in content}
 
     def keys(self, content: Any, known: Sequence[str], where: str) -> None:
