@@ -32,8 +32,8 @@ def replay(
     """The data of a replay page: these episodes, and the program of this layer at every step.
 
     `numbers` (episodes,) are the episodes' names, by default 0, 1, 2, …; `note` says what the page should tell of the
-    layer, which is that of the robot judged. Poses and controls are kept in single precision, in which they were played.
-    Raises ValueError for more boundaries than a page shows.
+    layer, which is that of the robot judged. Poses and controls are kept in single precision, in which they were
+    played. Raises ValueError for more boundaries than a page shows.
     """
     verdict = judged(recording) if verdict is None else verdict
     played = np.arange(recording.pursuer_control.shape[1]) < recording.length[:, None]
@@ -113,8 +113,8 @@ def _names(recording: Recording) -> list[str]:
 
 
 def _standoffs(shield: Shield, recording: Recording) -> np.ndarray:
-    """(episodes, discs + 2) how far from each disc's surface, from a wall, and from an edge the virtual control point has
-    h = 0."""
+    """(episodes, discs + 2) how far from each disc's surface, from a wall, and from an edge the virtual control point
+    has h = 0."""
     kind: Any = shield.kinds[0]
     robot = recording.game.robot
     body = replace(robot, radius=robot.radius + kind.margin)
