@@ -19,7 +19,7 @@ $(VENV)/ready: pyproject.toml constraints.txt
 setup: $(VENV)/ready  ## Create .venv with the pinned versions
 
 viewer/node_modules: viewer/package-lock.json
-	cd viewer && npm ci --no-audit --no-fund
+	cd viewer && npm install --no-save --no-audit --no-fund
 	@touch $@
 
 viewer: viewer/node_modules  ## Check and build the pages for the browser → src/safepursuit/viewer/pages (takes Node ≥ 20; who has none uses those that are there)

@@ -1,12 +1,13 @@
 /** The arena from above. */
 import type { Colours, Sheet } from "./canvas";
-import type { Disc, Pair, Pose } from "./recording";
+import type { About, Disc, Edge, Pair, Pose } from "./recording";
 
 export interface Ground {
   half: Pair;
   discs: Disc[];
-  edges: [number, number, number, number][];
+  edges: Edge[];
   movers: Disc[];
+  room: About["room"];
 }
 
 /** World [m] ↔ CSS pixels: a rectangle about `centre`, `span` metres wide. */
@@ -28,7 +29,7 @@ export class View {
   }
 }
 
-/** Walls, discs and what moves; the boundaries in `lit` (discs, then walls at +x, −x, +y, −y) stand out. */
+/** Walls, discs and what moves; the boundaries in `lit` (discs, walls at +x, −x, +y, −y, then edges) stand out. */
 export function drawGround(view: View, ground: Ground, colours: Colours, lit: Set<number>): void {
   const { context } = view.sheet;
   const [x, y] = ground.half;
@@ -37,7 +38,11 @@ export function drawGround(view: View, ground: Ground, colours: Colours, lit: Se
   context.fillStyle = colours.disc;
   context.fillRect(0, 0, view.sheet.width, view.sheet.height);
   context.fillStyle = colours.paper;
-  context.fillRect(left, top, width, height);
+  if (ground.room) {
+    area(view, ground.room.outline);
+    context.fillStyle = colours.disc;
+    for (const corners of ground.room.solid) area(view, corners);
+  } else context.fillRect(left, top, width, height);
   context.lineWidth = 1;
   [...ground.discs, ...ground.movers].forEach(([cx, cy, radius], i) => {
     disc(view, [cx, cy], radius * view.scale);
@@ -47,10 +52,23 @@ export function drawGround(view: View, ground: Ground, colours: Colours, lit: Se
   });
   context.lineCap = "round";
   for (const [x1, y1, x2, y2] of ground.edges) line(view, [[x1, y1], [x2, y2]], colours.soft, 2);
-  const walls: [number, number, number, number][] = [[x, -y, x, y], [-x, -y, -x, y], [-x, y, x, y], [-x, -y, x, -y]];
-  walls.forEach(([x1, y1, x2, y2], i) => {
+  const walls: Edge[] = [[x, -y, x, y], [-x, -y, -x, y], [-x, y, x, y], [-x, -y, x, -y]];
+  [...walls, ...ground.edges].forEach(([x1, y1, x2, y2], i) => {
     if (lit.has(ground.discs.length + i)) line(view, [[x1, y1], [x2, y2]], colours.barrier, 4);
   });
+}
+
+/** Fills what these corners surround. */
+function area(view: View, corners: Pair[]): void {
+  outlined(view, corners);
+  view.sheet.context.fill();
+}
+
+function outlined(view: View, corners: Pair[]): void {
+  const { context } = view.sheet;
+  context.beginPath();
+  for (const [x, y] of corners) context.lineTo(...view.at(x, y));
+  context.closePath();
 }
 
 export function line(view: View, points: Pair[], colour: string, width: number, dash: number[] = []): void {
@@ -120,7 +138,7 @@ export function prediction([x, y, heading]: Pose, [speed, turn]: Pair, dt: numbe
 }
 
 /** The sector that the step and the stop after it stay within, for the body of this radius. */
-export function drawSector(view: View, [x, y, heading]: Pose, [way, low, high]: [number, number, number], radius: number, colours: Colours): void {
+export function drawSector(view: View, [x, y, heading]: Pose, [way, low, high]: [number, number, number], radius: number, colour: string, colours: Colours): void {
   const points: Pair[] = [[x, y]];
   for (let i = 0; i <= 16; i++) {
     const angle = heading + low + ((high - low) * i) / 16;
@@ -128,18 +146,40 @@ export function drawSector(view: View, [x, y, heading]: Pose, [way, low, high]: 
   }
   points.push([x, y]);
   line(view, points, colours.safe, 2 * radius * view.scale);
-  line(view, points, colours.pursuer, 1);
+  line(view, points, colour, 1);
 }
 
-/** Level sets of h about discs and walls: where the virtual control point has h = `level`. */
+/** Level sets of h about discs, walls and edges: where the virtual control point has h = `level`. */
 export function drawLevels(view: View, ground: Ground, standoffs: number[], levels: number[], colours: Colours): void {
+  const { context } = view.sheet;
+  const [wall, edge] = standoffs.slice(-2) as Pair;
+  context.save();
+  if (ground.room) {
+    outlined(view, ground.room.outline);
+    context.clip();
+  }
   levels.forEach((level, i) => {
     const dash = i ? [3, 4] : [];
     ground.discs.forEach(([x, y, radius], k) => ring(view, [x, y], radius + standoffs[k]! + level, colours.barrier, 1.2, dash));
-    const inset = standoffs[standoffs.length - 1]! + level;
-    const [x, y] = [ground.half[0] - inset, ground.half[1] - inset];
+    for (const one of ground.edges) around(view, one, edge + level, colours.barrier, dash);
+    if (ground.room) return; // Its outer wall is made of edges, within the arena's four walls.
+    const [x, y] = [ground.half[0] - wall - level, ground.half[1] - wall - level];
     line(view, [[-x, -y], [x, -y], [x, y], [-x, y], [-x, -y]], colours.barrier, 1.2, dash);
   });
+  context.restore();
+}
+
+/** The line at this distance [m] from an edge. */
+function around(view: View, [x1, y1, x2, y2]: Edge, distance: number, colour: string, dash: number[]): void {
+  const { context } = view.sheet;
+  const along = Math.atan2(y1 - y2, x2 - x1); // on the screen
+  context.beginPath();
+  context.arc(...view.at(x2, y2), distance * view.scale, along - Math.PI / 2, along + Math.PI / 2);
+  context.arc(...view.at(x1, y1), distance * view.scale, along + Math.PI / 2, along - Math.PI / 2);
+  context.closePath();
+  context.setLineDash(dash);
+  outline(context, colour, 1.2);
+  context.setLineDash([]);
 }
 
 /** A pose on the straight line between two, with the shorter turn. */

@@ -1,12 +1,13 @@
 /** What the safety layer sees at one step: the box of controls, the half-planes, the safe polygon, and two controls. */
 import { FONT, type Colours, type Sheet } from "./canvas";
 import { chord, safePolygon, type Point } from "./polygon";
-import type { Pair, Program } from "./recording";
+import type { Pair, Program, Role } from "./recording";
 
 export interface Look {
   inertia: boolean;
   dt: number;
   active: Set<number>;
+  role: Role;
 }
 
 /** Draws the program; returns the corners of the safe polygon in its own coordinates. */
@@ -40,7 +41,7 @@ export function drawControlSpace(sheet: Sheet, program: Program, look: Look, col
   context.fill();
   context.fillStyle = colours.safe;
   context.fill();
-  context.strokeStyle = colours.pursuer;
+  context.strokeStyle = colours[look.role];
   context.lineWidth = 1.5;
   context.stroke();
   trace(box);
@@ -59,7 +60,7 @@ export function drawControlSpace(sheet: Sheet, program: Program, look: Look, col
     context.setLineDash([]);
   }
   drawAxes(sheet, at, program.box, look, colours);
-  drawControls(context, at(within(program.nominal, seen)), at(within(program.control, seen)), colours);
+  drawControls(context, at(within(program.nominal, seen)), at(within(program.control, seen)), look.role, colours);
   return polygon;
 }
 
@@ -67,7 +68,7 @@ function within([v, w]: Pair, [v0, v1, w0, w1]: [number, number, number, number]
   return [Math.min(v1, Math.max(v0, v)), Math.min(w1, Math.max(w0, w))];
 }
 
-function drawControls(context: CanvasRenderingContext2D, nominal: Pair, control: Pair, colours: Colours): void {
+function drawControls(context: CanvasRenderingContext2D, nominal: Pair, control: Pair, role: Role, colours: Colours): void {
   context.beginPath();
   context.moveTo(...nominal);
   context.lineTo(...control);
@@ -83,7 +84,7 @@ function drawControls(context: CanvasRenderingContext2D, nominal: Pair, control:
   context.stroke();
   context.beginPath();
   context.arc(...control, 4.5, 0, 2 * Math.PI);
-  context.fillStyle = colours.pursuer;
+  context.fillStyle = colours[role];
   context.fill();
 }
 

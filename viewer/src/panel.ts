@@ -2,10 +2,10 @@
 import { element, FONT, sheet, type Colours } from "./canvas";
 import { drawControlSpace } from "./controlspace";
 import type { Point } from "./polygon";
-import type { Recording } from "./recording";
+import type { Edge, Pair, Recording } from "./recording";
 import { StripChart, type Line, type Strip } from "./strips";
 
-const TITLES = ["distance to the evader", "clearance of each boundary", "gain γ of the nearest boundary", "correction"];
+const TITLES = ["distance of the robots", "clearance of each boundary", "gain γ of the nearest boundary", "correction"];
 
 export class Panel {
   private readonly charts: { chart: StripChart; value: HTMLElement; box: HTMLElement }[];
@@ -76,8 +76,8 @@ export class Panel {
       surface.context.fillText("not finite", 10, 20);
       return [];
     }
-    const { inertia, dt } = this.recording.about;
-    return drawControlSpace(surface, program, { inertia, dt, active }, colours);
+    const { inertia, dt, role } = this.recording.about;
+    return drawControlSpace(surface, program, { inertia, dt, active, role }, colours);
   }
 
   private strips_of(episode: number): (Strip | null)[] {
@@ -98,18 +98,29 @@ export class Panel {
     ];
   }
 
-  /** One line per disc and wall from the poses, and the least of all during each step, by the referee. */
+  /** One line per boundary from the poses, and the least of all during each step, by the referee. */
   private clearances(episode: number, steps: number): Line[] {
     const { recording } = this;
-    const { half_extents: half, robot_radius: radius } = recording.about;
-    const discs = recording.discs(episode);
-    const lines: Line[] = Array.from({ length: discs.length + 4 }, () => ({ values: new Float64Array(steps + 1), colour: "disc", width: 1 }));
+    const { half_extents: half, room, role } = recording.about;
+    const [discs, edges] = [recording.discs(episode), recording.edges(episode)];
+    const lines: Line[] = [];
     for (let step = 0; step <= steps; step++) {
-      const [x, y] = recording.pose("pursuer", episode, step);
-      discs.forEach(([cx, cy, size], i) => (lines[i]!.values[step] = Math.hypot(x - cx, y - cy) - size - radius));
-      [half[0] - x, half[0] + x, half[1] - y, half[1] + y].forEach((room, i) => (lines[discs.length + i]!.values[step] = room - radius));
+      const [x, y] = recording.pose(role, episode, step);
+      // A room's outer wall is made of edges, within the arena's four walls.
+      const gaps = room ? [] : [half[0] - x, half[0] + x, half[1] - y, half[1] + y];
+      for (const [cx, cy, size] of discs) gaps.push(Math.hypot(x - cx, y - cy) - size);
+      for (const edge of edges) gaps.push(distance([x, y], edge));
+      gaps.forEach((gap, i) => ((lines[i] ??= { values: new Float64Array(steps + 1), colour: "disc", width: 1 }).values[step] = gap - recording.radius));
     }
     const least = Float64Array.from({ length: steps }, (_, step) => recording.value("clearance", episode, step));
-    return [...lines, { values: least, colour: "pursuer", width: 1.8 }];
+    return [...lines, { values: least, colour: role, width: 1.8 }];
   }
+}
+
+/** From a point to an edge [m]. */
+function distance([x, y]: Pair, [x1, y1, x2, y2]: Edge): number {
+  const [along, across] = [x2 - x1, y2 - y1];
+  const share = ((x - x1) * along + (y - y1) * across) / (along ** 2 + across ** 2 || 1);
+  const on = Math.min(1, Math.max(0, share));
+  return Math.hypot(x - x1 - on * along, y - y1 - on * across);
 }

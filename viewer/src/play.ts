@@ -226,7 +226,7 @@ class Play {
     const held = this.shielded && match.command !== null && match.command.active >= 0 ? match.command.active : -1;
     const { discs } = match.state;
     const lit = new Set(held >= 100 && held < 104 ? [discs.length + held - 100] : held >= 0 && held < discs.length ? [held] : []);
-    drawGround(this.view, { half: match.game.half, discs, edges: [], movers: [] }, look, lit);
+    drawGround(this.view, { half: match.game.half, discs, edges: [], movers: [], room: null }, look, lit);
     const pursuer = between(match.before.pursuer.pose, match.state.pursuer.pose, share);
     const evader = between(match.before.evader.pose, match.state.evader.pose, share);
     ring(this.view, [evader[0], evader[1]], match.game.captureRadius, look.capture, 1.5, [4, 4]);

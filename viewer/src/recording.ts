@@ -5,7 +5,13 @@ import type { Row } from "./polygon";
 export interface About {
   title: string;
   note: string;
+  /** The robot whose safety layer this is. */
+  role: Role;
   half_extents: [number, number];
+  /** Least and greatest x, least and greatest y at which a robot can be. */
+  bounds: [number, number, number, number];
+  /** The corners of a room's outer wall and of what is solid in it; null for the plain arena. */
+  room: { outline: Pair[]; solid: Pair[][] } | null;
   robot_radius: number;
   evader_radius: number;
   capture_radius: number;
@@ -22,9 +28,11 @@ export interface About {
 
 export const OUTCOMES = ["capture", "timeout", "collision", "invalid"] as const;
 
+export type Role = "pursuer" | "evader";
 export type Disc = [number, number, number];
 export type Pose = [number, number, number];
 export type Pair = [number, number];
+export type Edge = [number, number, number, number];
 
 export interface Program {
   rows: Row[];
@@ -59,7 +67,7 @@ export class Recording {
     const boundaries = Math.ceil(this.about.boundaries.length / 8);
     const sizes: Record<string, number> = {
       number: n, outcome: n, pursuer: 3 * (steps + n), evader: 3 * (steps + n),
-      pursuer_control: 2 * steps, pursuer_nominal: 2 * steps, evader_control: 2 * steps,
+      pursuer_control: 2 * steps, nominal: 2 * steps, evader_control: 2 * steps,
       correction: steps, clearance: steps, flags: steps,
     };
     for (const [name, size] of Object.entries(sizes)) {
@@ -100,7 +108,7 @@ export class Recording {
   }
 
   /** A pose before step `step`, or at the end; where it is not finite, the one before. */
-  pose(who: "pursuer" | "evader", episode: number, step: number): Pose {
+  pose(who: Role, episode: number, step: number): Pose {
     const poses = this.array(who);
     for (let back = step; ; back--) {
       const at = 3 * (this.first[episode]! + episode + back);
@@ -109,10 +117,20 @@ export class Recording {
     }
   }
 
-  pair(name: "pursuer_control" | "pursuer_nominal" | "evader_control" | "program_nominal" | "program_control", episode: number, step: number): Pair {
+  pair(name: "pursuer_control" | "nominal" | "evader_control" | "program_nominal" | "program_control", episode: number, step: number): Pair {
     const values = this.array(name);
     const at = 2 * (this.first[episode]! + step);
     return [values[at]!, values[at + 1]!];
+  }
+
+  /** Executed by the robot whose layer this is. */
+  control(episode: number, step: number): Pair {
+    return this.pair(`${this.about.role}_control`, episode, step);
+  }
+
+  /** The radius of that robot [m]. */
+  get radius(): number {
+    return this.about.role === "evader" ? this.about.evader_radius : this.about.robot_radius;
   }
 
   value(name: "correction" | "clearance" | "gain", episode: number, step: number): number {
@@ -135,26 +153,24 @@ export class Recording {
     return found;
   }
 
+  /** In the order of the boundaries; NaN where a place is empty, which draws nothing. */
   discs(episode: number): Disc[] {
     const values = this.array("discs");
     const each = this.data.shapes.get("discs")![1]!;
-    const found: Disc[] = [];
-    for (let i = 0; i < each; i++) {
+    return Array.from({ length: each }, (_, i) => {
       const at = 3 * (episode * each + i);
-      if (Number.isFinite(values[at]!)) found.push([values[at]!, values[at + 1]!, values[at + 2]!]);
-    }
-    return found;
+      return [values[at]!, values[at + 1]!, values[at + 2]!];
+    });
   }
 
-  /** Straight walls inside or around the arena, if any: x₁ y₁ x₂ y₂. */
-  edges(episode: number): [number, number, number, number][] {
-    const values = this.data.arrays.get("edges");
-    if (!values) return [];
+  /** Straight walls other than the arena's four, x₁ y₁ x₂ y₂; NaN where a place is empty. */
+  edges(episode: number): Edge[] {
+    const values = this.array("edges");
     const each = this.data.shapes.get("edges")![1]!;
     return Array.from({ length: each }, (_, i) => {
       const at = 4 * (episode * each + i);
-      return [values[at]!, values[at + 1]!, values[at + 2]!, values[at + 3]!] as [number, number, number, number];
-    }).filter((edge) => edge.every(Number.isFinite));
+      return [values[at]!, values[at + 1]!, values[at + 2]!, values[at + 3]!];
+    });
   }
 
   /** Discs that move, if any. */
@@ -168,7 +184,7 @@ export class Recording {
     }).filter((disc) => disc.every(Number.isFinite));
   }
 
-  /** How far from each disc, and (last) from a wall, the virtual control point has h = 0. */
+  /** How far from each disc, then from a wall, then from an edge the virtual control point has h = 0. */
   standoffs(episode: number): number[] {
     const values = this.array("standoff");
     const each = this.data.shapes.get("standoff")![1]!;
@@ -197,7 +213,7 @@ export class Recording {
   /** A control in the coordinates of the program: as recorded, or (v, sin ωΔ), continued beyond the limits by its tangent. */
   private inProgram(which: "nominal" | "control", episode: number, step: number): Pair {
     if (this.data.arrays.has(`program_${which}`)) return this.pair(`program_${which}`, episode, step);
-    const [v, turn] = this.pair(`pursuer_${which}`, episode, step);
+    const [v, turn] = which === "nominal" ? this.pair("nominal", episode, step) : this.control(episode, step);
     const most = this.about.max_turn_rate * this.about.dt;
     const swing = turn * this.about.dt;
     const inside = Math.min(most, Math.max(-most, swing));

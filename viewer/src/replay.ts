@@ -5,7 +5,7 @@ import { EpisodeList, type Order } from "./episodes";
 import { linkTo, parseLink } from "./link";
 import { Panel } from "./panel";
 import type { Point } from "./polygon";
-import { Recording, type About, type Pair, type Pose } from "./recording";
+import { Recording, type About, type Pair, type Pose, type Role } from "./recording";
 import { unpack, Unreadable } from "./unpack";
 
 const SPEEDS = [0.25, 0.5, 1, 2, 4, 8];
@@ -43,6 +43,8 @@ class Replay {
     const { about } = recording;
     element("title").replaceChildren(named(about.title));
     document.title = about.title;
+    document.body.dataset.role = about.role;
+    element("controls").textContent = `Controls: what the ${about.role}’s safety layer allows`;
     element("note").hidden = !about.note;
     element("note").replaceChildren(named(about.note));
     this.panel = new Panel(recording, (step) => this.seek(step));
@@ -200,32 +202,34 @@ class Replay {
     const { recording, episode, step, look } = this;
     const { about } = recording;
     const canvas = element<HTMLCanvasElement>("arena");
-    const whole = 2.06 * about.half_extents[0];
-    const height = this.close ? canvas.clientWidth : (canvas.clientWidth * (2 * about.half_extents[1] + 0.06 * about.half_extents[0])) / whole;
+    const [left, right, low, high] = about.bounds;
+    const whole = 1.03 * (right - left);
+    const height = this.close ? canvas.clientWidth : (canvas.clientWidth * (high - low + 0.03 * (right - left))) / whole;
     const surface = sheet(canvas, Math.min(height, 1.5 * canvas.clientWidth));
     // Between two steps, while playing, the robots are on the straight line between their poses.
     const share = this.playing ? Math.min(1, this.time / about.dt - step) : 0;
     const [pursuer, evader] = [this.pose("pursuer", share), this.pose("evader", share)];
+    const own = about.role === "pursuer" ? pursuer : evader;
     const span = this.close ? CLOSE * Math.max(0.2, about.robot_radius / 0.15) : whole;
-    const view = new View(surface, this.close ? [pursuer[0], pursuer[1]] : [0, 0], span);
+    const view = new View(surface, this.close ? [own[0], own[1]] : [(left + right) / 2, (low + high) / 2], span);
     const last = Math.max(0, Math.min(step, recording.length(episode) - 1));
     const held = recording.length(episode) > 0 && recording.flag(episode, last, 1) && step < recording.length(episode);
-    const ground = { half: about.half_extents, discs: recording.discs(episode), edges: recording.edges(episode), movers: recording.movers(episode, step) };
+    const ground = { half: about.half_extents, discs: recording.discs(episode), edges: recording.edges(episode), movers: recording.movers(episode, step), room: about.room };
     drawGround(view, ground, look, new Set(held ? recording.active(episode, last) : []));
     if (this.levels) drawLevels(view, ground, recording.standoffs(episode), about.level === null ? [0] : [0, about.level], look);
     this.traces(view, step, pursuer, evader);
     ring(view, [evader[0], evader[1]], about.capture_radius, look.capture, 1.5, [4, 4]);
-    this.ahead(view, pursuer, last);
+    this.ahead(view, own, last);
     drawRobot(view, evader, about.evader_radius, look.evader, look.paper);
     drawRobot(view, pursuer, about.robot_radius, look.pursuer, look.paper);
-    if (this.levels) ring(view, [pursuer[0] + about.offset * Math.cos(pursuer[2]), pursuer[1] + about.offset * Math.sin(pursuer[2])], 0.02, look.barrier, 2);
+    if (this.levels) ring(view, [own[0] + about.offset * Math.cos(own[2]), own[1] + about.offset * Math.sin(own[2])], 0.02, look.barrier, 2);
     const polygon = this.panel.at(step, look);
     this.words(step, last);
     const places = { pursuer: view.at(pursuer[0], pursuer[1]), evader: view.at(evader[0], evader[1]) };
     this.drawn = { episode, step, pursuer, evader, places, polygon };
   }
 
-  private pose(who: "pursuer" | "evader", share: number): Pose {
+  private pose(who: Role, share: number): Pose {
     const before = this.recording.pose(who, this.episode, this.step);
     if (!share || this.step >= this.recording.length(this.episode)) return before;
     return between(before, this.recording.pose(who, this.episode, this.step + 1), share);
@@ -246,14 +250,14 @@ class Replay {
   }
 
   /** The next second under the nominal and under the executed control; the stop sector of a robot with inertia. */
-  private ahead(view: View, pursuer: Pose, last: number): void {
+  private ahead(view: View, own: Pose, last: number): void {
     const { recording, episode, look } = this;
     if (!recording.length(episode)) return;
     const sector = recording.sector(episode, last);
-    if (sector) drawSector(view, pursuer, sector, recording.about.robot_radius, look);
-    const { dt } = recording.about;
-    line(view, prediction(pursuer, recording.pair("pursuer_nominal", episode, last), dt), look.ink, 1.4, [4, 3]);
-    line(view, prediction(pursuer, recording.pair("pursuer_control", episode, last), dt), look.pursuer, 2);
+    const { dt, role } = recording.about;
+    if (sector) drawSector(view, own, sector, recording.radius, look[role], look);
+    line(view, prediction(own, recording.pair("nominal", episode, last), dt), look.ink, 1.4, [4, 3]);
+    line(view, prediction(own, recording.control(episode, last), dt), look[role], 2);
   }
 
   private words(step: number, last: number): void {
@@ -261,7 +265,7 @@ class Replay {
     const time = `${(step * recording.about.dt).toFixed(2)} s`;
     this.timeline.value = String(step);
     this.timeline.setAttribute("aria-valuetext", `${time} of ${(recording.length(episode) * recording.about.dt).toFixed(2)} s`);
-    const [v, w] = recording.length(episode) ? recording.pair("pursuer_control", episode, last) : [0, 0];
+    const [v, w] = recording.length(episode) ? recording.control(episode, last) : [0, 0];
     element("now").textContent = `episode ${recording.number(episode)} · ${time} · v ${v.toFixed(2)} m/s · ω ${w.toFixed(2)} rad/s`.replace(/-/g, "−");
   }
 }

@@ -14,7 +14,8 @@ from safepursuit.cli.render import braking_gain
 from safepursuit.cli.usage import Debug, UsageError
 from safepursuit.evaluation.failures import worst
 from safepursuit.evaluation.metrics import verdict
-from safepursuit.experiment import load_config, open_run
+from safepursuit.experiment import open_run
+from safepursuit.game import other
 from safepursuit.play.recording import load as load_recording
 from safepursuit.play.recording import take
 from safepursuit.report.tables import obstacles
@@ -60,8 +61,6 @@ class Replay:
 
         run = open_run(self.source)
         count = 20 if self.episodes is None else self.episodes
-        if load_config(run).role == "evader":
-            raise UsageError(f"{run.path} trains an evader; replay shows the safety layer of pursuers only.")
         trained, judged = self.played.play(run, max(_POOL, count) if self.worst else count, console)
         recording, config, layer = judged.recording, trained.config, self.played.shield
         chosen = worst(recording, judged.verdict, count) if self.worst else np.arange(count)
@@ -69,7 +68,7 @@ class Replay:
         note = "" if layer == "as-trained" else f"Behind the layer {layer}. "
         if self.played.disturbance != "none":
             note += f"Disturbance {self.played.disturbance}: the programs shown are those of the true pose."
-        title = f"{config.method} against {judged.result['evader']}, {obstacles(recording.game.arena)}"
+        title = f"{config.method} against {judged.result[other(config.role)]}, {obstacles(recording.game.arena)}"
         with console.status("reading the safety layer …"):
             return replay(
                 take(recording, chosen),
@@ -86,12 +85,11 @@ class Replay:
         if self.played != Played():
             raise UsageError("a recording is played already: leave out what says how to play it.")
         recording, numbers = load_recording(self.source)
-        if recording.role == "evader":
-            raise UsageError(f"{self.source} judges an evader; replay shows the safety layer of pursuers only.")
         count = len(recording.length) if self.episodes is None else min(self.episodes, len(recording.length))
         chosen = worst(recording, verdict(recording), count) if self.worst else np.arange(count)
-        shield = fitting(recording.game.robot, recording.game.arena.half_extents)
-        gain = shield.gain if shield.offset >= recording.game.robot.max_speed * recording.game.robot.dt else None
+        robot = recording.game.limits(recording.role)
+        shield = fitting(robot, recording.game.arena.half_extents)
+        gain = shield.gain if shield.offset >= robot.max_speed * robot.dt else None
         note = "A recording does not say which safety layer drove: "
         note += "the half-planes are those of the default one, with a gain of 0.5." if gain else "none is shown."
         with console.status("reading the recording …"):

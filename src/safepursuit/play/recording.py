@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
@@ -12,6 +13,7 @@ from safepursuit.game import ROLES, Game, GameState, Role
 from safepursuit.play.loop import Step
 from safepursuit.runs import configuration
 from safepursuit.runs.folder import replacing
+from safepursuit.scene import Edges, Scene
 
 Numbers: TypeAlias = Array | np.ndarray
 
@@ -168,6 +170,30 @@ def take(recording: Recording, episodes: Sequence[int] | np.ndarray) -> Recordin
     """Some of the episodes, in this order."""
     chosen = np.asarray(episodes, int)
     return replace(recording, **{name: getattr(recording, name)[chosen] for name in _ARRAYS})
+
+
+def scenes(recording: Recording, episodes: Sequence[int] | np.ndarray) -> Scene:
+    """The scenes of these episodes, which may repeat, with the games on the trailing axis.
+
+    A disc or edge that is not finite is padding. A recording does not tell free-standing walls from outlines: every
+    edge counts as part of one.
+    """
+    chosen, kind = np.asarray(episodes, int), jnp.result_type(float)
+    discs, walls = (np.moveaxis(part[chosen], 0, -1) for part in (recording.discs, recording.edges))
+    (present, placed), (there, ends) = _finite(discs), _finite(walls)
+    half = jnp.asarray(recording.game.arena.half_extents, kind)
+    edges = None
+    if len(there):
+        start, end = (jnp.asarray(np.moveaxis(part, 1, 0), kind) for part in (ends[:, :2], ends[:, 2:]))
+        edges = Edges(start, end, jnp.asarray(there), jnp.asarray(there))
+    centre, radius = jnp.asarray(np.moveaxis(placed[:, :2], 1, 0), kind), jnp.asarray(placed[:, 2], kind)
+    return Scene(half, centre, radius, jnp.asarray(present), edges)
+
+
+def _finite(parts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which parts, along the first axis, are finite; and the parts with 0 for those that are not."""
+    present = np.isfinite(parts).all(axis=1)
+    return present, np.where(present[:, None], parts, 0)
 
 
 def save(recording: Recording, file: Path, scenario: Sequence[int] | np.ndarray | None = None) -> None:

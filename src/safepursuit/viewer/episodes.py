@@ -17,6 +17,7 @@ from safepursuit.viewer.programs import Layer, Programs, programs
 OUTCOMES = ("capture", "timeout", "collision", "invalid")
 
 _WALLS = ("wall +x", "wall −x", "wall +y", "wall −y")
+"""The arena's four, in the order of `scene.boundaries`."""
 
 
 def replay(
@@ -31,30 +32,24 @@ def replay(
     """The data of a replay page: these episodes, and the program of this layer at every step.
 
     `numbers` (episodes,) are the episodes' names, by default 0, 1, 2, …; `note` says what the page should tell of the
-    layer. Poses and controls are kept in single precision, in which they were played. Raises ValueError for a recording
-    that judges an evader.
+    layer, which is that of the robot judged. Poses and controls are kept in single precision, in which they were
+    played. Raises ValueError for more boundaries than a page shows.
     """
-    if recording.role == "evader":
-        raise ValueError("the page shows a pursuer's safety layer: safepursuit render draws an evader's run.")
     verdict = judged(recording) if verdict is None else verdict
     played = np.arange(recording.pursuer_control.shape[1]) < recording.length[:, None]
     stood = np.arange(recording.pursuer.shape[1]) <= recording.length[:, None]
     hit = verdict.wall | verdict.obstacle | verdict.robot
-    if recording.edges.size:
-        raise ValueError(
-            f"the viewer shows discs and the arena's four walls only, not the room {recording.game.arena.scene}: use "
-            "safepursuit render."
-        )
     flags = recording.intervened + 2 * recording.infeasible + 4 * hit + 8 * recording.lost_gradient
     arrays = {
         "length": recording.length.astype(np.uint32),
         "number": (np.arange(len(recording.length)) if numbers is None else numbers).astype(np.uint32),
         "outcome": np.array([OUTCOMES.index(one) for one in recording.outcome], np.uint8),
         "discs": _single(recording.discs),
+        "edges": _single(recording.edges),
         "pursuer": _single(recording.pursuer[stood]),
         "evader": _single(recording.evader[stood]),
         "pursuer_control": _single(recording.pursuer_control[played]),
-        "pursuer_nominal": _single(recording.nominal[played]),
+        "nominal": _single(recording.nominal[played]),
         "evader_control": _single(recording.evader_control[played]),
         "correction": _single(recording.correction[played]),
         "clearance": _single(verdict.clearance[played]),
@@ -65,23 +60,26 @@ def replay(
     found = programs(recording, layer)
     if found is not None:
         arrays |= _of_programs(found)
-    game = recording.game
+    game, robot, room = recording.game, recording.game.limits(recording.role), recording.game.arena.layout
     about = {
         "title": title,
         "note": note,
+        "role": recording.role,
         "half_extents": list(game.arena.half_extents),
+        "bounds": list(game.arena.bounds),
+        "room": room and {"outline": room.outline.tolist(), "solid": [corners.tolist() for corners in room.polygons]},
         "robot_radius": game.robot.radius,
         "evader_radius": game.evader.radius,
         "capture_radius": game.capture_radius,
         "dt": game.robot.dt,
         "integrator": game.robot.integrator,
-        "max_speed": game.robot.max_speed,
-        "max_turn_rate": game.robot.max_turn_rate,
+        "max_speed": robot.max_speed,
+        "max_turn_rate": robot.max_turn_rate,
         "horizon": game.horizon,
         "inertia": game.robot.has_inertia,
         "boundaries": _names(recording),
         "offset": layer.shield.offset,
-        "level": None if not layer.gain else game.robot.max_speed * game.robot.dt / layer.gain,
+        "level": None if not layer.gain else robot.max_speed * robot.dt / layer.gain,
     }
     return pack("replay", about, arrays)
 
@@ -108,16 +106,18 @@ def _of_programs(found: Programs) -> dict[str, np.ndarray]:
 
 
 def _names(recording: Recording) -> list[str]:
-    discs = recording.discs.shape[1]
-    names = [*(f"disc {number + 1}" for number in range(discs)), *_WALLS, "other robot"]
+    discs, edges = recording.discs.shape[1], recording.edges.shape[1]
+    names = [f"disc {number + 1}" for number in range(discs)] + [*_WALLS]
+    names += [*(f"edge {number + 1}" for number in range(edges)), "other robot"]
     return names[: recording.active.shape[-1]] if recording.active.shape[-1] else names
 
 
 def _standoffs(shield: Shield, recording: Recording) -> np.ndarray:
-    """(episodes, discs + 1) how far from each disc's surface, and from a wall, the virtual control point has h = 0."""
+    """(episodes, discs + 2) how far from each disc's surface, from a wall, and from an edge the virtual control point
+    has h = 0."""
     kind: Any = shield.kinds[0]
     robot = recording.game.robot
     body = replace(robot, radius=robot.radius + kind.margin)
     radius = recording.discs[..., 2]
-    radii = np.concatenate([radius, np.full((len(radius), 1), np.inf)], axis=1)
+    radii = np.concatenate([radius, np.full((len(radius), 1), np.inf), np.zeros((len(radius), 1))], axis=1)
     return np.asarray(standoff(body, kind.offset, jnp.asarray(radii.T))).T

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import equinox as eqx
 import jax
@@ -10,13 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from safepursuit.barriers.stop_sector import headings
-from safepursuit.game import Game, GameState, RobotState, observe
-from safepursuit.play.recording import Recording
-from safepursuit.policy import Policy, Situation
+from safepursuit.game import Game, GameState, RobotState, Role, observe
+from safepursuit.play.recording import Recording, scenes
+from safepursuit.policy import Policy, situation
 from safepursuit.policy.barriernet import ProjectedGaussian
 from safepursuit.robot import Inertial, Robot
-from safepursuit.scene import Scene
-from safepursuit.shield import Shield, problem, survey
+from safepursuit.shield import Shield, problem
 
 _CHUNK = 8192
 """Steps computed at once, a bound on memory; a shorter recording is padded to a power of two."""
@@ -43,7 +42,7 @@ class Programs(NamedTuple):
     b: np.ndarray
     """(rows in all,)"""
     boundary: np.ndarray
-    """(rows in all,) discs, walls, then the other robot."""
+    """(rows in all,) in the order of `scene.boundaries`, then the other robot."""
     rows: np.ndarray
     """(steps,) rows of each step."""
     box: np.ndarray
@@ -75,7 +74,7 @@ def programs(recording: Recording, layer: Layer) -> Programs | None:
     """The program of every played step; None where nothing enforces barriers."""
     if layer.gain is None:
         return None
-    parts = [_found(*chunk, recording.game, layer) for chunk in _chunks(recording)]
+    parts = [_found(*chunk, recording, layer) for chunk in _chunks(recording)]
     joined = jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=-1), *parts)
     cuts = joined.cuts.T  # steps first, rows within
     return Programs(
@@ -96,7 +95,6 @@ def _chunks(recording: Recording) -> Iterator[tuple[GameState, Any, Any, int]]:
     played = np.arange(recording.pursuer_control.shape[1]) < recording.length[:, None]
     episode, time = np.nonzero(played)
     size = min(_CHUNK, 1 << max(len(episode) - 1, 1).bit_length())
-    half = jnp.asarray(recording.game.arena.half_extents, jnp.result_type(float))
 
     def of(array: np.ndarray, some: tuple[np.ndarray, ...]) -> jax.Array:
         return jnp.asarray(np.moveaxis(array[some], 0, -1), jnp.result_type(float))
@@ -105,33 +103,35 @@ def _chunks(recording: Recording) -> Iterator[tuple[GameState, Any, Any, int]]:
         real = min(size, len(episode) - first)
         which = first + np.minimum(np.arange(size), real - 1)
         some = episode[which], time[which]
-        discs = np.moveaxis(recording.discs[some[0]], 0, -1)
-        present = np.isfinite(discs).all(axis=1)
-        placed = jnp.asarray(np.where(present[:, None], discs, 0), jnp.result_type(float))
-        scene = Scene(half, jnp.stack([placed[:, 0], placed[:, 1]]), placed[:, 2], jnp.asarray(present))
         robots = (
             RobotState(of(recording.pursuer, some), of(recording.pursuer_velocity, some)),
             RobotState(of(recording.evader, some), of(recording.evader_velocity, some)),
         )
-        state = GameState(robots, scene, jnp.asarray(some[1]))
-        yield state, of(recording.nominal, some), of(recording.pursuer_control, some), real
+        state = GameState(robots, scenes(recording, some[0]), jnp.asarray(some[1]))
+        yield state, of(recording.nominal, some), of(recording.own_control, some), real
 
 
-def _found(state: GameState, nominal: Any, control: Any, real: int, game: Game, layer: Layer) -> _Step:
-    found = _programs(layer.policy, state, nominal, control, game, layer.shield, layer.gain)
+def _found(state: GameState, nominal: Any, control: Any, real: int, recording: Recording, layer: Layer) -> _Step:
+    found = _programs(layer.policy, state, nominal, control, recording.game, recording.role, layer.shield, layer.gain)
     return jax.tree.map(lambda leaf: np.asarray(leaf)[..., :real], found)
 
 
 @eqx.filter_jit
 def _programs(
-    policy: Policy | None, state: GameState, nominal: Any, control: Any, game: Game, shield: Shield, gain: float | None
+    policy: Policy | None,
+    state: GameState,
+    nominal: Any,
+    control: Any,
+    game: Game,
+    role: Role,
+    shield: Shield,
+    gain: float | None,
 ) -> _Step:
-    robot, own, opponent = game.robot, state.robots[0], state.robots[1].pose
-    around = survey(shield, robot, own.pose, state.scene, opponent, own.control)
-    gains: Any = gain
+    robot, velocity = game.limits(role), state.robot(role).control
+    where = situation(state, game, shield, role)
+    around, gains = where.around, cast(Any, gain)
     if policy is not None:
-        where = Situation(own.pose, opponent, state.scene, around)
-        distribution = policy.head.distribution(policy.features(observe(state, game)), where)
+        distribution = policy.head.distribution(policy.features(observe(state, game, role)), where)
         if isinstance(distribution, ProjectedGaussian):
             gains = distribution.gains
     rows = problem(shield, robot, around, gains)
@@ -153,9 +153,9 @@ def _programs(
         boundary=jnp.concatenate(boundary),
         box=jnp.stack([low_v, high_v, low_w, high_w]),
         gain=jnp.take_along_axis(every, least[None], axis=0)[0],
-        nominal=robot.to_swing(nominal, own.control),
-        control=robot.to_swing(control, own.control),
-        sector=_sector(robot, shield, own.control, control),
+        nominal=robot.to_swing(nominal, velocity),
+        control=robot.to_swing(control, velocity),
+        sector=_sector(robot, shield, velocity, control),
     )
 
 

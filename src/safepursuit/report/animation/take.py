@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from safepursuit.evaluation.referee import Verdict
-from safepursuit.play.recording import Recording
+from safepursuit.play.recording import Recording, scenes
 from safepursuit.report.figures import CAPTURE, COLLISION, ending, hits
 from safepursuit.robot import Unicycle
-from safepursuit.scene import Edges, Scene
+from safepursuit.scene import Scene
 from safepursuit.shield import Shield, Surroundings, survey
 
 PLAIN = "#3c4043"
@@ -87,7 +87,7 @@ def _nearest(recording: Recording, episodes: np.ndarray, shield: Shield) -> np.n
     """(episodes, time) the boundary of least h before each step."""
     steps = recording.pursuer.shape[1] - 1
     poses = np.moveaxis(recording.own[episodes, :-1], -1, 0).reshape(3, -1)
-    scene = _scene(recording, np.repeat(episodes, steps))
+    scene = scenes(recording, np.repeat(episodes, steps))
     velocity = np.moveaxis(recording.own_velocity[episodes, :-1], -1, 0).reshape(2, -1)
     around = _survey(jnp.asarray(poses), jnp.asarray(velocity), scene, recording.game.limits(recording.role), shield)
     return np.asarray(around.barriers.boundary[0]).reshape(len(episodes), steps)
@@ -98,22 +98,10 @@ def _survey(poses, velocity, scene: Scene, robot: Unicycle, shield: Shield) -> S
     return survey(shield, robot, poses, scene, velocity=velocity)
 
 
-def _scene(recording: Recording, episodes: np.ndarray) -> Scene:
-    """The scenes of these episodes, batch last."""
-    x, y, radius = np.moveaxis(recording.discs[episodes], 0, -1).transpose(1, 0, 2)
-    half = jnp.asarray(recording.game.arena.half_extents, jnp.result_type(float))
-    centre = jnp.nan_to_num(jnp.stack([jnp.asarray(x), jnp.asarray(y)]))
-    walls = jnp.moveaxis(jnp.asarray(recording.edges[episodes]), 0, -1)
-    there = jnp.isfinite(walls).all(axis=1)
-    start, end = (jnp.nan_to_num(jnp.moveaxis(part, 1, 0)) for part in (walls[:, :2], walls[:, 2:]))
-    edges = Edges(start, end, there, there) if len(there) else None
-    return Scene(half, centre, jnp.nan_to_num(jnp.asarray(radius)), jnp.asarray(np.isfinite(radius)), edges)
-
-
 def least_barrier(take: Take, points: np.ndarray) -> np.ndarray:
     """min h [m] of all boundaries, with the virtual control point at `points` (2, n) [m], at rest."""
     poses = np.stack([points[0] - take.shield.offset, points[1], np.zeros(points.shape[1])])
-    scene = _scene(take.recording, np.full(points.shape[1], take.index))
+    scene = scenes(take.recording, np.full(points.shape[1], take.index))
     still = jnp.zeros((2, points.shape[1]))
     around = _survey(jnp.asarray(poses), still, scene, take.recording.game.robot, take.shield)
     return np.asarray(around.barriers.value[0])
