@@ -91,7 +91,7 @@ def drive(
         else inertia._roll
     )
     key = jax.random.fold_in(jax.random.key(seed), 1)
-    end, (poses, velocities, _, moving, _) = roll(
+    end, (poses, velocities, _, moving, _, _) = roll(
         key, jnp.asarray(pose), jax.tree.map(jnp.asarray, scene), robot, robot, shield, shield.budget, steps
     )
     own = inertia._episodes(jnp.concatenate([poses, end[None]]))

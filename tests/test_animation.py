@@ -62,6 +62,7 @@ def chases(outcomes=("capture", "timeout")):
         lost_gradient=np.zeros(held.shape, bool),
         active=held[..., None] & np.eye(5, dtype=bool)[[DISC, EAST]][:count, None],
         discs=np.tile([[[0.0, 0.0, 0.5]]], (count, 1, 1)),
+        edges=np.empty((count, 0, 4)),
         length=np.full(count, STEPS),
         outcome=np.array(outcomes),
         game=GAME,
@@ -249,6 +250,7 @@ def test_a_film_shows_what_holds_the_control_and_how_it_ends(tmp_path):
     assert painted(end, CAPTURE) > painted(held, CAPTURE) + 300
 
 
+@pytest.mark.wide
 def test_an_invalid_episode_can_be_shown(tmp_path):
     """In its last step nobody knows where the pursuer is."""
     recording = chases(("invalid",))
@@ -326,6 +328,7 @@ def test_render_writes_into_the_run_folder_under_a_telling_name(run, monkeypatch
     assert [line.split(":")[0] for line in out.splitlines()[:2]] == [f"episode {index}" for index in expected]
 
 
+@pytest.mark.wide
 def test_render_writes_the_file_that_was_asked_for(run, tmp_path):
     pytest.importorskip("av")
     file = tmp_path / "first.mp4"

@@ -95,6 +95,7 @@ def check(home, tmp_path, read, flips, names):
     return tried, noticed
 
 
+@pytest.mark.wide
 def test_damage_to_any_file_is_noticed_or_changes_nothing(whole, tmp_path):
     """A file of each kind, at one place, as `evaluate` reads it; all files at twenty places among the long tests."""
     kinds = {}

@@ -173,6 +173,7 @@ def test_outcomes_are_what_the_poses_show(judged):
     assert captured.sum() > 20
 
 
+@pytest.mark.wide
 def test_a_collision_ends_an_episode_where_the_rules_say_so():
     """Without discs, too: there are only walls to hit, and the places of discs are empty."""
     strict = replace(CONFIG, game=replace(GAME, collision_terminates=True))
@@ -312,6 +313,7 @@ def test_a_mixture_is_judged_evader_by_evader(judged):
     assert "by_evader" not in alone["run"].result
 
 
+@pytest.mark.wide
 def test_a_scripted_pursuer_is_judged_like_a_policy():
     found = evaluate("pure-pursuit", CONFIG, episodes=100)
     assert found.result["method"] == "pure-pursuit"

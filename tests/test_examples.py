@@ -15,6 +15,8 @@ from safepursuit.adapters.gymnasium import PursuitEvasionVectorEnv, VectorShield
 from safepursuit.adapters.stable_baselines3 import StableBaselinesVecEnv
 from tiny import CLOSE
 
+pytestmark = pytest.mark.wide
+
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 GAMES = 16
 

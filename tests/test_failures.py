@@ -42,6 +42,7 @@ def played(episodes):
         lost_gradient=nothing,
         active=np.zeros((len(episodes), STEPS, 5), bool),
         discs=np.full((len(episodes), 1, 3), np.nan),
+        edges=np.empty((len(episodes), 0, 4)),
         length=length,
         outcome=outcome,
         game=Game(horizon=STEPS),

@@ -525,6 +525,7 @@ def test_impossible_layouts_are_refused_in_one_clear_sentence():
         rules.initial(jax.random.key(0), replace(full, arena=replace(full.arena, allow_overlap=True)), 256)
 
 
+@pytest.mark.wide
 def test_overlap_must_be_allowed():
     arena = Arena(half_extents=(2.0, 2.0), obstacles=5, radius_range=(0.5, 0.5))
     crowded = Game(arena, start_distance=(1.0, 5.0))

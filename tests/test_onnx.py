@@ -637,6 +637,7 @@ def test_without_the_extra_the_commands_say_what_to_install(a_run, tmp_path, cap
     assert "pip install 'safepursuit[export]'" in capsys.readouterr().err
 
 
+@pytest.mark.wide
 def test_the_example_needs_numpy_and_onnxruntime_alone(exported):
     example = ROOT / "examples" / "onnx_numpy.py"
     assert len(example.read_text(encoding="utf-8").splitlines()) <= 60

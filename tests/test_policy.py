@@ -62,10 +62,17 @@ def respond(policy, state, key):
 
 @pytest.fixture(scope="module")
 def responses(states):
-    return {method: respond(build(method), states, jax.random.key(0)) for method in HEADS}
+    """Of every method that is asked for."""
+
+    class Responses(dict):
+        def __missing__(self, method):
+            self[method] = respond(build(method), states, jax.random.key(0))
+            return self[method]
+
+    return Responses()
 
 
-@pytest.mark.parametrize("method", HEADS)
+@pytest.mark.parametrize("method", few(HEADS, 2))
 def test_every_head_keeps_the_contract(responses, method):
     found = responses[method]
     shapes = {
@@ -193,7 +200,7 @@ def with_scene(state, change):
     )
 
 
-@pytest.mark.parametrize("method", HEADS)
+@pytest.mark.parametrize("method", few(HEADS, 2))
 def test_the_order_of_the_discs_does_not_matter(states, responses, method):
     found = respond(build(method), with_scene(states, jnp.flip), jax.random.key(0))
     for name in ("deployed", "executed"):
@@ -281,6 +288,7 @@ def test_normalised_observations_are_standard_and_bounded(states):
     np.testing.assert_allclose(Normaliser(16)(many).ego, many.ego, atol=1e-4)
 
 
+@pytest.mark.wide
 def test_normalisation_can_be_switched_off(states):
     observation = rules.observe(states, TINY.game)
     for on in (True, False):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from safepursuit.adapters.gymnasium import PursuitEvasionVectorEnv, VectorShieldAction
+from safepursuit.experiment import opponent
 from safepursuit.learn import ahead
 from safepursuit.learn.programs import update_program
 from safepursuit.policy import HEADS
@@ -23,7 +24,7 @@ def kinds(tree):
 @pytest.mark.parametrize("method", few(HEADS, 2))
 def test_a_training_of_every_method_is_in_double_precision(method):
     config = replace(TINY, method=method)
-    policy, moments, multiplier, games, starts, rollout = ahead._shapes(config)
+    policy, moments, multiplier, games, starts, rollout = ahead._shapes(config, opponent(config))
     key, rate = jax.random.key(0), jnp.asarray(0.0, float)
     learned = update_program(config).jitted.eval_shape(policy, moments, rollout, multiplier, key, rate)
     assert kinds((policy, moments, multiplier, games, starts, rollout, learned)) == {"float64"}
@@ -32,6 +33,7 @@ def test_a_training_of_every_method_is_in_double_precision(method):
     )
 
 
+@pytest.mark.wide
 def test_environments_play_in_double_precision_and_keep_to_their_spaces():
     envs = VectorShieldAction(PursuitEvasionVectorEnv(3, opponent="random", **CLOSE))
     seen, _ = envs.reset(seed=0)

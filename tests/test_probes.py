@@ -92,6 +92,7 @@ def test_gains_grow_where_caution_costs():
     assert 0.5 < float(after[0]) <= 0.6
 
 
+@pytest.mark.wide
 def test_without_the_programs_gradient_gains_learn_nothing():
     """The control."""
     policy = fresh_policy("barriernet", qp_gradient=False)

@@ -48,6 +48,7 @@ def recording(outcomes=("capture", "timeout", "collision", "timeout"), held=True
         lost_gradient=flags,
         active=np.zeros((count, STEPS, 6), bool),
         discs=np.tile(np.array([[2.0, -2.0, 0.5], [np.nan] * 3]), (count, 1, 1)),
+        edges=np.empty((count, 0, 4)),
         length=length,
         outcome=np.array(outcomes),
         game=replace(TINY.game, horizon=STEPS),
@@ -123,6 +124,8 @@ def test_where_no_barrier_was_active_none_is_marked(tmp_path):
 
 RESULT = {
     "method": "barriernet",
+    "role": "pursuer",
+    "pursuer": "barriernet",
     "evader": "flee",
     "obstacles": 2,
     "episodes": 1000,
@@ -137,6 +140,7 @@ RESULT = {
         "by": {"wall": 1, "obstacle": 2, "robot": 0},
     },
     "capture_time": {"mean": 7.25, "median": None, "restricted_mean": 9.5},
+    "opponent_collisions": 4,
     "invalid": 2,
     "min_clearance": 0.00125,
     "intervention_rate": 0.0213,

@@ -105,6 +105,7 @@ def test_a_run_of_the_wrong_role_is_refused(runs, capsys) -> None:
         find("nobody", "evader", TINY.game, shield=None)
 
 
+@pytest.mark.wide
 def test_a_training_against_runs_and_scripts_resumes_bit_for_bit(runs, tmp_path) -> None:
     mixture = f"flee:1,{runs['evader'].folder.path}:3"
     config = replace(TINY, evader=mixture)
@@ -119,6 +120,7 @@ def test_a_training_against_runs_and_scripts_resumes_bit_for_bit(runs, tmp_path)
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.wide
 def test_exploit_names_the_strongest_response_and_goes_on_where_it_stopped(runs, tmp_path, monkeypatch) -> None:
     victim = victim_of(str(runs["pursuer"].folder.path), None, TINY)
     assert (victim.role, victim.success) == ("pursuer", "escapes")

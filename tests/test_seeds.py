@@ -191,6 +191,7 @@ def test_observers_see_the_mean_of_the_seeds_that_have_a_number(group):
             assert value == pytest.approx(sum(known) / len(known) if known else math.nan, nan_ok=True)
 
 
+@pytest.mark.wide
 def test_the_command_trains_and_resumes_several_seeds_as_runs_of_their_own(tmp_path, monkeypatch, capsys):
     drawn = []
     monkeypatch.setattr(training, "draw", lambda trainer, console: drawn.append(trainer.config.seed))

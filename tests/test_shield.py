@@ -574,6 +574,7 @@ def test_rounding_of_the_positions_moves_no_robot_through_the_margin(half, disc,
     assert least_clearance(parameters, half, disc, headings, speeds, 200).min() >= parameters.margin / 4
 
 
+@pytest.mark.wide
 def test_inflation_keeps_a_distance_and_counts_as_no_contact():
     headings, speeds = np.random.default_rng(20).uniform(-np.pi, np.pi, 4000), np.ones(4000)
     kept = least_clearance(Shield(inflation=0.2), 10.0, (1.0, 2.0, 0.6), headings, speeds, 100)

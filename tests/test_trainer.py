@@ -17,7 +17,7 @@ from safepursuit.learn import BarrierNetTrainer
 from safepursuit.learn.trainer import NotFiniteError, NotFiniteWarning
 from safepursuit.policy import build_policy
 from safepursuit.runs import configuration
-from safepursuit.runs.checkpoint import CheckpointError
+from safepursuit.runs.checkpoint import CheckpointError, CheckpointWarning
 from safepursuit.runs.folder import RunFolder, RunFolderError
 from safepursuit.runs.metrics import read_metrics
 from tiny import GAMES, ITERATIONS, STEPS, TINY, after, few, numbers
@@ -209,6 +209,7 @@ def test_the_summary_says_what_was_done(whole):
     run, trainer, summary = whole
     assert set(summary) == {
         "method",
+        "role",
         "evader",
         "seed",
         "finished",
@@ -402,7 +403,10 @@ def test_a_run_that_does_not_fit_is_refused(whole, tmp_path):
     run = create(tmp_path / "run")
     BarrierNetTrainer(TINY, run).train(should_stop=after(1))
     run.config.write_text(configuration.dump(replace(TINY, policy=replace(TINY.policy, hidden=(9,)))))
-    with pytest.raises(CheckpointError, match="does not fit this run's configuration"):
+    with (
+        pytest.warns(CheckpointWarning, match="was changed or damaged"),
+        pytest.raises(CheckpointError, match="does not fit this run's configuration"),
+    ):
         BarrierNetTrainer.load(run)
 
 

@@ -117,6 +117,7 @@ def mixed():
     return trainer, trainer.collect_rollout()
 
 
+@pytest.mark.wide
 def test_a_training_against_a_mixture_says_how_each_is_caught(mixed):
     trainer, rollout = mixed
     lineup = trainer.config.lineup
@@ -130,6 +131,7 @@ def test_a_training_against_a_mixture_says_how_each_is_caught(mixed):
     assert "pursuit/capture_rate/random" not in rollout_metrics(rollout, 0.05, ("flee",) * 4)
 
 
+@pytest.mark.wide
 def test_games_go_on_with_other_discs_and_speeds(mixed):
     _, rollout = mixed
     scene = rollout.situation.scene
