@@ -93,9 +93,7 @@ def test_a_small_pursuit_reaches_the_value_of_dynamic_programming() -> None:
     known = grid_pursuit.game_value()
     assert 0 < known < 1
     assert value(last.matrix, *last.rounds[-2].strategies) == pytest.approx(known, abs=0.01)
-    for side, mixture, response in responses[
-        ::8
-    ]:  # what the oracle says is what is played, and no player known does better
+    for side, mixture, response in responses[::8]:  # worth what it says, and no player that is known is better
         worth = [
             sum(
                 weight * grid_pursuit.payoff(*((one, other) if side == ROW else (other, one)))
