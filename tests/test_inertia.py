@@ -162,6 +162,22 @@ def test_the_free_way_is_where_the_swept_body_first_touches(low, high, seed):
     assert found == pytest.approx(lengths[np.argmax(blocked)], abs=6e-3)
 
 
+def test_out_of_the_error_of_its_position_a_robot_leaves_wherever_the_disc_may_be():
+    """Bodies that may overlap, each heading by itself: on one that is free, no place of the disc comes nearer."""
+    error, radius, distance = 0.05, 0.05, ROBOT.radius + 0.02
+    scene = Scene.of([(0.0, radius + distance, radius)], half_extents=(5.0, 5.0))
+    heading = jnp.linspace(-jnp.pi, jnp.pi, 2001)
+    place = jnp.zeros((2, heading.size))
+    motion = Motion.of(jnp.concatenate([place, heading[None]]), place, boundaries(scene, place))
+    still = jnp.zeros_like(heading)
+    free = np.asarray(free_way(ROBOT, Budget(pose=error), 0.0, motion, still, still)) > 0
+    around = np.linspace(0, 2 * np.pi, 721)
+    places = np.array([error * np.cos(around), radius + distance + error * np.sin(around)])
+    nearing = np.max(np.cos(heading)[:, None] * places[0] + np.sin(heading)[:, None] * places[1], axis=1)
+    assert (nearing[free] <= 1e-12).all()
+    assert free.mean() == pytest.approx((nearing <= 0).mean(), abs=2e-3)
+
+
 def test_a_robot_drives_up_to_a_wall_without_the_certificate():
     """The rows brake in time by themselves; the body comes to rest at their standoff."""
     scene, pose, now = Scene.of(half_extents=(3.0, 3.0)), jnp.zeros(3), jnp.zeros(2)
