@@ -34,7 +34,7 @@ demo: setup  ## Train BarrierNet against the random evader and judge it on 1,000
 	$(BIN)/safepursuit train --method barriernet --evader random --obstacles 2 --timesteps 2_000_000 --seed 42 --run-dir $(RUN)
 	$(BIN)/safepursuit evaluate $(RUN) --episodes 1000 --json $(RUN)/evaluations/demo.json
 
-test: lint types contract docs unit  ## Lint, types, import contract, documentation and tests, in eight minutes
+test: lint types contract docs unit  ## Lint, types, import contract, documentation and tests
 
 lint: setup
 	$(BIN)/ruff format --check .
