@@ -21,8 +21,8 @@ from safepursuit.compare.contenders import Contender
 from safepursuit.compare.jobs import TrainingJob
 from safepursuit.compare.trainings import finished
 from safepursuit.evaluation import evaluate
+from safepursuit.evaluation.statistics import paired_shares
 from safepursuit.experiment import TrainConfig, load_run
-from safepursuit.report.statistics import paired_shares
 from safepursuit.robot import Budget
 from safepursuit.runs import configuration
 from safepursuit.runs.folder import SEED_PREFIX, RunFolder, write_json, write_text

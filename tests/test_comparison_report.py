@@ -17,8 +17,8 @@ import planted
 from planted import CAPTURES, EPISODES, EVADERS, HORIZON, RAMPED
 from safepursuit.compare import plan as plans
 from safepursuit.compare.cells import Cell
+from safepursuit.evaluation import statistics
 from safepursuit.evaluation.metrics import verdict
-from safepursuit.report import statistics
 from safepursuit.report.comparison import charts, gallery
 from safepursuit.report.comparison.contrasts import contrast
 from safepursuit.report.comparison.numbers import load, numbers, sector

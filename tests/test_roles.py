@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from safepursuit.agents import Company, Ensemble, Scripted, Trained, View
 from safepursuit.cli import main
 from safepursuit.compare.exploit import candidates, conclusion, search, victim_of
-from safepursuit.evaluation.metrics import paired_difference
+from safepursuit.evaluation.statistics import paired_comparison
 from safepursuit.experiment import create_run, load_run, zoo
 from safepursuit.experiment.opponents import find
 from safepursuit.game import initial
@@ -145,11 +145,11 @@ def test_exploit_names_the_strongest_response_and_goes_on_where_it_stopped(runs,
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
 def test_the_paired_difference_lies_in_its_interval(pairs) -> None:
     one, other = np.array(pairs).T
-    found = paired_difference(one, other)
-    assert found["rate"] == pytest.approx(one.mean() - other.mean())
-    assert -1 <= found["low"] <= found["high"] <= 1
-    back = paired_difference(other, one)
-    assert (back["low"], back["high"]) == (pytest.approx(-found["high"]), pytest.approx(-found["low"]))
+    found = paired_comparison(one, other).difference
+    assert found.value == pytest.approx(one.mean() - other.mean())
+    assert -1 <= found.low <= found.high <= 1
+    back = paired_comparison(other, one).difference
+    assert (back.low, back.high) == (pytest.approx(-found.high), pytest.approx(-found.low))
 
 
 def test_the_zoo_gives_back_what_was_packed(runs, tmp_path, monkeypatch) -> None:

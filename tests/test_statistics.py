@@ -14,7 +14,7 @@ from scipy.optimize import minimize_scalar
 from scipy.stats import CensoredData, binom, ecdf, mannwhitneyu, norm
 
 from safepursuit.evaluation.metrics import rate
-from safepursuit.report.statistics import (
+from safepursuit.evaluation.statistics import (
     capture_curve,
     holm,
     interquartile_mean,

@@ -32,14 +32,14 @@ class Evaluation(NamedTuple):
         took = "" if mean is None else f", after {mean:.1f} s in the mean"
         void = f" {found['invalid']:,} were invalid: a number was not finite." if found["invalid"] else ""
         if found["role"] == "evader":
-            did = f"escaped in {1 - capture['rate']:.1%} of {found['episodes']:,} episodes ({found['pursuer']}"
-            low, high = 1 - capture["high"], 1 - capture["low"]
+            shown = metrics.complement(capture)
+            did = f"escaped in {shown['rate']:.1%} of {found['episodes']:,} episodes ({found['pursuer']}"
         else:
-            did = f"caught {capture['rate']:.1%} of {found['episodes']:,} evaders ({found['evader']}"
-            low, high = capture["low"], capture["high"]
+            shown = capture
+            did = f"caught {shown['rate']:.1%} of {found['episodes']:,} evaders ({found['evader']}"
         return (
             f"{found['method']} {did}; 95 % "
-            f"interval {low:.1%} to {high:.1%}){took}, and collided in {collision['count']:,} "
+            f"interval {shown['low']:.1%} to {shown['high']:.1%}){took}, and collided in {collision['count']:,} "
             f"episodes (at most {collision['high']:.2%} of all).{void}"
         )
 

@@ -89,16 +89,9 @@ def by_opponent(recording: Recording, judged: Verdict, names: Sequence[str]) -> 
     return found
 
 
-def paired_difference(one: np.ndarray, other: np.ndarray) -> dict[str, float]:
-    """Difference of two success rates on the same episodes, flags (episodes,), with its 95 % interval.
-
-    Agresti and Min (2005): Wald's interval after adding ½ to each cell of the 2 × 2 table.
-    """
-    more, less, total = int((one & ~other).sum()), int((other & ~one).sum()), len(one)
-    b, c, n = more + 0.5, less + 0.5, total + 2
-    spread = 1.959964 * float(np.sqrt(b + c - (b - c) ** 2 / n)) / n
-    middle = (b - c) / n
-    return {"rate": (more - less) / total, "low": max(-1.0, middle - spread), "high": min(1.0, middle + spread)}
+def complement(rate: dict[str, float]) -> dict[str, float]:
+    """Escapes from captures: a rate and its interval from the other side."""
+    return {"rate": 1 - rate["rate"], "low": 1 - rate["high"], "high": 1 - rate["low"]}
 
 
 def rate(count: int, total: int, method: str) -> dict[str, float]:

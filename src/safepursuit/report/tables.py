@@ -5,6 +5,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from safepursuit.evaluation.metrics import complement
 from safepursuit.experiment import TrainConfig
 from safepursuit.scene import Arena
 
@@ -66,11 +67,6 @@ def evaluation_rows(result: dict[str, Any]) -> list[tuple[str, str, str]]:
         ("infeasible programs", f"{result['infeasible_rate']:.2%} of steps", ""),
         ("gradient lost at the mean", f"{result['zero_gradient_share']:.2%} of steps", ""),
     ]
-
-
-def complement(rate: dict[str, float]) -> dict[str, float]:
-    """Escapes from captures: a rate and its interval from the other side."""
-    return {"rate": 1 - rate["rate"], "low": 1 - rate["high"], "high": 1 - rate["low"]}
 
 
 def _rate(found: dict[str, Any]) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from safepursuit.report import statistics
+from safepursuit.evaluation import statistics
 
 OVERALL = "all"
 

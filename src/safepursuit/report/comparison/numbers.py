@@ -16,8 +16,8 @@ from safepursuit.compare import cells
 from safepursuit.compare import plan as plans
 from safepursuit.compare.cells import Cell, CellRecord
 from safepursuit.compare.plan import Plan, PlannedSuite
+from safepursuit.evaluation import statistics
 from safepursuit.evaluation.metrics import rate
-from safepursuit.report import statistics
 from safepursuit.report.comparison.contrasts import contrasts
 from safepursuit.report.comparison.learning import curves, timing, training
 
