@@ -28,6 +28,7 @@ from safepursuit.compare import (
     robot_of,
     trainings,
     undone,
+    work,
 )
 from safepursuit.compare import plan as plans
 from safepursuit.compare.cells import Cell
@@ -35,6 +36,7 @@ from safepursuit.compare.jobs import CellJob, TrainingJob, perform
 from safepursuit.compare.work import Event
 from safepursuit.evaluation import evaluate
 from safepursuit.experiment import TrainConfig
+from safepursuit.experiment.opponents import Opponents
 from safepursuit.game import Game
 from safepursuit.learn import BarrierNetTrainer
 from safepursuit.robot import Unicycle
@@ -449,6 +451,21 @@ class Pid:
 def job(evader, pursuer=None, group="one"):
     cell = Cell(Contender(group, "ppo", config=CONFIG), "standard", evader)
     return CellJob(cell, Path("/runs") / group, 1, 2, seed=0, pursuer=pursuer)
+
+
+def test_a_trained_evader_is_opened_for_the_game_of_its_contender(monkeypatch):
+    games = []
+
+    def find(name, role, game, shield):
+        games.append((name, role, game.robot_model))
+        return Opponents(name, {name: 1.0}, shield)
+
+    monkeypatch.setattr(work, "find", find)
+    for model in ("unicycle", "inertial"):
+        of_model = Contender("one", "ppo", config=CONFIG.with_robot(model))
+        work._equipped(job("runs/e1")._replace(cell=Cell(of_model, "standard", "runs/e1"), folder=None), [])
+    work._evader.cache_clear()
+    assert games == [("runs/e1", "evader", "unicycle"), ("runs/e1", "evader", "inertial")]
 
 
 def test_a_worker_that_dies_fails_its_job_and_the_next_one_works(tmp_path):

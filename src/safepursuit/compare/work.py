@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from safepursuit.compare import cells, trainings
 from safepursuit.compare.jobs import CellJob, Job, TrainingJob
+from safepursuit.evaluation.evaluation import game_of
 from safepursuit.experiment import load_run
 from safepursuit.experiment.opponents import Opponents, find
 from safepursuit.game import Game
@@ -96,16 +97,16 @@ def _equipped(job: Job, command: list[str]) -> Job:
         trainings.begin(job.folder, job.contender.config, command)
         return job
     if is_run(job.cell.evader):
-        job = job._replace(evader=_evader(job.cell.evader))
+        job = job._replace(evader=_evader(job.cell.evader, game_of(job.contender.config, "default")))
     if job.folder is None:
         return job._replace(pursuer=job.contender.method)
     return job._replace(pursuer=_pursuer(job.folder, job.contender.steps))
 
 
 @lru_cache(maxsize=16)
-def _evader(name: str) -> Opponents:
-    """A trained evader. Raises ValueError where it cannot be one."""
-    return find(name, "evader", Game(), shield=None)
+def _evader(name: str, game: Game) -> Opponents:
+    """A trained evader for the game of a cell. Raises ValueError where it cannot be one."""
+    return find(name, "evader", game, shield=None)
 
 
 @lru_cache(maxsize=16)
