@@ -16,7 +16,7 @@ from safepursuit.attack.plans import Genes, Plan, decode, nominal_control
 from safepursuit.attack.worlds import World
 from safepursuit.evaluation.referee import judge
 from safepursuit.game import GameState, RobotState
-from safepursuit.play.recording import Numbers, Recording
+from safepursuit.play.recording import Numbers, Recording, discs_of
 from safepursuit.scene import clearance
 
 _ROWS = 50_000
@@ -196,8 +196,7 @@ def recording(plan: Plan, driven: Driven, verdict: Judged, world: World) -> Reco
 
     own = np.concatenate([rows(driven.pose), np.asarray(driven.end, float).T[:, None]], axis=1)
     other = np.concatenate([rows(driven.opponent), rows(driven.opponent)[:, -1:]], axis=1)
-    present = np.asarray(plan.present)
-    discs = np.stack([*np.asarray(plan.centre, float), np.asarray(plan.radius, float)], axis=-1)
+    discs = discs_of(plan.scene(world))
     nothing = np.zeros((games, time), bool)
     return Recording(
         pursuer=np.where(beyond[..., None], np.nan, own),
@@ -209,8 +208,8 @@ def recording(plan: Plan, driven: Driven, verdict: Judged, world: World) -> Reco
         correction=np.where(inside, 0.0, np.nan),
         infeasible=~np.asarray(driven.feasible).T & inside,
         lost_gradient=nothing,
-        active=np.zeros((games, time, len(present) + 4), bool),
-        discs=np.moveaxis(np.where(present[..., None], discs, np.nan), 1, 0),
+        active=np.zeros((games, time, discs.shape[1] + 4), bool),
+        discs=discs,
         edges=np.empty((games, 0, 4)),
         length=length,
         outcome=np.where(hit, "collision", "timeout"),

@@ -52,8 +52,8 @@ class World:
 
     @property
     def half_extents(self) -> tuple[float, float]:
-        """Of the arena [m]: 20 by 15 radii of the robot."""
-        return 20 * self.robot.radius, 15 * self.robot.radius
+        """Of the arena [m]."""
+        return _half_extents(self.robot)
 
     @property
     def game(self) -> Game:
@@ -74,13 +74,18 @@ class World:
         )
 
 
+def _half_extents(robot: Robot) -> tuple[float, float]:
+    """Of an attacked robot's arena [m]: 20 by 15 of its radii."""
+    return 20 * robot.radius, 15 * robot.radius
+
+
 SMALL_ERRORS = Budget(pose=0.02, heading=0.03, slip=0.05)
 ALL_ERRORS = Budget(pose=0.02, heading=0.03, speed=0.02, turn_rate=0.05, delay=2, slip=0.05)
 
 
 def behind(name: str, robot: Unicycle, budget: Budget | None = None, **more: Any) -> World:
     """A robot behind the shipped shield, with the margin and the offset that it needs."""
-    shield = fitting(robot, (20 * robot.radius, 15 * robot.radius))
+    shield = fitting(robot, _half_extents(robot))
     offset = max(shield.offset, 1.01 * robot.max_speed * robot.dt)
     return World(name, robot, replace(shield, offset=offset, budget=budget or Budget()), **more)
 

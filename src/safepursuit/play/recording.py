@@ -148,9 +148,7 @@ def assemble(start: GameState, moments: Moment, game: Game, role: Role = "pursue
         arrays[name] = np.concatenate([first, arrays[name]], axis=1)
     ends = {"captured": "capture", "invalid": "invalid", "terminated": "collision"}
     outcome = np.select([(values[name] & played).any(axis=1) for name in ends], list(ends.values()), "timeout")
-    scene = start.scene
-    discs = np.stack([*np.asarray(scene.centre, np.float64), np.asarray(scene.radius, np.float64)], axis=-1)
-    discs = np.moveaxis(np.where(np.asarray(scene.present)[..., None], discs, np.nan), 1, 0)
+    scene, discs = start.scene, discs_of(start.scene)
     edges = np.empty((len(discs), 0, 4))
     if scene.edges is not None:
         walls = np.concatenate([np.asarray(part, np.float64) for part in (scene.edges.start, scene.edges.end)])
@@ -158,6 +156,12 @@ def assemble(start: GameState, moments: Moment, game: Game, role: Role = "pursue
     return Recording(
         **arrays, discs=discs, edges=edges, length=played.sum(axis=1), outcome=outcome, game=game, role=role
     )
+
+
+def discs_of(scene: Scene) -> np.ndarray:
+    """The discs of scenes (games on the trailing axis) as a recording has them: (games, discs, 3), padding NaN."""
+    discs = np.stack([*np.asarray(scene.centre, np.float64), np.asarray(scene.radius, np.float64)], axis=-1)
+    return np.moveaxis(np.where(np.asarray(scene.present)[..., None], discs, np.nan), 1, 0)
 
 
 def joined(parts: Sequence[Recording]) -> Recording:
