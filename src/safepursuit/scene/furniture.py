@@ -63,8 +63,8 @@ class Places(NamedTuple):
 
     place: np.ndarray
     """(rooms, 2, places) [m]"""
-    count: np.ndarray
-    """(rooms,) How many of them are none of padding."""
+    number: np.ndarray
+    """(rooms,) How many of them are not padding."""
     spacing: np.ndarray
     """(rooms,) [m]"""
 

@@ -19,29 +19,12 @@ def room(draw: Draw) -> Content:
     """A room of up to 10 m with or without corners that point inwards, and what stands in it, in any direction."""
     width, height = draw.uniform(5, 10, 2)
     x, y = draw.uniform(0.35, 0.65, 2) * (width, height)
+    third, quarter = (0.3 * width, 0.7 * width), (0.25 * width, 0.75 * width)
     outline = [
         [(0, 0), (width, 0), (width, height), (0, height)],
         [(0, 0), (width, 0), (width, y), (x, y), (x, height), (0, height)],
-        [
-            (0, 0),
-            (width, 0),
-            (width, height),
-            (0.7 * width, height),
-            (0.7 * width, y),
-            (0.3 * width, y),
-            (0.3 * width, height),
-            (0, height),
-        ],
-        [
-            (0, 0),
-            (width, 0),
-            (width, y),
-            (0.75 * width, y),
-            (0.75 * width, height),
-            (0.25 * width, height),
-            (0.25 * width, y),
-            (0, y),
-        ],
+        [(0, 0), (width, 0), (width, height), *((third[i], at) for i, at in _notch(height, y)), (0, height)],
+        [(0, 0), (width, 0), (width, y), *((quarter[i], at) for i, at in _notch(y, height)), (0, y)],
     ][draw.integers(4)]
     corners = np.array(outline)
     for axis, side in enumerate((width, height)):
@@ -143,12 +126,18 @@ KINDS: dict[str, Callable[[Draw], Content]] = {"room": room, "office": office, "
 """Generators of rooms by name."""
 
 
+def _notch(outer: float, inner: float) -> list[tuple[int, float]]:
+    """Four corners of a notch or a nose in a wall: which of its two sides, and how high."""
+    return [(1, outer), (1, inner), (0, inner), (0, outer)]
+
+
 def _furniture(draw: Draw, outline: np.ndarray, walls: list[np.ndarray], count: int, kind: str = "") -> list[Content]:
     """Up to `count` shapes with free gaps about them."""
     import shapely
 
     inside = shapely.Polygon(outline)
-    taken, shapes = [inside.exterior, *map(shapely.LineString, walls)], []
+    taken = [inside.exterior, *map(shapely.LineString, walls)]
+    shapes: list[Content] = []
     for _ in range(30 * count):
         if len(shapes) == count:
             break
@@ -176,7 +165,8 @@ def _box(centre: np.ndarray, width: float, height: float, degrees: float) -> Any
     import shapely
     from shapely import affinity
 
-    box = shapely.box(*(centre - (width / 2, height / 2)), *((*centre, width / 2, height / 2)))
+    half = np.array([width, height]) / 2
+    box = shapely.box(*(centre - half), *(centre + half))
     return affinity.rotate(box, degrees)
 
 
