@@ -1,4 +1,4 @@
-"""Draw every room of the gallery, and lead-intercept in it after an evader that flees → docs/images/rooms/: `make rooms`."""
+"""Draw every room of the gallery, and a chase of lead-intercept in it → docs/images/rooms/: `make rooms`."""
 
 import sys
 from dataclasses import replace
