@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help setup viewer viewer-docs demo test lint types contract docs docs-serve unit test-wide test-heavy prove-rooms test-cluster fuzz soak reliability test-crash test-export smoke-wheel bench bench-growth bench-guard bench-revisions bench-roofline bench-methods bench-players bench-viewer bench-peers bench-converters bench-imitation bench-sb3 bench-robots prove-robots stress falsify results rooms zoo golden readme clean
+.PHONY: help setup viewer viewer-docs demo test lint types contract docs docs-serve unit test-wide test-heavy prove-rooms prove-movers test-cluster fuzz soak reliability test-crash test-export smoke-wheel bench bench-growth bench-guard bench-revisions bench-roofline bench-methods bench-players bench-viewer bench-peers bench-converters bench-imitation bench-sb3 bench-robots prove-robots stress falsify results rooms zoo golden readme clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -74,6 +74,9 @@ reliability: setup  ## docs/reliability.md from what make falsify, test-crash, f
 
 prove-rooms: setup  ## Adversarial drives among walls of any shape, 10 million steps → docs/benchmarks/rooms_proof.md
 	$(BIN)/python tests/prove_rooms.py 600_000 --page docs/benchmarks/rooms_proof.md
+
+prove-movers: setup  ## Drives among up to 100 movers that do their worst, 10 million steps of a moving robot each (hours; goes on where it stopped) → docs/benchmarks/movers_proof.md
+	$(BIN)/python tests/prove_movers.py 10_000_000 --page docs/benchmarks/movers_proof.md
 
 KILLS ?= 200
 test-crash: setup  ## Kill trainings and comparisons KILLS times, fill their disk, and compare what they end in → docs/benchmarks/crashes.md
@@ -169,7 +172,7 @@ zoo: setup  ## Train, judge and pack the policies that ship (hours) → src/safe
 
 rooms: setup  ## Draw every room of the gallery → docs/images/rooms/
 	@mkdir -p docs/images/rooms
-	for room in l-room lab office warehouse maze; do $(BIN)/safepursuit draw-scene $$room --out docs/images/rooms/$$room.png; done
+	for room in l-room lab office warehouse maze corridor lab-people; do $(BIN)/safepursuit draw-scene $$room --out docs/images/rooms/$$room.png; done
 
 golden: setup  ## Write tests/golden/ anew (say why in the commit)
 	$(BIN)/python tests/golden.py

@@ -57,6 +57,7 @@ def crowded(episodes=3, steps=STEPS, seed=0):
             )
         ),
         edges=np.empty((episodes, 0, 4)),
+        movers=np.empty((episodes, steps + 1, 0, 3)),
         length=length,
         outcome=np.resize(["timeout", "capture", "collision", "invalid"], episodes),
         game=CROWD,

@@ -63,6 +63,7 @@ def chases(outcomes=("capture", "timeout")):
         active=held[..., None] & np.eye(5, dtype=bool)[[DISC, EAST]][:count, None],
         discs=np.tile([[[0.0, 0.0, 0.5]]], (count, 1, 1)),
         edges=np.empty((count, 0, 4)),
+        movers=np.empty((count, STEPS + 1, 0, 3)),
         length=np.full(count, STEPS),
         outcome=np.array(outcomes),
         game=GAME,

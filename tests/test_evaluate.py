@@ -530,13 +530,15 @@ def by_hand():
         active=np.zeros((4, 10, 5), bool),
         discs=np.full((4, 1, 3), np.nan),
         edges=np.empty((4, 0, 4)),
+        movers=np.empty((4, 11, 0, 3)),
         length=length,
         outcome=np.array(["capture", "capture", "timeout", "timeout"]),
         game=replace(GAME, horizon=10),
     )
     clearance = np.where(past, np.nan, 0.3)
     clearance[1, 3] = -0.02
-    return recording, Verdict(wall=wall, obstacle=obstacle, robot=flags, clearance=clearance, invalid=flags)
+    judged = Verdict(wall=wall, obstacle=obstacle, robot=flags, clearance=clearance, invalid=flags, touched=flags)
+    return recording, judged
 
 
 def test_figures_by_hand():

@@ -9,7 +9,7 @@ from safepursuit.evaluation.episodes import record
 from safepursuit.evaluation.referee import Verdict
 from safepursuit.experiment import TrainConfig
 from safepursuit.experiment.opponents import Opponents, find
-from safepursuit.game import Game, other
+from safepursuit.game import Game, observation_shapes, other
 from safepursuit.play.recording import Recording
 from safepursuit.players import PLAYERS, lineup
 from safepursuit.policy import Policy, check_finite
@@ -98,6 +98,8 @@ def evaluate(
         game = scenarios.with_obstacles(game, obstacles)
     drawn = scenarios.draw(suite, game, seed, episodes)
     game = drawn.game
+    if not isinstance(player, str):
+        check_sensor(config.game, game)
     recording = record(own, theirs, drawn, role)
     verdict = metrics.verdict(recording)
     method = player if isinstance(player, str) else config.method
@@ -121,6 +123,16 @@ def evaluate(
     if len(set(played)) > 1:
         figures[f"by_{other(role)}"] = metrics.by_opponent(recording, verdict, played)
     return Evaluation(head | figures, recording, verdict)
+
+
+def check_sensor(known: Game, game: Game) -> None:
+    """Raise ValueError where a policy of the game `known` cannot take what it would observe in another."""
+    before, now = (observation_shapes(one) for one in (known, game))
+    if (len(before.ego), len(before.discs)) != (len(now.ego), len(now.discs)):
+        raise ValueError(
+            f"this policy observes {len(before.discs)} numbers of each disc, where this game shows {len(now.discs)}: "
+            "among movers each has a velocity too; train it in a room with movers, or with --sensor rays."
+        )
 
 
 def game_of(config: TrainConfig, rules: Rules) -> Game:

@@ -22,6 +22,7 @@ def verdict(recording: Recording) -> Verdict:
         other_control=theirs.own_control,
         discs=recording.discs,
         edges=recording.edges,
+        movers=recording.movers,
         half_extents=np.asarray(game.arena.half_extents),
         own_radius=game.robot.radius,
         other_radius=game.evader.radius,
@@ -59,6 +60,7 @@ def figures(recording: Recording, judged: Verdict) -> dict[str, Any]:
             **rate(int(collided.sum()), episodes, "exact"),
             "by": {kind: int(getattr(judged, kind).any(axis=1).sum()) for kind in ("wall", "obstacle", "robot")},
         },
+        "touched": int(judged.touched.any(axis=1).sum()),
         "invalid": int((recording.outcome == "invalid").sum()),
         "capture_time": {
             "mean": float(times[captured].mean()) if captured.any() else None,
