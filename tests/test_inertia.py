@@ -19,7 +19,7 @@ from safepursuit.barriers.stop_sector import Motion, free_way, headings
 from safepursuit.evaluation import evaluate
 from safepursuit.evaluation.referee import judge
 from safepursuit.experiment import TrainConfig
-from safepursuit.game import Game, GameState, RobotState
+from safepursuit.game import Game, GameState, RobotState, transition
 from safepursuit.learn import BarrierNetTrainer
 from safepursuit.robot import ROBOTS, Budget, Inertial, Unicycle, within_theory
 from safepursuit.scene import Scene, boundaries
@@ -377,6 +377,25 @@ def test_a_preset_has_a_game_of_its_size(name):
 def test_the_game_of_the_unicycle_is_the_default_one():
     assert Game.of_robot("unicycle") == Game()
     assert TrainConfig().with_robot("unicycle") == TrainConfig()
+
+
+def test_two_models_share_a_game_each_with_its_own_limits_and_body():
+    game = replace(Game.of_robot("create3"), evader_model="turtlebot3-waffle", capture_radius=0.42)
+    scene, rest, full = Scene.of([(4.0, 4.0, 0.1)], half_extents=(5.0, 5.0)), jnp.zeros(2), jnp.asarray([1.0, 0.0])
+    before = GameState(
+        (RobotState(jnp.zeros(3), rest), RobotState(jnp.asarray([0.43, 0.0, jnp.pi]), rest)), scene, jnp.asarray(0)
+    )
+    outcome = transition(before, (full, full), game)
+    speeds = outcome.state.pursuer_control[0], outcome.state.evader_control[0]
+    np.testing.assert_allclose(speeds, [0.9 * 0.05, 2.5 * 0.05])  # in the pursuer's steps
+    # Half of that on average for 0.05 s each: 0.43 m − 4.25 mm is beyond 0.178 + 0.238 m.
+    assert not outcome.contacts[0].robot
+    touching = before.with_robot("evader", pose=jnp.asarray([0.418, 0.0, jnp.pi]))
+    assert transition(touching, (full, full), game).contacts[0].robot
+    with pytest.raises(ValueError, match="capture must come before contact"):
+        replace(game, capture_radius=0.41)
+    with pytest.raises(ValueError, match="one has inertia"):
+        replace(game, evader_model="unicycle")
 
 
 @pytest.mark.parametrize("value", [-0.1, float("nan"), float("inf")])
