@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help setup viewer viewer-docs demo test lint types contract docs docs-serve unit test-wide test-heavy prove-rooms prove-movers test-cluster fuzz soak reliability test-crash test-export smoke-wheel bench bench-growth bench-guard bench-revisions bench-roofline bench-methods bench-players bench-viewer bench-peers bench-converters bench-imitation bench-sb3 bench-robots prove-robots stress falsify results rooms zoo golden readme clean
+.PHONY: help setup viewer viewer-docs demo test lint types contract docs docs-serve unit test-wide test-heavy prove-rooms prove-movers test-cluster fuzz soak reliability test-crash test-export smoke-wheel bench bench-growth bench-guard bench-revisions bench-roofline bench-methods bench-players bench-viewer bench-peers bench-safe-control bench-converters bench-imitation bench-sb3 bench-robots prove-robots stress falsify results rooms zoo golden readme clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -130,6 +130,17 @@ bench-peers: .venv-peers/ready  ## Compare projection and game with other solver
 	.venv-peers/bin/python benchmarks/projection_peers.py
 	.venv-peers/bin/python benchmarks/game_peers.py
 
+SAFE_CONTROL ?= --requirement benchmarks/requirements-safe-control-no-deps.txt
+.venv-safe-control/ready: pyproject.toml constraints.txt benchmarks/requirements-safe-control.txt benchmarks/requirements-safe-control-no-deps.txt
+	$(PYTHON) -m venv .venv-safe-control
+	.venv-safe-control/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --requirement benchmarks/requirements-safe-control.txt --editable .
+	@.venv-safe-control/bin/pip install --quiet --disable-pip-version-check --no-deps $(SAFE_CONTROL) \
+		|| { echo "safe_control cannot be fetched from GitHub: go on where it can be reached, or name a copy of it at the commit in benchmarks/requirements-safe-control-no-deps.txt: make bench-safe-control SAFE_CONTROL=FOLDER"; exit 1; }
+	@touch $@
+
+bench-safe-control: .venv-safe-control/ready  ## The shield beside safe_control's gatekeeper and MPC-CBF, in .venv-safe-control → docs/benchmarks/safe_control.md (goes on where it stopped)
+	.venv-safe-control/bin/python benchmarks/safe_control_peers.py
+
 bench-converters: .venv-peers/ready  ## The exported controller by our own lowering and by jax2onnx → docs/benchmarks/onnx_converters.md
 	.venv-peers/bin/python benchmarks/onnx_converters.py
 
@@ -181,4 +192,4 @@ readme: demo  ## Run the demo and write its table and picture into README.md
 	$(BIN)/python tools/readme.py $(RUN) $(RUN)/evaluations/demo.json
 
 clean:  ## Remove what can be made again
-	rm -rf $(VENV) .venv-peers .jax_cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-peers .venv-safe-control .jax_cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
