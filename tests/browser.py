@@ -59,6 +59,31 @@ class Browser:
         while "Page.loadEventFired" not in self.seen:
             self._receive()
 
+    def visit(self, page, width=1280, scheme="light", ready="globalThis.safepursuit"):
+        """Load a page anew, with nothing collected before, and wait until it is ready or tells of trouble."""
+        self.open("about:blank", width)
+        self.troubles.clear()
+        self.requests.clear()
+        self.open(page, width, scheme=scheme)
+        self.until(f"{ready} || document.querySelector('.trouble')")
+
+    def until(self, condition):
+        """Wait until an expression of the page is true."""
+        self.ask(f"new Promise(done => (function look() {{ ({condition}) ? done(0) : setTimeout(look, 20) }})())")
+
+    def touch(self, *places):
+        """Put a finger down at the first of these places [CSS pixels], move it over the others, and lift it."""
+        for number, (x, y) in enumerate(places):
+            kind = "touchMove" if number else "touchStart"
+            self.call("Input.dispatchTouchEvent", type=kind, touchPoints=[{"x": x, "y": y}])
+        self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+
+    def drag(self, *places):
+        """The same with a mouse."""
+        kinds = ["mousePressed", *["mouseMoved"] * (len(places) - 1), "mouseReleased"]
+        for kind, (x, y) in zip(kinds, [*places, places[-1]], strict=True):
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
+
     def ask(self, expression):
         answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in answer, answer
