@@ -21,7 +21,7 @@ from safepursuit.game.state import collided
 from safepursuit.policy import build_policy
 from safepursuit.robot import ROBOTS
 from safepursuit.runs import checkpoint, configuration
-from safepursuit.runs.folder import RunFolder
+from safepursuit.runs.folder import RunFolder, RunFolderError
 from safepursuit.scene import Scene
 from safepursuit.viewer.matches import Model, match
 from safepursuit.viewer.packing import page
@@ -297,24 +297,31 @@ def test_a_damaged_policy_is_told_in_the_page(tab, model, tmp_path):
 
 
 @needs_browser
-def test_the_packed_pursuer_plays_alone_and_beside_runs(tab, tmp_path, monkeypatch):
+def test_the_packed_pursuer_plays_beside_runs(tab, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # where the zoo is unpacked
     run = RunFolder.create(tmp_path / "mine", configuration.dump(TINY), ["safepursuit"])
     policy = build_policy(jax.random.key(2), TINY.method, TINY.policy, TINY.game, TINY.shield)
     checkpoint.save(run, 0, Learned(policy), best=True)
-    for words, names in (
-        ([], ["barriernet"]),
-        (["zoo:pursuer", str(run.path)], ["barriernet (zoo:pursuer)", "barriernet (mine)"]),
-    ):
-        file = tmp_path / f"{len(names)}.html"
-        assert main(["play", *words, "--obstacles", "2", "--out", str(file)]) == 0
-        assert file.stat().st_size < 15e6
-        tab.visit(file)
-        assert tab.ask("[...document.querySelector('#method').options].map(one => one.text)") == names
-        assert len(trace(tab, {"pursuer": [0, 0, 0], "evader": [4, 0, 0], "discs": []}, [[0.0, 0.0]] * 3, True)) == 3
-    tab.ask("document.querySelector('#method').value = 1, safepursuit.choose()")
-    assert tab.ask("document.querySelector('#method-bar').hidden") is False
+    file = tmp_path / "play.html"
+    assert main(["play", "zoo:pursuer", str(run.path), "--out", str(file)]) == 0
+    assert file.stat().st_size < 15e6
+    tab.visit(file)
+    names = "[...document.querySelector('#method').options].map(one => one.text)"
+    assert tab.ask(names) == ["barriernet (zoo:pursuer)", "barriernet (mine)"]
+    for which in (0, 1):
+        tab.ask(f"document.querySelector('#method').value = {which}, safepursuit.choose()")
+        start = {"pursuer": [0, 0, 0], "evader": [4, 0, 0], "discs": []}
+        assert len(trace(tab, start, [[0.0, 0.0]] * 3, True)) == 3
     assert tab.troubles == []
+
+
+def test_without_a_name_the_packed_pursuer_plays(monkeypatch, capsys):
+    def open_run(name):
+        raise RunFolderError(f"{name} was asked for.")
+
+    monkeypatch.setattr("safepursuit.cli.play.open_run", open_run)
+    assert main(["play"]) == 2
+    assert "zoo:pursuer was asked for" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

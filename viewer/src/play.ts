@@ -145,7 +145,7 @@ class Play implements Table {
   /** Says what the game waits for. */
   private invite(): void {
     const ready = this.match.phase === "ready";
-    this.say(ready ? "Press an arrow key, or hold a finger on the arena, to start." : this.match.over ? "Enter starts anew." : "Run!");
+    this.say(ready ? "Press an arrow key, or hold a finger on the arena, to start." : this.match.over ? "New game?" : "Run!");
   }
 
   /** Counts a game that is over, and shows the score against this pursuer at this level. */
@@ -210,7 +210,7 @@ class Play implements Table {
   private end(): void {
     const { phase, time } = this.match;
     this.count(phase === "escaped");
-    this.say(phase === "caught" ? `Caught after ${time.toFixed(1)} s. Enter starts anew.` : `You escaped for ${time.toFixed(0)} s! Enter starts anew.`);
+    this.say(phase === "caught" ? `Caught after ${time.toFixed(1)} s. New game?` : `You escaped for ${time.toFixed(0)} s! New game?`);
   }
 
   private draw(share: number): void {
@@ -232,9 +232,10 @@ class Play implements Table {
       line(this.view, prediction(pursuer, match.state.pursuer.control, match.game.pursuer.dt), look.pursuer, 2);
     }
     for (const [role, pose] of [["evader", evader], ["pursuer", pursuer]] as const) {
-      drawRobot(this.view, pose, match.game[role].radius, look[role], look.paper);
-      if (match.touching[role]) ring(this.view, [pose[0], pose[1]], 0.4, look.collision, 3);
-      if (this.editor.editing) ring(this.view, [pose[0], pose[1]], match.game[role].radius + AWAY, look.soft, 1, [2, 4]);
+      const { radius } = match.game[role];
+      drawRobot(this.view, pose, radius, look[role], look.paper);
+      if (match.touching[role]) ring(this.view, [pose[0], pose[1]], Math.max(1.6 * radius, 12 / this.view.scale), look.collision, 3);
+      if (this.editor.editing) ring(this.view, [pose[0], pose[1]], radius + AWAY, look.soft, 1, [2, 4]);
     }
     this.numbers();
   }

@@ -120,4 +120,4 @@ class Newest:
             )
         _, said = self._process.communicate()
         lines = said.strip().splitlines() or [f"the episodes were not played: exit status {self._process.returncode}."]
-        return lines[-1] if self._process.returncode else ""
+        return lines[-1].removeprefix("safepursuit: ") if self._process.returncode else ""
