@@ -117,13 +117,8 @@ def test_the_page_follows_a_training(run, tmp_path, tab):
         assert "it is no policy" in tab.ask("document.querySelector('#newest').innerText")
         checkpoint.save(run, 96, Learned({"a": np.zeros(2)}), best=True)
         tab.until(f"{shown}.src.includes('steps=96')")
-        for width in (1280, 390):
-            for scheme in ("light", "dark"):
-                tab.open(address, width, scheme=scheme)
-                tab.until(f"{READ} && {shown}?.contentWindow.safepursuit?.drawn")
-                assert tab.ask("document.documentElement.scrollWidth") <= width
-                SHOTS.mkdir(parents=True, exist_ok=True)
-                tab.shoot(SHOTS / f"watch-{width}-{scheme}.png")
+        for width, _, _ in tab.looks(SHOTS, "watch"):
+            assert tab.ask("document.documentElement.scrollWidth") <= width
         assert tab.troubles == []
     log.close()
 
