@@ -140,7 +140,7 @@ def test_one_that_chases_stops_at_the_robot_which_is_no_collision_at_rest(played
 
 
 def test_rays_tell_how_fast_what_they_hit_comes_nearer(played):
-    """A ray that ends on a mover's rim closes with the mover's velocity against it, any other not at all; by shapely."""
+    """A ray that ends on a mover's rim closes with its velocity against the ray, any other not at all; by shapely."""
     game, _, state, *_ = played
     still = state.with_robot("pursuer", control=jnp.zeros((2, GAMES)))
     seen = np.asarray(observe(still, game).ego, float)
