@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help setup viewer viewer-docs demo test lint types contract docs docs-serve unit test-wide test-heavy prove-rooms prove-movers test-cluster fuzz soak reliability test-crash test-export smoke-wheel bench bench-growth bench-guard bench-revisions bench-roofline bench-methods bench-players bench-viewer bench-peers bench-safe-control bench-converters bench-imitation bench-sb3 bench-robots prove-robots stress falsify results rooms zoo golden readme clean
+.PHONY: help setup viewer viewer-docs demo test lint types contract docs docs-serve unit test-wide test-heavy prove-rooms prove-movers test-cluster fuzz soak reliability test-crash test-export smoke-wheel bench bench-growth bench-guard bench-revisions bench-roofline bench-methods bench-players bench-viewer bench-peers bench-safe-control bench-converters bench-imitation bench-sb3 bench-robots prove-robots stress falsify results population exploitability bench-reference rooms zoo golden readme clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -177,6 +177,20 @@ results: setup  ## Train and compare: one pursuer against all evaders, and all m
 	$(BIN)/safepursuit compare --methods all --seeds 0..4 --config configs/methods.yaml --pursuers lead-intercept --episodes 200 --out comparisons/methods
 	$(BIN)/safepursuit render comparisons/mixture/runs/barriernet/seed-0 --rules default --obstacles 4 --evader flee,orbit,hide,mpc,mpc-lead,mpc-robust --grid 2x3 --fps 12 --speed 3 --out docs/images/evaders.gif
 	$(BIN)/python tools/results.py "A pursuer trained against all evaders"=comparisons/mixture "All methods with the same budget"=comparisons/methods
+
+ROUNDS ?= 2
+RESPONSE ?= 3_000_000
+population: setup  ## Grow a population of pursuers and evaders from the shipped ones → runs/population (hours; goes on where it stopped)
+	$(BIN)/safepursuit selfplay --out runs/population --config configs/population.yaml --pursuers zoo:pursuer,lead-intercept --evaders all,zoo:evader --rounds $(ROUNDS) --timesteps $(RESPONSE)
+
+exploitability: population  ## Responses to lead-intercept, the shipped pursuer and the population's → docs/benchmarks/exploitability.md (hours; goes on where it stopped)
+	$(BIN)/safepursuit exploit zoo:pursuer --no-scratch --from zoo:evader --timesteps $(RESPONSE) --episodes 4000 --out exploits/mixture
+	$(BIN)/safepursuit exploit runs/population/pursuer/final-$(ROUNDS) --no-scratch --from zoo:evader --timesteps $(RESPONSE) --episodes 4000 --out exploits/population
+	$(BIN)/safepursuit exploit lead-intercept --config configs/population.yaml --no-scratch --from zoo:evader --timesteps $(RESPONSE) --episodes 4000 --out exploits/lead-intercept
+	$(BIN)/python tools/exploitability.py runs/population "the mixture pursuer"=exploits/mixture "the population's pursuer"=exploits/population lead-intercept=exploits/lead-intercept
+
+bench-reference: setup  ## How far pursuers are from optimal in a game whose value is known → docs/benchmarks/reference_value.md
+	$(BIN)/python benchmarks/reference_value.py
 
 zoo: setup  ## Train, judge and pack the policies that ship (hours) → src/safepursuit/zoo/
 	$(BIN)/python tools/zoo.py
