@@ -220,6 +220,7 @@ def test_the_recording_file_is_complete(judged, tmp_path):
         "pursuer_limits": (8,),
         "evader_limits": (8,),
         "edges": (EPISODES, 4, 4),
+        "movers": (EPISODES, HORIZON + 1, 0, 3),
         # Beyond the contract: what the safety layer did, which scenarios these are, and the rules.
         "intervened": (EPISODES, HORIZON),
         "infeasible": (EPISODES, HORIZON),
