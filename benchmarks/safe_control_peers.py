@@ -20,6 +20,7 @@ if hasattr(os, "sched_setaffinity"):
 import argparse
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from importlib.metadata import version
@@ -53,12 +54,17 @@ DT, HORIZON = 0.05, 800
 """Step [s], and steps until time-out."""
 SPEC = {"model": "DynamicUnicycle2D", "radius": 0.25, "v_max": 1.0, "a_max": 1.0, "w_max": 0.5}
 """The robot of its own example (examples/test_tracking.py): metres, seconds, radians."""
+STUCK = 100
+"""Steps at one place, to the millimetre, after which a robot counts as one that will not reach."""
 REACHED = 0.3
 """Distance [m] at which its tracker counts a goal as reached."""
 DISCS = 10
 """As many as its MPC-CBF takes into account."""
 ROBOT = Inertial(
-    SPEC["radius"], SPEC["v_max"], SPEC["w_max"], DT, SPEC["a_max"], SPEC["a_max"], turn_acceleration=SPEC["w_max"] / DT
+    *(SPEC["radius"], SPEC["v_max"], SPEC["w_max"], DT),
+    acceleration=SPEC["a_max"],
+    braking=SPEC["a_max"],
+    turn_acceleration=SPEC["w_max"] / DT,
 )
 
 
@@ -201,7 +207,8 @@ def driven(game: Scenario, prepare: Callable[[Scenario], Controller]) -> dict[st
             times.append(time.perf_counter() - begun)
             state = plant.step(state[:, None], limited(state, control)[:, None]).ravel()
             way.append(state[:2])
-            if np.hypot(*(state[:2] - game.goal)) < REACHED:
+            still = len(way) > STUCK and np.hypot(*(way[-1 - STUCK] - state[:2])) < 1e-3
+            if still or np.hypot(*(state[:2] - game.goal)) < REACHED:
                 break
     room = clearances(np.array(way), game.discs)
     return {
@@ -257,8 +264,8 @@ Written by `make bench-safe-control` (`benchmarks/safe_control_peers.py`); do no
 
 [safe_control](https://github.com/tkkim-robot/safe_control) has safety filters for a robot with limits of acceleration.
 All drive its dynamic unicycle, stepped by its own code: {SPEC["v_max"]:g} m/s, {SPEC["a_max"]:g} m/s²,
-{SPEC["w_max"]:g} rad/s, radius {SPEC["radius"]:g} m, as in its example, in steps of {DT:g} s.
-{len(done)} scenarios, the same for all: {DISCS} discs of 0.2 to 0.6 m with gaps of 0.7 m or more between a start and a
+{SPEC["w_max"]:g} rad/s, radius {SPEC["radius"]:g} m, as in its example, in steps of {DT:g} s. There are {len(done)}
+scenarios, the same for all: {DISCS} discs of 0.2 to 0.6 m with gaps of 0.7 m or more between a start and a
 goal 9 m ahead, and {HORIZON * DT:g} s. The shield and the gatekeeper stand around the same controller, safe_control's
 own drive to the goal, which knows no discs; MPC-CBF plans by itself. Each has its defaults; the gatekeeper's backup is
 full braking, and it decides at every step.
@@ -267,7 +274,8 @@ full braking, and it decides at every step.
 
 *Touched* counts scenarios in which the body entered a disc by more than 10⁻⁹ m on the straight line between two
 positions, by shapely. Nothing is solid: who touches goes on, and may still reach. *Lost* is the mean time to the goal
-beyond that of the same controller without discs; who does not reach it counts {HORIZON * DT:g} s. *ms a step* is the
+beyond that of the same controller without discs; who does not reach it, or stands still for {STUCK * DT:g} s, counts
+{HORIZON * DT:g} s. *ms a step* is the
 time of a call for one robot, on one core: median (99th percentile), medians over scenarios. The shield is compiled by
 JAX, the gatekeeper is NumPy, and MPC-CBF is CasADi with IPOPT.
 
@@ -285,6 +293,7 @@ def main() -> None:
     result: dict[str, Any] = read_json(file) if file.is_file() else {"scenarios": []}
     pinned = next(line for line in PINNED.read_text(encoding="utf-8").splitlines() if "@" in line)
     result |= {"machine": about(), "robot": SPEC, "pinned": pinned.rsplit("@", 1)[1][:12]}
+    warnings.filterwarnings("ignore")  # the peers' own
     for seed in range(len(result["scenarios"]), options.scenarios):
         game = scenario(seed)
         free = driven(game._replace(discs=game.discs[:0]), nominal)["seconds"]

@@ -72,19 +72,19 @@ class Attack(NamedTuple):
 
 
 def attacks() -> dict[str, Attack]:
-    """By name: each integrator and each preset with all budgets; the limits share the ramp's steps, with budgets by
-    turns, a Latin square."""
+    """By name: the kinematic integrators with all budgets, each preset without and with all errors; the limits share
+    the ramp's steps, with budgets by turns."""
     found = {}
     for integrator in ("euler", "arc"):
         found[f"unicycle, {integrator}"] = Attack(Unicycle(integrator=integrator), Shield(), tuple(BUDGETS))
     for name in ROBOTS:
         config = TrainConfig().with_robot(name)
         if name not in ("unicycle", "inertial"):
-            found[name] = Attack(config.game.robot, config.shield, tuple(BUDGETS))
+            found[name] = Attack(config.game.robot, config.shield, ("none", "all", "all and movers"))
     for number, (braking, turning) in enumerate(LIMITS):
         robot = Inertial(acceleration=0.8 * braking, braking=braking, turn_acceleration=turning)
-        budgets = tuple(BUDGETS)[(number // 3 + number % 3) % 3 :: 3]
-        attack = Attack(robot, Shield(margin=1e-4), budgets, 1 / len(LIMITS))
+        budget = tuple(BUDGETS)[number % len(BUDGETS)]
+        attack = Attack(robot, Shield(margin=1e-4), (budget,), 1 / len(LIMITS))
         found[f"inertial, {braking:g} m/s², {turning:g} rad/s²"] = attack
     return found
 

@@ -67,8 +67,9 @@ class Imprecise(Agent):
     """Steps that the inner agent believes them to be."""
     believed: Game | None = eqx.field(static=True)
     """The game that the inner agent takes for the one it is in, if that is another."""
-    bias: float = eqx.field(static=True)
-    dropped: float = eqx.field(static=True)
+    bias: Float[Array, ""] | None
+    """`Faults.bias` and `Faults.dropped`, where there are any: arrays, so that one program serves every size."""
+    dropped: Float[Array, ""] | None
     slip: float = eqx.field(static=True)
 
     def __init__(
@@ -78,12 +79,13 @@ class Imprecise(Agent):
         self.known = budget.delay if known_delay is None else known_delay
         self.sizes = jnp.asarray([budget.pose, budget.heading, budget.speed, budget.turn_rate], float)
         faults = budget if isinstance(budget, Faults) else Faults()
-        self.bias, self.dropped, self.slip = faults.bias, faults.dropped, faults.slip
+        self.bias, self.dropped = (jnp.asarray(one) if one else None for one in (faults.bias, faults.dropped))
+        self.slip = faults.slip
 
     def initial(self, state: GameState) -> Pending:
         like = state.robots[0].control
         commands = jnp.zeros((max(self.delay, self.known), *like.shape), like.dtype)
-        drops = bool(self.dropped)
+        drops = self.dropped is not None
         return Pending(
             self.inner.initial(state),
             commands,
@@ -96,13 +98,14 @@ class Imprecise(Agent):
         robot = game.limits(view.role)
         error_key, inner_key = _split(key)
         pose, velocity = measured(self.sizes, error_key, own.pose, own.control / (1 + self.slip))
-        if self.bias:
+        if self.bias is not None:
             number = jnp.arange(pose[0].size).reshape(pose.shape[1:])
-            pose = pose.at[:2].add(self.bias * direction(_GOLDEN * number.astype(pose.dtype)))
+            pose = pose.at[:2].add(self.bias.astype(pose.dtype) * direction(_GOLDEN * number.astype(pose.dtype)))
         state = view.state.with_robot(view.role, pose=pose, control=velocity)
         last = None
         if carry.last is not None:
             assert carry.begins is not None
+            assert self.dropped is not None
             keys = jax.vmap(lambda one: jax.random.fold_in(one, 2))(key) if key.ndim else jax.random.fold_in(key, 2)
             kept = (_shares(keys, 1, pose)[0] < self.dropped) & ~carry.begins
             last = jax.tree.map(lambda old, new: jnp.where(kept, old, new), carry.last, state.robots)
