@@ -266,7 +266,7 @@ def test_the_closed_form_brakes_where_nothing_satisfies_all_rows():
 # The file.
 
 
-@pytest.mark.parametrize("name", few(["barriernet", "barriernet burger", "cbf-beta", "ppo"], 2))
+@pytest.mark.parametrize("name", few(["barriernet burger", "barriernet", "cbf-beta", "ppo"]))
 def test_a_file_says_what_the_package_says(exported, name):
     passed, result = compare(exported(name), outspoken_policy(name), configured(name), count=700)
     assert passed, result
@@ -628,6 +628,7 @@ def test_the_commands(a_run, tmp_path, capsys):
     assert "does not exist" in capsys.readouterr().err
 
 
+@pytest.mark.wide
 def test_without_the_extra_the_commands_say_what_to_install(a_run, tmp_path, capsys, monkeypatch):
     for module in [one for one in sys.modules if one.startswith("safepursuit.adapters.onnx")]:
         monkeypatch.delitem(sys.modules, module)

@@ -3,6 +3,7 @@
 The screenshots stay in build/report-page/.
 """
 
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 import planted
 from browser import PROGRAM, browser
 from safepursuit.report.comparison.page import write_report
+from tiny import few
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no Chromium on this machine")
 
@@ -33,9 +35,9 @@ def tab(tmp_path_factory):
         yield one
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("screen", WIDTHS)
-def test_the_page_fits_and_is_whole(page, tab, screen, scheme):
+@pytest.mark.parametrize("look", few(product(WIDTHS, ["light", "dark"])), ids=" ".join)
+def test_the_page_fits_and_is_whole(page, tab, look):
+    screen, scheme = look
     width = WIDTHS[screen]
     tab.open(page, width, scheme=scheme)
     assert tab.troubles == []

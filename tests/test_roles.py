@@ -34,11 +34,11 @@ def policy(config, seed: int):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """A trained run in each role."""
+    """A run in each role, untrained."""
     home, found = tmp_path_factory.mktemp("roles"), {}
     for config in (TINY, EVADER):
         run = create_run(home / config.role, config, ["a", "test"])
-        BarrierNetTrainer(config, run).train()
+        BarrierNetTrainer(config, run).save()
         found[config.role] = load_run(run)
     return found
 
@@ -58,6 +58,7 @@ def test_a_capture_costs_an_evader_what_it_gives_a_pursuer_and_a_time_out_goes_o
     assert (np.asarray(rollout.next_value)[np.asarray(rollout.terminated)] == 0).all()
 
 
+@pytest.mark.wide
 def test_a_member_of_an_ensemble_acts_as_it_does_alone() -> None:
     who = (*(number % 3 for number in range(18)), 1, 1, 1, 0)  # more games than slots, of unequal numbers
     policies = [policy(EVADER, seed) for seed in range(3)]
@@ -79,6 +80,7 @@ def test_a_member_of_an_ensemble_acts_as_it_does_alone() -> None:
     np.testing.assert_allclose(mixed[:, half[1]], alone[0][:, half[1]], atol=1e-5)
 
 
+@pytest.mark.wide
 def test_runs_of_both_roles_play_each_other(runs, capsys, tmp_path) -> None:
     hunter, prey = (runs[role].folder.path for role in ("pursuer", "evader"))
     words = ["--episodes", "5", "--json"]

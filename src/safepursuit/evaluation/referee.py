@@ -5,7 +5,8 @@ robot at a wall, the attempt counts. Capture follows from the paths between the 
 it with the recorded outcome and length.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -110,10 +111,10 @@ def judge(
         gap = _mover_gap(own_steps, fine, movers[:, :, mover], own_radius, np.fmin(wall, obstacle))
         touched |= standing & (gap < -TOLERANCE)
         obstacle = np.where(standing, obstacle, np.fmin(obstacle, gap))
-    times = np.linspace(0.0, dt, 2 if integrator == "euler" else _PIECES + 1)
-    own_path, other_path = own_steps.along(times), other_steps.along(times)
+    own_path, other_path = own_steps.path(), other_steps.path()
     separation = _nearest(own_path - other_path)
-    towards = np.sum((own_path[..., -1, :] - own_path[..., 0, :]) * (other_path - own_path)[..., 0, :], axis=-1) > 0
+    way, gap = own_path[..., -1, :] - own_path[..., 0, :], other_path[..., 0, :] - own_path[..., 0, :]
+    towards = way[..., 0] * gap[..., 0] + way[..., 1] * gap[..., 1] > 0
     return Verdict(
         wall=played & (wall < -TOLERANCE),
         obstacle=played & (obstacle < -TOLERANCE),
@@ -232,7 +233,8 @@ def separation(own: np.ndarray, other: np.ndarray) -> np.ndarray:
     return _nearest(np.stack([gap[:, :-1], gap[:, 1:]], axis=-2))
 
 
-class _Steps(NamedTuple):
+@dataclass(frozen=True)
+class _Steps:
     """Commanded motions, one per step; arrays (…, 3) and (…, 2)."""
 
     start: np.ndarray
@@ -270,6 +272,15 @@ class _Steps(NamedTuple):
     def _largest(self, part: int) -> np.ndarray:
         after = np.abs(self.control[..., part])
         return np.maximum(after, np.abs(self.before[..., part])) if self.integrator == "ramp" else after
+
+    @cached_property
+    def ends(self) -> np.ndarray:
+        """Positions (…, 2, 2) of the centre at the start and the end of the step."""
+        return np.stack([self.start[..., :2], self.along(np.array([self.dt]))[..., 0, :]], axis=-2)
+
+    def path(self) -> np.ndarray:
+        """Positions (…, points, 2) whose chords replace the way: exact for "euler"."""
+        return self.ends if self.integrator == "euler" else self.along(np.linspace(0.0, self.dt, _PIECES + 1))
 
     def along(self, times: np.ndarray) -> np.ndarray:
         """Positions (…, times, 2) of the centre; `times` (times,) or (…, times) [s]."""
@@ -375,8 +386,10 @@ def _wall_gap(steps: _Steps, half_extents: np.ndarray, fine: np.ndarray | None) 
     along an axis; of a robot with inertia, on its fine way."""
     if fine is not None:
         return np.min(half_extents - np.abs(fine), axis=(-2, -1)) - _beside(steps)
-    times = _moments(steps, np.arange(4) * np.pi / 2)
-    return np.min(half_extents - np.abs(steps.along(times)), axis=(-2, -1))
+    way = steps.ends
+    if steps.integrator == "arc":
+        way = steps.along(_moments(steps, np.arange(4) * np.pi / 2))
+    return np.min(half_extents - np.max(np.abs(way), axis=-2), axis=-1)
 
 
 def _moments(steps: _Steps, directions: np.ndarray) -> np.ndarray:
@@ -401,7 +414,7 @@ def _distance_to(point: np.ndarray, steps: _Steps, fine: np.ndarray | None) -> n
     if fine is not None:
         return _nearest(fine - point[..., None, :]) - _beside(steps)
     start, control, dt = steps.start, steps.control, steps.dt
-    ends = steps.along(np.array([0.0, dt])) - point[..., None, :]
+    ends = steps.ends - point[..., None, :]
     straight = _nearest(ends)
     if steps.integrator == "euler":
         return straight
@@ -430,7 +443,7 @@ def _approached(least: np.ndarray, steps: _Steps, fine: np.ndarray | None, edge:
     longest = steps.speed * steps.dt
     could = _from_edge(steps.start[..., :2], edge) - longest - radius < least
     if could.any():
-        near = steps._replace(start=steps.start[could], before=steps.before[could], control=steps.control[could])
+        near = replace(steps, start=steps.start[could], before=steps.before[could], control=steps.control[could])
         gap = _edge_gap(near, None if fine is None else fine[could], edge[could]) - radius
         least[could] = np.fmin(least[could], gap)
 
@@ -493,7 +506,7 @@ def _mover_gap(
     near = apart - come < np.maximum(np.nan_to_num(least, nan=np.inf), 0)
     found = np.full(apart.shape, np.inf)
     if near.any():
-        own = steps._replace(start=steps.start[near], before=steps.before[near], control=steps.control[near])
+        own = replace(steps, start=steps.start[near], before=steps.before[near], control=steps.control[near])
         pieces = 1 if steps.integrator == "euler" else _FINE
         share = np.linspace(0, 1, pieces + 1)
         way = own.along(share * steps.dt) if fine is None else fine[near]
@@ -511,8 +524,7 @@ def _beside_in_time(steps: _Steps) -> np.ndarray:
 
 def _nearest(path: np.ndarray) -> np.ndarray:
     """Least distance of polygonal paths (…, points, 2) from the origin."""
-    start, piece = path[..., :-1, :], np.diff(path, axis=-2)
-    square = np.sum(piece**2, axis=-1)
-    share = -np.sum(start * piece, axis=-1) / np.where(square > 0, square, 1)
-    foot = start + np.clip(share, 0, 1)[..., None] * piece
-    return np.min(np.hypot(foot[..., 0], foot[..., 1]), axis=-1)
+    (x, y), (way_x, way_y) = (np.moveaxis(part, -1, 0) for part in (path[..., :-1, :], np.diff(path, axis=-2)))
+    square = way_x**2 + way_y**2
+    share = np.clip(-(x * way_x + y * way_y) / np.where(square > 0, square, 1), 0, 1)
+    return np.min(np.hypot(x + share * way_x, y + share * way_y), axis=-1)
