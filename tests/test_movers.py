@@ -15,9 +15,11 @@ from safepursuit.evaluation.evaluation import evaluate
 from safepursuit.evaluation.referee import judge
 from safepursuit.experiment import TrainConfig
 from safepursuit.game import Game, initial, observe, transition
+from safepursuit.policy.policy import build_policy
 from safepursuit.robot import Inertial, Unicycle
 from safepursuit.scene import Arena, Scene, gallery
 from safepursuit.shield import Shield
+from tiny import TINY
 
 INERTIAL = Inertial(acceleration=2.0, braking=1.7, turn_acceleration=7.0)
 SQUARE = "walls: [[0, 0], [6, 0], [6, 4], [0, 4]]\nshapes: [{disc: [3, 2, 0.3]}]\n"
@@ -312,6 +314,12 @@ def test_the_suite_is_judged_and_recorded():
     free = evaluate("lead-intercept", config, suite="moving", episodes=24, layer="off")
     assert free.result["collision"]["by"]["obstacle"] > 0
     assert free.result["contradictions"] == 0
+
+
+def test_a_policy_that_cannot_see_velocities_is_refused_with_a_sentence():
+    policy = build_policy(jax.random.key(0), "ppo", TINY.policy, TINY.game, TINY.shield)
+    with pytest.raises(ValueError, match="this pursuer does not take what this game shows"):
+        evaluate(policy, TINY, suite="moving", episodes=2)
 
 
 @pytest.mark.parametrize("name", ["corridor", "lab-people"])
