@@ -15,9 +15,11 @@ from safepursuit.evaluation.evaluation import evaluate
 from safepursuit.evaluation.referee import judge
 from safepursuit.experiment import TrainConfig
 from safepursuit.game import Game, initial, observe, transition
+from safepursuit.policy.policy import build_policy
 from safepursuit.robot import Inertial, Unicycle
 from safepursuit.scene import Arena, Scene, gallery
 from safepursuit.shield import Shield
+from tiny import TINY
 
 INERTIAL = Inertial(acceleration=2.0, braking=1.7, turn_acceleration=7.0)
 SQUARE = "walls: [[0, 0], [6, 0], [6, 4], [0, 4]]\nshapes: [{disc: [3, 2, 0.3]}]\n"
@@ -140,7 +142,7 @@ def test_one_that_chases_stops_at_the_robot_which_is_no_collision_at_rest(played
 
 
 def test_rays_tell_how_fast_what_they_hit_comes_nearer(played):
-    """A ray that ends on a mover's rim closes with its velocity against the ray, any other not at all; by shapely."""
+    """A ray that ends on a mover's rim closes with the mover's velocity against it, any other not at all."""
     game, _, state, *_ = played
     still = state.with_robot("pursuer", control=jnp.zeros((2, GAMES)))
     seen = np.asarray(observe(still, game).ego, float)
@@ -224,6 +226,48 @@ def test_the_referee_sees_what_dense_sampling_sees(integrator):
     assert found.touched.any()
 
 
+@pytest.mark.parametrize("integrator", ["euler", "arc"])
+def test_the_game_and_the_referee_count_the_same_contacts(played, integrator):
+    """One step of many robots, half of them close to a mover; where the clearance is not within rounding."""
+    game, _, state, *_ = played
+    game = replace(game, robot=Unicycle(integrator=integrator), sensor="discs")
+    many, rng = 128, np.random.default_rng(1)
+    state = jax.tree.map(lambda part: jnp.tile(part, many), state)
+    games = GAMES * many
+    at, radius = np.asarray(state.scene.centre, float), np.asarray(state.scene.radius, float)
+    which = rng.integers(1, 8, games)
+    angle = rng.uniform(-np.pi, np.pi, games)
+    gap = 0.15 + radius[which, np.arange(games)] + rng.uniform(-0.02, 0.08, games)
+    place = at[:, which, np.arange(games)] + gap * np.stack([np.cos(angle), np.sin(angle)])
+    pose = jnp.asarray(np.stack([*place, rng.uniform(-np.pi, np.pi, games)]), jnp.float32)
+    control = jnp.asarray(np.stack([rng.choice([0, 0.3, 1], games), rng.uniform(-2.8, 2.8, games)]), jnp.float32)
+    state = state.with_robot("pursuer", pose=pose)
+    after = jax.jit(lambda state: transition(state, (control, 0 * control), game))(state)
+    ends = [np.asarray(one, float).transpose(2, 1, 0) for one in (state.scene.centre, after.state.scene.centre)]
+    tracks = np.stack([np.concatenate([one, radius.T[..., None]], axis=-1) for one in ends], axis=1)
+    edges = np.concatenate([np.asarray(part, float) for part in state.scene.edges[:2]]).transpose(2, 1, 0)
+    own = np.stack([np.asarray(one.pursuer, float).T for one in (state, after.state)], axis=1)
+    found = judge(
+        own=own,
+        own_control=np.asarray(control, float).T[:, None],
+        other=own + 1e3,
+        other_control=np.asarray(control, float).T[:, None],
+        discs=np.full((games, 1, 3), np.nan),
+        movers=tracks,
+        edges=edges,
+        half_extents=np.array([9.0, 9.0]),
+        own_radius=0.15,
+        other_radius=0.15,
+        length=np.ones(games, int),
+        dt=0.05,
+        integrator=integrator,
+    )
+    hit = np.asarray(after.contacts[0].obstacle | after.contacts[0].wall)
+    sure = np.abs(found.clearance[:, 0]) > 1e-4
+    np.testing.assert_array_equal(hit[sure], (found.obstacle | found.wall)[sure, 0])
+    assert 0.1 < hit.mean() < 0.9
+
+
 # --- passive safety ---
 
 
@@ -259,6 +303,7 @@ def test_an_unsound_variant_is_caught(kind, monkeypatch):
 # --- evaluations ---
 
 
+@pytest.mark.heavy
 def test_the_suite_is_judged_and_recorded():
     config = replace(TrainConfig(), game=replace(Game(), horizon=200))
     kept = evaluate("lead-intercept", config, suite="moving", episodes=24)
@@ -269,6 +314,12 @@ def test_the_suite_is_judged_and_recorded():
     free = evaluate("lead-intercept", config, suite="moving", episodes=24, layer="off")
     assert free.result["collision"]["by"]["obstacle"] > 0
     assert free.result["contradictions"] == 0
+
+
+def test_a_policy_that_cannot_see_velocities_is_refused_with_a_sentence():
+    policy = build_policy(jax.random.key(0), "ppo", TINY.policy, TINY.game, TINY.shield)
+    with pytest.raises(ValueError, match="this pursuer does not take what this game shows"):
+        evaluate(policy, TINY, suite="moving", episodes=2)
 
 
 @pytest.mark.parametrize("name", ["corridor", "lab-people"])

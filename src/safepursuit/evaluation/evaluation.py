@@ -1,7 +1,10 @@
 """Evaluation of a policy: a suite of scenarios, an opponent, a safety layer."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any, Literal, NamedTuple, TypeAlias
+
+import jax
 
 from safepursuit.agents import Agent, Faults, Imprecise, Layer, Scripted, Trained, behind
 from safepursuit.evaluation import metrics, referee, scenarios
@@ -99,8 +102,8 @@ def evaluate(
         game = scenarios.with_obstacles(game, obstacles)
     drawn = scenarios.draw(suite, game, seed, episodes)
     game = drawn.game
-    if not isinstance(player, str):
-        check_sensor(config.game, game)
+    policies = {name: one.policy for name, one in theirs.trained.items()}
+    check_sensor(policies if isinstance(player, str) else {f"this {role}": player, **policies}, game)
     recording = record(own, theirs, drawn, role)
     verdict = metrics.verdict(recording)
     method = player if isinstance(player, str) else config.method
@@ -126,14 +129,17 @@ def evaluate(
     return Evaluation(head | figures, recording, verdict)
 
 
-def check_sensor(known: Game, game: Game) -> None:
-    """Raise ValueError where a policy of the game `known` cannot take what it would observe in another."""
-    before, now = (observation_shapes(one) for one in (known, game))
-    if (len(before.ego), len(before.discs)) != (len(now.ego), len(now.discs)):
-        raise ValueError(
-            f"this policy observes {len(before.discs)} numbers of each disc, where this game shows {len(now.discs)}: "
-            "among movers each has a velocity too; train it in a room with movers, or with --sensor rays."
-        )
+def check_sensor(policies: Mapping[str, Policy], game: Game) -> None:
+    """Raise ValueError where one of these policies, by name, cannot take what is observed in the game."""
+    seen = observation_shapes(game)
+    for name, policy in policies.items():
+        try:
+            jax.eval_shape(policy.features, seen)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"{name} does not take what this game shows: the sensor discs tells velocities in a room with movers, "
+                "and in no other; train with --sensor rays for both."
+            ) from None
 
 
 def game_of(config: TrainConfig, rules: Rules) -> Game:

@@ -33,7 +33,7 @@ class Move(NamedTuple):
     wall: Flag
     """Stopped by a wall or an edge."""
     disc: Flag
-    """Stopped by a disc; at most one of both, the nearer."""
+    """Stopped by a disc, or in contact with one that moves; at most one of both, the nearer, stops it."""
 
 
 def move(
@@ -41,10 +41,14 @@ def move(
 ) -> Move:
     """The step among solid walls and discs; `velocity` is the control executed before.
 
-    With a `drift` discs move in the meantime. A robot at rest is not stopped by one that runs into it.
+    With a `drift` discs move in the meantime. A robot at rest is not stopped by one that runs into it; if it drives on
+    while they overlap, that is a contact, too.
     """
     follow = _follow_line if robot.integrator == "euler" else _follow_curve
     way, wall, disc = follow(robot, pose, control, velocity, scene, drift)
+    if drift is not None:  # a mover may have run into the robot while it stood
+        overlaps = length(pose[:2, None] - scene.centre) < scene.radius + robot.radius
+        disc |= _moves(robot, control, velocity) & jnp.any(overlaps & scene.present, axis=0)
     heading = wrap_angle(pose[2] + robot.turn(control, velocity))
     return Move(jnp.stack([*way[:, -1], heading]), control, way, wall, disc)
 
@@ -119,7 +123,7 @@ def _follow_curve(
         to_wall, to_disc = (jnp.stack(each) for each in zip(*gaps, strict=True))
     enters = jnp.minimum(to_wall, to_disc) < robot.radius
     if drift is not None:
-        enters &= (control[0] != 0) | ((velocity[0] != 0) & robot.has_inertia)
+        enters &= _moves(robot, control, velocity)
     place, target, wall = places[:, 0], targets[:, 0], to_wall[0] <= to_disc[0]
     for piece in reversed(range(_PIECES)):  # the first chord that enters is chosen last
         place = jnp.where(enters[piece], places[:, piece], place)
@@ -134,6 +138,10 @@ def _follow_curve(
         stopped |= enters[piece]
         way.append(jnp.where(stopped, stop, targets[:, piece]))
     return jnp.stack(way, axis=1), stopped & wall, stopped & ~wall
+
+
+def _moves(robot: Robot, control: Control, velocity: Control) -> Flag:
+    return (control[0] != 0) | ((velocity[0] != 0) & robot.has_inertia)
 
 
 def _distances(scene: Scene, point: Point) -> tuple[Scalar, Scalar]:
