@@ -101,6 +101,11 @@ SUITES = {
         lambda game: replace(game, arena=replace(game.arena, scene="unseen-rooms")),
         fixes_obstacles=True,
     ),
+    "moving": Suite(
+        "a corridor in which eight people walk, at up to 0.5 m/s",
+        lambda game: replace(game, arena=replace(game.arena, scene="corridor")),
+        fixes_obstacles=True,
+    ),
     "fast-evader": Suite(
         "an evader that is a fifth faster",
         lambda game: replace(game, evader_speed_ratio=1.2, min_evader_speed_ratio=None),

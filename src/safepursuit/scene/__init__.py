@@ -1,9 +1,10 @@
 """Scenes: what stands in them as a point sees it (`surfaces`), random layouts (`arena`), rooms from files (`reading`),
-and the shortest ways in them (`ways`)."""
+what moves in them (`movers`), and the shortest ways in them (`ways`)."""
 
 from safepursuit.scene.arena import SCENES, Arena, Generator, draw_scene, scattered_discs
 from safepursuit.scene.corners import BERTH
 from safepursuit.scene.furniture import places
+from safepursuit.scene.movers import Movers
 from safepursuit.scene.reading import gallery
 from safepursuit.scene.room import Room, RoomError
 from safepursuit.scene.surfaces import (
@@ -28,6 +29,7 @@ __all__ = [
     "Boundaries",
     "Edges",
     "Generator",
+    "Movers",
     "Room",
     "RoomError",
     "Scene",

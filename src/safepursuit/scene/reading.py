@@ -1,4 +1,4 @@
-"""Rooms from files: walls, shapes, random discs and start regions in YAML, checked (docs/rooms.md).
+"""Rooms from files: walls, shapes, random discs, movers and start regions in YAML, checked (docs/rooms.md).
 
 Rooms are stored as one line of text, which a configuration keeps, so that nothing else is needed to play in them.
 """
@@ -7,7 +7,7 @@ import difflib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from safepursuit.scene import generated, occupancy
+from safepursuit.scene import generated, movers, occupancy
 from safepursuit.scene.room import Room, RoomError
 
 SHAPES = {
@@ -27,7 +27,7 @@ SHAPES = {
 }
 """The kinds of shapes, and what each takes."""
 
-_KEYS = ("walls", "map", "shapes", "random", "start")
+_KEYS = ("walls", "map", "shapes", "random", "movers", "start")
 _MOST_ROOMS = 200
 
 _GENEROUS = 0.25
@@ -143,11 +143,17 @@ class _Reader:
             {role: self.polygon(corners, f"start.{role}") for role, corners in start.items()},
         )
         self.fits(room, shapes)
-        return room
+        entries = content.get("movers") or []
+        if not isinstance(entries, list):
+            raise self.fail("movers must be a list")
+        scripts = [movers.read(entry, f"mover {number}", self) for number, entry in enumerate(entries, 1)]
+        if scripts and room.random[0]:
+            raise self.fail("random discs would stand in the way of its movers: give shapes in their place")
+        return replace(room, movers=movers.placed(scripts, room.free, self))
 
     def named(self, content: Any) -> dict[str, Any]:
         """The content of one room, checked, without a map and with its name."""
-        content = self.without_map(content)
+        content = movers.with_tracks(self.without_map(content), Path(self.name).parent, self)
         self.room(content)
         return {"name": self.name, **content}
 
@@ -163,6 +169,8 @@ class _Reader:
                 one = _load(file)
                 if isinstance(one, Mapping) and "rooms" in one:
                     raise self.fail(f"{entry} is a list of rooms itself: name its rooms")
+                if isinstance(one, Mapping) and one.get("movers"):
+                    raise self.fail(f"{entry} has movers: a list takes rooms in which nothing moves")
                 found.append(_Reader(file).named(one))
             else:
                 found += self.generated(entry, f"room {number} of the list")
@@ -202,7 +210,8 @@ class _Reader:
             raise self.fail(str(error)) from None
         shapes = content.get("shapes") or []
         shapes = [*shapes, *({"polygon": one} for one in solid)] if isinstance(shapes, list) else shapes
-        return {"walls": walls, "shapes": shapes} | {key: content[key] for key in ("random", "start") if key in content}
+        kept = {key: content[key] for key in ("random", "movers", "start") if key in content}
+        return {"walls": walls, "shapes": shapes} | kept
 
     def keys(self, content: Any, known: Sequence[str], where: str) -> None:
         if not isinstance(content, Mapping):

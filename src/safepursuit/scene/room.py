@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from safepursuit.scene.movers import Script
+
 _PLACES = 4000
 """About so many places at which a robot may start are kept."""
 
@@ -33,6 +35,7 @@ class Room:
     """Discs that are drawn anew for each episode, and the range of their radii."""
     start: Mapping[str, np.ndarray]
     """(corners, 2): where the robot of a role starts."""
+    movers: tuple[Script, ...] = ()
 
     @property
     def bounds(self) -> tuple[float, float, float, float]:
