@@ -47,17 +47,11 @@ class Corners(NamedTuple):
     the way is straight, the last one, which is padding, where there is none."""
     after: np.ndarray
     """(rooms, corners, corners) The same from a corner, where it is another one."""
-    spot: np.ndarray
-    """(rooms, 2, spots) Places where the body is clear, one per cell of a grid; all such places in a cell see each
-    other, as its diagonal is less than the body's diameter."""
     row: np.ndarray
-    """(rooms, cells) The spot of each cell, or the nearest one."""
-    origin: np.ndarray
-    """(rooms, 2) Lowest left corner of the grid."""
-    cell: np.ndarray
-    """(rooms,) Side of a cell."""
-    shape: np.ndarray
-    """(rooms, 2) Cells along x and y."""
+    """(rooms, cells) The spot of each cell of a grid, or the nearest one: a place where the body is clear. All such places
+    in a cell see each other, as its diagonal is less than the body's diameter."""
+    grid: np.ndarray
+    """(rooms, 5) Lowest left corner x, y, side of a cell, and cells along x and y."""
     discs: np.ndarray
     """(rooms,) Discs that always stand in the room."""
     berth: np.ndarray
@@ -91,11 +85,8 @@ def corners(text: str, radius: float) -> Corners:
         np.stack(between),
         np.stack(first),
         np.stack(after),
-        spot,
         padded([row for _, row, *_ in grids]),
-        np.array([origin for *_, origin, _, _ in grids]),
-        np.array([cell for *_, cell, _ in grids]),
-        np.array([shape for *_, shape in grids]),
+        np.array([grid for *_, grid in grids]),
         stand.discs,
         berth,
     )
@@ -148,8 +139,8 @@ def _reflex(region: Any) -> np.ndarray:
     return np.concatenate(found)
 
 
-def _grid(room: Room, radius: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, float, tuple[int, int]]:
-    """Spots (n, 2), the spot of each cell (y first), and the grid's origin, side of a cell, and cells along x and y."""
+def _grid(room: Room, radius: float) -> tuple[np.ndarray, np.ndarray, tuple[float, ...]]:
+    """Spots (n, 2), the spot of each cell (row by row), and `Corners.grid`."""
     import shapely
 
     left, right, low, high = room.bounds
@@ -166,8 +157,7 @@ def _grid(room: Room, radius: float) -> tuple[np.ndarray, np.ndarray, np.ndarray
         spot[clear], known = np.stack(here, axis=-1)[clear], known | clear
     nearest = distance_transform_edt(~known, return_distances=False, return_indices=True)
     number = np.cumsum(known.ravel()).reshape(known.shape) - 1
-    origin = np.array([left, low])
-    return spot[known], number[tuple(nearest)].ravel().astype(np.int32), origin, cell, (columns, lines)
+    return spot[known], number[tuple(nearest)].ravel().astype(np.int32), (left, low, cell, columns, lines)
 
 
 @jax.jit

@@ -40,11 +40,13 @@ def way(scene: Scene, own: Point, target: Point, radius: float) -> Way:
     def of_room(part):
         return jnp.asarray(part, None if part.dtype.kind in "iu" else kind)
 
+    left, low, cell, columns, lines = jnp.moveaxis(of_room(known.grid)[number], -1, 0)
+
     def row(point):
         """The spot of a place's cell."""
-        origin, cell, shape = (of_room(part)[number] for part in (known.origin, known.cell, known.shape))
-        x, y = (jnp.clip((point[i] - origin[..., i]) / cell, 0, shape[..., i] - 1).astype(int) for i in (0, 1))
-        return of_room(known.row)[number, y * shape[..., 0] + x]
+        x = jnp.clip((point[0] - left) / cell, 0, columns - 1).astype(int)
+        y = jnp.clip((point[1] - low) / cell, 0, lines - 1).astype(int)
+        return of_room(known.row)[number, y * columns.astype(int) + x]
 
     first = of_room(known.first)
     place = jnp.moveaxis(of_room(known.place)[number], (-2, -1), (0, 1))
