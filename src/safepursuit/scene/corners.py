@@ -48,8 +48,8 @@ class Corners(NamedTuple):
     after: np.ndarray
     """(rooms, corners, corners) The same from a corner, where it is another one."""
     row: np.ndarray
-    """(rooms, cells) The spot of each cell of a grid, or the nearest one: a place where the body is clear. All such places
-    in a cell see each other, as its diagonal is less than the body's diameter."""
+    """(rooms, cells) The spot of each cell of a grid, or the nearest one: a place where the body is clear. All such
+    places in a cell see each other, as its diagonal is less than the body's diameter."""
     grid: np.ndarray
     """(rooms, 5) Lowest left corner x, y, side of a cell, and cells along x and y."""
     discs: np.ndarray
