@@ -149,20 +149,7 @@ def _roll(key, start, scene, robot, believed, shield, truth, steps):
         here = scene._replace(centre=centre)
         near = boundaries(here, pose[:2])
         nearest = jnp.take_along_axis(near.normal, jnp.argmin(near.distance, axis=0)[None, None], axis=1)[:, 0]
-        error = jnp.arctan2(-nearest[1], -nearest[0]) - pose[2]
-        error = jnp.mod(error + jnp.pi, 2 * jnp.pi) - jnp.pi
-        v, w, one = robot.max_speed, robot.max_turn_rate, jnp.ones(games)
-        wild = jax.random.uniform(keys[3], (2, *games))
-        nominal = jnp.select(
-            [mode == 0, mode == 1, mode == 2, mode == 3],
-            [
-                jnp.stack([v * one, jnp.clip(error / robot.dt, -w, w)]),
-                jnp.stack([v * one, w * jnp.sign(wild[1] - 0.5)]),
-                jnp.stack([v * one, w * one]),
-                jnp.stack([v * one, -w * one]),
-            ],
-            jnp.stack([v * wild[0], w * (2 * wild[1] - 1)]),
-        )
+        nominal = commanded(robot, pose, -nearest, mode, jax.random.uniform(keys[3], (2, *games)))
         for command in queue[: shield.budget.delay]:  # what the controller believes
             reached = robot.reach(command, felt)
             told, felt = robot.step(told, reached, felt), reached
@@ -191,6 +178,23 @@ def _roll(key, start, scene, robot, believed, shield, truth, steps):
     carry = (start, jnp.zeros_like(start[:2]), queue, none, corner, scene.centre, none > 0)
     (end, *_), records = jax.lax.scan(step, carry, jax.random.split(key, steps))
     return end, records
+
+
+def commanded(robot, pose, target, mode, wild):
+    """What is asked for: to head along `target`, to turn at the limits, or anything at random, by the `mode`."""
+    error = jnp.arctan2(target[1], target[0]) - pose[2]
+    error = jnp.mod(error + jnp.pi, 2 * jnp.pi) - jnp.pi
+    v, w, one = robot.max_speed, robot.max_turn_rate, jnp.ones(pose.shape[1:])
+    return jnp.select(
+        [mode == 0, mode == 1, mode == 2, mode == 3],
+        [
+            jnp.stack([v * one, jnp.clip(error / robot.dt, -w, w)]),
+            jnp.stack([v * one, w * jnp.sign(wild[1] - 0.5)]),
+            jnp.stack([v * one, w * one]),
+            jnp.stack([v * one, -w * one]),
+        ],
+        jnp.stack([v * wild[0], w * (2 * wild[1] - 1)]),
+    )
 
 
 def _stop_is_certified(robot, truth, pose, velocity, scene):

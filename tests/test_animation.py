@@ -63,6 +63,7 @@ def chases(outcomes=("capture", "timeout")):
         active=held[..., None] & np.eye(5, dtype=bool)[[DISC, EAST]][:count, None],
         discs=np.tile([[[0.0, 0.0, 0.5]]], (count, 1, 1)),
         edges=np.empty((count, 0, 4)),
+        movers=np.empty((count, STEPS + 1, 0, 3)),
         length=np.full(count, STEPS),
         outcome=np.array(outcomes),
         game=GAME,
@@ -263,6 +264,7 @@ def test_an_invalid_episode_can_be_shown(tmp_path):
         assert painted(page.convert("RGB"), CAPTURE) < 100  # the key, but no circle
 
 
+@pytest.mark.wide
 def test_a_grid_holds_episodes_of_different_length(tmp_path):
     file = tmp_path / "grid.gif"
     recording = chases()
@@ -313,6 +315,7 @@ def run(tmp_path_factory):
     return run
 
 
+@pytest.mark.wide
 def test_render_writes_into_the_run_folder_under_a_telling_name(run, monkeypatch):
     monkeypatch.setattr(render, "_POOL", 12)
     status, out, err = call(run.path, "--evader", "run", "--worst", "--grid", "1x2")

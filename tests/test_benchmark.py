@@ -91,6 +91,7 @@ def test_robots_stand_close_to_a_boundary_and_clear_of_all():
     assert np.ptp(heading) > 5
 
 
+@pytest.mark.wide
 def test_the_problems_are_those_of_the_nearest_boundaries(script):
     """Standing still is always allowed, and the farther boundaries only take away from what the nearest one leaves."""
     projection = script("projection")

@@ -138,6 +138,7 @@ def copy(whole, tmp_path):
 # --- cells -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.wide
 def test_the_figures_of_a_cell_are_those_of_an_evaluation(whole):
     trainer = BarrierNetTrainer.load(RunFolder.open(whole.out / "runs" / "ppo" / f"seed-{CONFIG.seed}"))
     for pursuer, name in (

@@ -26,7 +26,7 @@ from safepursuit.policy import NotFiniteError, build_policy
 from safepursuit.robot import Unicycle
 from safepursuit.runs.folder import write_json
 from safepursuit.scene import Arena
-from tiny import TINY, aimed, few
+from tiny import TINY, aimed
 
 HORIZON, EPISODES = 150, 300
 GAME = Game(Arena(half_extents=(4.0, 3.0), radius_range=(0.3, 0.8)), horizon=HORIZON, start_distance=(1.0, 6.0))
@@ -220,6 +220,7 @@ def test_the_recording_file_is_complete(judged, tmp_path):
         "pursuer_limits": (8,),
         "evader_limits": (8,),
         "edges": (EPISODES, 4, 4),
+        "movers": (EPISODES, HORIZON + 1, 0, 3),
         # Beyond the contract: what the safety layer did, which scenarios these are, and the rules.
         "intervened": (EPISODES, HORIZON),
         "infeasible": (EPISODES, HORIZON),
@@ -300,6 +301,7 @@ def test_whatever_is_no_recording_is_called_that(judged, tmp_path):
 # --- opponents ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.wide
 def test_a_mixture_is_judged_evader_by_evader(judged):
     """Whoever plays in episode i plays as if it were alone in all of them."""
     mixed = evaluate(reckless(), CONFIG, episodes=40, evader="random:2,run")
@@ -362,7 +364,8 @@ def suites():
     return {name: scenarios.draw(name, Game(), 0, 64) for name in scenarios.SUITES}
 
 
-@pytest.mark.parametrize("name", few(scenarios.SUITES))
+@pytest.mark.wide
+@pytest.mark.parametrize("name", scenarios.SUITES)
 def test_every_suite_is_fixed_fair_and_of_its_own(suites, name):
     drawn = suites[name]
     few = scenarios.draw(name, Game(), 0, 7)
@@ -382,6 +385,7 @@ def test_every_suite_is_fixed_fair_and_of_its_own(suites, name):
             assert not np.isin(state.pursuer[0], found.states.pursuer[0]).any()
 
 
+@pytest.mark.wide
 def test_suites_hold_what_they_promise(suites):
     present = {name: np.asarray(drawn.states.scene.present).sum(0) for name, drawn in suites.items()}
     assert present["dense"].min() == 8
@@ -531,13 +535,15 @@ def by_hand():
         active=np.zeros((4, 10, 5), bool),
         discs=np.full((4, 1, 3), np.nan),
         edges=np.empty((4, 0, 4)),
+        movers=np.empty((4, 11, 0, 3)),
         length=length,
         outcome=np.array(["capture", "capture", "timeout", "timeout"]),
         game=replace(GAME, horizon=10),
     )
     clearance = np.where(past, np.nan, 0.3)
     clearance[1, 3] = -0.02
-    return recording, Verdict(wall=wall, obstacle=obstacle, robot=flags, clearance=clearance, invalid=flags)
+    judged = Verdict(wall=wall, obstacle=obstacle, robot=flags, clearance=clearance, invalid=flags, touched=flags)
+    return recording, judged
 
 
 def test_figures_by_hand():

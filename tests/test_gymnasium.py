@@ -98,6 +98,7 @@ def test_the_ids_make_one_game_or_many(name, role):
     assert gymnasium.make(env.spec).unwrapped.game == envs.game
 
 
+@pytest.mark.wide
 def test_a_loop_of_single_games_does_the_same():
     """The same starts, actions and opponents: the same observations, rewards, ends and infos, up to rounding."""
     envs = many()

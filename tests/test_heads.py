@@ -105,7 +105,7 @@ def as_control(action):
     return np.stack([(v + 1) / 2, 2.84 * turn_rate])
 
 
-@pytest.mark.parametrize("variant", ["ppo", "ppo-lagrangian", "ppo-filter", "ppo-shielded"])
+@pytest.mark.parametrize("variant", few(["ppo-shielded", "ppo", "ppo-lagrangian", "ppo-filter"]))
 def test_unprojected_heads_differ_only_in_where_the_safety_layer_stands(variant):
     """F and G of `unprojected`: what is scored is the sample about the network's own output in all of them."""
     features, scene, pose = world()

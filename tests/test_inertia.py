@@ -163,6 +163,7 @@ def test_the_free_way_is_where_the_swept_body_first_touches(low, high, seed):
     assert found == pytest.approx(lengths[np.argmax(blocked)], abs=6e-3)
 
 
+@pytest.mark.wide
 def test_out_of_the_error_of_its_position_a_robot_leaves_wherever_the_disc_may_be():
     """Bodies that may overlap, each heading by itself: on one that is free, no place of the disc comes nearer."""
     error, radius, distance = 0.05, 0.05, ROBOT.radius + 0.02

@@ -114,6 +114,7 @@ def course(updates, config):
     return *np.array(kept, float).T, half_width * float(records[-1].policy.head.spread()[0])
 
 
+@pytest.mark.wide
 def test_the_constrained_optimum_is_found():
     multiplier, cost, reward, spread = course(150, LEARNING)
     assert cost[:30].max() > 2 * LIMIT  # at first, speed alone pays

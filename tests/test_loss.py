@@ -319,7 +319,7 @@ def test_the_terms_by_hand(advantage, policy_loss):
     assert float(total) == pytest.approx(policy_loss + 0.5 * 2.5 - 0.01 * entropy, abs=1e-6)
 
 
-@pytest.mark.parametrize("method", ["cbf-beta", "ppo-shielded", "ppo-lagrangian"])
+@pytest.mark.parametrize("method", few(["cbf-beta", "ppo-shielded", "ppo-lagrangian"]))
 def test_the_gradient_of_other_heads(method):
     """Along random directions in the space of all parameters, against finite differences of the loss."""
     policy, where, rng = build(method), at_the_wall(), np.random.default_rng(6)

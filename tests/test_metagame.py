@@ -79,6 +79,7 @@ def test_a_population_goes_on_from_any_of_its_states() -> None:
             np.testing.assert_array_equal(one.matrix, other.matrix)
 
 
+@pytest.mark.wide
 def test_a_small_pursuit_reaches_the_value_of_dynamic_programming() -> None:
     responses = []
 

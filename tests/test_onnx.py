@@ -2,6 +2,7 @@
 the definition of the safe speed, and against anything that may come in."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -266,7 +267,7 @@ def test_the_closed_form_brakes_where_nothing_satisfies_all_rows():
 # The file.
 
 
-@pytest.mark.parametrize("name", few(["barriernet", "barriernet burger", "cbf-beta", "ppo"], 2))
+@pytest.mark.parametrize("name", few(["barriernet burger", "barriernet", "cbf-beta", "ppo"]))
 def test_a_file_says_what_the_package_says(exported, name):
     passed, result = compare(exported(name), outspoken_policy(name), configured(name), count=700)
     assert passed, result
@@ -372,7 +373,7 @@ ANYTHING = st.floats(width=64, allow_nan=True, allow_infinity=True)
 
 
 @given(st.lists(ANYTHING, min_size=21, max_size=21))
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=int(os.environ.get("FUZZ", 200)))
 def test_any_numbers_at_all_give_a_control_within_the_limits(exported, numbers):
     config = configured("barriernet")
     parts = np.split(np.asarray(numbers), np.cumsum([3, 2, 3, 2, 9]))
@@ -628,6 +629,7 @@ def test_the_commands(a_run, tmp_path, capsys):
     assert "does not exist" in capsys.readouterr().err
 
 
+@pytest.mark.wide
 def test_without_the_extra_the_commands_say_what_to_install(a_run, tmp_path, capsys, monkeypatch):
     for module in [one for one in sys.modules if one.startswith("safepursuit.adapters.onnx")]:
         monkeypatch.delitem(sys.modules, module)

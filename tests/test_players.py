@@ -211,6 +211,7 @@ def chases():
     return np.asarray(caught[:half]), np.asarray(caught[half:]), np.asarray(hits)
 
 
+@pytest.mark.wide
 def test_pure_pursuit_catches_the_random_evader(chases):
     random, _, hits = chases
     assert random.mean() >= 0.97

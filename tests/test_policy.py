@@ -216,7 +216,7 @@ PLACES = 6
 """For discs, where there are more than in `states`: a number that is compiled once for each method."""
 
 
-@pytest.mark.parametrize("method", DIFFERENT)
+@pytest.mark.parametrize("method", few(DIFFERENT))
 def test_padding_does_not_matter(states, responses, method):
     def padded(leaf, axis):
         shape = list(leaf.shape)

@@ -68,6 +68,7 @@ def quadratic(speeds, turn_rates):
     return reward
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("method", few(["barriernet", "ppo"]))
 def test_the_mean_moves_to_the_best_control_of_each_state(method):
     """Two one-step states with targets of their own, well inside the actuator limits and far from any wall."""
@@ -83,6 +84,7 @@ AT_THE_WALL = (3.0 - 0.15 - 0.1 - 1e-5 - 0.03, 0.0, 0.0)
 TOO_FAST = Probe(quadratic((1.0,), (0.0,)), 1, (True,), (False,), pose=AT_THE_WALL)
 
 
+@pytest.mark.wide
 def test_gains_grow_where_caution_costs():
     """Faster is better up to the wall's own limit of 0.6 m/s, but the mean is held at 0.6 γ: only γ can learn."""
     policy = fresh_policy("barriernet")

@@ -49,6 +49,7 @@ def recording(outcomes=("capture", "timeout", "collision", "timeout"), held=True
         active=np.zeros((count, STEPS, 6), bool),
         discs=np.tile(np.array([[2.0, -2.0, 0.5], [np.nan] * 3]), (count, 1, 1)),
         edges=np.empty((count, 0, 4)),
+        movers=np.empty((count, STEPS + 1, 0, 3)),
         length=length,
         outcome=np.array(outcomes),
         game=replace(TINY.game, horizon=STEPS),

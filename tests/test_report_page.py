@@ -3,6 +3,7 @@
 The screenshots stay in build/report-page/.
 """
 
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 from PIL import Image
 
 import planted
-from browser import PROGRAM, browser
+from browser import PROGRAM
 from safepursuit.report.comparison.page import write_report
+from tiny import few
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no Chromium on this machine")
 
@@ -27,15 +29,9 @@ def page(tmp_path_factory):
     return write_report(out)
 
 
-@pytest.fixture(scope="module")
-def tab(tmp_path_factory):
-    with browser(tmp_path_factory.mktemp("profile")) as one:
-        yield one
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("screen", WIDTHS)
-def test_the_page_fits_and_is_whole(page, tab, screen, scheme):
+@pytest.mark.parametrize("look", few(product(WIDTHS, ["light", "dark"])), ids=" ".join)
+def test_the_page_fits_and_is_whole(page, tab, look):
+    screen, scheme = look
     width = WIDTHS[screen]
     tab.open(page, width, scheme=scheme)
     assert tab.troubles == []

@@ -34,11 +34,11 @@ def policy(config, seed: int):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """A trained run in each role."""
+    """A run in each role, untrained."""
     home, found = tmp_path_factory.mktemp("roles"), {}
     for config in (TINY, EVADER):
         run = create_run(home / config.role, config, ["a", "test"])
-        BarrierNetTrainer(config, run).train()
+        BarrierNetTrainer(config, run).save()
         found[config.role] = load_run(run)
     return found
 
@@ -58,6 +58,7 @@ def test_a_capture_costs_an_evader_what_it_gives_a_pursuer_and_a_time_out_goes_o
     assert (np.asarray(rollout.next_value)[np.asarray(rollout.terminated)] == 0).all()
 
 
+@pytest.mark.wide
 def test_a_member_of_an_ensemble_acts_as_it_does_alone() -> None:
     who = (*(number % 3 for number in range(18)), 1, 1, 1, 0)  # more games than slots, of unequal numbers
     policies = [policy(EVADER, seed) for seed in range(3)]
@@ -79,6 +80,7 @@ def test_a_member_of_an_ensemble_acts_as_it_does_alone() -> None:
     np.testing.assert_allclose(mixed[:, half[1]], alone[0][:, half[1]], atol=1e-5)
 
 
+@pytest.mark.wide
 def test_runs_of_both_roles_play_each_other(runs, capsys, tmp_path) -> None:
     hunter, prey = (runs[role].folder.path for role in ("pursuer", "evader"))
     words = ["--episodes", "5", "--json"]
@@ -124,7 +126,7 @@ def test_a_training_against_runs_and_scripts_resumes_bit_for_bit(runs, tmp_path)
 def test_exploit_names_the_strongest_response_and_goes_on_where_it_stopped(runs, tmp_path, monkeypatch) -> None:
     victim = victim_of(str(runs["pursuer"].folder.path), None, TINY)
     assert (victim.role, victim.success) == ("pursuer", "escapes")
-    given = candidates(victim, [0], [str(runs["evader"].folder.path)], "barriernet", GAMES * 8, 1, tmp_path)
+    given = candidates(victim, [0], [None, str(runs["evader"].folder.path)], "barriernet", GAMES * 8, 1, tmp_path)
     scripts = [one for one in given if one.folder is None and one.name in ("flee", "run")]
     learned = [one for one in given if one.folder is not None]
     assert [one.name for one in learned] == ["seed-0", "from-evader-0"]

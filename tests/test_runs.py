@@ -285,6 +285,7 @@ def test_a_checkpoint_of_another_shape_is_refused(run):
         checkpoint.restore(run, {"more": jnp.zeros(3)})
 
 
+@pytest.mark.wide
 def test_every_file_of_a_checkpoint_cut_in_half_is_noticed(run):
     """Each file in turn, the pointer too: the checkpoint before takes its place, and nothing is touched."""
     checkpoint.save(run, 1, state(1), best=True)

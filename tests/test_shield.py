@@ -164,6 +164,7 @@ def test_safe_set_is_kept_and_the_governor_idle_in_it(integrator, dtype, tenfold
     assert record.governed[:, ~inside].any()
 
 
+@pytest.mark.wide
 def test_adversary_without_the_shield_crashes():
     """The control group: the same driver, only held to the actuator limits."""
     scene, record = run("euler", np.float64, guarded=False)
@@ -562,6 +563,7 @@ def least_clearance(parameters, half, disc, headings, speeds, steps):
     return np.hypot(x - centre[0], y - centre[1]) - np.float64(scene.radius[0]) - 0.15
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     ("half", "disc", "slowest"), [(10.0, (8.1, 8.2, 0.6), -5.5), (5000.0, (2000.0, 2000.0, 1500.0), -3.0)]
 )
@@ -690,6 +692,7 @@ def draw_gradient_states(seed):
     return nominal, pose, scene, gains
 
 
+@pytest.mark.wide
 def test_batch_is_the_same_as_one_by_one():
     nominal, pose, scene, gains = draw_gradient_states(10)
     batch = filtered(nominal, pose, scene, gains, ROBOT["arc"]).control

@@ -384,6 +384,7 @@ def test_the_shield_keeps_clear_for_any_gains_and_acts_only_where_needed():
     assert turn_rate.abs().max() <= 2.84 + 1e-12
 
 
+@pytest.mark.wide
 def test_gradcheck_of_the_shield():
     """At poses where a row of the disc holds the control, one row and not at a corner."""
     pose = torch.tensor([[0.2, 0.45, 0.1], [0.25, 0.6, -0.2]], dtype=torch.float64)

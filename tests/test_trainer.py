@@ -326,6 +326,7 @@ def test_an_update_that_is_not_finite_is_left_out_on_request(whole, poisoned):
     assert all(math.isfinite(value) for name, value in trainer.history[-1].items() if name.startswith("ppo/"))
 
 
+@pytest.mark.wide
 def test_a_setting_that_no_float_can_hold_is_named(poisoned):
     """There is no checkpoint yet, and no learning rate would help."""
     poisoned(1)

@@ -227,6 +227,7 @@ def recording(plan: Plan, driven: Driven, verdict: Judged, world: World) -> Reco
         active=np.zeros((games, time, discs.shape[1] + 4), bool),
         discs=discs,
         edges=np.empty((games, 0, 4)),
+        movers=np.empty((games, time + 1, 0, 3)),
         length=length,
         outcome=np.where(hit, "collision", "timeout"),
         game=world.game,

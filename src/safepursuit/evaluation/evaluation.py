@@ -1,7 +1,10 @@
 """Evaluation of a policy: a suite of scenarios, an opponent, a safety layer."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any, Literal, NamedTuple, TypeAlias
+
+import jax
 
 from safepursuit.agents import Agent, Faults, Imprecise, Layer, Scripted, Trained, behind
 from safepursuit.evaluation import metrics, referee, scenarios
@@ -9,7 +12,7 @@ from safepursuit.evaluation.episodes import record
 from safepursuit.evaluation.referee import Verdict
 from safepursuit.experiment import TrainConfig
 from safepursuit.experiment.opponents import Opponents, find
-from safepursuit.game import Game, other
+from safepursuit.game import Game, observation_shapes, other
 from safepursuit.play.recording import Recording
 from safepursuit.players import PLAYERS, lineup
 from safepursuit.policy import Policy, check_finite
@@ -99,6 +102,8 @@ def evaluate(
         game = scenarios.with_obstacles(game, obstacles)
     drawn = scenarios.draw(suite, game, seed, episodes)
     game = drawn.game
+    policies = {name: one.policy for name, one in theirs.trained.items()}
+    check_sensor(policies if isinstance(player, str) else {f"this {role}": player, **policies}, game)
     recording = record(own, theirs, drawn, role)
     verdict = metrics.verdict(recording)
     method = player if isinstance(player, str) else config.method
@@ -122,6 +127,19 @@ def evaluate(
     if len(set(played)) > 1:
         figures[f"by_{other(role)}"] = metrics.by_opponent(recording, verdict, played)
     return Evaluation(head | figures, recording, verdict)
+
+
+def check_sensor(policies: Mapping[str, Policy], game: Game) -> None:
+    """Raise ValueError where one of these policies, by name, cannot take what is observed in the game."""
+    seen = observation_shapes(game)
+    for name, policy in policies.items():
+        try:
+            jax.eval_shape(policy.features, seen)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"{name} does not take what this game shows: the sensor discs tells velocities in a room with movers, "
+                "and in no other; train with --sensor rays for both."
+            ) from None
 
 
 def game_of(config: TrainConfig, rules: Rules) -> Game:

@@ -23,6 +23,7 @@ def verdict(recording: Recording) -> Verdict:
         other_control=theirs.own_control,
         discs=recording.discs,
         edges=recording.edges,
+        movers=recording.movers,
         half_extents=np.asarray(game.arena.half_extents),
         own_radius=game.limits(role).radius,
         other_radius=game.limits(theirs.role).radius,
@@ -60,6 +61,7 @@ def figures(recording: Recording, judged: Verdict) -> dict[str, Any]:
             **rate(int(collided.sum()), episodes, "exact"),
             "by": {kind: int(getattr(judged, kind).any(axis=1).sum()) for kind in ("wall", "obstacle", "robot")},
         },
+        "touched": int(judged.touched.any(axis=1).sum()),
         "invalid": int((recording.outcome == "invalid").sum()),
         "capture_time": {
             "mean": float(times[captured].mean()) if captured.any() else None,

@@ -5,7 +5,8 @@ robot at a wall, the attempt counts. Capture follows from the paths between the 
 it with the recorded outcome and length.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -40,10 +41,13 @@ class Verdict:
     robot: np.ndarray
     """The bodies overlapped, and this robot was moving towards the other."""
     clearance: np.ndarray
-    """Least distance [m] of the body from walls and discs during the step; negative if it would have entered."""
+    """Least distance [m] of the body from walls and discs during the step, where the robot moves also from movers;
+    negative if it would have entered."""
     invalid: np.ndarray
     """A pose or a control of either robot, or a disc, is no finite number: nothing can be said of the step, and the
     clearance is NaN."""
+    touched: np.ndarray
+    """A mover touched the robot while it stood, which is no fault of the robot's."""
 
     @property
     def collided(self) -> np.ndarray:
@@ -67,10 +71,13 @@ def judge(
     own_velocity: np.ndarray | None = None,
     other_velocity: np.ndarray | None = None,
     edges: np.ndarray | None = None,
+    movers: np.ndarray | None = None,
 ) -> Verdict:
     """Judge one robot: poses (episodes, time + 1, 3), controls (episodes, time, 2), discs (episodes, discs, 3).
 
-    `edges` (episodes, edges, 4) are straight walls of finite length, x₁ y₁ x₂ y₂ [m].
+    `edges` (episodes, edges, 4) are straight walls of finite length, x₁ y₁ x₂ y₂ [m]; `movers` (episodes, time + 1,
+    movers, 3) are discs that move straight and evenly in each step, x, y, radius [m]: an obstacle that the robot moves
+    into or that runs into a moving robot.
     `length` (episodes,) are the steps played. Units and padding as in a recording. Velocities (episodes, time + 1, 2)
     are needed for the integrator "ramp". Raises ValueError for an unknown integrator.
     """
@@ -83,6 +90,9 @@ def judge(
     edges = np.empty((len(own), 0, 4)) if edges is None else np.asarray(edges, float)
     straight = np.asarray(np.isfinite(edges).all(axis=-1) | np.isnan(edges).all(axis=-1))
     known &= straight.all(axis=1, keepdims=True)
+    movers = np.empty((*own.shape[:2], 0, 3)) if movers is None else np.asarray(movers, float)
+    absent = np.isnan(movers).all(axis=(1, -1), keepdims=True)[..., 0]  # padding
+    known &= (_finite(movers[:, :-1], movers[:, 1:]) | absent).all(axis=-1)
     own, own_control, other, other_control, discs = _numbers(own, own_control, other, other_control, discs)
     own_steps = _Steps.of(own, own_control, own_velocity, dt, integrator)
     other_steps = _Steps.of(other, other_control, other_velocity, dt, integrator)
@@ -95,16 +105,23 @@ def judge(
         centre, radius = discs[:, disc, None, :2], discs[:, disc, None, 2]
         gap = _distance_to(centre, own_steps, fine) - radius - own_radius
         obstacle = np.fmin(obstacle, np.where(np.isnan(gap), np.inf, gap))
-    times = np.linspace(0.0, dt, 2 if integrator == "euler" else _PIECES + 1)
-    own_path, other_path = own_steps.along(times), other_steps.along(times)
+    standing = _at_rest(own_steps)
+    touched = np.zeros(wall.shape, bool)
+    for mover in range(movers.shape[2]):
+        gap = _mover_gap(own_steps, fine, movers[:, :, mover], own_radius, np.fmin(wall, obstacle))
+        touched |= standing & (gap < -TOLERANCE)
+        obstacle = np.where(standing, obstacle, np.fmin(obstacle, gap))
+    own_path, other_path = own_steps.path(), other_steps.path()
     separation = _nearest(own_path - other_path)
-    towards = np.sum((own_path[..., -1, :] - own_path[..., 0, :]) * (other_path - own_path)[..., 0, :], axis=-1) > 0
+    way, gap = own_path[..., -1, :] - own_path[..., 0, :], other_path[..., 0, :] - own_path[..., 0, :]
+    towards = way[..., 0] * gap[..., 0] + way[..., 1] * gap[..., 1] > 0
     return Verdict(
         wall=played & (wall < -TOLERANCE),
         obstacle=played & (obstacle < -TOLERANCE),
         robot=played & (separation < own_radius + other_radius - TOLERANCE) & towards,
         clearance=np.where(played & known, np.minimum(wall, obstacle), np.nan),
         invalid=played & ~known,
+        touched=played & touched,
     )
 
 
@@ -216,7 +233,8 @@ def separation(own: np.ndarray, other: np.ndarray) -> np.ndarray:
     return _nearest(np.stack([gap[:, :-1], gap[:, 1:]], axis=-2))
 
 
-class _Steps(NamedTuple):
+@dataclass(frozen=True)
+class _Steps:
     """Commanded motions, one per step; arrays (…, 3) and (…, 2)."""
 
     start: np.ndarray
@@ -254,6 +272,15 @@ class _Steps(NamedTuple):
     def _largest(self, part: int) -> np.ndarray:
         after = np.abs(self.control[..., part])
         return np.maximum(after, np.abs(self.before[..., part])) if self.integrator == "ramp" else after
+
+    @cached_property
+    def ends(self) -> np.ndarray:
+        """Positions (…, 2, 2) of the centre at the start and the end of the step."""
+        return np.stack([self.start[..., :2], self.along(np.array([self.dt]))[..., 0, :]], axis=-2)
+
+    def path(self) -> np.ndarray:
+        """Positions (…, points, 2) whose chords replace the way: exact for "euler"."""
+        return self.ends if self.integrator == "euler" else self.along(np.linspace(0.0, self.dt, _PIECES + 1))
 
     def along(self, times: np.ndarray) -> np.ndarray:
         """Positions (…, times, 2) of the centre; `times` (times,) or (…, times) [s]."""
@@ -359,8 +386,10 @@ def _wall_gap(steps: _Steps, half_extents: np.ndarray, fine: np.ndarray | None) 
     along an axis; of a robot with inertia, on its fine way."""
     if fine is not None:
         return np.min(half_extents - np.abs(fine), axis=(-2, -1)) - _beside(steps)
-    times = _moments(steps, np.arange(4) * np.pi / 2)
-    return np.min(half_extents - np.abs(steps.along(times)), axis=(-2, -1))
+    way = steps.ends
+    if steps.integrator == "arc":
+        way = steps.along(_moments(steps, np.arange(4) * np.pi / 2))
+    return np.min(half_extents - np.max(np.abs(way), axis=-2), axis=-1)
 
 
 def _moments(steps: _Steps, directions: np.ndarray) -> np.ndarray:
@@ -385,7 +414,7 @@ def _distance_to(point: np.ndarray, steps: _Steps, fine: np.ndarray | None) -> n
     if fine is not None:
         return _nearest(fine - point[..., None, :]) - _beside(steps)
     start, control, dt = steps.start, steps.control, steps.dt
-    ends = steps.along(np.array([0.0, dt])) - point[..., None, :]
+    ends = steps.ends - point[..., None, :]
     straight = _nearest(ends)
     if steps.integrator == "euler":
         return straight
@@ -414,7 +443,7 @@ def _approached(least: np.ndarray, steps: _Steps, fine: np.ndarray | None, edge:
     longest = steps.speed * steps.dt
     could = _from_edge(steps.start[..., :2], edge) - longest - radius < least
     if could.any():
-        near = steps._replace(start=steps.start[could], before=steps.before[could], control=steps.control[could])
+        near = replace(steps, start=steps.start[could], before=steps.before[could], control=steps.control[could])
         gap = _edge_gap(near, None if fine is None else fine[could], edge[could]) - radius
         least[could] = np.fmin(least[could], gap)
 
@@ -458,10 +487,44 @@ def _from_edge(point: np.ndarray, edge: np.ndarray) -> np.ndarray:
     return _nearest(np.stack([edge[..., :2] - point, edge[..., 2:] - point], axis=-2))
 
 
+def _at_rest(steps: _Steps) -> np.ndarray:
+    """Where the robot does not move in the whole step; turning on the spot moves nothing."""
+    return np.asarray(steps.speed == 0)
+
+
+def _mover_gap(
+    steps: _Steps, fine: np.ndarray | None, mover: np.ndarray, radius: float, least: np.ndarray
+) -> np.ndarray:
+    """Clearance of the body from a mover (episodes, time + 1, 3) in each step, (episodes, time); infinite where it is
+    sure to be no less than `least` and no contact, and where there is no mover.
+
+    Of a curve on `_FINE` chords, at the same moments as the mover; what the robot may be off them is subtracted.
+    """
+    begin, end, size = mover[:, :-1, :2], mover[:, 1:, :2], mover[:, :-1, 2]
+    come = steps.speed * steps.dt + np.hypot(*np.moveaxis(end - begin, -1, 0))
+    apart = np.hypot(*np.moveaxis(steps.start[..., :2] - begin, -1, 0)) - size - radius
+    near = apart - come < np.maximum(np.nan_to_num(least, nan=np.inf), 0)
+    found = np.full(apart.shape, np.inf)
+    if near.any():
+        own = replace(steps, start=steps.start[near], before=steps.before[near], control=steps.control[near])
+        pieces = 1 if steps.integrator == "euler" else _FINE
+        share = np.linspace(0, 1, pieces + 1)
+        way = own.along(share * steps.dt) if fine is None else fine[near]
+        theirs = begin[near][:, None] + share[:, None] * (end - begin)[near][:, None]
+        found[near] = _nearest(way - theirs) - size[near] - radius - (_beside_in_time(own) if pieces > 1 else 0)
+    return found
+
+
+def _beside_in_time(steps: _Steps) -> np.ndarray:
+    """How far [m] the robot may be from where the chords of `_FINE` pieces have it at the same moment: a curve of
+    acceleration a keeps within ah²/8 of an even motion over h seconds."""
+    gained = np.abs(steps.control[..., 0] - steps.before[..., 0]) / steps.dt if steps.integrator == "ramp" else 0.0
+    return (steps.speed * steps.turn_rate + gained) * (steps.dt / _FINE) ** 2 / 8
+
+
 def _nearest(path: np.ndarray) -> np.ndarray:
     """Least distance of polygonal paths (…, points, 2) from the origin."""
-    start, piece = path[..., :-1, :], np.diff(path, axis=-2)
-    square = np.sum(piece**2, axis=-1)
-    share = -np.sum(start * piece, axis=-1) / np.where(square > 0, square, 1)
-    foot = start + np.clip(share, 0, 1)[..., None] * piece
-    return np.min(np.hypot(foot[..., 0], foot[..., 1]), axis=-1)
+    (x, y), (way_x, way_y) = (np.moveaxis(part, -1, 0) for part in (path[..., :-1, :], np.diff(path, axis=-2)))
+    square = way_x**2 + way_y**2
+    share = np.clip(-(x * way_x + y * way_y) / np.where(square > 0, square, 1), 0, 1)
+    return np.min(np.hypot(x + share * way_x, y + share * way_y), axis=-1)

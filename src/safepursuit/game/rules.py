@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import tyro
 
 from safepursuit import ranges
-from safepursuit.game.motion import move
+from safepursuit.game.motion import drifting, move
 from safepursuit.game.state import ROLES, Contact, GameState, Role, Transition, collided
 from safepursuit.geometry import length, segment_minimum, unit
 from safepursuit.registry import Registry
 from safepursuit.robot import ROBOTS, Unicycle
-from safepursuit.scene import Arena, well_formed
+from safepursuit.scene import Arena, movers, well_formed
 from safepursuit.shapes import Control, Scalar
 
 
@@ -185,12 +185,16 @@ def transition(state: GameState, controls: tuple[Control, ...], game: Game) -> T
 
     Differentiable in poses and controls where no body touches.
     """
-    moves = []
+    moves, scene, drift = [], state.scene, None
+    if scene.movers is not None and scene.movers.goal is not None and game.arena.layout is not None:
+        made = movers.walks(game.arena.layout.movers, game.robot.dt)
+        drift, after = drifting(scene, made, state.pursuer[:2], game.robot)
+        scene = scene._replace(centre=scene.centre + drift, movers=after)
     for robot, own, control in zip(game.robots, state.robots, controls, strict=True):
         control = jnp.where(jnp.isfinite(control), robot.reach(control, own.control), jnp.nan)
         if own.max_speed is not None:
             control = control.at[0].min(own.max_speed)
-        moves.append(move(robot, own.pose, control, own.control, state.scene))
+        moves.append(move(robot, own.pose, control, own.control, state.scene, drift))
     pursuer, evader = moves
     between = evader.way - pursuer.way
     separation = jnp.min(segment_minimum(between[:, :-1], between[:, 1:] - between[:, :-1]), axis=0)
@@ -214,7 +218,7 @@ def transition(state: GameState, controls: tuple[Control, ...], game: Game) -> T
         own._replace(pose=one.pose, control=one.control) for own, one in zip(state.robots, moves, strict=True)
     )
     return Transition(
-        state=GameState(robots, state.scene, played),
+        state=GameState(robots, scene, played),
         terminated=terminated,
         truncated=(played >= game.horizon) & ~terminated,
         captured=captured,

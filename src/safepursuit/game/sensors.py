@@ -37,7 +37,8 @@ class Observation(NamedTuple):
     (forward, left); own last speed and turn rate; opponent's last speed and turn rate; the arena's centre (forward,
     left) and axes (cos, sin of the own heading)."""
     discs: Float[Array, "disc_features discs *batch"]
-    """Per disc: direction (cos, sin), distance, nearness of its surface 1/(1+gap), radius."""
+    """Per disc: direction (cos, sin), distance, nearness of its surface 1/(1+gap), radius; in a room with movers also
+    its velocity (forward, left), in units of the pursuer's limit or of the fastest mover's, whichever is higher."""
     present: Bool[Array, "discs *batch"]
 
 
@@ -80,8 +81,23 @@ def discs_and_opponent(state: GameState, game: Game, role: Role) -> Observation:
     to_disc = to_body_frame(heading, state.scene.centre - own[:2, None])
     range_ = length(to_disc)
     gap = jnp.maximum(range_ - state.scene.radius - body.radius, 0)
-    discs = jnp.stack([*unit(to_disc), range_ / diagonal, 1 / (1 + gap), jnp.minimum(state.scene.radius, 1)])
+    features = [*unit(to_disc), range_ / diagonal, 1 / (1 + gap), jnp.minimum(state.scene.radius, 1)]
+    if state.scene.movers is not None:
+        features += [*to_body_frame(heading, velocities(state.scene)) / _fastest(game)]
+    discs = jnp.stack(features)
     return Observation(ego, jnp.where(state.scene.present, discs, 0), state.scene.present)
+
+
+def velocities(scene: Scene) -> Float[Array, "2 discs *batch"]:
+    """Of all discs [m/s], world frame."""
+    still = jnp.zeros_like(scene.centre)
+    return still if scene.movers is None else still.at[:, -len(scene.movers.speed) :].set(scene.movers.velocity)
+
+
+def _fastest(game: Game) -> float:
+    """The highest speed [m/s] of the pursuer and of the movers."""
+    layout = game.arena.layout
+    return max(game.robot.max_speed, *(script.speed for script in (layout.movers if layout else ())))
 
 
 RAYS = 32
@@ -93,7 +109,7 @@ def rays_and_opponent(state: GameState, game: Game, role: Role) -> Observation:
 
     A vector: the first twelve entries of `Observation.ego`; whether nothing stands between the robots; per ray the
     nearness 1/(1 + gap) of what it hits, with the gap [m] counted from the body, and the closing speed in units of the
-    pursuer's limit.
+    pursuer's limit; where it hits a mover, with the mover's part in it.
     """
     own, control, _ = state.robot(role)
     other = state.robot("evader" if role == "pursuer" else "pursuer").pose
@@ -104,6 +120,8 @@ def rays_and_opponent(state: GameState, game: Game, role: Role) -> Observation:
     gap = jnp.maximum(ranges[:-1] - game.limits(role).radius, 0)
     visible = (ranges[-1] >= length(sight)).astype(own.dtype)
     closing = jnp.broadcast_to(control[0] / game.robot.max_speed * jnp.cos(turns), gap.shape)
+    if state.scene.movers is not None:
+        closing -= _along_rays(state.scene, own[:2], rays[:, :-1], ranges[:-1]) / game.robot.max_speed
     return flat(jnp.concatenate([jnp.stack([*_opponent(state, game, role), visible]), 1 / (1 + gap), closing]))
 
 
@@ -112,14 +130,29 @@ def first_hits(scene: Scene, point: Point, rays: Float[Array, "2 rays *batch"]) 
     limits = scene.half_extents
     walls = [ray_slab_hit(point[axis], rays[axis], limits[axis]) for axis in (0, 1)]
     hits = jnp.minimum(*walls)
-    from_disc, every = point[:, None, None] - scene.centre[:, None], rays[:, :, None]
-    discs = jnp.where(scene.present, ray_disc_hit(from_disc, every, scene.radius[None]), jnp.inf)
-    hits = jnp.minimum(hits, jnp.min(discs, axis=1))
+    every = rays[:, :, None]
+    hits = jnp.minimum(hits, jnp.min(_disc_hits(scene, point, rays), axis=1))
     if scene.edges is not None:
         start, end = (part[:, None] - point[:, None, None] for part in (scene.edges.start, scene.edges.end))
         edges = jnp.where(scene.edges.present, ray_segment_hit(start, end, every, 0.0), jnp.inf)
         hits = jnp.minimum(hits, jnp.min(edges, axis=1))
     return hits
+
+
+def _disc_hits(scene: Scene, point: Point, rays: Float[Array, "2 rays *batch"]) -> Float[Array, "rays discs *batch"]:
+    from_disc, every = point[:, None, None] - scene.centre[:, None], rays[:, :, None]
+    return jnp.where(scene.present, ray_disc_hit(from_disc, every, scene.radius[None]), jnp.inf)
+
+
+def _along_rays(
+    scene: Scene, point: Point, rays: Float[Array, "2 rays *batch"], ranges: Float[Array, "rays *batch"]
+) -> Float[Array, "rays *batch"]:
+    """The speed [m/s], away from the point, of what each ray hits first; 0 but for movers."""
+    moving = -len(scene.movers.speed)  # type: ignore[union-attr]
+    first = _disc_hits(scene, point, rays)[:, moving:] <= ranges[:, None] + 1e-6
+    leaving = jnp.sum(velocities(scene)[:, None, moving:] * rays[:, :, None], axis=0)
+    count = jnp.maximum(jnp.sum(first, axis=1), 1)
+    return jnp.sum(jnp.where(first, leaving, 0), axis=1) / count
 
 
 Sensor: TypeAlias = Callable[[GameState, Game, Role], Observation]

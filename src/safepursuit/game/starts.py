@@ -11,7 +11,7 @@ from safepursuit.compiling import SELDOM, Program
 from safepursuit.game.rules import Game
 from safepursuit.game.state import ROLES, GameState, RobotState
 from safepursuit.geometry import length
-from safepursuit.scene import Scene, clearance, draw_scene, enclosed
+from safepursuit.scene import Scene, clearance, draw_scene, enclosed, movers
 from safepursuit.shapes import Flag
 
 _TRIES = 64
@@ -30,6 +30,8 @@ def _draw(key, game: Game, count: int) -> tuple[GameState, Flag]:
 def _draw_one(key, game: Game) -> tuple[GameState, Flag]:
     scene_key, place_key, heading_key = jax.random.split(key, 3)
     scene, success = draw_scene(scene_key, game.arena)
+    if game.arena.layout is not None and game.arena.layout.movers:
+        scene = _with_movers(jax.random.fold_in(key, 2), game, scene)
     places, roomy = _places(place_key, game, scene)
     tries = jax.vmap(lambda point: clearance(scene, point, game.largest_radius), in_axes=-1)
     free = tries(places.reshape(2, -1)).reshape(2, _TRIES) >= game.start_clearance
@@ -50,6 +52,19 @@ def _draw_one(key, game: Game) -> tuple[GameState, Flag]:
         speed = jax.random.uniform(jax.random.fold_in(key, 1), (), poses.dtype, low, high)
     robots = RobotState(poses[:, 0], rest), RobotState(poses[:, 1], rest, speed)
     return GameState(robots, scene, jnp.asarray(0, jnp.int32)), success & jnp.any(fits)
+
+
+def _with_movers(key, game: Game, scene: Scene) -> Scene:
+    """The scene with the room's movers as its last discs."""
+    scripts = game.arena.layout.movers  # type: ignore[union-attr]
+    at, moving = movers.begin(key, scripts, game.robot.dt, scene.half_extents)
+    radius = jnp.asarray(movers.walks(scripts, game.robot.dt).radius, scene.radius.dtype)
+    return scene._replace(
+        centre=jnp.concatenate([scene.centre, at], axis=1),
+        radius=jnp.concatenate([scene.radius, radius]),
+        present=jnp.concatenate([scene.present, jnp.ones(len(radius), bool)]),
+        movers=moving,
+    )
 
 
 def _places(key, game: Game, scene: Scene) -> tuple[Float[Array, "2 robots tries"], Flag]:

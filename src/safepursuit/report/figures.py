@@ -17,6 +17,7 @@ from safepursuit.play.recording import Recording
 from safepursuit.scene import Arena
 
 PURSUER, EVADER, BARRIER, DISC = "#1f5fa8", "#d1731a", "#c2185b", "#b9bec5"
+MOVER = "#84a59d"
 CAPTURE, COLLISION = "#2e7d32", "#d50000"
 
 _CURVES: tuple[tuple[str, tuple[tuple[str, str], ...], str], ...] = (
@@ -154,8 +155,11 @@ def _wider(low: float, high: float) -> tuple[float, float]:
 
 
 def paths(axes: Axes, recording: Recording, episode: int) -> None:
-    """Both robots' paths, where a barrier was active, and as a title how it ended."""
+    """Both robots' paths, where a barrier was active, and as a title how it ended; below them those of movers."""
     length = int(recording.length[episode])
+    for x, y, radius in recording.movers[episode, : length + 1].transpose(1, 2, 0):
+        axes.plot(x, y, color=MOVER, lw=0.8, alpha=0.6, zorder=1)
+        axes.add_patch(Circle((x[-1], y[-1]), radius[0], fc=MOVER, ec="#7d848c", lw=0.8, zorder=1.5))
     game = recording.game
     for poses, robot, colour in (
         (recording.evader, game.evader, EVADER),

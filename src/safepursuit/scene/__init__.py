@@ -1,6 +1,8 @@
-"""Scenes: what stands in them as a point sees it (`surfaces`), random layouts (`arena`), rooms from files (`room`)."""
+"""Scenes: what stands in them as a point sees it (`surfaces`), random layouts (`arena`), rooms from files (`room`),
+and what moves in them (`movers`)."""
 
 from safepursuit.scene.arena import SCENES, Arena, Generator, draw_scene, scattered_discs
+from safepursuit.scene.movers import Movers
 from safepursuit.scene.room import Room, RoomError, gallery
 from safepursuit.scene.surfaces import FAR, Boundaries, Edges, Scene, boundaries, clearance, enclosed, well_formed
 
@@ -11,6 +13,7 @@ __all__ = [
     "Boundaries",
     "Edges",
     "Generator",
+    "Movers",
     "Room",
     "RoomError",
     "Scene",

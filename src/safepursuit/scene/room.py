@@ -1,4 +1,4 @@
-"""Rooms from files: walls, shapes, random discs and start regions in YAML, checked (docs/rooms.md).
+"""Rooms from files: walls, shapes, random discs, movers and start regions in YAML, checked (docs/rooms.md).
 
 A room is stored as one line of text, which a configuration keeps, so that nothing else is needed to play in it.
 """
@@ -7,7 +7,7 @@ import difflib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from safepursuit.scene import occupancy
+from safepursuit.scene import movers, occupancy
+from safepursuit.scene.movers import Script
 
 SHAPES = {
     "disc": "x, y, radius",
@@ -26,7 +27,7 @@ SHAPES = {
 }
 """The kinds of shapes, and what each takes."""
 
-_KEYS = ("walls", "map", "shapes", "random", "start")
+_KEYS = ("walls", "map", "shapes", "random", "movers", "start")
 _PLACES = 4000
 """About so many places at which a robot may start are kept."""
 
@@ -58,8 +59,9 @@ def read(name: str) -> str:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise RoomError(f"scene file {name} is not YAML: {' '.join(str(error).split())}.") from None
-    content = _Reader(name).without_map(content)
-    room = _Reader(name).room(content)
+    reader = _Reader(name)
+    content = movers.with_tracks(reader.without_map(content), Path(name).parent, reader)
+    room = reader.room(content)
     return json.dumps({"name": name, **content}, allow_nan=False) if room else ""
 
 
@@ -91,6 +93,7 @@ class Room:
     """Discs that are drawn anew for each episode, and the range of their radii."""
     start: Mapping[str, np.ndarray]
     """(corners, 2): where the robot of a role starts."""
+    movers: tuple[Script, ...] = ()
 
     @property
     def bounds(self) -> tuple[float, float, float, float]:
@@ -191,7 +194,13 @@ class _Reader:
             {role: self.polygon(corners, f"start.{role}") for role, corners in start.items()},
         )
         self.fits(room, shapes)
-        return room
+        entries = content.get("movers") or []
+        if not isinstance(entries, list):
+            raise self.fail("movers must be a list")
+        scripts = [movers.read(entry, f"mover {number}", self) for number, entry in enumerate(entries, 1)]
+        if scripts and room.random[0]:
+            raise self.fail("random discs would stand in the way of its movers: give shapes in their place")
+        return replace(room, movers=movers.placed(scripts, room.free, self))
 
     def without_map(self, content: Any) -> Any:
         """The content with walls and polygons in place of its map; a map.yaml of map_server is one, too."""
@@ -214,7 +223,8 @@ class _Reader:
             raise self.fail(str(error)) from None
         shapes = content.get("shapes") or []
         shapes = [*shapes, *({"polygon": one} for one in solid)] if isinstance(shapes, list) else shapes
-        return {"walls": walls, "shapes": shapes} | {key: content[key] for key in ("random", "start") if key in content}
+        kept = {key: content[key] for key in ("random", "movers", "start") if key in content}
+        return {"walls": walls, "shapes": shapes} | kept
 
     def keys(self, content: Any, known: Sequence[str], where: str) -> None:
         if not isinstance(content, Mapping):

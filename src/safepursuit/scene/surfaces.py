@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from safepursuit.geometry import length, unit
+from safepursuit.scene.movers import Movers
 from safepursuit.shapes import Flag, Point, Rows, Scalar
 
 FAR = 1e3
@@ -63,6 +64,8 @@ class Scene(NamedTuple):
     """False marks padding."""
     edges: Edges | None = None
     """None where nothing but discs and the four walls is in the arena."""
+    movers: Movers | None = None
+    """How the last discs move; None where everything stands still."""
 
     @classmethod
     def of(
@@ -72,11 +75,13 @@ class Scene(NamedTuple):
         half_extents: Sequence[float],
         segments: Sequence = (),
         polygons: Sequence = (),
+        movers: Movers | None = None,
     ) -> "Scene":
-        """One scene from discs (x, y, radius), half the arena's width and height, and `Edges.of`, all in metres.
+        """One scene from discs (x, y, radius), half the arena's width and height, and `Edges.of`, all in metres; the
+        last discs may be `movers`.
 
         Raises ValueError for numbers that are not finite, a negative radius, half-extents that are not two positive
-        lengths, or polygons of fewer than three corners.
+        lengths, polygons of fewer than three corners, or more movers than discs.
         """
         table = np.asarray(discs, float).reshape(-1, 3) if len(discs) else np.empty((0, 3))
         walls = np.asarray(half_extents, float)
@@ -84,10 +89,33 @@ class Scene(NamedTuple):
             raise ValueError("each disc takes three finite numbers x, y, radius [m], the radius not negative.")
         if walls.shape != (2,) or not np.isfinite(walls).all() or not (walls > 0).all():
             raise ValueError(f"half_extents takes two positive lengths [m], not {half_extents}.")
+        if movers is not None and len(movers.speed) > len(table):
+            raise ValueError(f"the last discs are the movers, but {len(movers.speed)} movers are more than the discs.")
         x, y, radius = (jnp.asarray(column) for column in table.T)
-        return cls(
-            jnp.asarray(walls), jnp.stack([x, y]), radius, jnp.ones(len(table), bool), Edges.of(segments, polygons)
+        there = jnp.ones(len(table), bool)
+        return cls(jnp.asarray(walls), jnp.stack([x, y]), radius, there, Edges.of(segments, polygons), movers)
+
+    @property
+    def standing(self) -> "Scene":
+        """What does not move."""
+        if self.movers is None:
+            return self
+        last = -len(self.movers.speed)
+        return Scene(
+            self.half_extents, self.centre[:, :last], self.radius[:last], self.present[:last], self.edges, None
         )
+
+    def reached(self, time: Scalar | float) -> "Scene":
+        """The scene with every mover as large as all that it can touch within this time [s]."""
+        if self.movers is None:
+            return self
+        speed = jnp.where(self.movers.speed >= 0, self.movers.speed, jnp.nan)  # NaN: not well formed
+        batch = max(speed.ndim - 1, jnp.ndim(time), self.radius.ndim - 1)
+        speed, radius = (one.reshape(one.shape + (1,) * (batch + 1 - one.ndim)) for one in (speed, self.radius))
+        larger = radius[-len(speed) :] + speed * time
+        others = radius[: -len(speed)]
+        others = jnp.broadcast_to(others, (len(others), *larger.shape[1:]))
+        return self._replace(radius=jnp.concatenate([others, larger]))
 
 
 class Boundaries(NamedTuple):
@@ -104,6 +132,8 @@ class Boundaries(NamedTuple):
     """[m/s], world frame; zero for a static boundary."""
     edges: Edges | None = None
     """The edges as seen from the point, in the world frame: `start` and `end` count from it."""
+    moves: Bool[Array, "rows *batch"] | None = None
+    """Which of them are movers; None where everything stands still."""
 
     @property
     def straight(self) -> Bool[Array, "rows *batch"]:
@@ -155,9 +185,29 @@ def boundaries(scene: Scene, point: Point) -> Boundaries:
         radius=jnp.concatenate(
             [curved, jnp.full_like(wall_distance, jnp.inf), *(jnp.zeros_like(one) for one in distances[2:])]
         ),
-        velocity=jnp.zeros_like(normal),
+        velocity=_velocity(scene, normal, point),
         edges=edges,
+        moves=_moves(scene, normal),
     )
+
+
+def _velocity(scene: Scene, normal: Array, point: Point) -> Array:
+    """Of each boundary; with the shape of the normals."""
+    still = jnp.zeros_like(normal)
+    if scene.movers is None:
+        return still
+    own, rows = _along(scene.movers.velocity, 2, point), _movers(scene)
+    return still.at[:, rows].set(jnp.broadcast_to(own, still[:, rows].shape))
+
+
+def _moves(scene: Scene, normal: Array) -> Array | None:
+    return None if scene.movers is None else jnp.zeros(normal.shape[1:], bool).at[_movers(scene)].set(True)
+
+
+def _movers(scene: Scene) -> slice:
+    """Which of the boundaries are movers."""
+    discs = len(scene.radius)
+    return slice(discs - len(scene.movers.speed), discs)  # type: ignore[union-attr]
 
 
 def nearest_on(edges: Edges) -> Float[Array, "2 edges *batch"]:

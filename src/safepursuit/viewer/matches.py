@@ -56,6 +56,5 @@ def match(game: Game, models: Sequence[Model], seed: int = 0) -> bytes:
         "capture_radius": game.capture_radius,
         "horizon": game.horizon,
         "radius_range": list(game.arena.radius_range),
-        "start_clearance": game.start_clearance,
     }
     return pack("play", about, arrays)
