@@ -163,10 +163,14 @@ runs/stress/turtlebot3: configs/turtlebot3.yaml
 	$(BIN)/safepursuit train --config $< --run-dir $@
 
 STRESS_EPISODES ?= 500
-stress: setup | runs/stress/default runs/stress/turtlebot3  ## The default run and a TurtleBot3 under errors, delay, slip … → docs/benchmarks/stress.md
-	$(BIN)/safepursuit stress runs/stress/default --episodes $(STRESS_EPISODES) --json runs/stress/default.json
-	$(BIN)/safepursuit stress runs/stress/turtlebot3 --episodes $(STRESS_EPISODES) --json runs/stress/turtlebot3.json
-	$(BIN)/python tools/stress_page.py "The default run"=runs/stress/default.json "TurtleBot3 Burger"=runs/stress/turtlebot3.json
+STRESSES := pose heading delay brakes bias slip dropped radius step evader-speed
+runs/stress/default-%.json: | setup runs/stress/default
+	$(BIN)/safepursuit stress runs/stress/default --imperfection $* --episodes $(STRESS_EPISODES) --json $@
+runs/stress/turtlebot3-%.json: | setup runs/stress/turtlebot3
+	$(BIN)/safepursuit stress runs/stress/turtlebot3 --imperfection $* --episodes $(STRESS_EPISODES) --json $@
+
+stress: $(STRESSES:%=runs/stress/default-%.json) $(patsubst %,runs/stress/turtlebot3-%.json,budget $(STRESSES))  ## The default run and a TurtleBot3 under errors, delay, slip … → docs/benchmarks/stress.md (goes on where it stopped)
+	$(BIN)/python tools/stress_page.py "The default run"=runs/stress/default "TurtleBot3 Burger"=runs/stress/turtlebot3
 
 FALSIFY ?= 100_000_000
 falsify: setup  ## Search for a collision behind the shield in FALSIFY steps, and for planted mistakes (hours) → docs/benchmarks/falsifier.md
