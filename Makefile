@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help setup viewer viewer-docs demo test lint types contract docs docs-serve unit test-wide test-heavy prove-rooms prove-movers test-cluster fuzz soak reliability test-crash test-export smoke-wheel bench bench-growth bench-guard bench-revisions bench-roofline bench-methods bench-players bench-viewer bench-peers bench-converters bench-imitation bench-sb3 bench-robots prove-robots stress falsify results rooms zoo golden readme clean
+.PHONY: help setup viewer viewer-docs demo test lint types contract docs docs-serve unit test-wide test-heavy prove-rooms prove-movers test-cluster fuzz soak reliability test-crash test-export smoke-wheel bench bench-growth bench-guard bench-revisions bench-roofline bench-methods bench-players bench-viewer bench-peers bench-safe-control bench-converters bench-imitation bench-sb3 bench-robots prove-robots stress falsify results population exploitability bench-reference rooms zoo golden readme clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -19,16 +19,16 @@ $(VENV)/ready: pyproject.toml constraints.txt
 setup: $(VENV)/ready  ## Create .venv with the pinned versions
 
 viewer/node_modules: viewer/package-lock.json
-	cd viewer && npm install --no-save --no-audit --no-fund
+	cd viewer && npm ci --no-audit --no-fund
 	@touch $@
 
 viewer: viewer/node_modules  ## Check and build the pages for the browser → src/safepursuit/viewer/pages (takes Node ≥ 20; who has none uses those that are there)
 	cd viewer && npm run check && npm run build
 
-viewer-docs: setup  ## Train a pursuer for a minute, and write its replay and picture for the documentation → docs/viewer/, docs/images/replay.png
+viewer-docs: setup  ## Train two pursuers for a minute each, and write a replay, a game and a picture for the documentation → docs/viewer/, docs/images/replay.png
 	rm -rf build/viewer-docs
-	$(BIN)/safepursuit train --method barriernet --evader flee --obstacles 4 --timesteps 500_000 --num-envs 256 --seed 3 --run-dir build/viewer-docs/pursuer
-	$(BIN)/python tools/viewer_pages.py build/viewer-docs/pursuer
+	for method in barriernet ppo; do $(BIN)/safepursuit train --method $$method --evader flee --obstacles 4 --timesteps 500_000 --num-envs 256 --seed 3 --run-dir build/viewer-docs/$$method; done
+	$(BIN)/python tools/viewer_pages.py build/viewer-docs/barriernet build/viewer-docs/ppo
 
 demo: setup  ## Train BarrierNet against the random evader and judge it on 1,000 held-out episodes
 	$(BIN)/safepursuit train --method barriernet --evader random --obstacles 2 --timesteps 2_000_000 --seed 42 --run-dir $(RUN)
@@ -62,8 +62,8 @@ test-heavy: setup  ## The long proofs and trainings
 	$(BIN)/pytest -m heavy
 
 FUZZ ?= 100000
-fuzz: setup  ## FUZZ random inputs for each surface: command line, configuration, recordings, comparisons, shield
-	FUZZ=$(FUZZ) $(BIN)/pytest -q tests/test_fuzz.py --durations 0
+fuzz: setup  ## FUZZ random inputs for each surface: command line, files, scenes, environments, shield, exported controller
+	FUZZ=$(FUZZ) $(BIN)/pytest -q -m "not heavy" tests/test_fuzz.py tests/test_onnx.py::test_any_numbers_at_all_give_a_control_within_the_limits --durations 0
 
 SOAK ?= 2000000000
 soak: setup  ## One training of SOAK steps, its memory, speed and counters watched (hours) → docs/benchmarks/endurance.md
@@ -130,6 +130,17 @@ bench-peers: .venv-peers/ready  ## Compare projection and game with other solver
 	.venv-peers/bin/python benchmarks/projection_peers.py
 	.venv-peers/bin/python benchmarks/game_peers.py
 
+SAFE_CONTROL ?= --requirement benchmarks/requirements-safe-control-no-deps.txt
+.venv-safe-control/ready: pyproject.toml constraints.txt benchmarks/requirements-safe-control.txt benchmarks/requirements-safe-control-no-deps.txt
+	$(PYTHON) -m venv .venv-safe-control
+	.venv-safe-control/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --requirement benchmarks/requirements-safe-control.txt --editable .
+	@.venv-safe-control/bin/pip install --quiet --disable-pip-version-check --no-deps $(SAFE_CONTROL) \
+		|| { echo "safe_control cannot be fetched from GitHub: go on where it can be reached, or name a copy of it at the commit in benchmarks/requirements-safe-control-no-deps.txt: make bench-safe-control SAFE_CONTROL=FOLDER"; exit 1; }
+	@touch $@
+
+bench-safe-control: .venv-safe-control/ready  ## The shield beside safe_control's gatekeeper and MPC-CBF, in .venv-safe-control → docs/benchmarks/safe_control.md (goes on where it stopped)
+	.venv-safe-control/bin/python benchmarks/safe_control_peers.py
+
 bench-converters: .venv-peers/ready  ## The exported controller by our own lowering and by jax2onnx → docs/benchmarks/onnx_converters.md
 	.venv-peers/bin/python benchmarks/onnx_converters.py
 
@@ -167,6 +178,20 @@ results: setup  ## Train and compare: one pursuer against all evaders, and all m
 	$(BIN)/safepursuit render comparisons/mixture/runs/barriernet/seed-0 --rules default --obstacles 4 --evader flee,orbit,hide,mpc,mpc-lead,mpc-robust --grid 2x3 --fps 12 --speed 3 --out docs/images/evaders.gif
 	$(BIN)/python tools/results.py "A pursuer trained against all evaders"=comparisons/mixture "All methods with the same budget"=comparisons/methods
 
+ROUNDS ?= 2
+RESPONSE ?= 3_000_000
+population: setup  ## Grow a population of pursuers and evaders from the shipped ones → runs/population (hours; goes on where it stopped)
+	$(BIN)/safepursuit selfplay --out runs/population --config configs/population.yaml --pursuers zoo:pursuer,lead-intercept --evaders all,zoo:evader --rounds $(ROUNDS) --timesteps $(RESPONSE)
+
+exploitability: population  ## Responses to lead-intercept, the shipped pursuer and the population's → docs/benchmarks/exploitability.md (hours; goes on where it stopped)
+	$(BIN)/safepursuit exploit zoo:pursuer --no-scratch --from zoo:evader --timesteps $(RESPONSE) --episodes 4000 --out exploits/mixture
+	$(BIN)/safepursuit exploit runs/population/pursuer/final-$(ROUNDS) --no-scratch --from zoo:evader --timesteps $(RESPONSE) --episodes 4000 --out exploits/population
+	$(BIN)/safepursuit exploit lead-intercept --config configs/population.yaml --no-scratch --from zoo:evader --timesteps $(RESPONSE) --episodes 4000 --out exploits/lead-intercept
+	$(BIN)/python tools/exploitability.py runs/population "the mixture pursuer"=exploits/mixture "the population's pursuer"=exploits/population lead-intercept=exploits/lead-intercept
+
+bench-reference: setup  ## How far pursuers are from optimal in a game whose value is known → docs/benchmarks/reference_value.md
+	$(BIN)/python benchmarks/reference_value.py
+
 zoo: setup  ## Train, judge and pack the policies that ship (hours) → src/safepursuit/zoo/
 	$(BIN)/python tools/zoo.py
 
@@ -181,4 +206,4 @@ readme: demo  ## Run the demo and write its table and picture into README.md
 	$(BIN)/python tools/readme.py $(RUN) $(RUN)/evaluations/demo.json
 
 clean:  ## Remove what can be made again
-	rm -rf $(VENV) .venv-peers .jax_cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-peers .venv-safe-control .jax_cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -12,21 +12,21 @@ import jax.numpy as jnp
 import numpy as np
 
 from safepursuit import shield as safety
+from safepursuit.attack.drive import judge_steps
 from safepursuit.barriers import stop_sector
-from safepursuit.evaluation.referee import Verdict, judge
 from safepursuit.game import Game, initial
 from safepursuit.geometry import direction, length, unit
+from safepursuit.play.recording import discs_of
 from safepursuit.robot import Budget, Inertial, Unicycle
 from safepursuit.scene import Arena, Scene, boundaries
 from safepursuit.shield import Shield
 
 
 class Drive(NamedTuple):
-    verdict: Verdict
     contacts: int
     """Steps in which the body entered a wall or a disc while the robot moved."""
     least: float
-    """Least clearance [m] of a moving robot."""
+    """Least clearance [m] of a moving robot within reach of a wall or a disc; infinite if it never is."""
     moving: float
     """Share of steps in which the robot moves."""
     governed: float
@@ -77,43 +77,26 @@ def drive(
         truth,
         steps,
     )
-    own = _episodes(jnp.concatenate([poses, end[None]]))
-    control, before = _episodes(velocities[1]), _episodes(velocities[0])
-    centre, moving = np.asarray(centres, float), np.asarray(moving).T
-    least = np.full(moving.shape, np.inf)
-    verdict = None
-    for index in range(1 if not truth.mover_speed else steps):
-        here = slice(None) if not truth.mover_speed else slice(index, index + 1)
-        verdict = judge(
-            own=own if not truth.mover_speed else own[:, index : index + 2],
-            own_control=control[:, here],
-            other=own + 1e3 if not truth.mover_speed else own[:, index : index + 2] + 1e3,
-            other_control=control[:, here],
-            discs=_discs(centre[index], states.scene),
-            half_extents=np.asarray(arena.half_extents),
-            own_radius=radius,
-            other_radius=radius,
-            length=np.full(games, control[:, here].shape[1]),
-            dt=robot.dt,
-            integrator=robot.integrator,
-            own_velocity=np.concatenate([before[:, here], control[:, here][:, -1:]], axis=1),
-            other_velocity=np.concatenate([before[:, here], control[:, here][:, -1:]], axis=1),
-        )
-        # A mover comes at most its own way nearer within a step; here it is where it was at the step's start.
-        least[:, here] = verdict.clearance
-    assert verdict is not None
-    assert not np.isnan(least).any()
-    least = np.where(moving, least, np.inf)
+    own, moving = _episodes(jnp.concatenate([poses, end[None]])), np.asarray(moving).T
+    # A mover comes at most its own way nearer within a step; here it is where it was at the step's start.
+    centre = _episodes(centres) if truth.mover_speed else None
+    judged = judge_steps(
+        *(own[:, :-1], own[:, 1:], _episodes(velocities[0]), _episodes(velocities[1])),
+        discs_of(states.scene) if centre is None else _moving(centre, states.scene),
+        *(arena.half_extents, robot),
+    )
+    assert not np.isnan(judged.clearance).any()
+    least = np.where(moving, judged.clearance, np.inf)
+    governed, stopped, infeasible = (float(np.mean(share)) for share in done)
     return Drive(
-        verdict,
-        int((least < -1e-9).sum()),
-        float(least.min()),
-        float(moving.mean()),
-        float(np.mean(done.governed)),
-        float(np.mean(done.stopped)),
-        float(np.mean(~np.asarray(done.feasible))),
-        int(np.sum(moving & ~np.asarray(certified).T)),
-        games * steps,
+        contacts=int((least < -1e-9).sum()),
+        least=float(least.min()),
+        moving=float(moving.mean()),
+        governed=governed,
+        stopped=stopped,
+        infeasible=infeasible,
+        uncertified=int(np.sum(moving & ~np.asarray(certified).T)),
+        steps=games * steps,
     )
 
 
@@ -121,9 +104,11 @@ def _episodes(steps) -> np.ndarray:
     return np.moveaxis(np.asarray(steps, float), -1, 0)
 
 
-def _discs(centre: np.ndarray, scene: Scene) -> np.ndarray:
-    discs = np.stack([*centre, np.asarray(scene.radius, float)], axis=-1)
-    return np.moveaxis(np.where(np.asarray(scene.present)[..., None], discs, np.nan), 1, 0)
+def _moving(centre: np.ndarray, scene: Scene) -> np.ndarray:
+    """Discs (games, time, discs, 3) whose centres (games, time, 2, discs) move."""
+    discs = np.broadcast_to(discs_of(scene)[:, None], (*centre.shape[:2], centre.shape[3], 3)).copy()
+    discs[..., :2] = np.where(np.isnan(discs[..., :2]), np.nan, np.moveaxis(centre, 2, -1))
+    return discs
 
 
 @partial(jax.jit, static_argnames=("robot", "believed", "shield", "truth", "steps"))
@@ -162,7 +147,10 @@ def _roll(key, start, scene, robot, believed, shield, truth, steps):
         touches = jnp.any(near & scene.present, axis=0) & ~moves
         touched = touched | (touches & (truth.mover_speed > 0))
         carry = (after, reached, queue[1:], mode, corner, moved, touched)
-        return carry, (pose, over_ground, centre, moves & ~touched, certified, done)
+        kept = done.governed, done.stopped, ~done.feasible
+        # Where nothing moves, where it stands is known.
+        stands = centre if truth.mover_speed else jnp.zeros(0)
+        return carry, (pose, over_ground, stands, moves & ~touched, certified, kept)
 
     queue = jnp.zeros((truth.delay, 2, *games), start.dtype)
     none = jnp.zeros(games, int)

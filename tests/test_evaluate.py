@@ -217,7 +217,10 @@ def test_the_recording_file_is_complete(judged, tmp_path):
         "outcome": (EPISODES,),
         "pursuer_velocity": (EPISODES, HORIZON + 1, 2),
         "evader_velocity": (EPISODES, HORIZON + 1, 2),
+        "pursuer_limits": (8,),
+        "evader_limits": (8,),
         "edges": (EPISODES, 4, 4),
+        "movers": (EPISODES, HORIZON + 1, 0, 3),
         # Beyond the contract: what the safety layer did, which scenarios these are, and the rules.
         "intervened": (EPISODES, HORIZON),
         "infeasible": (EPISODES, HORIZON),
@@ -238,6 +241,8 @@ def test_the_recording_file_is_complete(judged, tmp_path):
     constants = [float(found[name]) for name in ("robot_radius", "capture_radius", "dt")]
     assert constants == [0.15, 0.5, 0.05]
     assert str(found["integrator"]) == "euler"
+    at_once = [np.inf] * 3
+    np.testing.assert_array_equal(found["pursuer_limits"], [0, 1, 2.84, *at_once, np.nan, 0.15])
     assert found["half_extents"].tolist() == [4.0, 3.0]
     np.testing.assert_array_equal(found["pursuer"], recording.pursuer)
     np.testing.assert_allclose(np.nanmax(found["pursuer_nominal"][..., 0]), 1.0)

@@ -126,7 +126,7 @@ def test_a_training_against_runs_and_scripts_resumes_bit_for_bit(runs, tmp_path)
 def test_exploit_names_the_strongest_response_and_goes_on_where_it_stopped(runs, tmp_path, monkeypatch) -> None:
     victim = victim_of(str(runs["pursuer"].folder.path), None, TINY)
     assert (victim.role, victim.success) == ("pursuer", "escapes")
-    given = candidates(victim, [0], [str(runs["evader"].folder.path)], "barriernet", GAMES * 8, 1, tmp_path)
+    given = candidates(victim, [0], [None, str(runs["evader"].folder.path)], "barriernet", GAMES * 8, 1, tmp_path)
     scripts = [one for one in given if one.folder is None and one.name in ("flee", "run")]
     learned = [one for one in given if one.folder is not None]
     assert [one.name for one in learned] == ["seed-0", "from-evader-0"]

@@ -5,15 +5,16 @@ The row player maximises the payoff, the column player minimises it. Policy-spac
 players of two pools, let each side respond to the other's strategy, add the responses, and repeat.
 """
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 ROW, COLUMN = 0, 1
 """The sides."""
 
-Member: TypeAlias = Hashable
+Member: TypeAlias = Any
+"""Anything that can be hashed."""
 Strategies: TypeAlias = tuple[np.ndarray, np.ndarray]
 """Probabilities of the rows, and of the columns; members that joined later have none."""
 Respond: TypeAlias = Callable[[int, int, Mapping[Member, float]], Sequence[Member]]

@@ -35,6 +35,7 @@ from safepursuit.cli.play import Play
 from safepursuit.cli.render import Render
 from safepursuit.cli.replay import Replay
 from safepursuit.cli.resume import Resume
+from safepursuit.cli.selfplay import Selfplay
 from safepursuit.cli.signals import Interrupted, on_signals
 from safepursuit.cli.streams import lasting_streams
 from safepursuit.cli.stress import Stress
@@ -62,6 +63,7 @@ COMMANDS: dict[str, type[Any]] = {
     "export": Export,
     "check-export": CheckExport,
     "exploit": Exploit,
+    "selfplay": Selfplay,
     "attack-head": AttackHead,
     "draw-scene": DrawScene,
     "stress": Stress,

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from safepursuit.attack.stress import IMPERFECTIONS, stress, suggest
-from safepursuit.cli.usage import Debug, Run, UsageError, check_folders, listed, save_json, say
+from safepursuit.cli.usage import STANDARD_OUTPUT, Debug, Run, UsageError, check_folders, listed, save_json, say
 from safepursuit.experiment import load_run, open_run
 from safepursuit.robot import Budget
 
@@ -21,8 +21,8 @@ class Stress:
     run_folder: Run
     """The run folder."""
     imperfection: str = "all"
-    """Some of pose, heading, delay, brakes, bias, slip, dropped, radius, step, evader-speed, separated by commas, or
-    all."""
+    """Some of budget, pose, heading, delay, brakes, bias, slip, dropped, radius, step, evader-speed, separated by
+    commas, or all."""
     suggest: bool = False
     """Instead: the smallest budget for the errors named by --budget.… under which the run touches nothing."""
     budget: Annotated[Budget, tyro.conf.arg(prefix_name=True)] = field(default_factory=Budget)
@@ -57,10 +57,12 @@ class Stress:
             say(console, f"{flags or 'no budget'}: {seen}")
             say(console, "Only errors within the declared budget are covered by the theorem: declare them in full.")
         else:
-            names = listed(self.imperfection, IMPERFECTIONS)
+            names = () if self.imperfection == "all" else listed(self.imperfection, IMPERFECTIONS)
             for case, judged in stress(trained.policy, trained.config, names=names, episodes=self.episodes, **against):
                 about = {"imperfection": case.imperfection, "size": case.size, "within": case.within}
                 rows.append(about | judged.result)
+                if self.json != STANDARD_OUTPUT:  # what is found so far is kept
+                    save_json(self.json, rows)
                 say(console, f"{case.imperfection} {case.size:g}: {judged.result['collision']['count']} contacts")
             console.print(_table(rows))
         save_json(self.json, rows)

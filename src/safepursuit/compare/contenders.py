@@ -20,7 +20,7 @@ _STORED = ("group", "method", "seed", "run", "steps")
 
 _SAME = (
     *(f"robot.{name}" for name in ("radius", "max_speed", "max_turn_rate", "dt", "integrator")),
-    *("capture_radius", "horizon", "arena.half_extents"),
+    *("evader_model", "capture_radius", "horizon", "arena.half_extents"),
 )
 """Fields of the game in which all trainings must equal the default game of their robot."""
 

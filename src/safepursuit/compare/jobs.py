@@ -9,6 +9,7 @@ from safepursuit.compare import trainings
 from safepursuit.compare.cells import Cell, CellRecord, Worst, summarise
 from safepursuit.compare.contenders import Contender
 from safepursuit.evaluation import evaluate
+from safepursuit.evaluation.evaluation import Rules
 from safepursuit.experiment.opponents import Opponents
 from safepursuit.policy import Policy
 from safepursuit.process import keep_compiled_programs, use_one_thread
@@ -49,6 +50,7 @@ class CellJob(NamedTuple):
     """Filled in when the job is handed out."""
     evader: Opponents | None = None
     """Likewise, where it is trained."""
+    rules: Rules = "default"
 
     @property
     def contender(self) -> Contender:
@@ -82,7 +84,7 @@ def perform(job: Job, report: Report) -> Finished | None:
         evader=job.evader or job.cell.evader,
         obstacles=job.obstacles,
         seed=job.seed,
-        rules="default",
+        rules=job.rules,
     )
     return summarise(job.cell, evaluation)
 

@@ -96,8 +96,8 @@ def _equipped(job: Job, command: list[str]) -> Job:
     if isinstance(job, TrainingJob):
         trainings.begin(job.folder, job.contender.config, command)
         return job
-    if is_run(job.cell.evader):
-        job = job._replace(evader=_evader(job.cell.evader, game_of(job.contender.config, "default")))
+    if job.evader is None and is_run(job.cell.evader):
+        job = job._replace(evader=_evader(job.cell.evader, game_of(job.contender.config, job.rules)))
     if job.folder is None:
         return job._replace(pursuer=job.contender.method)
     return job._replace(pursuer=_pursuer(job.folder, job.contender.steps))

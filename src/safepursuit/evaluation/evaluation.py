@@ -66,9 +66,10 @@ def evaluate(
 
     `evader` is the opponent of a pursuer, `pursuer` that of an evader: a script, a run folder, a mixture. It and the
     number of discs default to those of the suite, or else of the training. `errors` are drawn between the player and
-    its robot (see `agents.Imprecise`), whatever the shield's budget; `robot` is what drives in truth (the opponent,
-    too), where the player believes in that of its training. Raises ValueError for an unknown name or an impossible
-    game, NotFiniteError for a policy whose numbers are not finite.
+    its robot (see `agents.Imprecise`), whatever the shield's budget; it is the delay of that budget that the player
+    believes in. `robot` is what drives in truth (the opponent, too), where the player believes in that of its training.
+    Raises ValueError for an unknown name or an impossible game, NotFiniteError for a policy whose numbers are not
+    finite.
     """
     role = config.role
     mine, theirs = (pursuer, evader) if role == "pursuer" else (evader, pursuer)
@@ -96,7 +97,7 @@ def evaluate(
         known = isinstance(robot, type(game.robot))
         believed, game = game, replace(game, robot=robot, robot_model=game.robot_model if known else "inertial")
     if errors is not None or believed is not None:
-        own = Imprecise(own, errors or Budget(), believed)
+        own = Imprecise(own, errors or Budget(), believed, known_delay=config.shield.budget.delay)
     if obstacles is not None:
         game = scenarios.with_obstacles(game, obstacles)
     drawn = scenarios.draw(suite, game, seed, episodes)

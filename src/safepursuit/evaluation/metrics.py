@@ -14,7 +14,8 @@ CONFIDENCE = 0.95
 
 def verdict(recording: Recording) -> Verdict:
     """The referee's verdict on the robot that is judged, `recording.role`."""
-    game, theirs = recording.game, recording.of(other(recording.role))
+    game, role = recording.game, recording.role
+    theirs = recording.of(other(role))
     return judge(
         own=recording.own,
         own_control=recording.own_control,
@@ -24,8 +25,8 @@ def verdict(recording: Recording) -> Verdict:
         edges=recording.edges,
         movers=recording.movers,
         half_extents=np.asarray(game.arena.half_extents),
-        own_radius=game.robot.radius,
-        other_radius=game.evader.radius,
+        own_radius=game.limits(role).radius,
+        other_radius=game.limits(theirs.role).radius,
         length=recording.length,
         dt=game.robot.dt,
         integrator=game.robot.integrator,

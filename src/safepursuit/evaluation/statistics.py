@@ -7,6 +7,7 @@ nothing happened in N episodes, the upper end of its exact interval, 3.69/N, is 
     time to capture                `restricted_mean`, `capture_curve`
     two methods, same scenarios    `paired_comparison`, `paired_shares`; several such p-values: `holm`
     methods over seeds and tasks   `interquartile_mean`, `probability_of_improvement`
+    two pools against each other   `bradley_terry`
 """
 
 import math
@@ -15,7 +16,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import bisect
+from scipy.optimize import bisect, minimize
+from scipy.special import expit
 from scipy.stats import binomtest, bootstrap, norm, trim_mean
 
 from safepursuit.evaluation.metrics import CONFIDENCE, rate
@@ -174,6 +176,36 @@ def probability_of_improvement(first: ArrayLike, second: ArrayLike, seed: int = 
         return np.mean(wins, axis=0)
 
     return _bootstrap((*first.T, *second.T), mean_over_tasks, seed, "percentile")
+
+
+def bradley_terry(wins: ArrayLike, games: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Ratings (rows,) and (columns,) in Elo points from wins and games (rows, columns) of rows against columns.
+
+    The model of Bradley and Terry (Biometrika 39, 1952): a row that is rated d points above a column beats it with
+    probability 1/(1 + 10^(−d/400)). Ratings maximise the likelihood, with half a win and half a loss added to each pair
+    that has played, so that they are finite where one side always wins; their mean over all players is 0. One number
+    for each player cannot show who beats whom in a cycle.
+    """
+    won, played = np.asarray(wins, float), np.asarray(games, float)
+    if won.ndim != 2 or won.shape != played.shape or not won.size or not np.all((won >= 0) & (won <= played)):
+        raise ValueError("wins and games must be tables of the same size, with no more wins than games.")
+    known = played > 0
+    won, lost = won + 0.5 * known, played - won + 0.5 * known
+    rows, columns = won.shape
+
+    def loss(ratings: np.ndarray) -> tuple[float, np.ndarray]:
+        """−log likelihood and its gradient; ratings as natural logarithms of odds."""
+        edge = ratings[:rows, None] - ratings[rows:]
+        value = np.sum(won * np.logaddexp(0, -edge) + lost * np.logaddexp(0, edge))
+        slope = lost * expit(edge) - won * expit(-edge)
+        return float(value), np.concatenate([slope.sum(axis=1), -slope.sum(axis=0)])
+
+    scale = played.sum()
+    found = minimize(
+        lambda x: tuple(part / scale for part in loss(x)), np.zeros(rows + columns), jac=True, options={"gtol": 1e-9}
+    ).x
+    points = 400 / math.log(10) * (found - found.mean())
+    return points[:rows], points[rows:]
 
 
 def _restricted(time: ArrayLike, captured: ArrayLike, horizon: float) -> np.ndarray:

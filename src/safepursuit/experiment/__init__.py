@@ -2,7 +2,7 @@
 
 from safepursuit.experiment.config import PPOConfig, TrainConfig, errors_of
 from safepursuit.experiment.opponents import opponent
-from safepursuit.experiment.run import TrainedRun, create_run, load_config, load_run
+from safepursuit.experiment.run import TrainedRun, create_run, load_config, load_run, store_policy
 from safepursuit.experiment.zoo import open_run
 
 __all__ = [
@@ -15,4 +15,5 @@ __all__ = [
     "load_run",
     "open_run",
     "opponent",
+    "store_policy",
 ]

@@ -15,7 +15,7 @@ from safepursuit.game import GameState
 from safepursuit.policy import Policy, build_policy, check_finite
 from safepursuit.runs import checkpoint, configuration
 from safepursuit.runs.configuration import ConfigurationError
-from safepursuit.runs.folder import RunFolder
+from safepursuit.runs.folder import RunFolder, write_json, write_text
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +66,15 @@ def create_run(path: Path, config: TrainConfig, command: list[str]) -> RunFolder
     homes = config.modules()
     used = {one.name: (one.text, one.sha256) for one in plugins.loaded() if one.module in homes}
     return RunFolder.create(path, configuration.dump(config), command, used)
+
+
+def store_policy(run: RunFolder, policy: Policy, steps: int, config: str, provenance: Any) -> None:
+    """Make a run folder of a policy without its training: it plays and starts trainings, but is not resumed."""
+    for folder in (run.checkpoints, run.evaluations, run.figures):
+        folder.mkdir(parents=True)
+    write_json(run.path / "provenance.json", provenance)
+    checkpoint.save(run, steps, Learned(policy), best=True)
+    write_text(run.config, config)
 
 
 def load_config(run: RunFolder) -> TrainConfig:

@@ -20,8 +20,8 @@ from platformdirs import user_cache_path
 
 import safepursuit
 from safepursuit.experiment.config import TrainConfig
-from safepursuit.experiment.run import Learned, TrainedRun, policy_shapes
-from safepursuit.runs import checkpoint, configuration
+from safepursuit.experiment.run import Learned, TrainedRun, policy_shapes, store_policy
+from safepursuit.runs import configuration
 from safepursuit.runs.folder import RunFolder, RunFolderError, replacing, write_json, write_text
 
 PREFIX = "zoo:"
@@ -77,12 +77,9 @@ def _unpack(file: Path, run: RunFolder) -> None:
     config = configuration.parse(TrainConfig(), text, str(file))
     leaves, structure = jax.tree_util.tree_flatten_with_path(policy_shapes(config))
     given = [arrays[jax.tree_util.keystr(path)] for path, _ in leaves]
-    for folder in (run.checkpoints, run.evaluations, run.figures):
-        folder.mkdir()
-    write_json(run.path / "provenance.json", json.loads(str(arrays["provenance"])))
     write_text(run.path / "README.md", str(arrays["card"]))
-    checkpoint.save(run, steps, jax.tree_util.tree_unflatten(structure, given), best=True)
-    write_text(run.config, text)
+    learned = jax.tree_util.tree_unflatten(structure, given)
+    store_policy(run, learned.policy, steps, text, json.loads(str(arrays["provenance"])))
 
 
 def pack(run: TrainedRun, name: str, summary: str, card: str, files: Path = _FILES) -> Path:

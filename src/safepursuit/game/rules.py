@@ -44,7 +44,8 @@ class Game:
 
     arena: Arena = field(default_factory=Arena)
     robot: Unicycle = field(default_factory=Unicycle)
-    """Parameters of both robots; the evader's speed limit is scaled by `evader_speed_ratio`."""
+    """Parameters of both robots, or of the pursuer's alone (`evader_model`); the evader's speed limit is scaled by
+    `evader_speed_ratio`."""
     evader_speed_ratio: float = 1.0
     min_evader_speed_ratio: float | None = None
     """If given, the evader's speed limit is uniform from here to `evader_speed_ratio`, drawn per episode."""
@@ -60,6 +61,8 @@ class Game:
     reward: Reward = field(default_factory=Reward)
     robot_model: Annotated[str, tyro.conf.arg(name="robot", prefix_name=False)] = "unicycle"
     """Model of the robots; `safepursuit list robots` names them."""
+    evader_model: Annotated[str | None, tyro.conf.arg(name="evader-robot", prefix_name=False)] = None
+    """Model of the evader's robot, where it is another one; its steps are as long as the pursuer's."""
     sensor: Annotated[str, tyro.conf.arg(prefix_name=False)] = "discs"
     """What the robots observe; `safepursuit list sensors` names them."""
 
@@ -76,10 +79,16 @@ class Game:
             if self.robot != Unicycle():
                 raise ValueError(f"robot is a {type(self.robot).__name__}, not the robot {self.robot_model!r}.")
             object.__setattr__(self, "robot", default)
-        if self.capture_radius < 2 * self.robot.radius:
+        if self.evader_model is not None and ROBOTS.find(self.evader_model)().has_inertia != self.robot.has_inertia:
             raise ValueError(
-                f"capture_radius is {self.capture_radius:g} m, but the bodies touch at {2 * self.robot.radius:g} m: "
-                "capture must come before contact."
+                f"the robots {self.robot_model!r} and {self.evader_model!r} cannot share a game: one has inertia, and "
+                "the other one has none."
+            )
+        touch = self.robot.radius + self.evader.radius
+        if self.capture_radius < touch:
+            raise ValueError(
+                f"capture_radius is {self.capture_radius:g} m, but the bodies touch at {touch:g} m: capture must come "
+                "before contact."
             )
         if self.min_evader_speed_ratio is not None and not 0 < self.min_evader_speed_ratio <= self.evader_speed_ratio:
             raise ValueError(
@@ -94,12 +103,12 @@ class Game:
             )
 
         if self.arena.layout is not None:
-            self.arena.layout.check_passages(self.robot.radius, self.start_reach)
+            self.arena.layout.check_passages(self.largest_radius, self.start_reach)
 
     @property
     def start_reach(self) -> float:
         """Least distance [m] of the centres from everything at the start."""
-        return self.robot.radius + self.start_clearance
+        return self.largest_radius + self.start_clearance
 
     @property
     def start_distances(self) -> tuple[float, float]:
@@ -147,7 +156,19 @@ class Game:
     @property
     def evader(self) -> Unicycle:
         """The evader's limits, with the highest speed if it is drawn per episode (`RobotState.max_speed`)."""
-        return replace(self.robot, max_speed=self.robot.max_speed * self.evader_speed_ratio)
+        return replace(self.evader_at_par, max_speed=self.evader_at_par.max_speed * self.evader_speed_ratio)
+
+    @property
+    def evader_at_par(self) -> Unicycle:
+        """The evader's limits at a speed ratio of 1."""
+        if self.evader_model is None:
+            return self.robot
+        return replace(ROBOTS.find(self.evader_model)(), dt=self.robot.dt, integrator=self.robot.integrator)
+
+    @property
+    def largest_radius(self) -> float:
+        """Of the two bodies [m]."""
+        return max(self.robot.radius, self.evader_at_par.radius)
 
     @property
     def robots(self) -> tuple[Unicycle, ...]:

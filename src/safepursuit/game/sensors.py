@@ -29,7 +29,7 @@ class Observation(NamedTuple):
     """One robot's observation: a vector, and a set of features of discs.
 
     As given by the sensor "discs": in the body frame, every entry within [−1, 1] (but the speed of a faster evader).
-    Speeds of both robots are in units of the pursuer's limit.
+    Speeds and turn rates of both robots are in units of the pursuer's limits.
     """
 
     ego: Float[Array, "features *batch"]
@@ -67,7 +67,7 @@ def _opponent(state: GameState, game: Game, role: Role) -> list[Scalar]:
 
 def discs_and_opponent(state: GameState, game: Game, role: Role) -> Observation:
     """Everything: the opponent, the own motion, the arena, and the discs as a set."""
-    own, body = state.robot(role).pose, game.robot  # the evader's differs in its speed limit only
+    own, body = state.robot(role).pose, game.limits(role)
     heading = own[2]
     diagonal = 2 * length(state.scene.half_extents)
     ego = jnp.stack(
@@ -117,7 +117,7 @@ def rays_and_opponent(state: GameState, game: Game, role: Role) -> Observation:
     sight = other[:2] - own[:2]
     rays = jnp.concatenate([direction(own[2] + turns), unit(sight)[:, None]], axis=1)
     ranges = first_hits(state.scene, own[:2], rays)
-    gap = jnp.maximum(ranges[:-1] - game.robot.radius, 0)
+    gap = jnp.maximum(ranges[:-1] - game.limits(role).radius, 0)
     visible = (ranges[-1] >= length(sight)).astype(own.dtype)
     closing = jnp.broadcast_to(control[0] / game.robot.max_speed * jnp.cos(turns), gap.shape)
     if state.scene.movers is not None:

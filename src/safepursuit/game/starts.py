@@ -33,7 +33,7 @@ def _draw_one(key, game: Game) -> tuple[GameState, Flag]:
     if game.arena.layout is not None and game.arena.layout.movers:
         scene = _with_movers(jax.random.fold_in(key, 2), game, scene)
     places, roomy = _places(place_key, game, scene)
-    tries = jax.vmap(lambda point: clearance(scene, point, game.robot.radius), in_axes=-1)
+    tries = jax.vmap(lambda point: clearance(scene, point, game.largest_radius), in_axes=-1)
     free = tries(places.reshape(2, -1)).reshape(2, _TRIES) >= game.start_clearance
     if scene.edges is not None and not game.arena.room:
         free &= ~jax.vmap(partial(enclosed, scene), in_axes=-1)(places.reshape(2, -1)).reshape(2, _TRIES)
@@ -46,7 +46,9 @@ def _draw_one(key, game: Game) -> tuple[GameState, Flag]:
     rest = jnp.zeros(2, poses.dtype)
     speed = None
     if game.min_evader_speed_ratio is not None:
-        low, high = (game.robot.max_speed * ratio for ratio in (game.min_evader_speed_ratio, game.evader_speed_ratio))
+        low, high = (
+            game.evader_at_par.max_speed * ratio for ratio in (game.min_evader_speed_ratio, game.evader_speed_ratio)
+        )
         speed = jax.random.uniform(jax.random.fold_in(key, 1), (), poses.dtype, low, high)
     robots = RobotState(poses[:, 0], rest), RobotState(poses[:, 1], rest, speed)
     return GameState(robots, scene, jnp.asarray(0, jnp.int32)), success & jnp.any(fits)
@@ -69,7 +71,7 @@ def _places(key, game: Game, scene: Scene) -> tuple[Float[Array, "2 robots tries
     """Places to try for both robots, and whether there is room for any."""
     layout = game.arena.layout
     if layout is None:
-        room = scene.half_extents - game.robot.radius - game.start_clearance
+        room = scene.half_extents - game.largest_radius - game.start_clearance
         return room[:, None, None] * jax.random.uniform(key, (2, 2, _TRIES), minval=-1, maxval=1), jnp.all(room > 0)
     parts = []
     for role, own_key in zip(ROLES, jax.random.split(key), strict=True):

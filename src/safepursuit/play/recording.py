@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float
 
 from safepursuit.game import ROLES, Game, GameState, Role
 from safepursuit.play.loop import Step
+from safepursuit.robot import Inertial, Robot
 from safepursuit.runs import configuration
 from safepursuit.runs.folder import replacing
 from safepursuit.scene import Edges, Movers, Scene
@@ -254,6 +255,8 @@ def save(recording: Recording, file: Path, scenario: Sequence[int] | np.ndarray 
             **{_stored(name, recording.role): getattr(recording, name) for name in _ARRAYS if name != "edges"},
             pursuer_velocity=recording.pursuer_velocity,
             evader_velocity=recording.evader_velocity,
+            pursuer_limits=_limits(game.robot),
+            evader_limits=_limits(game.evader),
             edges=_walls(recording),
             half_extents=np.asarray(game.arena.half_extents, np.float64),
             robot_radius=np.float64(game.robot.radius),
@@ -264,6 +267,15 @@ def save(recording: Recording, file: Path, scenario: Sequence[int] | np.ndarray 
             role=np.asarray(recording.role),
             game=np.asarray(configuration.dump(game)),
         )
+
+
+def _limits(robot: Robot) -> np.ndarray:
+    """Lowest and highest speed, highest turn rate, forward and braking acceleration, turning acceleration, wheel base
+    and radius [m, s, rad]: infinite where a change is at once, NaN where the wheels set no limit of their own."""
+    rates = [np.inf] * 3
+    if isinstance(robot, Inertial):
+        rates = [robot.acceleration, robot.braking, robot.turn_acceleration]
+    return np.array([0.0, robot.max_speed, robot.max_turn_rate, *rates, np.nan, robot.radius])
 
 
 def _walls(recording: Recording) -> np.ndarray:

@@ -43,10 +43,10 @@ def draw(game: Game, shield: Shield, start: GameState, title: str, file: Path) -
         _safe_set(axes, game, shield, scene.standing)
         furnish(axes, game.arena, *_standing(scene.standing))
         _movers(axes, game, scene)
-        for pose, colour in ((start.pursuer, PURSUER), (start.evader, EVADER)):
+        for pose, robot, colour in ((start.pursuer, game.robot, PURSUER), (start.evader, game.evader, EVADER)):
             x, y, heading = np.asarray(pose)[:, 0]
-            axes.add_patch(Circle((x, y), game.robot.radius, fc=colour, ec="white", lw=0.5, zorder=6))
-            nose = game.robot.radius * np.array([np.cos(heading), np.sin(heading)])
+            axes.add_patch(Circle((x, y), robot.radius, fc=colour, ec="white", lw=0.5, zorder=6))
+            nose = robot.radius * np.array([np.cos(heading), np.sin(heading)])
             axes.plot([x, x + nose[0]], [y, y + nose[1]], color="white", lw=1.2, zorder=7)
         handles = [
             Patch(fc=_FREE, label=f"centre of a robot of {2 * game.robot.radius:g} m"),

@@ -29,9 +29,9 @@ class Budget:
         ranges.check(self, "budget", not_negative=tuple(one.name for one in fields(self)))
 
     def scaled(self, factor: float) -> "Budget":
-        """All errors times `factor`, the delay rounded to whole steps."""
+        """All errors times `factor`; the delay, which is known, is no shorter unless `factor` is 0, and whole steps."""
         values = {one.name: factor * getattr(self, one.name) for one in fields(self)}
-        return Budget(**values | {"delay": round(values["delay"])})
+        return Budget(**values | {"delay": max(round(values["delay"]), self.delay if factor else 0)})
 
     def at_execution(self, robot: Robot) -> "Budget":
         """The errors of the state predicted to the moment at which a command is executed, `delay` steps later.

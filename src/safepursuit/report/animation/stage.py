@@ -35,12 +35,13 @@ _MESH = 401
 class Stage:
     """Arena, robots, traces, controls and barriers of one episode; `show` moves them to a step.
 
-    Robots are drawn with radius `size` [m]. With `window`, the width and height [m] of a view that travels with the
-    pursuer, this is a close-up; nothing in it stands still, so that all of it is drawn anew at each step.
+    Robots are drawn with radius `size` [m], or as large as they are. With `window`, the width and height [m] of a view
+    that travels with the pursuer, this is a close-up; nothing in it stands still, so that all of it is drawn anew at
+    each step.
     """
 
-    def __init__(self, axes: Axes, take: Take, size: float, window: tuple[float, float] | None = None) -> None:
-        self.axes, self.take, self.size, self.window = axes, take, size, window
+    def __init__(self, axes: Axes, take: Take, size: float | None, window: tuple[float, float] | None = None) -> None:
+        self.axes, self.take, self.window = axes, take, window
         fine = 1.0 if window is None else 1.5
         arena(axes, take.recording, take.index)
         if window is not None:
@@ -57,7 +58,8 @@ class Stage:
         radius = take.recording.game.capture_radius
         self.capture = Circle((0, 0), radius, fill=False, ec=CAPTURE, lw=fine, ls=(0, (3, 2)), zorder=5)
         axes.add_patch(self.capture)
-        self.robots = [_Robot(axes, colour, size, fine) for colour in _COLOURS]
+        bodies = take.recording.game.evader.radius, take.recording.game.robot.radius
+        self.robots = [_Robot(axes, *one, fine) for one in zip(_COLOURS, [size] * 2 if size else bodies, strict=True)]
         self.point = axes.plot([], [], marker="o", ms=5.5, mfc="white", mec=BARRIER, mew=1.6, ls="", zorder=8)[0]
         self.point.set_visible(window is not None)
         self.hits = axes.plot([], [], marker="x", color=COLLISION, ms=6 * fine, mew=1.5 * fine, ls="", zorder=9)[0]

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from safepursuit.report.comparison.numbers import SECTORS
+from safepursuit.report.crossplay import picture
 from safepursuit.report.figures import EVADER, PURSUER, STYLE
 from safepursuit.runs.folder import slug
 
@@ -54,15 +55,27 @@ def looks(groups: Collection[str]) -> dict[str, dict[str, Any]]:
 
 
 def of_suite(suite: dict[str, Any], folder: Path) -> dict[str, list[Chart]]:
-    """The figures of one suite of report.json: "overview" (one each), and "starts" (one for each group)."""
+    """The figures of one suite of report.json: "overview" and "crossplay" (one each), and "starts" (one per group)."""
     name = slug(suite["name"])
     overview = [
         _trade_off(suite, folder / f"{name}-intervention.png"),
         _over_time(suite, folder / f"{name}-capture-time.png"),
         *(_bars(suite, evader, folder / f"{name}-capture-{slug(evader)}.png") for evader in suite["evaders"]),
     ]
+    played = suite["crossplay"]
+    picture(played, folder / f"{name}-crossplay.png")
+    told = "; ".join(
+        f"{one} {percent(about['mean'])} in the mean, {percent(about['worst'])} against {about['against']}"
+        for one, about in played["pursuers"].items()
+    )
+    crossplay = Chart(
+        folder / f"{name}-crossplay.png",
+        "Cross-play",
+        "Blue: captured, red: escaped; % of episodes of each pursuer (row) against each evader (column).",
+        f"Table of captured episodes on {suite['name']}: {told}.",
+    )
     starts = [_by_start(suite, group, folder / f"{name}-starts-{slug(group)}.png") for group in suite["groups"]]
-    return {"overview": overview, "starts": starts}
+    return {"overview": overview, "crossplay": [crossplay], "starts": starts}
 
 
 def of_learning(numbers: dict[str, Any], folder: Path) -> list[Chart]:

@@ -15,6 +15,7 @@ import numpy as np
 from safepursuit.compare import cells
 from safepursuit.compare import plan as plans
 from safepursuit.compare.cells import Cell, CellRecord
+from safepursuit.compare.crossplay import crossplay
 from safepursuit.compare.plan import Plan, PlannedSuite
 from safepursuit.evaluation import statistics
 from safepursuit.evaluation.metrics import rate
@@ -119,6 +120,7 @@ def _suite(comparison: Comparison, suite: PlannedSuite) -> dict[str, Any]:
             evader: {group: _matchup(comparison.of(suite, group, evader)) for group in plan.groups}
             for evader in suite.evaders
         },
+        "crossplay": _crossplay(comparison, suite),
         "contrasts": contrasts(
             {group: _captures(found, len(suite.evaders)) for group, found in records.items()}, suite.evaders
         ),
@@ -128,6 +130,14 @@ def _suite(comparison: Comparison, suite: PlannedSuite) -> dict[str, Any]:
             "groups": {group: _by_start(found, edges) for group, found in records.items()},
         },
     }
+
+
+def _crossplay(comparison: Comparison, suite: PlannedSuite) -> dict[str, Any]:
+    """Every contender, of whatever seed, against every evader."""
+    contenders = comparison.plan.contenders
+    cells = [[Cell(one, suite.name, evader) for evader in suite.evaders] for one in contenders]
+    captured = np.array([[comparison.records[cell].outcomes.captured for cell in row] for row in cells])
+    return crossplay([one.name for one in contenders], suite.evaders, captured)
 
 
 def _horizon(comparison: Comparison, suite: PlannedSuite) -> float:

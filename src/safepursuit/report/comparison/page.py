@@ -94,6 +94,7 @@ def _suite(suite: dict[str, Any], content: dict[str, Any], pictures: Path) -> di
         "about": wording.about_suite(suite, content),
         "summary": tables.summary(suite, content["timing"]),
         "matchups": tables.matchups(suite),
+        "players": [tables.crossplay(suite, role) for role in ("pursuer", "evader")],
         "contrasts": tables.contrasts(suite, content["compared"]["primary"]),
         **charts.of_suite(suite, pictures),
     }

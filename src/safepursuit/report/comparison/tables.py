@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from safepursuit.report.comparison.charts import percent
 from safepursuit.report.comparison.contrasts import OVERALL
+from safepursuit.report.crossplay import short
 
 NOTHING = "–"
 """Where there is nothing to report."""
@@ -115,6 +116,26 @@ def matchups(suite: dict[str, Any]) -> Table:
     columns |= {evader: against(suite["matchups"][evader]) for evader in suite["evaders"]}
     note = "Pooled over the seeds, with the Wilson 95 % interval; then the lowest and the highest seed."
     return _table("Captured episodes against each evader", columns, ((group,) for group in suite["groups"]), note)
+
+
+def crossplay(suite: dict[str, Any], role: str) -> Table:
+    """The pursuers (or evaders) of the cross-play, the strongest first."""
+
+    def worst(name: str, about: dict[str, Any]) -> Entry:
+        return Entry(percent(about["worst"]), f"against {short(about['against'])}")
+
+    columns: dict[str, Callable[..., Entry]] = {
+        role: lambda name, about: Entry(short(name)),
+        "mean capture": lambda name, about: Entry(percent(about["mean"])),
+        "worst capture": worst,
+        "Elo": lambda name, about: Entry(f"{about['elo']:+.0f}".replace("-", "−")),
+    }
+    rows = sorted(suite["crossplay"][f"{role}s"].items(), key=lambda row: -row[1]["elo"])
+    note = (
+        "Worst: against the opponent that does most to the player. Elo: a Bradley–Terry fit to all pairs, 400 points "
+        "for odds of 10, mean of all players 0; one number cannot show a cycle."
+    )
+    return _table(f"Cross-play: {role}s", columns, rows, note if role == "evader" else "")
 
 
 def contrasts(suite: dict[str, Any], primary: str) -> Table | None:

@@ -1,0 +1,269 @@
+"""A pursuit whose value is known: `make bench-reference`.
+
+usage: python benchmarks/reference_value.py [--steps N]
+
+Two kinematic robots far from walls, without discs: the evader is slower, and both turn slowly enough that a pursuer
+which runs straight at it loses time. The state reduces to the evader's pose (x, y, θ) in the pursuer's frame (Isaacs
+1965, the game of two cars). The value, the time to capture when both play well, follows by dynamic programming on a
+grid, a semi-Lagrangian scheme (Falcone and Ferretti 2014):
+
+    V(x) = Δ + min over the pursuer's controls of max over the evader's of V(x after Δ),    V ≤ 0 where it is captured
+
+Here the evader knows the pursuer's choice, which makes V an upper value; with the two exchanged it is a lower one. The
+players `optimal` of both roles look one step ahead with V, and take part in the package's own game. The page says how
+much longer than the value lead-intercept, other scripts and a learned pursuer take.
+"""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.ndimage import map_coordinates
+from scipy.sparse import csr_array
+
+from safepursuit.agents import Agent, Scripted, Trained
+from safepursuit.benchmark.machine import about, described
+from safepursuit.benchmark.tables import Table, grid
+from safepursuit.evaluation.episodes import record
+from safepursuit.evaluation.scenarios import Scenarios
+from safepursuit.experiment import PPOConfig, TrainConfig
+from safepursuit.experiment.opponents import find
+from safepursuit.game import Game, initial
+from safepursuit.geometry import wrap_angle
+from safepursuit.learn import BarrierNetTrainer
+from safepursuit.players import EVADERS, PURSUERS, Sight
+from safepursuit.robot import Robot, Unicycle
+from safepursuit.runs.folder import write_json, write_text
+from safepursuit.scene import Arena
+
+OUT = Path(__file__).resolve().parents[1] / "docs" / "benchmarks"
+
+GAME = Game(
+    Arena(half_extents=(14.0, 14.0), obstacles=0),
+    Unicycle(max_turn_rate=1.0),
+    evader_speed_ratio=0.6,
+    start_distance=(1.0, 4.0),
+)
+EPISODES = 1000
+WAIT = 0.2
+"""Δ, the step of the dynamic program [s]."""
+LONGEST = 30.0
+"""The horizon [s], where V is cut off."""
+
+
+@dataclass(frozen=True)
+class Value:
+    """V on a grid; trilinear between its points, constant beyond them."""
+
+    table: np.ndarray
+    """(x, y, θ) [s]; the last θ repeats the first."""
+    reach: float
+    """x and y from −reach to reach [m]."""
+
+    def __call__(self, x: Any, y: Any, heading: Any) -> jax.Array:
+        """V [s] at poses of the evader in the pursuer's frame, arrays of one shape."""
+        across, _, around = self.table.shape
+        places = [(one + self.reach) / (2 * self.reach) * (across - 1) for one in (x, y)]
+        turns = jnp.mod(heading, 2 * jnp.pi) / (2 * jnp.pi) * (around - 1)
+        return map_coordinates(jnp.asarray(self.table), [*places, turns], order=1, mode="nearest")
+
+
+def controls(robot: Unicycle) -> jax.Array:
+    """(6, 2): stand or drive, left, straight or right."""
+    return jnp.array(list(product((0.0, robot.max_speed), (-robot.max_turn_rate, 0.0, robot.max_turn_rate))))
+
+
+def after(value: Callable[..., jax.Array], state: Any, pursuers: jax.Array, evaders: jax.Array) -> jax.Array:
+    """`value` one step later, (pursuer's controls, evader's controls, …)."""
+    worth = lambda one, two: value(*moved(state, one, two, WAIT))  # noqa: E731
+    return jax.vmap(jax.vmap(worth, (None, 0)), (0, None))(pursuers, evaders)
+
+
+def moved(state: Any, pursuer: jax.Array, evader: jax.Array, time: float) -> tuple[jax.Array, ...]:
+    """The evader's pose in the pursuer's frame after both have driven exact arcs."""
+    x, y, heading = state
+    (v, turn), (u, other) = pursuer, evader
+    x, y = x + _arc(u, other, heading, time)[0], y + _arc(u, other, heading, time)[1]
+    back = _arc(v, turn, jnp.zeros_like(heading), time)
+    x, y, angle = x - back[0], y - back[1], turn * time
+    return (
+        jnp.cos(angle) * x + jnp.sin(angle) * y,
+        jnp.cos(angle) * y - jnp.sin(angle) * x,
+        heading + (other - turn) * time,
+    )
+
+
+def _arc(speed: float, turn: float, heading: Any, time: float) -> tuple[Any, Any]:
+    chord = speed * time * jnp.sinc(turn * time / 2 / jnp.pi)
+    return chord * jnp.cos(heading + turn * time / 2), chord * jnp.sin(heading + turn * time / 2)
+
+
+def solve(game: Game = GAME, reach: float = 8.0, across: int = 65, around: int = 33, lower: bool = False) -> Value:
+    """The upper (or lower) value by iteration until nothing changes by more than a millisecond."""
+    axis, turns = np.linspace(-reach, reach, across), np.linspace(0, 2 * np.pi, around)[:-1]
+    state = np.meshgrid(axis, axis, turns, indexing="ij")
+    pursuers, evaders = (controls(robot) for robot in game.robots)
+    ahead = _interpolation(after(lambda *pose: jnp.stack(pose), state, pursuers, evaders), reach, state[0].shape)
+    gap = (np.hypot(state[0], state[1]) - game.capture_radius).ravel()
+    # Below 0 inside, so that interpolation is right at the edge for an evader that runs away.
+    start = np.where(gap <= 0, gap / (game.robot.max_speed - game.evader.max_speed), LONGEST)
+    value, before = start, start + 1
+    while np.abs(value - before).max() > 1e-3:
+        found = (ahead @ value).reshape(len(pursuers), len(evaders), -1)
+        best = found.min(axis=0).max(axis=0) if lower else found.max(axis=1).min(axis=0)
+        value, before = np.where(gap <= 0, start, np.minimum(best + WAIT, LONGEST)), value
+    table = value.reshape(state[0].shape)
+    return Value(np.concatenate([table, table[..., :1]], axis=2), reach)
+
+
+def _interpolation(poses: jax.Array, reach: float, shape: tuple[int, ...]) -> csr_array:
+    """From V at the points of the grid to V at poses (pursuer's controls, evader's, 3, …), as a sparse matrix."""
+    across, _, around = shape
+    x, y, heading = np.moveaxis(np.asarray(poses, float), 2, 0).reshape(3, -1)
+    places = [np.clip((one + reach) / (2 * reach) * (across - 1), 0, across - 1) for one in (x, y)]
+    places.append(np.mod(heading, 2 * np.pi) / (2 * np.pi) * around)
+    low = [
+        np.minimum(np.floor(one).astype(int), most)
+        for one, most in zip(places, (across - 2, across - 2, around), strict=True)
+    ]
+    points, weights = [], []
+    for corner in product((0, 1), repeat=3):
+        index = [first + step for first, step in zip(low, corner, strict=True)]
+        points.append((index[0] * across + index[1]) * around + index[2] % around)
+        parts = [np.abs(1 - step - (one - first)) for one, first, step in zip(places, low, corner, strict=True)]
+        weights.append(np.prod(parts, axis=0))
+    rows = np.repeat(np.arange(x.size), 8)
+    entries = np.stack(weights, axis=1).ravel(), (rows, np.stack(points, axis=1).ravel())
+    return csr_array(entries, shape=(x.size, int(np.prod(shape))))
+
+
+def player(value: Value, game: Game, role: str) -> Callable[[Any, Sight, Robot], jax.Array]:
+    """The player of a role that looks one step ahead with the value."""
+    options = {"pursuer": controls(game.robot), "evader": controls(game.evader)}
+
+    def optimal(key: Any, sight: Sight, robot: Robot) -> jax.Array:
+        """Plays the value of the game without walls and discs, by dynamic programming."""
+        pursuer, evader = (sight.own, sight.opponent) if role == "pursuer" else (sight.opponent, sight.own)
+        gap, angle = evader[:2] - pursuer[:2], pursuer[2]
+        x = jnp.cos(angle) * gap[0] + jnp.sin(angle) * gap[1]
+        y = jnp.cos(angle) * gap[1] - jnp.sin(angle) * gap[0]
+        state = x, y, wrap_angle(evader[2] - angle)
+        worth = after(value, state, options["pursuer"], options["evader"])
+        pursues = role == "pursuer"
+        chosen = jnp.argmin(worth.max(axis=1), axis=0) if pursues else jnp.argmax(worth.min(axis=0), axis=0)
+        return jnp.moveaxis(options[role][chosen], -1, 0)
+
+    return optimal
+
+
+def starts(game: Game, episodes: int) -> Scenarios:
+    """The pursuer in the middle, the evader up to 4 m away, any headings."""
+    states = initial(jax.random.key(7), game, episodes)
+    distance, bearing, *headings = jax.random.uniform(jax.random.key(8), (4, episodes))
+    turned = [2 * jnp.pi * one for one in (bearing, *headings)]
+    low, high = game.start_distance
+    away = low + (high - low) * distance
+    here = jnp.stack([0 * away, 0 * away, turned[1]])
+    there = jnp.stack([away * jnp.cos(turned[0]), away * jnp.sin(turned[0]), turned[2]])
+    robots = [one._replace(pose=pose) for one, pose in zip(states.robots, (here, there), strict=True)]
+    return Scenarios(game, states._replace(robots=tuple(robots)), jax.random.split(jax.random.key(9), episodes))
+
+
+def known(value: Value, scenarios: Scenarios) -> np.ndarray:
+    """V [s] at the starts (episodes,)."""
+    pursuer, evader = (one.pose for one in scenarios.states.robots)
+    bearing = jnp.arctan2(evader[1], evader[0]) - pursuer[2]
+    away = jnp.hypot(evader[0], evader[1])
+    return np.asarray(value(away * jnp.cos(bearing), away * jnp.sin(bearing), evader[2] - pursuer[2]))
+
+
+def times(own: Agent, evader: str, scenarios: Scenarios) -> np.ndarray:
+    """Seconds until capture (episodes,), the horizon where there was none."""
+    played = record(own, find(evader, "evader", scenarios.game, shield=None), scenarios)
+    seconds = played.length * played.game.robot.dt
+    return np.where(played.outcome == "capture", seconds, scenarios.game.horizon * scenarios.game.robot.dt)
+
+
+def learned(steps: int) -> Trained:
+    """A BarrierNet, trained against the optimal evader and flight."""
+    config = TrainConfig(game=GAME, evader="optimal:3,flee:1", timesteps=steps, seed=0, ppo=PPOConfig(discount=0.99))
+    trainer = BarrierNetTrainer(config)
+    trainer.train([lambda row: print(f"{row['steps']:,.0f} steps, {row['pursuit/capture_time']:.2f} s", flush=True)])
+    return Trained(trainer.policy, config.shield)
+
+
+def row(name: str, found: dict[str, np.ndarray], value: np.ndarray) -> tuple[str, ...]:
+    def cell(seconds: np.ndarray, less: Any = 0.0) -> str:
+        gap = seconds - less
+        return f"{gap.mean():.2f} ± {1.96 * gap.std() / np.sqrt(gap.size):.2f} s"
+
+    return (name, *(cell(seconds) for seconds in found.values()), cell(found["optimal"], value))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--steps", type=int, default=2_000_000)
+    steps = parser.parse_args().steps
+    upper, below, coarse = solve(), solve(lower=True), solve(across=33, around=17)
+    PURSUERS.add("optimal")(player(upper, GAME, "pursuer"))
+    EVADERS.add("optimal")(player(upper, GAME, "evader"))
+    scenarios = starts(GAME, EPISODES)
+    value, least, rough = (known(one, scenarios) for one in (upper, below, coarse))
+    agents: dict[str, Agent] = {
+        name: Scripted(name, None) for name in ("optimal", "lead-intercept", "constant-bearing", "pure-pursuit")
+    }
+    agents[f"barriernet, {steps / 1e6:g} M steps"] = learned(steps)
+    found = {
+        name: {evader: times(agent, evader, scenarios) for evader in ("optimal", "flee", "run")}
+        for name, agent in agents.items()
+    }
+    head = ("pursuer", *(f"against {evader}" for evader in found["optimal"]), "longer than the value")
+    table = grid(Table("", head, [row(name, one, value) for name, one in found.items()], left=1))
+    facts = about()
+    write_json(
+        OUT / "reference_value.json",
+        {
+            "value": float(value.mean()),
+            "lower_value": float(least.mean()),
+            "coarse_value": float(rough.mean()),
+            "times": {name: {evader: float(one.mean()) for evader, one in row.items()} for name, row in found.items()},
+            "episodes": EPISODES,
+            "machine": facts,
+        },
+    )
+    write_text(OUT / "reference_value.md", page(table, value, least, rough, described(facts)))
+
+
+def page(table: str, value: np.ndarray, least: np.ndarray, rough: np.ndarray, machine: str) -> str:
+    robot = GAME.robot
+    return f"""# How far from optimal: a pursuit whose value is known
+
+Written by `make bench-reference` (`benchmarks/reference_value.py`); do not edit by hand. Without walls in reach and
+without discs, the state of the game is the evader's pose in the pursuer's frame, and dynamic programming gives the time
+to capture when both play well. Both robots turn at up to {robot.max_turn_rate:g} rad/s, the pursuer drives up to
+{robot.max_speed:g} m/s, the evader {GAME.evader.max_speed:g} m/s; capture at {GAME.capture_radius:g} m, starts
+{GAME.start_distance[0]:g} to {GAME.start_distance[1]:g} m apart in all directions, {EPISODES:,} of them, the same for
+all.
+
+Value at these starts, in the mean: {value.mean():.2f} s (evader informed), {least.mean():.2f} s (pursuer informed),
+{rough.mean():.2f} s on a grid half as fine. What the pair of optimal players takes in the package's own game beyond the
+value is the error of grid and step.
+
+{table}
+
+Means of {EPISODES:,} episodes with 95 % intervals; an episode without capture counts as {LONGEST:g} s. The last column
+is against the optimal evader, start by start. That evader expects an optimal pursuer, and another one may do worse
+against another evader: the column is a lower bound of how far a pursuer is from optimal.
+
+{machine}
+"""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,234 @@
+"""Populations: responses that are trained, payoffs that are played once, interruptions that leave no trace."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from safepursuit.cli import main
+from safepursuit.compare.crossplay import crossplay
+from safepursuit.compare.jobs import perform
+from safepursuit.compare.population import FILE, PARTS, Folder, Settings, mixture, opened
+from safepursuit.compare.selfplay import REPORT, SelfPlay
+from safepursuit.compare.work import Event
+from safepursuit.evaluation import evaluate
+from safepursuit.evaluation.statistics import bradley_terry
+from safepursuit.experiment import load_run
+from safepursuit.players import weights
+from safepursuit.report.crossplay import sheet
+from safepursuit.runs import configuration
+from safepursuit.runs.folder import RunFolder, RunFolderError
+from tiny import GAMES, STEPS, TINY
+
+SETTINGS = Settings(("pure-pursuit",), ("random",), timesteps=GAMES * STEPS * 3, episodes=5, base=TINY)
+
+
+class KilledError(Exception):
+    """The process ends here."""
+
+
+class Alone:
+    """Does every job in this process."""
+
+    def __init__(self) -> None:
+        self.jobs = []
+
+    def choose(self, waiting):
+        return waiting[0]
+
+    def give(self, job):
+        self.jobs.append(job)
+
+    def events(self):
+        jobs, self.jobs = self.jobs, []
+        return [Event(job, "finished", perform(job, lambda metrics: None)) for job in jobs]
+
+    def close(self):
+        pass
+
+
+def play(out, interrupt=None, **changes):
+    """A population; `interrupt` is called at each step of a training and each line of the report."""
+    at = interrupt or (lambda: None)
+    watch = lambda config: nullcontext(lambda metrics: at())  # noqa: E731
+    return SelfPlay(Folder(out), replace(SETTINGS, **changes), ["a", "test"], Alone, lambda line: at(), watch)
+
+
+def parameters(out):
+    """Every number of every trained member, by its path."""
+    found = {}
+    for file in out.glob("*/*/config.yaml"):
+        for path, leaf in jax.tree_util.tree_flatten_with_path(load_run(RunFolder.open(file.parent)).policy)[0]:
+            found[f"{file.parent.relative_to(out)}{jax.tree_util.keystr(path)}"] = np.asarray(leaf).tobytes()
+    return found
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A population of one round that was never interrupted."""
+    out = tmp_path_factory.mktemp("selfplay") / "whole"
+    return out, play(out).grow(1)
+
+
+def test_a_round_adds_a_response_of_either_side_and_their_payoffs(whole) -> None:
+    out, population = whole
+    assert population.pools == (("pure-pursuit", "pursuer/round-1"), ("random", "evader/round-1"))
+    stored = json.loads((out / FILE).read_text())
+    assert stored["members"]["evader"].keys() == {"random", "evader/round-1"}
+    for row, pursuer in enumerate(population.pools[0]):
+        for column, evader in enumerate(population.pools[1]):
+            config = TINY if row == 0 else load_run(RunFolder.open(out / pursuer)).config
+            policy = pursuer if row == 0 else load_run(RunFolder.open(out / pursuer)).policy
+            prey = evader if column == 0 else str(out / evader)
+            again = evaluate(policy, config, evader=prey, episodes=5, seed=1)
+            assert population.matrix[row, column] == again.result["capture"]["rate"]
+    assert load_run(RunFolder.open(out / "evader/round-1")).config.pursuer == f"pure-pursuit:{GAMES}"
+
+
+@pytest.mark.parametrize("moment", [3, 9, 13])
+def test_an_interrupted_population_ends_in_the_same_bits(whole, tmp_path, moment) -> None:
+    asked = iter(range(moment))
+
+    def interrupt():
+        if next(asked, None) is None:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        play(tmp_path / "cut", interrupt).grow(1)
+    done = play(tmp_path / "cut").grow(1)
+    assert done.pools == whole[1].pools
+    assert (tmp_path / "cut" / FILE).read_bytes() == (whole[0] / FILE).read_bytes()
+    assert parameters(tmp_path / "cut") == parameters(whole[0])
+    files = {file: file.stat().st_mtime_ns for file in (tmp_path / "cut").rglob("*") if file.is_file()}
+    play(tmp_path / "cut").grow(1)  # plays and trains nothing again
+    untouched = {file: when for file, when in files.items() if file.name not in (FILE, ".lock")}
+    assert {file: file.stat().st_mtime_ns for file in untouched} == untouched
+
+
+def test_other_settings_and_other_parameters_are_refused(whole, tmp_path) -> None:
+    out = shutil.copytree(whole[0], tmp_path / "copy")
+    with pytest.raises(RunFolderError, match="holds a population with episodes = 5, not 6: choose another --out"):
+        play(out, episodes=6).grow(1)
+    with pytest.raises(RunFolderError, match="with the configuration = seed: 7, not seed: 8"):
+        play(out, base=replace(TINY, seed=8)).grow(1)
+    with pytest.raises(RunFolderError, match="holds no population"):
+        play(out / "pursuer").grow(1)
+    member = out / "evader/round-1"
+    content = json.loads((out / FILE).read_text())
+    content["members"]["evader"]["evader/round-1"]["sha256"] = "0" * 64
+    (out / FILE).write_text(json.dumps(content))
+    with pytest.raises(RunFolderError, match=r"evader/round-1 are not those with which it joined"):
+        opened(Folder(out), SETTINGS)
+    (out / FILE).write_text("nothing")
+    with pytest.raises(RunFolderError, match="cannot be read"):
+        play(out).grow(1)
+    assert member.is_dir()
+
+
+@given(
+    st.lists(st.integers(0, 20), min_size=1, max_size=12).filter(any),
+    st.sampled_from([0.0, 0.2, 1.0]),
+)
+def test_a_mixture_is_played_in_shares_near_its_weights(counts, explore) -> None:
+    pool = tuple(f"player-{number}" for number in range(len(counts)))
+    exact = {name: count / sum(counts) for name, count in zip(pool, counts, strict=True)}
+    parts = Counter(
+        {
+            name: int(n)
+            for name, n in (one.split(":") for one in mixture(Folder(Path("here")), pool, exact, explore).split(","))
+        }
+    )
+    assert sum(parts.values()) == PARTS
+    for name in pool:
+        wanted = (1 - explore) * exact[name] + explore / len(pool)
+        assert parts[name] / PARTS == pytest.approx(wanted, abs=1.5 / PARTS)
+
+
+@given(st.integers(1, 4), st.integers(1, 4), st.integers(0, 2**32 - 1))
+def test_ratings_expect_as_many_wins_as_there_were(rows, columns, seed) -> None:
+    rng = np.random.default_rng(seed)
+    games = rng.integers(1, 50, (rows, columns))
+    wins = rng.binomial(games, rng.uniform(size=(rows, columns)))
+    row, column = bradley_terry(wins, games)
+    assert np.concatenate([row, column]).sum() == pytest.approx(0, abs=1e-6)
+    expected = (games + 1) / (1 + 10 ** ((column - row[:, None]) / 400))
+    # At the greatest likelihood every player's expected wins are its wins, half a game of either kind included.
+    np.testing.assert_allclose(expected.sum(axis=1), (wins + 0.5).sum(axis=1), rtol=1e-4)
+    np.testing.assert_allclose(expected.sum(axis=0), (wins + 0.5).sum(axis=0), rtol=1e-4)
+    if rows == columns == 1:
+        odds = (wins + 0.5) / (games - wins + 0.5)
+        assert row[0] - column[0] == pytest.approx(400 * np.log10(odds[0, 0]), abs=1e-3)
+
+
+def test_cross_play_names_the_hardest_opponent_of_each() -> None:
+    captured = np.zeros((2, 3, 10), bool)
+    for (row, column), count in np.ndenumerate([[9, 2, 5], [4, 6, 10]]):
+        captured[row, column, :count] = True
+    found = crossplay(["a", "b"], ["x", "y", "z"], captured)
+    assert found["pursuers"]["a"] | {"elo": 0} == {
+        "mean": pytest.approx(16 / 30),
+        "worst": 0.2,
+        "against": "y",
+        "elo": 0,
+    }
+    assert [one["against"] for one in found["evaders"].values()] == ["a", "b", "b"]
+    assert found["pursuers"]["b"]["elo"] > found["pursuers"]["a"]["elo"]
+    assert found["captures"]["b"]["z"]["rate"] == 1.0
+    assert "| a | 90.0 | 20.0 | 50.0 | 53.3 | 20.0 (y) |" in sheet(found)
+
+
+@pytest.mark.heavy
+def test_a_population_that_is_killed_at_any_moment_ends_in_the_same_bits(tmp_path, capsys) -> None:
+    config = tmp_path / "tiny.yaml"
+    config.write_text(configuration.dump(replace(TINY, devices=1)))
+    words = ["--pursuers", "pure-pursuit", "--evaders", "random,flee", "--rounds", "2", "--episodes", "5"]
+    words += ["--timesteps", str(GAMES * STEPS * 4), "--config", str(config), "--out"]
+    assert main(["selfplay", *words, str(tmp_path / "whole")]) == 0
+    told = capsys.readouterr().out
+    assert "NashConv at least" in told
+    command = [sys.executable, "-m", "safepursuit", "selfplay", *words, str(tmp_path / "cut")]
+    rng, kills = np.random.default_rng(5), 0
+    while True:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        try:
+            process.wait(rng.uniform(8, 40) if kills < 5 else None)
+            break
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            kills += 1
+            time.sleep(0.1)
+    assert (process.returncode, process.stderr.read()) == (0, b"")
+    assert kills > 2
+    assert (tmp_path / "cut" / FILE).read_bytes() == (tmp_path / "whole" / FILE).read_bytes()
+    assert parameters(tmp_path / "cut") == parameters(tmp_path / "whole")
+    one, other = (json.loads((tmp_path / name / REPORT).read_text()) for name in ("cut", "whole"))
+    for key in ("rounds", "pairs", "contacts"):
+        assert one[key] == other[key]
+    for role, text in one["mixtures"].items():  # can be played as it is
+        assert (
+            main(
+                [
+                    "evaluate",
+                    other["policies"]["evader" if role == "pursuer" else "pursuer"],
+                    f"--{role}",
+                    text,
+                    "--episodes",
+                    "3",
+                ]
+            )
+            == 0
+        )
+        assert weights(text, role)
