@@ -27,7 +27,7 @@ DRIVEN: dict[str, Robot] = {
     "kinematic, arc": Unicycle(integrator="arc"),
     "with inertia, 2.5 m/s²": Inertial(),
     "with inertia, 0.8 m/s²": Inertial(acceleration=0.8, braking=0.8, turn_acceleration=7.0),
-    "turtlebot3_burger": ROBOTS.find("turtlebot3_burger")(),
+    "turtlebot3-burger": ROBOTS.find("turtlebot3-burger")(),
 }
 HEAD = """# Drives among movers
 

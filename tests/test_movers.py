@@ -11,7 +11,7 @@ import shapely
 
 from movers import drive
 from safepursuit import shield as safety
-from safepursuit.evaluation.evaluation import evaluate
+from safepursuit.evaluation.evaluation import check_sensor, evaluate
 from safepursuit.evaluation.referee import judge
 from safepursuit.experiment import TrainConfig
 from safepursuit.game import Game, initial, observe, transition
@@ -319,7 +319,8 @@ def test_the_suite_is_judged_and_recorded():
 def test_a_policy_that_cannot_see_velocities_is_refused_with_a_sentence():
     policy = build_policy(jax.random.key(0), "ppo", TINY.policy, TINY.game, TINY.shield)
     with pytest.raises(ValueError, match="this pursuer does not take what this game shows"):
-        evaluate(policy, replace(TINY, game=Game()), suite="moving", episodes=2)
+        check_sensor({"this pursuer": policy}, Game(Arena(scene="corridor")))
+    check_sensor({"this pursuer": policy}, TINY.game)
 
 
 @pytest.mark.parametrize("name", ["corridor", "lab-people"])
