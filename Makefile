@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help setup viewer viewer-docs demo test lint types contract docs docs-serve unit test-wide test-heavy prove-rooms prove-movers test-cluster fuzz soak reliability test-crash test-export smoke-wheel bench bench-growth bench-guard bench-revisions bench-roofline bench-methods bench-players bench-viewer bench-peers bench-safe-control bench-converters bench-imitation bench-sb3 bench-robots prove-robots stress falsify results population exploitability bench-reference rooms zoo golden readme clean
+.PHONY: help setup viewer viewer-docs demo test lint types contract docs docs-serve unit test-wide test-heavy prove-rooms prove-movers test-cluster fuzz soak reliability test-crash test-export smoke-wheel bench bench-growth bench-guard bench-revisions bench-roofline bench-methods bench-players bench-viewer bench-peers bench-safe-control bench-converters bench-imitation bench-sb3 bench-robots prove-robots stress falsify results population exploitability bench-reference rooms transfer zoo golden readme clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -199,9 +199,13 @@ bench-reference: setup  ## How far pursuers are from optimal in a game whose val
 zoo: setup  ## Train, judge and pack the policies that ship (hours) → src/safepursuit/zoo/
 	$(BIN)/python tools/zoo.py
 
-rooms: setup  ## Draw every room of the gallery → docs/images/rooms/
-	@mkdir -p docs/images/rooms
-	for room in l-room lab office warehouse maze corridor lab-people; do $(BIN)/safepursuit draw-scene $$room --out docs/images/rooms/$$room.png; done
+rooms: setup  ## Draw every room of the gallery, and a chase in it → docs/images/rooms/
+	$(BIN)/python tools/rooms.py
+
+TRANSFER ?= 10_000_000
+transfer: setup  ## Train pursuers in random rooms (3 seeds of TRANSFER steps), and judge them in rooms they have not seen → docs/benchmarks/transfer.md (hours; goes on where it stopped)
+	$(BIN)/safepursuit compare --methods barriernet --seeds 0..2 --config configs/rooms.yaml --timesteps $(TRANSFER) --pursuers lead-intercept --suite rooms --episodes 500 --out comparisons/rooms
+	$(BIN)/python tools/transfer.py comparisons/rooms
 
 golden: setup  ## Write tests/golden/ anew (say why in the commit)
 	$(BIN)/python tests/golden.py
