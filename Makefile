@@ -25,10 +25,10 @@ viewer/node_modules: viewer/package-lock.json
 viewer: viewer/node_modules  ## Check and build the pages for the browser → src/safepursuit/viewer/pages (takes Node ≥ 20; who has none uses those that are there)
 	cd viewer && npm run check && npm run build
 
-viewer-docs: setup  ## Train two pursuers for a minute each, and write a replay, a game and a picture for the documentation → docs/viewer/, docs/images/replay.png
+viewer-docs: setup  ## Train a pursuer for a minute, and write a replay, a game and a picture for the documentation → docs/viewer/, docs/images/replay.png
 	rm -rf build/viewer-docs
-	for method in barriernet ppo; do $(BIN)/safepursuit train --method $$method --evader flee --obstacles 4 --timesteps 500_000 --num-envs 256 --seed 3 --run-dir build/viewer-docs/$$method; done
-	$(BIN)/python tools/viewer_pages.py build/viewer-docs/barriernet build/viewer-docs/ppo
+	$(BIN)/safepursuit train --method barriernet --evader flee --obstacles 4 --timesteps 500_000 --num-envs 256 --seed 3 --run-dir build/viewer-docs/pursuer
+	$(BIN)/python tools/viewer_pages.py build/viewer-docs/pursuer
 
 demo: setup  ## Train BarrierNet against the random evader and judge it on 1,000 held-out episodes
 	$(BIN)/safepursuit train --method barriernet --evader random --obstacles 2 --timesteps 2_000_000 --seed 42 --run-dir $(RUN)
