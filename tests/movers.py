@@ -120,8 +120,8 @@ def _roll(key, start, scene, robot, shield, steps):
         mode = jnp.where(changes, jax.random.randint(keys[1], games, 0, 6), mode)
         turns = jax.random.uniform(keys[2], bound.shape) < 0.04
         mood = jnp.where(turns, jax.random.randint(keys[3], bound.shape, 0, 5), mood)
-        reached = length(pose[:2, None] - centre) < scene.radius[STANDING:] + robot.radius
-        mood = jnp.where(reached, 4, mood)  # what has come up to the robot leaves it again
+        met = length(pose[:2, None] - centre) < scene.radius[STANDING:] + robot.radius
+        mood = jnp.where(met, 4, mood)  # what has come up to the robot leaves it again
         here = scene._replace(centre=scene.centre.at[:, STANDING:].set(centre), movers=Movers(moved / robot.dt, bound))
         near = boundaries(here, pose[:2])
         nearest = jnp.argmin(near.distance, axis=0)
