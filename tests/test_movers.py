@@ -17,7 +17,7 @@ from safepursuit.experiment import TrainConfig
 from safepursuit.game import Game, initial, observe, transition
 from safepursuit.policy.policy import build_policy
 from safepursuit.robot import Inertial, Unicycle
-from safepursuit.scene import Arena, Scene, gallery
+from safepursuit.scene import Arena, Movers, Scene, gallery
 from safepursuit.shield import Shield
 from tiny import TINY
 
@@ -278,6 +278,22 @@ def test_nothing_touches_a_robot_that_moves(robot):
     assert found.infeasible == 0
     assert found.moving > 0.2 * found.steps
     assert found.touched > 0  # they do come
+
+
+def test_a_scene_without_batch_axes_holds_for_a_batch_of_poses():
+    pose = jnp.asarray([[0.0, 0.3, -1.0], [0.0, 0.1, 0.4], [0.0, 1.0, 3.0]])
+    velocity = jnp.asarray([[1.0, 0.2, 0.0], [0.0, 1.0, -2.0]])
+    movers = Movers(jnp.zeros((2, 1)), jnp.asarray([0.5]))
+    scene = Scene.of([(-2, 1, 0.3), (0.9, 0.1, 0.2)], half_extents=(4.0, 3.0), movers=movers)
+    found = safety.filter(velocity, pose, scene, robot=INERTIAL, velocity=velocity)
+    for one in range(3):
+        alone = safety.filter(velocity[:, one], pose[:, one], scene, robot=INERTIAL, velocity=velocity[:, one])
+        np.testing.assert_allclose(found.control[:, one], alone.control, atol=1e-5)
+    assert found.intervened[0]  # it would be free to go on, were the disc not a mover
+    still = safety.filter(velocity, pose, scene._replace(movers=None), robot=INERTIAL, velocity=velocity)
+    assert not still.intervened[0]
+    slowing = scene._replace(movers=Movers(movers.velocity, jnp.asarray([-0.5])))
+    np.testing.assert_array_equal(safety.filter(velocity, pose, slowing, robot=INERTIAL, velocity=velocity).control, 0)
 
 
 def _extrapolated(scene, time):
