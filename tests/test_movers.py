@@ -146,7 +146,7 @@ def test_rays_tell_how_fast_what_they_hit_comes_nearer(played):
     game, _, state, *_ = played
     still = state.with_robot("pursuer", control=jnp.zeros((2, GAMES)))
     seen = np.asarray(observe(still, game).ego, float)
-    ranges, closing = 1 / seen[13:45] - 1 + game.robot.radius, seen[45:77] * game.robot.max_speed
+    ranges, closing = 1 / seen[-64:-32] - 1 + game.robot.radius, seen[-32:] * game.robot.max_speed
     centre, velocity = (np.asarray(one, float) for one in (state.scene.centre[:, -7:], state.scene.movers.velocity))
     place, heading = np.asarray(state.pursuer[:2], float), np.asarray(state.pursuer[2], float)
     found = 0
@@ -284,7 +284,7 @@ def test_a_scene_without_batch_axes_holds_for_a_batch_of_poses():
     pose = jnp.asarray([[0.0, 0.3, -1.0], [0.0, 0.1, 0.4], [0.0, 1.0, 3.0]])
     velocity = jnp.asarray([[1.0, 0.2, 0.0], [0.0, 1.0, -2.0]])
     movers = Movers(jnp.zeros((2, 1)), jnp.asarray([0.5]))
-    scene = Scene.of([(-2, 1, 0.3), (0.9, 0.1, 0.2)], half_extents=(4.0, 3.0), movers=movers)
+    scene = Scene.of([(-2.0, 1.0, 0.3), (0.9, 0.1, 0.2)], half_extents=(4.0, 3.0), movers=movers)
     found = safety.filter(velocity, pose, scene, robot=INERTIAL, velocity=velocity)
     for one in range(3):
         alone = safety.filter(velocity[:, one], pose[:, one], scene, robot=INERTIAL, velocity=velocity[:, one])
