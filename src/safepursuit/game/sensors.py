@@ -42,7 +42,7 @@ class Observation(NamedTuple):
     present: Bool[Array, "discs *batch"]
 
 
-def _opponent(state: GameState, game: Game, role: Role, far: Scalar | float) -> list[Scalar]:
+def _opponent(state: GameState, game: Game, role: Role, far: Array | float) -> list[Scalar]:
     """The first twelve entries of `Observation.ego`: the opponent, its distance in units of `far` [m], and the motion
     of both robots."""
     (own, own_control, _), (other, other_control, _) = state.robots if role == "pursuer" else state.robots[::-1]
