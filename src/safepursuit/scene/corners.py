@@ -157,7 +157,7 @@ def _grid(room: Room, radius: float) -> tuple[np.ndarray, np.ndarray, tuple[floa
         spot[clear], known = np.stack(here, axis=-1)[clear], known | clear
     nearest = distance_transform_edt(~known, return_distances=False, return_indices=True)
     number = np.cumsum(known.ravel()).reshape(known.shape) - 1
-    return spot[known], number[tuple(nearest)].ravel().astype(np.int32), (left, low, cell, columns, lines)
+    return spot[known], number[tuple(nearest)].ravel().astype(np.int32), (left, low, cell, float(columns), float(lines))
 
 
 @jax.jit
