@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help setup viewer viewer-docs demo test lint types contract docs docs-serve unit test-wide test-heavy prove-rooms test-cluster fuzz soak reliability test-crash test-export smoke-wheel bench bench-growth bench-guard bench-revisions bench-roofline bench-methods bench-players bench-viewer bench-peers bench-converters bench-imitation bench-sb3 bench-robots prove-robots stress falsify results population exploitability bench-reference rooms zoo golden readme clean
+.PHONY: help setup viewer viewer-docs demo test lint types contract docs docs-serve unit test-wide test-heavy prove-rooms prove-movers test-cluster fuzz soak reliability test-crash test-export smoke-wheel bench bench-growth bench-guard bench-revisions bench-roofline bench-methods bench-players bench-viewer bench-peers bench-safe-control bench-converters bench-imitation bench-sb3 bench-robots prove-robots stress falsify results population exploitability bench-reference rooms transfer zoo golden readme clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -19,13 +19,13 @@ $(VENV)/ready: pyproject.toml constraints.txt
 setup: $(VENV)/ready  ## Create .venv with the pinned versions
 
 viewer/node_modules: viewer/package-lock.json
-	cd viewer && npm install --no-save --no-audit --no-fund
+	cd viewer && npm ci --no-audit --no-fund
 	@touch $@
 
 viewer: viewer/node_modules  ## Check and build the pages for the browser → src/safepursuit/viewer/pages (takes Node ≥ 20; who has none uses those that are there)
 	cd viewer && npm run check && npm run build
 
-viewer-docs: setup  ## Train a pursuer for a minute, and write its replay and picture for the documentation → docs/viewer/, docs/images/replay.png
+viewer-docs: setup  ## Train a pursuer for a minute, and write a replay, a game and a picture for the documentation → docs/viewer/, docs/images/replay.png
 	rm -rf build/viewer-docs
 	$(BIN)/safepursuit train --method barriernet --evader flee --obstacles 4 --timesteps 500_000 --num-envs 256 --seed 3 --run-dir build/viewer-docs/pursuer
 	$(BIN)/python tools/viewer_pages.py build/viewer-docs/pursuer
@@ -62,8 +62,8 @@ test-heavy: setup  ## The long proofs and trainings
 	$(BIN)/pytest -m heavy
 
 FUZZ ?= 100000
-fuzz: setup  ## FUZZ random inputs for each surface: command line, configuration, recordings, comparisons, shield
-	FUZZ=$(FUZZ) $(BIN)/pytest -q tests/test_fuzz.py --durations 0
+fuzz: setup  ## FUZZ random inputs for each surface: command line, files, scenes, environments, shield, exported controller
+	FUZZ=$(FUZZ) $(BIN)/pytest -q -m "not heavy" tests/test_fuzz.py tests/test_onnx.py::test_any_numbers_at_all_give_a_control_within_the_limits --durations 0
 
 SOAK ?= 2000000000
 soak: setup  ## One training of SOAK steps, its memory, speed and counters watched (hours) → docs/benchmarks/endurance.md
@@ -74,6 +74,9 @@ reliability: setup  ## docs/reliability.md from what make falsify, test-crash, f
 
 prove-rooms: setup  ## Adversarial drives among walls of any shape, 10 million steps → docs/benchmarks/rooms_proof.md
 	$(BIN)/python tests/prove_rooms.py 600_000 --page docs/benchmarks/rooms_proof.md
+
+prove-movers: setup  ## Drives among up to 100 movers that do their worst, 10 million steps of a moving robot each (hours; goes on where it stopped) → docs/benchmarks/movers_proof.md
+	$(BIN)/python tests/prove_movers.py 10_000_000 --page docs/benchmarks/movers_proof.md
 
 KILLS ?= 200
 test-crash: setup  ## Kill trainings and comparisons KILLS times, fill their disk, and compare what they end in → docs/benchmarks/crashes.md
@@ -127,6 +130,17 @@ bench-peers: .venv-peers/ready  ## Compare projection and game with other solver
 	.venv-peers/bin/python benchmarks/projection_peers.py
 	.venv-peers/bin/python benchmarks/game_peers.py
 
+SAFE_CONTROL ?= --requirement benchmarks/requirements-safe-control-no-deps.txt
+.venv-safe-control/ready: pyproject.toml constraints.txt benchmarks/requirements-safe-control.txt benchmarks/requirements-safe-control-no-deps.txt
+	$(PYTHON) -m venv .venv-safe-control
+	.venv-safe-control/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --requirement benchmarks/requirements-safe-control.txt --editable .
+	@.venv-safe-control/bin/pip install --quiet --disable-pip-version-check --no-deps $(SAFE_CONTROL) \
+		|| { echo "safe_control cannot be fetched from GitHub: go on where it can be reached, or name a copy of it at the commit in benchmarks/requirements-safe-control-no-deps.txt: make bench-safe-control SAFE_CONTROL=FOLDER"; exit 1; }
+	@touch $@
+
+bench-safe-control: .venv-safe-control/ready  ## The shield beside safe_control's gatekeeper and MPC-CBF, in .venv-safe-control → docs/benchmarks/safe_control.md (goes on where it stopped)
+	.venv-safe-control/bin/python benchmarks/safe_control_peers.py
+
 bench-converters: .venv-peers/ready  ## The exported controller by our own lowering and by jax2onnx → docs/benchmarks/onnx_converters.md
 	.venv-peers/bin/python benchmarks/onnx_converters.py
 
@@ -149,10 +163,14 @@ runs/stress/turtlebot3: configs/turtlebot3.yaml
 	$(BIN)/safepursuit train --config $< --run-dir $@
 
 STRESS_EPISODES ?= 500
-stress: setup | runs/stress/default runs/stress/turtlebot3  ## The default run and a TurtleBot3 under errors, delay, slip … → docs/benchmarks/stress.md
-	$(BIN)/safepursuit stress runs/stress/default --episodes $(STRESS_EPISODES) --json runs/stress/default.json
-	$(BIN)/safepursuit stress runs/stress/turtlebot3 --episodes $(STRESS_EPISODES) --json runs/stress/turtlebot3.json
-	$(BIN)/python tools/stress_page.py "The default run"=runs/stress/default.json "TurtleBot3 Burger"=runs/stress/turtlebot3.json
+STRESSES := pose heading delay brakes bias slip dropped radius step evader-speed
+runs/stress/default-%.json: | setup runs/stress/default
+	$(BIN)/safepursuit stress runs/stress/default --imperfection $* --episodes $(STRESS_EPISODES) --json $@
+runs/stress/turtlebot3-%.json: | setup runs/stress/turtlebot3
+	$(BIN)/safepursuit stress runs/stress/turtlebot3 --imperfection $* --episodes $(STRESS_EPISODES) --json $@
+
+stress: $(STRESSES:%=runs/stress/default-%.json) $(patsubst %,runs/stress/turtlebot3-%.json,budget $(STRESSES))  ## The default run and a TurtleBot3 under errors, delay, slip … → docs/benchmarks/stress.md (goes on where it stopped)
+	$(BIN)/python tools/stress_page.py "The default run"=runs/stress/default "TurtleBot3 Burger"=runs/stress/turtlebot3
 
 FALSIFY ?= 100_000_000
 falsify: setup  ## Search for a collision behind the shield in FALSIFY steps, and for planted mistakes (hours) → docs/benchmarks/falsifier.md
@@ -183,9 +201,13 @@ bench-reference: setup  ## How far pursuers are from optimal in a game whose val
 zoo: setup  ## Train, judge and pack the policies that ship (hours) → src/safepursuit/zoo/
 	$(BIN)/python tools/zoo.py
 
-rooms: setup  ## Draw every room of the gallery → docs/images/rooms/
-	@mkdir -p docs/images/rooms
-	for room in l-room lab office warehouse maze; do $(BIN)/safepursuit draw-scene $$room --out docs/images/rooms/$$room.png; done
+rooms: setup  ## Draw every room of the gallery, and a chase in it → docs/images/rooms/
+	$(BIN)/python tools/rooms.py
+
+TRANSFER ?= 10_000_000
+transfer: setup  ## Train pursuers in random rooms (3 seeds of TRANSFER steps), and judge them in rooms they have not seen → docs/benchmarks/transfer.md (hours; goes on where it stopped)
+	$(BIN)/safepursuit compare --methods barriernet --seeds 0..2 --config configs/rooms.yaml --timesteps $(TRANSFER) --pursuers lead-intercept --suite rooms --episodes 500 --out comparisons/rooms
+	$(BIN)/python tools/transfer.py comparisons/rooms
 
 golden: setup  ## Write tests/golden/ anew (say why in the commit)
 	$(BIN)/python tests/golden.py
@@ -194,4 +216,4 @@ readme: demo  ## Run the demo and write its table and picture into README.md
 	$(BIN)/python tools/readme.py $(RUN) $(RUN)/evaluations/demo.json
 
 clean:  ## Remove what can be made again
-	rm -rf $(VENV) .venv-peers .jax_cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-peers .venv-safe-control .jax_cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -50,14 +50,54 @@ class Browser:
 
     def open(self, page, width, height=900, scheme="light"):
         """Load a file or an address in a window of this size [CSS pixels]; a narrow one is a telephone's."""
-        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
-        self.call("Emulation.setDeviceMetricsOverride", **size)
-        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        self.look(width, height, scheme)
         self.seen.discard("Page.loadEventFired")
         address = page if str(page).startswith(("http:", "file:", "about:")) else Path(page).absolute().as_uri()
         self.call("Page.navigate", url=address)
         while "Page.loadEventFired" not in self.seen:
             self._receive()
+
+    def look(self, width, height=900, scheme="light"):
+        """Another window for the page that is open."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        self.call("Emulation.setDeviceMetricsOverride", **size)
+        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+
+    def looks(self, folder, name):
+        """Show the page that is open on a desk and on a telephone, light and dark, and keep a picture of each; gives
+        its width [CSS pixels], its scheme, and the picture's file."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for width, scheme in itertools.product((1280, 390), ("light", "dark")):
+            self.look(width, scheme=scheme)
+            self.ask("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+            file = folder / f"{name}-{width}-{scheme}.png"
+            self.shoot(file)
+            yield width, scheme, file
+
+    def visit(self, page, width=1280, scheme="light", ready="globalThis.safepursuit"):
+        """Load a page anew, with nothing collected before, and wait until it is ready or tells of trouble."""
+        self.open("about:blank", width)
+        self.troubles.clear()
+        self.requests.clear()
+        self.open(page, width, scheme=scheme)
+        self.until(f"{ready} || document.querySelector('.trouble')")
+
+    def until(self, condition):
+        """Wait until an expression of the page is true."""
+        self.ask(f"new Promise(done => (function look() {{ ({condition}) ? done(0) : setTimeout(look, 20) }})())")
+
+    def touch(self, *places):
+        """Put a finger down at the first of these places [CSS pixels], move it over the others, and lift it."""
+        for number, (x, y) in enumerate(places):
+            kind = "touchMove" if number else "touchStart"
+            self.call("Input.dispatchTouchEvent", type=kind, touchPoints=[{"x": x, "y": y}])
+        self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+
+    def drag(self, *places):
+        """The same with a mouse."""
+        kinds = ["mousePressed", *["mouseMoved"] * (len(places) - 1), "mouseReleased"]
+        for kind, (x, y) in zip(kinds, [*places, places[-1]], strict=True):
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
 
     def ask(self, expression):
         answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)

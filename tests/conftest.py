@@ -14,6 +14,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
+from browser import Browser, browser
+
 install_import_hook("safepursuit", "beartype.beartype")
 
 COMPILED = Path(os.environ.get("SAFEPURSUIT_TEST_CACHE", Path(__file__).parents[1] / ".jax_cache"))
@@ -77,6 +79,22 @@ def float64() -> Iterator[None]:
 def tenfold(request: pytest.FixtureRequest) -> int:
     """What a proof by random cases multiplies their number by: 1, and 10 among the long proofs."""
     return request.param
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """One browser for all tests of a process."""
+    with browser(tmp_path_factory.mktemp("profile")) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def tab(chromium: Browser) -> Iterator[Browser]:
+    """Its tab, which has seen nothing before a module and shows nothing after it."""
+    chromium.troubles.clear()
+    chromium.requests.clear()
+    yield chromium
+    chromium.open("about:blank", 1280)
 
 
 @pytest.fixture

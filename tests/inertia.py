@@ -12,21 +12,21 @@ import jax.numpy as jnp
 import numpy as np
 
 from safepursuit import shield as safety
+from safepursuit.attack.drive import judge_steps
 from safepursuit.barriers import stop_sector
-from safepursuit.evaluation.referee import Verdict, judge
 from safepursuit.game import Game, initial
 from safepursuit.geometry import direction, length, unit
+from safepursuit.play.recording import discs_of
 from safepursuit.robot import Budget, Inertial, Unicycle
 from safepursuit.scene import Arena, Scene, boundaries
 from safepursuit.shield import Shield
 
 
 class Drive(NamedTuple):
-    verdict: Verdict
     contacts: int
     """Steps in which the body entered a wall or a disc while the robot moved."""
     least: float
-    """Least clearance [m] of a moving robot."""
+    """Least clearance [m] of a moving robot within reach of a wall or a disc; infinite if it never is."""
     moving: float
     """Share of steps in which the robot moves."""
     governed: float
@@ -77,53 +77,58 @@ def drive(
         truth,
         steps,
     )
-    own = _episodes(jnp.concatenate([poses, end[None]]))
-    control, before = _episodes(velocities[1]), _episodes(velocities[0])
-    centre, moving = np.asarray(centres, float), np.asarray(moving).T
-    least = np.full(moving.shape, np.inf)
-    verdict = None
-    for index in range(1 if not truth.mover_speed else steps):
-        here = slice(None) if not truth.mover_speed else slice(index, index + 1)
-        verdict = judge(
-            own=own if not truth.mover_speed else own[:, index : index + 2],
-            own_control=control[:, here],
-            other=own + 1e3 if not truth.mover_speed else own[:, index : index + 2] + 1e3,
-            other_control=control[:, here],
-            discs=_discs(centre[index], states.scene),
-            half_extents=np.asarray(arena.half_extents),
-            own_radius=radius,
-            other_radius=radius,
-            length=np.full(games, control[:, here].shape[1]),
-            dt=robot.dt,
-            integrator=robot.integrator,
-            own_velocity=np.concatenate([before[:, here], control[:, here][:, -1:]], axis=1),
-            other_velocity=np.concatenate([before[:, here], control[:, here][:, -1:]], axis=1),
-        )
-        # A mover comes at most its own way nearer within a step; here it is where it was at the step's start.
-        least[:, here] = verdict.clearance
-    assert verdict is not None
-    assert not np.isnan(least).any()
-    least = np.where(moving, least, np.inf)
-    return Drive(
-        verdict,
-        int((least < -1e-9).sum()),
-        float(least.min()),
-        float(moving.mean()),
-        float(np.mean(done.governed)),
-        float(np.mean(done.stopped)),
-        float(np.mean(~np.asarray(done.feasible))),
-        int(np.sum(moving & ~np.asarray(certified).T)),
-        games * steps,
+    own, moving = _episodes(jnp.concatenate([poses, end[None]])), np.asarray(moving).T
+    # A mover comes at most its own way nearer within a step; here it is where it was at the step's start.
+    centre = _episodes(centres) if truth.mover_speed else None
+    judged = judge_steps(
+        *(own[:, :-1], own[:, 1:], _episodes(velocities[0]), _episodes(velocities[1])),
+        discs_of(states.scene) if centre is None else _moving(centre, states.scene),
+        *(arena.half_extents, robot),
     )
+    assert not np.isnan(judged.clearance).any()
+    least = np.where(moving, judged.clearance, np.inf)
+    governed, stopped, infeasible = (float(np.mean(share)) for share in done)
+    return Drive(
+        contacts=int((least < -1e-9).sum()),
+        least=float(least.min()),
+        moving=float(moving.mean()),
+        governed=governed,
+        stopped=stopped,
+        infeasible=infeasible,
+        uncertified=int(np.sum(moving & ~np.asarray(certified).T)),
+        steps=games * steps,
+    )
+
+
+def swing(robot: Inertial, shield: Shield, *, seed: int = 0, games: int = 4096) -> tuple[int, float]:
+    """One step of robots at rest beside a wall, parallel to it, that turn towards it and are told to drive off and turn
+    away: their heading comes nearest to the wall within the step. Contacts, and the least clearance [m]."""
+    scene = Scene.of([(8.0, 8.0, 0.1)], half_extents=(9.0, 9.0))
+    rng = np.random.default_rng(seed)
+    away, gap = rng.uniform(0, 0.02, games), 1e-9 * rng.uniform(0, 1, games)
+    beside = 9.0 - robot.radius - shield.added - gap
+    pose = jnp.stack([jnp.zeros(games), jnp.asarray(beside), jnp.asarray(-away)])
+    before = jnp.stack([jnp.zeros(games), jnp.asarray(robot.max_turn_rate * rng.uniform(0, 1, games))])
+    asked = jnp.asarray([robot.max_speed, -robot.max_turn_rate])[:, None] * jnp.ones(games)
+    around = safety.survey(shield, robot, pose, scene, velocity=before)
+    sent = safety.unfiltered(asked, around, robot=robot, governor=shield).control
+    reached = robot.reach(sent, before)
+    after = robot.step(pose, reached, before)
+    rows = [_episodes(part[None]) for part in (pose, after, before, reached)]
+    discs = np.broadcast_to([8.0, 8.0, 0.1], (games, 1, 3))
+    judged = judge_steps(*rows, discs, (9.0, 9.0), robot)
+    return int((judged.clearance < -1e-9).sum()), float(judged.clearance.min())
 
 
 def _episodes(steps) -> np.ndarray:
     return np.moveaxis(np.asarray(steps, float), -1, 0)
 
 
-def _discs(centre: np.ndarray, scene: Scene) -> np.ndarray:
-    discs = np.stack([*centre, np.asarray(scene.radius, float)], axis=-1)
-    return np.moveaxis(np.where(np.asarray(scene.present)[..., None], discs, np.nan), 1, 0)
+def _moving(centre: np.ndarray, scene: Scene) -> np.ndarray:
+    """Discs (games, time, discs, 3) whose centres (games, time, 2, discs) move."""
+    discs = np.broadcast_to(discs_of(scene)[:, None], (*centre.shape[:2], centre.shape[3], 3)).copy()
+    discs[..., :2] = np.where(np.isnan(discs[..., :2]), np.nan, np.moveaxis(centre, 2, -1))
+    return discs
 
 
 @partial(jax.jit, static_argnames=("robot", "believed", "shield", "truth", "steps"))
@@ -144,20 +149,7 @@ def _roll(key, start, scene, robot, believed, shield, truth, steps):
         here = scene._replace(centre=centre)
         near = boundaries(here, pose[:2])
         nearest = jnp.take_along_axis(near.normal, jnp.argmin(near.distance, axis=0)[None, None], axis=1)[:, 0]
-        error = jnp.arctan2(-nearest[1], -nearest[0]) - pose[2]
-        error = jnp.mod(error + jnp.pi, 2 * jnp.pi) - jnp.pi
-        v, w, one = robot.max_speed, robot.max_turn_rate, jnp.ones(games)
-        wild = jax.random.uniform(keys[3], (2, *games))
-        nominal = jnp.select(
-            [mode == 0, mode == 1, mode == 2, mode == 3],
-            [
-                jnp.stack([v * one, jnp.clip(error / robot.dt, -w, w)]),
-                jnp.stack([v * one, w * jnp.sign(wild[1] - 0.5)]),
-                jnp.stack([v * one, w * one]),
-                jnp.stack([v * one, -w * one]),
-            ],
-            jnp.stack([v * wild[0], w * (2 * wild[1] - 1)]),
-        )
+        nominal = commanded(robot, pose, -nearest, mode, jax.random.uniform(keys[3], (2, *games)))
         for command in queue[: shield.budget.delay]:  # what the controller believes
             reached = robot.reach(command, felt)
             told, felt = robot.step(told, reached, felt), reached
@@ -175,7 +167,10 @@ def _roll(key, start, scene, robot, believed, shield, truth, steps):
         touches = jnp.any(near & scene.present, axis=0) & ~moves
         touched = touched | (touches & (truth.mover_speed > 0))
         carry = (after, reached, queue[1:], mode, corner, moved, touched)
-        return carry, (pose, over_ground, centre, moves & ~touched, certified, done)
+        kept = done.governed, done.stopped, ~done.feasible
+        # Where nothing moves, where it stands is known.
+        stands = centre if truth.mover_speed else jnp.zeros(0)
+        return carry, (pose, over_ground, stands, moves & ~touched, certified, kept)
 
     queue = jnp.zeros((truth.delay, 2, *games), start.dtype)
     none = jnp.zeros(games, int)
@@ -183,6 +178,23 @@ def _roll(key, start, scene, robot, believed, shield, truth, steps):
     carry = (start, jnp.zeros_like(start[:2]), queue, none, corner, scene.centre, none > 0)
     (end, *_), records = jax.lax.scan(step, carry, jax.random.split(key, steps))
     return end, records
+
+
+def commanded(robot, pose, target, mode, wild):
+    """What is asked for: to head along `target`, to turn at the limits, or anything at random, by the `mode`."""
+    error = jnp.arctan2(target[1], target[0]) - pose[2]
+    error = jnp.mod(error + jnp.pi, 2 * jnp.pi) - jnp.pi
+    v, w, one = robot.max_speed, robot.max_turn_rate, jnp.ones(pose.shape[1:])
+    return jnp.select(
+        [mode == 0, mode == 1, mode == 2, mode == 3],
+        [
+            jnp.stack([v * one, jnp.clip(error / robot.dt, -w, w)]),
+            jnp.stack([v * one, w * jnp.sign(wild[1] - 0.5)]),
+            jnp.stack([v * one, w * one]),
+            jnp.stack([v * one, -w * one]),
+        ],
+        jnp.stack([v * wild[0], w * (2 * wild[1] - 1)]),
+    )
 
 
 def _stop_is_certified(robot, truth, pose, velocity, scene):

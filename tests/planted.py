@@ -92,6 +92,7 @@ def recording(group, seed, evader):
         active=np.zeros((EPISODES, HORIZON, 6), bool),
         discs=np.tile(np.array([[4.6, 4.6, 0.3], [-4.5, -4.5, 0.4]]), (EPISODES, 1, 1)),
         edges=np.empty((EPISODES, 0, 4)),
+        movers=np.empty((EPISODES, HORIZON + 1, 0, 3)),
         length=length,
         outcome=np.where(hit, "capture", "timeout"),
         game=GAME,

@@ -6,7 +6,7 @@ import numpy as np
 
 from safepursuit.game import Game
 from safepursuit.play.recording import Recording
-from safepursuit.scene import Arena
+from safepursuit.scene import Arena, Edges
 
 STEPS, DISCS = 600, 16
 
@@ -57,9 +57,35 @@ def crowded(episodes=3, steps=STEPS, seed=0):
             )
         ),
         edges=np.empty((episodes, 0, 4)),
+        movers=np.empty((episodes, steps + 1, 0, 3)),
         length=length,
         outcome=np.resize(["timeout", "capture", "collision", "invalid"], episodes),
         game=CROWD,
+    )
+
+
+def roomy(scene="lab", steps=60):
+    """An evader's run in a room of the gallery: what `crowded` makes, moved into it, walls or not."""
+    one = crowded(1, steps)
+    game = replace(Game(), arena=Arena(scene=scene), horizon=steps)
+    room = game.arena.layout
+    edges = Edges.of(room.segments, (room.outline, *room.polygons))
+    walls = _single(np.concatenate([np.asarray(edges.start), np.asarray(edges.end)]).T[None])
+    left, right, low, high = game.arena.bounds
+
+    def within(poses):
+        place = [left, low] + (poses[..., :2] / CROWD.arena.half_extents + 1) / 2 * [right - left, high - low]
+        return _single(np.concatenate([place, poses[..., 2:]], axis=-1))
+
+    return replace(
+        one,
+        pursuer=within(one.pursuer),
+        evader=within(one.evader),
+        active=np.zeros((1, steps, len(room.discs) + 4 + walls.shape[1]), bool),
+        discs=_single(room.discs[None]),
+        edges=walls,
+        game=game,
+        role="evader",
     )
 
 

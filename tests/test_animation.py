@@ -63,6 +63,7 @@ def chases(outcomes=("capture", "timeout")):
         active=held[..., None] & np.eye(5, dtype=bool)[[DISC, EAST]][:count, None],
         discs=np.tile([[[0.0, 0.0, 0.5]]], (count, 1, 1)),
         edges=np.empty((count, 0, 4)),
+        movers=np.empty((count, STEPS + 1, 0, 3)),
         length=np.full(count, STEPS),
         outcome=np.array(outcomes),
         game=GAME,
@@ -230,6 +231,7 @@ def test_a_gif_has_its_limits(tmp_path, monkeypatch):
 # --- pages -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.wide
 def test_a_film_shows_what_holds_the_control_and_how_it_ends(tmp_path):
     file = tmp_path / "film.gif"
     take = shown(chases())[0]

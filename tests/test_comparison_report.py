@@ -90,6 +90,7 @@ def test_the_planted_episodes_are_physical():
     assert not (seen.obstacle | seen.robot).any()
 
 
+@pytest.mark.wide
 def test_captures_are_pooled_over_seeds_and_evaders(groups):
     """57 + 54 + 60 + 55 + 52 + 58 = 336 of 360.
 

@@ -217,7 +217,10 @@ def test_the_recording_file_is_complete(judged, tmp_path):
         "outcome": (EPISODES,),
         "pursuer_velocity": (EPISODES, HORIZON + 1, 2),
         "evader_velocity": (EPISODES, HORIZON + 1, 2),
+        "pursuer_limits": (8,),
+        "evader_limits": (8,),
         "edges": (EPISODES, 4, 4),
+        "movers": (EPISODES, HORIZON + 1, 0, 3),
         # Beyond the contract: what the safety layer did, which scenarios these are, and the rules.
         "intervened": (EPISODES, HORIZON),
         "infeasible": (EPISODES, HORIZON),
@@ -238,6 +241,8 @@ def test_the_recording_file_is_complete(judged, tmp_path):
     constants = [float(found[name]) for name in ("robot_radius", "capture_radius", "dt")]
     assert constants == [0.15, 0.5, 0.05]
     assert str(found["integrator"]) == "euler"
+    at_once = [np.inf] * 3
+    np.testing.assert_array_equal(found["pursuer_limits"], [0, 1, 2.84, *at_once, np.nan, 0.15])
     assert found["half_extents"].tolist() == [4.0, 3.0]
     np.testing.assert_array_equal(found["pursuer"], recording.pursuer)
     np.testing.assert_allclose(np.nanmax(found["pursuer_nominal"][..., 0]), 1.0)
@@ -421,6 +426,7 @@ def test_the_default_rules_are_those_of_a_comparison_whatever_the_training_had(m
     np.testing.assert_array_equal(default.states.pursuer, scenarios.draw("standard", Game(), 0, 7).states.pursuer)
 
 
+@pytest.mark.wide
 def test_a_suite_may_bring_its_opponent_and_its_discs():
     result = evaluate(reckless(), CONFIG, episodes=4, suite="calibration", evader=None).result
     assert (result["evader"], result["suite"], result["suite_version"]) == ("random", "calibration", 1)
@@ -530,13 +536,15 @@ def by_hand():
         active=np.zeros((4, 10, 5), bool),
         discs=np.full((4, 1, 3), np.nan),
         edges=np.empty((4, 0, 4)),
+        movers=np.empty((4, 11, 0, 3)),
         length=length,
         outcome=np.array(["capture", "capture", "timeout", "timeout"]),
         game=replace(GAME, horizon=10),
     )
     clearance = np.where(past, np.nan, 0.3)
     clearance[1, 3] = -0.02
-    return recording, Verdict(wall=wall, obstacle=obstacle, robot=flags, clearance=clearance, invalid=flags)
+    judged = Verdict(wall=wall, obstacle=obstacle, robot=flags, clearance=clearance, invalid=flags, touched=flags)
+    return recording, judged
 
 
 def test_figures_by_hand():

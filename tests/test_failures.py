@@ -43,12 +43,14 @@ def played(episodes):
         active=np.zeros((len(episodes), STEPS, 5), bool),
         discs=np.full((len(episodes), 1, 3), np.nan),
         edges=np.empty((len(episodes), 0, 4)),
+        movers=np.empty((len(episodes), STEPS + 1, 0, 3)),
         length=length,
         outcome=outcome,
         game=Game(horizon=STEPS),
     )
     wall = np.arange(STEPS) < collisions[:, None]
-    return recording, Verdict(wall=wall, obstacle=nothing, robot=nothing, clearance=steps, invalid=nothing)
+    judged = Verdict(wall=wall, obstacle=nothing, robot=nothing, clearance=steps, invalid=nothing, touched=nothing)
+    return recording, judged
 
 
 def test_collisions_then_time_outs_then_slow_captures():

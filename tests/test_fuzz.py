@@ -20,12 +20,16 @@ from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
 
 from safepursuit import cli, shield
+from safepursuit.adapters.gymnasium import PursuitEvasionEnv
 from safepursuit.compare import cells
-from safepursuit.experiment import TrainConfig
+from safepursuit.experiment import TrainConfig, create_run, load_run
+from safepursuit.game import Game
+from safepursuit.learn import BarrierNetTrainer
 from safepursuit.play import recording as recordings
 from safepursuit.runs import configuration
-from safepursuit.scene import Scene
+from safepursuit.scene import Arena, Scene
 from test_attack import GUARDED, drawn
+from tiny import CLOSE, TINY
 
 CASES = int(os.environ.get("FUZZ", "0"))
 
@@ -92,6 +96,7 @@ def nested(inner):
 
 
 VALUES = st.recursive(SCALARS, nested, max_leaves=5)
+NUMBERS = st.sampled_from([0.0, -0.0, 1.0, -1.0, 1e-30, 1e30, -1e30, 1e5, 3.14, np.nan, np.inf, -np.inf])
 
 
 def check_text(text):
@@ -196,9 +201,110 @@ def _cell(factory) -> Path:
     return factory.getbasetemp() / "cell.json"
 
 
-# --- the shield --------------------------------------------------------------------------------------------------
+# --- scenes ------------------------------------------------------------------------------------------------------
 
-NUMBERS = st.sampled_from([0.0, -0.0, 1.0, -1.0, 1e-30, 1e30, -1e30, 1e5, 3.14, np.nan, np.inf, -np.inf])
+POINT = st.lists(st.floats(-9, 9).map(lambda x: round(x, 1)) | SCALARS, min_size=1, max_size=3)
+CORNERS = st.lists(POINT, max_size=6) | VALUES
+SHAPES = st.dictionaries(st.sampled_from(["disc", "polygon", "box", "segment", "x"]), CORNERS | POINT, max_size=2)
+SCENES = st.fixed_dictionaries(
+    {"walls": CORNERS | st.just([[-8, -8], [8, -8], [8, 8], [-8, 8]])},
+    optional={
+        "shapes": st.lists(SHAPES, max_size=3) | VALUES,
+        "random": st.dictionaries(st.sampled_from(["discs", "radius", "x"]), VALUES, max_size=2),
+        "start": st.dictionaries(st.sampled_from(["pursuer", "evader", "x"]), CORNERS, max_size=2),
+        "map": VALUES,
+    },
+)
+
+
+@fuzz(20)
+@given(SCENES | VALUES | st.text(max_size=30))
+@example({"walls": [[0, 0], [1e-300, 0], [0, 1e-300]]})
+def test_any_scene_file(tmp_path_factory, content):
+    """A room that has a place for both robots, or a sentence."""
+    file = tmp_path_factory.getbasetemp() / "room.yaml"
+    file.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+    try:
+        (room,) = Game(Arena(scene=str(file))).arena.rooms
+    except ValueError as refused:
+        return check_sentence(str(refused))
+    assert room is not None
+    for role in ("pursuer", "evader"):
+        places, spacing = room.places(role, 0.15)
+        assert places.size > 0
+        assert np.isfinite(places).all()
+        assert spacing > 0
+    return None
+
+
+# --- checkpoints -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """A run with one checkpoint, its files and the bytes of its parameters."""
+    run = create_run(tmp_path_factory.mktemp("fuzz") / "run", TINY, ["a", "test"])
+    BarrierNetTrainer(TINY, run).save()
+    files = [file for file in sorted(run.path.rglob("*")) if file.is_file()]
+    return run, files, parameters(run)
+
+
+def parameters(run):
+    return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(load_run(run).policy) if hasattr(leaf, "dtype")]
+
+
+@pytest.mark.wide
+@fuzz(10)
+@given(st.data())
+def test_a_run_with_bytes_replaced(stored, data):
+    """The same policy, or a sentence, or a warning."""
+    run, files, expected = stored
+    file = data.draw(st.sampled_from(files))
+    whole = file.read_bytes()
+    content = bytearray(whole)
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, len(content)))
+        content[place : place + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
+    file.write_bytes(content)
+    try:
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            found = parameters(run)
+    except ValueError as refused:
+        return check_sentence(str(refused))
+    finally:
+        file.write_bytes(whole)
+    assert found == expected or told
+    return None
+
+
+# --- environments ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def env():
+    return PursuitEvasionEnv(opponent="flee", **CLOSE)
+
+
+@pytest.mark.wide
+@fuzz(20)
+@given(st.lists(st.floats(width=32) | NUMBERS, max_size=3), st.integers(0, 3))
+def test_any_action_in_an_environment(env, action, seed):
+    """An observation of its space and a finite reward, or a sentence; the game goes on after a sentence."""
+    env.reset(seed=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # numbers beyond single precision
+        try:
+            seen, reward, *_ = env.step(np.array(action))
+        except ValueError as refused:
+            check_sentence(str(refused))
+            assert len(action) != 2 or not np.isfinite(np.asarray(action, np.float32)).all()
+            seen, reward, *_ = env.step(np.zeros(2))
+    assert env.observation_space.contains(seen)
+    assert np.isfinite(reward)
+
+
+# --- the shield --------------------------------------------------------------------------------------------------
 
 
 @fuzz(20)

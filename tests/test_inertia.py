@@ -19,7 +19,7 @@ from safepursuit.barriers.stop_sector import Motion, free_way, headings
 from safepursuit.evaluation import evaluate
 from safepursuit.evaluation.referee import judge
 from safepursuit.experiment import TrainConfig
-from safepursuit.game import Game, GameState, RobotState
+from safepursuit.game import Game, GameState, RobotState, transition
 from safepursuit.learn import BarrierNetTrainer
 from safepursuit.robot import ROBOTS, Budget, Inertial, Unicycle, within_theory
 from safepursuit.scene import Scene, boundaries
@@ -30,6 +30,7 @@ pytestmark = pytest.mark.usefixtures("float64")
 
 LAWS = settings(deadline=None, max_examples=60)
 ROBOT = Inertial(acceleration=2.0, braking=1.7, turn_acceleration=7.0)
+AGILE = Inertial(acceleration=5.0, braking=5.0, turn_acceleration=30.0)
 SLOW = Inertial(acceleration=0.3, braking=0.3, turn_acceleration=1.0)
 
 speed = st.one_of(st.sampled_from([0.0, 1.0, 0.085, 0.17]), st.floats(0, 1))
@@ -307,6 +308,14 @@ def _without_stop_time(robot, budget, margin, motion, low, high):
     return free_way(robot, step, margin, motion, low, high)
 
 
+def test_a_hull_without_the_turning_point_is_caught_beside_a_wall(monkeypatch):
+    assert inertia.swing(AGILE, Shield())[0] == 0
+    monkeypatch.setattr(stop_sector, "headings", _without_turning_point)
+    contacts, least = inertia.swing(AGILE, Shield())
+    assert contacts > 0
+    assert least < -1e-5
+
+
 @pytest.mark.heavy
 @pytest.mark.parametrize(
     ("name", "variant", "robot", "budget"),
@@ -380,6 +389,25 @@ def test_the_game_of_the_unicycle_is_the_default_one():
     assert TrainConfig().with_robot("unicycle") == TrainConfig()
 
 
+def test_two_models_share_a_game_each_with_its_own_limits_and_body():
+    game = replace(Game.of_robot("create3"), evader_model="turtlebot3-waffle", capture_radius=0.42)
+    scene, rest, full = Scene.of([(4.0, 4.0, 0.1)], half_extents=(5.0, 5.0)), jnp.zeros(2), jnp.asarray([1.0, 0.0])
+    before = GameState(
+        (RobotState(jnp.zeros(3), rest), RobotState(jnp.asarray([0.43, 0.0, jnp.pi]), rest)), scene, jnp.asarray(0)
+    )
+    outcome = transition(before, (full, full), game)
+    speeds = outcome.state.pursuer_control[0], outcome.state.evader_control[0]
+    np.testing.assert_allclose(speeds, [0.9 * 0.05, 2.5 * 0.05])  # in the pursuer's steps
+    # Half of that on average for 0.05 s each: 0.43 m − 4.25 mm is beyond 0.178 + 0.238 m.
+    assert not outcome.contacts[0].robot
+    touching = before.with_robot("evader", pose=jnp.asarray([0.418, 0.0, jnp.pi]))
+    assert transition(touching, (full, full), game).contacts[0].robot
+    with pytest.raises(ValueError, match="capture must come before contact"):
+        replace(game, capture_radius=0.41)
+    with pytest.raises(ValueError, match="one has inertia"):
+        replace(game, evader_model="unicycle")
+
+
 @pytest.mark.parametrize("value", [-0.1, float("nan"), float("inf")])
 def test_a_budget_of_no_size_is_refused(value):
     with pytest.raises(ValueError, match="budget pose must"):
@@ -416,7 +444,8 @@ def test_stress_goes_through_sizes_and_says_which_are_declared():
     config = TrainConfig(shield=Shield(budget=Budget(pose=0.02, delay=2)))
     none, *pose = stress.cases(config, ("pose",))
     delay = stress.cases(config, ("delay",))[1:]
-    assert none.changes == {}
+    assert none.changes == {"errors": Faults(delay=2)}
+    assert stress.cases(TrainConfig(), ("pose",))[0].changes == {}
     assert (
         [one.changes["errors"].pose for one in pose] == [one.size for one in pose] == sorted(one.size for one in pose)
     )
@@ -427,6 +456,16 @@ def test_stress_goes_through_sizes_and_says_which_are_declared():
     assert all(case.within for case in stress.cases(config, ("evader-speed",)))
     with pytest.raises(ValueError, match="unknown imperfection 'wind'"):
         stress.cases(config, ("wind",))
+
+
+def test_stress_doubles_a_budget_that_is_declared():
+    budget = Budget(pose=0.02, delay=2)
+    _, one, two = stress.cases(TrainConfig(shield=Shield(budget=budget)), ("budget",))
+    assert (one.within, two.within) == (True, False)
+    assert (one.changes["errors"], two.changes["errors"]) == (budget, Budget(pose=0.04, delay=4))
+    assert "budget" not in {case.imperfection for case in stress.cases(TrainConfig())}
+    with pytest.raises(ValueError, match="declares no budget"):
+        stress.cases(TrainConfig(), ("budget",))
 
 
 @pytest.mark.heavy
@@ -470,9 +509,9 @@ class Echo(Agent):
         return Shielded(*[None] * len(Shielded._fields))._replace(control=asked), view.state.robots
 
 
-def _seen(faults, view, steps=40):
+def _seen(faults, view, steps=40, known_delay=None):
     """What an agent with these faults sees, and commands, of a robot that moves 1 cm a step along x."""
-    agent, state, seen, commands = Imprecise(Echo(), faults), view.state, [], []
+    agent, state, seen, commands = Imprecise(Echo(), faults, known_delay=known_delay), view.state, [], []
     carry = agent.initial(state)
     for number in range(steps):
         done, carry = agent.act(carry, jax.random.key(number), replace(view, state=state))
@@ -487,6 +526,14 @@ def test_a_bias_is_of_its_size_and_stays(a_view):
     np.testing.assert_allclose(np.hypot(*seen[0, :2]), 0.05, atol=1e-12)
     np.testing.assert_allclose(seen, np.broadcast_to(seen[0], seen.shape), atol=1e-12)
     assert np.linalg.norm(seen[0, :, 0] - seen[0, :, 1]) > 0.01
+
+
+@pytest.mark.parametrize(("known", "ahead"), [(3, 0.0125), (1, 0.0025), (0, 0.0), (4, 0.0175)])
+def test_commands_come_late_and_are_predicted_as_far_as_the_delay_is_known(a_view, known, ahead):
+    """At rest as measured, 0.1 m/s is reached in one step, of 2.5 mm; each further one is of 5 mm."""
+    seen, commands = _seen(Faults(delay=3), a_view, steps=6, known_delay=known)
+    np.testing.assert_allclose(commands[:, 0], np.repeat([[0.0], [0.1]], 3, axis=0) * np.ones(3), atol=1e-12)
+    np.testing.assert_allclose(seen[5, 0], ahead, atol=1e-9)
 
 
 def test_a_dropped_measurement_is_the_one_before(a_view):

@@ -2,6 +2,7 @@
 the definition of the safe speed, and against anything that may come in."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -372,7 +373,7 @@ ANYTHING = st.floats(width=64, allow_nan=True, allow_infinity=True)
 
 
 @given(st.lists(ANYTHING, min_size=21, max_size=21))
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=int(os.environ.get("FUZZ", 200)))
 def test_any_numbers_at_all_give_a_control_within_the_limits(exported, numbers):
     config = configured("barriernet")
     parts = np.split(np.asarray(numbers), np.cumsum([3, 2, 3, 2, 9]))

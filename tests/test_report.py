@@ -49,6 +49,7 @@ def recording(outcomes=("capture", "timeout", "collision", "timeout"), held=True
         active=np.zeros((count, STEPS, 6), bool),
         discs=np.tile(np.array([[2.0, -2.0, 0.5], [np.nan] * 3]), (count, 1, 1)),
         edges=np.empty((count, 0, 4)),
+        movers=np.empty((count, STEPS + 1, 0, 3)),
         length=length,
         outcome=np.array(outcomes),
         game=replace(TINY.game, horizon=STEPS),
@@ -82,6 +83,7 @@ def test_learning_curves_show_every_curve(tmp_path):
     assert painted(image, figures.EVADER) > 500  # the second curves
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("count", [1, 2])
 def test_learning_curves_of_a_training_that_has_only_begun(tmp_path, count):
     file = tmp_path / "curves.png"

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import planted
-from browser import PROGRAM, browser
+from browser import PROGRAM
 from safepursuit.report.comparison.page import write_report
 from tiny import few
 
@@ -27,12 +27,6 @@ def page(tmp_path_factory):
     out = tmp_path_factory.mktemp("comparison")
     planted.write(out, groups=("guarded", "pursuit"), evaders=("flee", "hide"))
     return write_report(out)
-
-
-@pytest.fixture(scope="module")
-def tab(tmp_path_factory):
-    with browser(tmp_path_factory.mktemp("profile")) as one:
-        yield one
 
 
 @pytest.mark.parametrize("look", few(product(WIDTHS, ["light", "dark"])), ids=" ".join)

@@ -13,12 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from browser import PROGRAM, browser
+from browser import PROGRAM
 from safepursuit.cli import main
+from safepursuit.experiment.run import Learned
 from safepursuit.game import Game, GameState, RobotState, transition
 from safepursuit.game.state import collided
 from safepursuit.policy import build_policy
 from safepursuit.robot import ROBOTS
+from safepursuit.runs import checkpoint, configuration
+from safepursuit.runs.folder import RunFolder, RunFolderError
 from safepursuit.scene import Scene
 from safepursuit.viewer.matches import Model, match
 from safepursuit.viewer.packing import page
@@ -47,23 +50,10 @@ def model():
 @pytest.fixture(scope="module")
 def file(model, tmp_path_factory):
     out = tmp_path_factory.mktemp("play") / "play.html"
-    out.write_text(page("play", match(PLAYED, [Model(NAME, model, 3, 0, True)] * 2)), encoding="utf-8")
+    out.write_text(
+        page("play", match(PLAYED, [Model(NAME, model, 3, 0, clear) for clear in (True, False)])), encoding="utf-8"
+    )
     return out
-
-
-@pytest.fixture(scope="module")
-def tab(tmp_path_factory):
-    with browser(tmp_path_factory.mktemp("profile")) as one:
-        yield one
-
-
-def opened(tab, file, width=1280, scheme="light"):
-    tab.troubles.clear()
-    tab.open("about:blank", width)
-    tab.requests.clear()
-    tab.open(file, width, scheme=scheme)
-    ready = "globalThis.safepursuit || document.querySelector('.trouble')"
-    tab.ask(f"new Promise(done => (function look() {{ ({ready}) ? done(0) : setTimeout(look, 20) }})())")
 
 
 def trace(tab, start, controls, shielded):
@@ -89,7 +79,7 @@ def test_twenty_seconds_in_the_page_are_those_of_the_package(file, tab, model):
     """The evader runs in curves, and into things; the policy's answers are those of ONNX Runtime at every state."""
     import onnxruntime
 
-    opened(tab, file)
+    tab.visit(file)
     game = replace(PLAYED, evader_speed_ratio=RATIO)
     start = {"pursuer": [-2.4, -2.2, 0.4], "evader": [2.0, 1.8, 2.0], "discs": [[0.0, 0.0, 0.5], [1.6, -1.2, 0.4]]}
     time = np.arange(STEPS)
@@ -134,32 +124,113 @@ def test_twenty_seconds_in_the_page_are_those_of_the_package(file, tab, model):
 
 @needs_browser
 def test_without_its_layer_the_network_drives_alone(file, tab):
-    opened(tab, file)
-    start = {"pursuer": [-2.4, -2.2, 0.4], "evader": [2.0, 1.8, 2.0], "discs": [[0.0, 0.0, 0.5]]}
-    for one in trace(tab, start, [[0.0, 0.0]] * 5, False):
+    tab.visit(file)
+    for one in trace(tab, START, [[0.0, 0.0]] * 5, False):
         nominal = np.clip(one["command"]["nominal"], [0, -2.84], [1, 2.84])
         np.testing.assert_allclose(one["outcome"]["state"]["pursuer"]["control"], nominal, atol=1e-9)
 
 
 @needs_browser
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
-def test_the_page_fits_and_can_be_played_with_keys(file, tab, width, scheme):
-    opened(tab, file, width, scheme)
-    assert tab.ask("document.documentElement.scrollWidth") <= width
+def test_the_page_fits_and_can_be_played_with_keys(file, tab):
+    tab.visit(file)
     assert tab.ask("document.querySelector('#method').options.length") == 2
     assert tab.ask("document.querySelector('#method').options[0].text") == NAME
     tab.call("Input.dispatchKeyEvent", type="keyDown", key="ArrowUp")
-    moved = "safepursuit.match.state.step > 3 || safepursuit.match.over"
-    tab.ask(f"new Promise(done => (function look() {{ ({moved}) ? done(0) : setTimeout(look, 20) }})())")
+    tab.until("safepursuit.match.state.step > 3 || safepursuit.match.over")
     tab.call("Input.dispatchKeyEvent", type="keyUp", key="ArrowUp")
+    for width, _, _ in tab.looks(SHOTS, "play"):
+        assert tab.ask("document.documentElement.scrollWidth") <= width
     tab.press("Enter")
     assert tab.ask("safepursuit.match.state.step") == 0
-    count = tab.ask("safepursuit.match.state.discs.length")
+    assert tab.troubles == []
+
+
+DISCS = "safepursuit.match.state.discs"
+START = {"pursuer": [-2.4, -2.2, 0.4], "evader": [2.0, 1.8, 2.0], "discs": [[0.0, 0.0, 0.5], [1.0, -1.6, 0.4]]}
+
+
+def pixels(tab, x, y):
+    """A place of the arena in the window [CSS pixels]."""
+    return tab.ask(f"""(() => {{
+      const box = document.querySelector('#arena').getBoundingClientRect();
+      const [left, top] = safepursuit.view.at({x}, {y});
+      return [box.left + left, box.top + top];
+    }})()""")
+
+
+@needs_browser
+@pytest.mark.parametrize(("hand", "width"), [("touch", 390), ("drag", 1280)])
+def test_the_arena_is_edited_by_hand(file, tab, hand, width):
+    """Dragged, added, removed; and the discs stay for the next game, until another arena is asked for."""
+    tab.visit(file, width)
+    tab.ask(f"safepursuit.place({json.dumps(START)})")
+
+    def move(*places):
+        getattr(tab, hand)(*(pixels(tab, *place) for place in places))
+        return tab.ask(DISCS)
+
+    found = move((0.2, 0.1), (0.5, 0.3), (0.7, -0.5))
+    np.testing.assert_allclose(found[0], [0.5, -0.6, 0.5], atol=0.02)  # by as much as the hand
+    assert tab.ask("safepursuit.match.phase") == "ready"
+    assert move((1.0, -1.6)) == found  # nothing is added or removed by a tap
+    tab.ask("document.querySelector('#edit').click()")
+    assert move((2.0, 1.3)) == found  # too near the evader
+    assert "0.5 m" in tab.ask("document.querySelector('#said').textContent")
+    added = move((-1.5, 1.5))
+    np.testing.assert_allclose(added, [*found, [-1.5, 1.5, 0.4]], atol=0.02)
+    assert move((-1.5, 1.5)) == found
+    for _ in range(4):
+        tab.ask("document.querySelector('#add').click()")
+    assert len(tab.ask(DISCS)) == 3  # as many as the policy takes
     tab.ask("document.querySelector('#remove').click()")
-    assert tab.ask("safepursuit.match.state.discs.length") == count - 1
-    SHOTS.mkdir(parents=True, exist_ok=True)
-    tab.shoot(SHOTS / f"play-{width}-{scheme}.png")
+    assert tab.ask(DISCS) == found
+    tab.press("e", "Enter")
+    assert tab.ask(DISCS) == found
+    inward = [(0.5, -0.6), (0.5, -2.0), (0.5, -3.2)]
+    assert move(*inward) == found[1:]  # out of the arena
+    tab.ask("document.querySelector('#shuffle').click()")
+    assert len(tab.ask(DISCS)) == 2
+    move((-2.9, -2.9))  # drives there
+    tab.until("safepursuit.match.phase !== 'ready'")
+    assert tab.troubles == []
+
+
+@needs_browser
+def test_speed_method_and_layer_change_the_game_and_the_score(file, tab):
+    tab.visit(file)
+    tab.ask("localStorage.clear()")
+    text = "document.querySelector('#{}').textContent"
+
+    def choose(name, value):
+        tab.ask(f"""(() => {{
+          const list = document.querySelector('#{name}');
+          list.value = '{value}';
+          list.dispatchEvent(new Event('change'));
+        }})()""")
+
+    choose("level", "0.8")
+    assert tab.ask("safepursuit.match.game.evader.limits.max_speed") == pytest.approx(0.8)
+    assert tab.ask(text.format("best")) == "–"
+    tab.ask("safepursuit.place({pursuer: [0, 0, 0], evader: [0.45, 0, Math.PI], discs: []})")
+    tab.call("Input.dispatchKeyEvent", type="keyDown", key="w")  # right into the pursuer, which cannot drive backwards
+    tab.until("safepursuit.match.over")
+    tab.call("Input.dispatchKeyEvent", type="keyUp", key="w")
+    assert tab.ask(text.format("caught")) == "1"
+    best = tab.ask(text.format("best"))
+    assert best == f"{tab.ask('safepursuit.match.time'):.1f} s"
+    choose("level", "1.5")
+    assert tab.ask(text.format("best")) == "–"
+    choose("level", "0.8")
+    assert tab.ask(text.format("best")) == best
+    assert "keeps it clear" in tab.ask(text.format("promise"))
+    tab.press("l")
+    assert tab.ask(text.format("shield")) == "Safety layer off"
+    assert "nothing keeps it clear" in tab.ask(text.format("promise"))
+    assert tab.ask(text.format("best")) == "–"
+    tab.press("l")
+    choose("method", "1")
+    tab.until("safepursuit.match.phase === 'ready'")
+    assert "promises nothing" in tab.ask(text.format("promise"))
     assert tab.troubles == []
 
 
@@ -168,7 +239,7 @@ def test_the_page_fits_and_can_be_played_with_keys(file, tab, width, scheme):
 @pytest.mark.parametrize("model_name", ["e-puck2", "inertial"])
 def test_other_robots_move_as_in_the_package(model_name, file, tab):
     """Arcs, and ramps of speed, from hard corners: right into a disc and a wall."""
-    opened(tab, file)
+    tab.visit(file)
     robot = ROBOTS.find(model_name)()
     game = Game.of_robot(model_name)
     half = game.arena.half_extents
@@ -218,14 +289,48 @@ def test_other_robots_move_as_in_the_package(model_name, file, tab):
 def test_a_damaged_policy_is_told_in_the_page(tab, model, tmp_path):
     broken = tmp_path / "broken.html"
     broken.write_text(page("play", match(TINY.game, [Model("x", model[:500], 3, 0, True)])), encoding="utf-8")
-    opened(tab, broken)
+    tab.visit(broken)
     assert "cannot be run" in tab.ask("document.querySelector('.trouble').textContent")
+
+
+@needs_browser
+def test_the_packed_pursuer_plays_beside_runs(tab, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # where the zoo is unpacked
+    run = RunFolder.create(tmp_path / "mine", configuration.dump(TINY), ["safepursuit"])
+    policy = build_policy(jax.random.key(2), TINY.method, TINY.policy, TINY.game, TINY.shield)
+    checkpoint.save(run, 0, Learned(policy), best=True)
+    file = tmp_path / "play.html"
+    assert main(["play", "zoo:pursuer", str(run.path), "--out", str(file)]) == 0
+    assert file.stat().st_size < 15e6
+    tab.visit(file)
+    names = "[...document.querySelector('#method').options].map(one => one.text)"
+    assert tab.ask(names) == ["barriernet (zoo:pursuer)", "barriernet (mine)"]
+    for which in (0, 1):
+        tab.ask(f"document.querySelector('#method').value = {which}, safepursuit.choose()")
+        start = {"pursuer": [0, 0, 0], "evader": [4, 0, 0], "discs": []}
+        assert len(trace(tab, start, [[0.0, 0.0]] * 3, True)) == 3
+    assert tab.troubles == []
+
+
+def test_without_a_name_the_packed_pursuer_plays(monkeypatch, capsys):
+    def open_run(name):
+        raise RunFolderError(f"{name} was asked for.")
+
+    monkeypatch.setattr("safepursuit.cli.play.open_run", open_run)
+    assert main(["play"]) == 2
+    assert "zoo:pursuer was asked for" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("words", "complaint"),
-    [([], "name the run folder"), (["nowhere"], "does not exist"), (["x", "--out", "y.pdf"], "ends in .html")],
+    [
+        (["nowhere"], "does not exist"),
+        (["zoo:nobody"], "the zoo has no 'nobody'"),
+        (["zoo:evader"], "cannot be the pursuer"),
+        (["x", "--out", "y.pdf"], "ends in .html"),
+    ],
 )
-def test_wrong_calls_are_told(words, complaint, capsys):
+def test_wrong_calls_are_told(words, complaint, capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert main(["play", *words]) == 2
     assert complaint in capsys.readouterr().err

@@ -14,10 +14,11 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+import shapely
 from PIL import Image
 
-from browser import PROGRAM, browser
-from replays import CROWD, STEPS, crowded
+from browser import PROGRAM
+from replays import CROWD, STEPS, crowded, roomy
 from safepursuit.cli import main
 from safepursuit.evaluation import evaluate
 from safepursuit.learn import BarrierNetTrainer
@@ -57,20 +58,7 @@ def file(data, tmp_path_factory):
     return out
 
 
-@pytest.fixture(scope="module")
-def tab(tmp_path_factory):
-    with browser(tmp_path_factory.mktemp("profile")) as one:
-        yield one
-
-
-def opened(tab, address, width=1280, scheme="light"):
-    """Load the page, and wait until it has drawn."""
-    tab.troubles.clear()
-    tab.requests.clear()
-    tab.open("about:blank", width)
-    tab.open(address, width, scheme=scheme)
-    ready = "globalThis.safepursuit?.drawn || document.querySelector('.trouble')"
-    tab.ask(f"new Promise(done => (function look() {{ ({ready}) ? done(0) : setTimeout(look, 20) }})())")
+DRAWN = "globalThis.safepursuit?.drawn"
 
 
 def corners(A, b, box):
@@ -88,14 +76,12 @@ def corners(A, b, box):
     return np.array(found)
 
 
-@needs_browser
-def test_what_is_drawn_is_what_was_recorded(file, tab, recording):
-    opened(tab, f"{file.as_uri()}#episode=7&t=8.45")
+def check_steps(tab, recording, steps):
+    """Poses and the polygon of these steps of the first episode, as the page draws them; the rows of each step."""
     found = programs(recording, LAYER)
     first = np.concatenate([[0], np.cumsum(found.rows)])
-    steps = [169, 0, 1, 250, STEPS - 1, *np.flatnonzero(found.rows[:STEPS] > 1)[:20]]
     for step in map(int, steps):
-        if step != 169:  # which the address names
+        if tab.ask("safepursuit.drawn.step") != step:
             tab.ask(f"safepursuit.seek({step})")
         drawn = tab.ask("safepursuit.drawn")
         assert (drawn["episode"], drawn["step"]) == (0, step)
@@ -110,15 +96,57 @@ def test_what_is_drawn_is_what_was_recorded(file, tab, recording):
         for corner in corners(A, b, found.box[step].astype(float)):
             assert np.abs(theirs - corner).max(axis=1).min() <= 1e-6
         assert np.all((theirs @ A.T - b) / np.linalg.norm(A, axis=1) <= 1e-6)
-    assert max(found.rows[steps]) > 10
     assert tab.troubles == []
+    return found.rows
+
+
+@needs_browser
+def test_what_is_drawn_is_what_was_recorded(file, tab, recording):
+    tab.visit(f"{file.as_uri()}#episode=7&t=8.45", ready=DRAWN)
+    assert tab.ask("safepursuit.drawn.step") == 169
+    many = np.flatnonzero(programs(recording, LAYER).rows[:STEPS] > 1)[:20]
+    steps = [169, 0, 1, 250, STEPS - 1, *many]
+    assert max(check_steps(tab, recording, steps)[steps]) > 10
     assert [address.split(":")[0] for address in set(tab.requests)] in (["file"], ["file", "data"], ["data", "file"])
+
+
+@needs_browser
+def test_an_evader_in_a_room_is_drawn_as_recorded(tab, tmp_path):
+    """Its own polygon, and the room's edges, by the colours of pixels and a scale of our own."""
+    recording = roomy()
+    file = tmp_path / "room.html"
+    file.write_text(page("replay", replay(recording, LAYER, title="room")), encoding="utf-8")
+    tab.visit(file, ready=DRAWN)
+    rows = check_steps(tab, recording, range(0, len(recording.pursuer[0]) - 1, 5))
+    assert max(rows[::5]) > 3
+    assert "evader" in tab.ask("document.querySelector('#controls').textContent")
+    np.testing.assert_array_equal(tab.ask("safepursuit.recording.edges(0)"), recording.edges[0])
+
+    tab.ask("safepursuit.seek(0)")
+    canvas = "document.querySelector('#arena')"
+    wide, high = tab.ask(f"[{canvas}.clientWidth, {canvas}.clientHeight]")
+    picture = tab.ask(f"[...{canvas}.getContext('2d').getImageData(0, 0, {wide}, {high}).data]")
+    picture = np.array(picture).reshape(high, wide, 4)[..., :3]
+    ink = np.abs(picture - np.array([0x57, 0x60, 0x6A])).max(axis=-1) < 30
+    left, right, low, top = recording.game.arena.bounds
+    scale = wide / (1.03 * (right - left))
+    ends = recording.edges[0].reshape(-1, 2, 2) - [(left + right) / 2, (low + top) / 2]
+    ends = np.array([wide / 2, high / 2]) + scale * ends * [1, -1]
+    walls = shapely.MultiLineString(list(ends))
+    robots = np.array(list(tab.ask("safepursuit.drawn.places").values()))
+    for share in (0.25, 0.5, 0.75):
+        for x, y in (1 - share) * ends[:, 0] + share * ends[:, 1]:
+            hidden = np.hypot(*(robots - [x, y]).T).min() < 0.3 * scale  # by a body and its heading
+            assert hidden or ink[max(0, round(y) - 1) : round(y) + 2, max(0, round(x) - 1) : round(x) + 2].any()
+    y, x = np.nonzero(ink)
+    off = shapely.distance(walls, shapely.points(x + 0.5, y + 0.5)) > 3
+    assert off.mean() < 0.02  # a few pixels of lines that are drawn over others
 
 
 @needs_browser
 def test_the_robots_are_painted_where_they_are(file, tab, recording):
     """By the colours of pixels, and a scale of our own."""
-    opened(tab, f"{file.as_uri()}#episode=7&t=20")
+    tab.visit(f"{file.as_uri()}#episode=7&t=20", ready=DRAWN)
     width = tab.ask("document.querySelector('#arena').clientWidth")
     half = CROWD.arena.half_extents[0]
     scale = width / (2.06 * half)
@@ -132,7 +160,7 @@ def test_the_robots_are_painted_where_they_are(file, tab, recording):
 
 @needs_browser
 def test_the_keyboard_does_everything(file, tab):
-    opened(tab, f"{file.as_uri()}#episode=7&t=1")
+    tab.visit(f"{file.as_uri()}#episode=7&t=1", ready=DRAWN)
     instant = "[safepursuit.recording.number(safepursuit.drawn.episode), safepursuit.drawn.step]"
     tab.press("ArrowRight", "ArrowRight", "ArrowLeft")
     assert tab.ask(instant) == [7, 21]
@@ -158,7 +186,7 @@ def test_the_keyboard_does_everything(file, tab):
 
 @needs_browser
 def test_names_are_text(file, tab):
-    opened(tab, file)
+    tab.visit(file, ready=DRAWN)
     assert tab.ask("document.querySelector('h1').textContent") == HOSTILE
     assert tab.ask("document.title") != "owned"
     assert tab.ask("document.querySelectorAll('h1 bdi').length") == 1
@@ -167,7 +195,7 @@ def test_names_are_text(file, tab):
 
 
 @needs_browser
-@pytest.mark.parametrize("damage", ["cut", "flipped", "none", "another", "unequal"])
+@pytest.mark.parametrize("damage", ["cut", "flipped", "none", "another", "unequal", "bare"])
 def test_damage_is_told_in_the_page(damage, data, tab, tmp_path):
     text = page("replay", data)
     if damage == "cut":
@@ -182,25 +210,22 @@ def test_damage_is_told_in_the_page(damage, data, tab, tmp_path):
         header = zlib.decompress(data)
         size = int.from_bytes(header[:4], "little")
         about = json.loads(header[4 : 4 + size])["about"]
-        text = page("replay", pack("replay", about, {"length": np.ones(3, np.uint32)}))
+        arrays = {"length": np.ones(3, np.uint32)} if damage == "unequal" else unpacked(data)
+        text = page("replay", pack("replay", about if damage == "unequal" else {"title": "x"}, arrays))
     file = tmp_path / "damaged.html"
     file.write_text(text, encoding="utf-8")
-    opened(tab, file)
+    tab.visit(file, ready=DRAWN)
     assert tab.ask("document.querySelector('.trouble [role=alert], .trouble').textContent.length") > 40
     assert tab.troubles == []
 
 
 @needs_browser
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
-def test_the_page_fits(file, tab, width, scheme):
-    opened(tab, f"{file.as_uri()}#episode=7&t=10", width, scheme)
-    assert tab.ask("document.documentElement.scrollWidth") <= width
-    SHOTS.mkdir(parents=True, exist_ok=True)
-    shot = SHOTS / f"replay-{width}-{scheme}.png"
-    tab.shoot(shot)
-    ink = np.asarray(Image.open(shot).convert("L"), float)
-    assert np.median(ink) > 240 if scheme == "light" else np.median(ink) < 45
+def test_the_page_fits(file, tab):
+    tab.visit(f"{file.as_uri()}#episode=7&t=10", ready=DRAWN)
+    for width, scheme, shot in tab.looks(SHOTS, "replay"):
+        assert tab.ask("document.documentElement.scrollWidth") <= width
+        ink = np.asarray(Image.open(shot).convert("L"), float)
+        assert np.median(ink) > 240 if scheme == "light" else np.median(ink) < 45
 
 
 def test_rows_shown_are_those_that_held_the_control():
@@ -230,17 +255,26 @@ def test_rows_shown_are_those_that_held_the_control():
     assert np.all((found.gain >= config.policy.min_gain) & (found.gain <= 1))
 
 
-def test_numbers_survive_packing():
-    arrays = {"a": np.array([1.5, np.nan, -2], np.float32), "b": np.array([[1, 70000]], np.uint32), "c": np.arange(3.0)}
-    raw = zlib.decompress(pack("replay", {"title": "é"}, arrays))
+def unpacked(data):
+    """The arrays of a page by name, read from the format's description."""
+    raw = zlib.decompress(data)
     size = int.from_bytes(raw[:4], "little")
     header, body = json.loads(raw[4 : 4 + size]), raw[4 + size :]
+    arrays = {}
     for entry in header["arrays"]:
         kind = np.dtype("<" + entry["type"])
         count = int(np.prod(entry["shape"]))
         planes = np.frombuffer(body, np.uint8, count * kind.itemsize, entry["offset"]).reshape(kind.itemsize, count)
-        values = planes.T.tobytes()
-        np.testing.assert_array_equal(np.frombuffer(values, kind).reshape(entry["shape"]), arrays[entry["name"]])
+        arrays[entry["name"]] = np.frombuffer(planes.T.tobytes(), kind).reshape(entry["shape"])
+    return arrays
+
+
+def test_numbers_survive_packing():
+    arrays = {"a": np.array([1.5, np.nan, -2], np.float32), "b": np.array([[1, 70000]], np.uint32), "c": np.arange(3.0)}
+    found = unpacked(pack("replay", {"title": "é"}, arrays))
+    assert list(found) == list(arrays)
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[name], array)
     with pytest.raises(ValueError, match="int64"):
         pack("replay", {}, {"a": np.arange(3)})
 

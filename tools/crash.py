@@ -30,7 +30,9 @@ from pathlib import Path
 from safepursuit.benchmark.machine import about, described
 from safepursuit.benchmark.tables import Table, grid
 from safepursuit.runs import checkpoint
-from safepursuit.runs.folder import RunFolder, write_text
+from safepursuit.runs.folder import RunFolder, read_json, write_json, write_text
+
+ROOT = Path(__file__).resolve().parents[1]
 
 SETTINGS = shlex.split(
     "--num-envs 8 --rollout-length 8 --timesteps 768 --checkpoint-every 2 --obstacles 1 --policy.hidden 8 "
@@ -95,13 +97,34 @@ def bits(run: Path) -> dict[str, str]:
     return found
 
 
+class Ledger:
+    """What has been counted, in a file."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        text = b"".join(one.read_bytes() for one in sorted((ROOT / "src" / "safepursuit").rglob("*.py")))
+        self.package = hashlib.sha256(text).hexdigest()
+        found = read_json(file) if file.is_file() else {}
+        if found.get("package") != self.package:
+            found = {}
+        self.kills = collections.Counter(found.get("kills", {}))
+        self.trials = collections.Counter(found.get("trials", {}))
+        self.failures: list[str] = found.get("failures", [])
+        self.tracebacks, self.seconds = found.get("tracebacks", 0), found.get("seconds", 0.0)
+
+    @property
+    def struck(self) -> int:
+        return sum(self.kills.values())
+
+    def write(self) -> None:
+        self.file.parent.mkdir(exist_ok=True)
+        write_json(self.file, vars(self) | {"file": self.file.name})
+
+
 class Harness:
-    def __init__(self, home: Path, rng: random.Random) -> None:
-        self.home, self.rng = home, rng
+    def __init__(self, home: Path, ledger: Ledger) -> None:
+        self.home, self.ledger, self.rng = home, ledger, random.Random(0)
         self.log = home / "victims.txt"
-        self.kills: collections.Counter[str] = collections.Counter()
-        self.trials: collections.Counter[str] = collections.Counter()
-        self.failures: list[str] = []
         run = home / "reference"
         began = time.monotonic()
         for _ in range(2):  # the second time everything is compiled
@@ -138,7 +161,7 @@ class Harness:
         if victim.wait(until) is not None:
             return False
         victim.kill()
-        self.kills[kind] += 1
+        self.ledger.kills[kind] += 1
         return True
 
     def moment(self, seconds: float) -> Callable[[], bool]:
@@ -169,7 +192,7 @@ class Harness:
 
     def trial(self, kind: str, number: int) -> None:
         run = self.home / f"{number:04d}-{kind.replace(' ', '-')}"
-        self.trials[kind] += 1
+        self.ledger.trials[kind] += 1
         if kind == "compare":
             return self.compare(run)
         if kind in ("full disk", "nearly full disk", "read-only"):
@@ -209,7 +232,7 @@ class Harness:
                 expected = {0, 1, 2}
             victim = Victim(self.onward(where), self.log)
             status = victim.wait()
-            self.kills[kind] += kind != "read-only"
+            self.ledger.kills[kind] += kind != "read-only"
             done = kind == "read-only" and status == 0 and finished(where)
             if status not in expected and not done:
                 raise LostError(f"on a {kind} the command ended with status {status}")
@@ -233,41 +256,45 @@ def main() -> int:
     asked = parser.parse_args()
     can_mount = os.geteuid() == 0 and shutil.which("mount")
     kinds = [kind for kind in KINDS if can_mount or ("disk" not in kind and kind != "read-only")]
-    began, number = time.monotonic(), 0
+    ledger = Ledger(ROOT / "build" / "crashes.json")
     with tempfile.TemporaryDirectory(prefix="crash-") as folder:
-        harness = Harness(Path(folder), random.Random(asked.seed))
-        while sum(harness.kills.values()) < asked.kills:
-            kind = kinds[number % len(kinds)]
+        harness = Harness(Path(folder), ledger)
+        while ledger.struck < asked.kills:
+            number, began = sum(ledger.trials.values()), time.monotonic()
+            kind, harness.rng = kinds[number % len(kinds)], random.Random(f"{asked.seed} {number}")
             try:
                 harness.trial(kind, number)
             except LostError as failure:
-                harness.failures.append(f"{kind}: {failure}")
-            number += 1
-            done = sum(harness.kills.values())
-            lost, seconds = len(harness.failures), time.monotonic() - began
-            print(f"{done} of {asked.kills} strikes, {lost} lost, {seconds:.0f} s, {kind}", flush=True)
-        said = harness.log.read_text(errors="replace")
-    tracebacks = said.count("Traceback (most recent call last)")
-    for failure in harness.failures:
+                ledger.failures.append(f"{kind}: {failure}")
+            said = harness.log.read_text(errors="replace")
+            if "Traceback (most recent call last)" in said:
+                ledger.tracebacks += said.count("Traceback (most recent call last)")
+                with Path("crash-log.txt").open("a") as log:
+                    log.write(said)
+            harness.log.write_text("")
+            ledger.seconds += time.monotonic() - began
+            ledger.write()
+            lost = len(ledger.failures)
+            print(f"{ledger.struck} of {asked.kills} strikes, {lost} lost, {ledger.seconds:.0f} s, {kind}", flush=True)
+    for failure in ledger.failures:
         print(failure)
-    print(f"{sum(harness.kills.values())} kills, {len(harness.failures)} failures, {tracebacks} tracebacks")
+    print(f"{ledger.struck} kills, {len(ledger.failures)} failures, {ledger.tracebacks} tracebacks")
     if asked.page:
-        write_text(asked.page, page(harness, asked.kills, tracebacks, time.monotonic() - began))
-    if harness.failures or tracebacks:
-        Path("crash-log.txt").write_text(said)
+        write_text(asked.page, page(ledger, asked.kills))
+    if ledger.tracebacks:
         print("what the victims printed: crash-log.txt")
-    return int(bool(harness.failures or tracebacks))
+    return int(bool(ledger.failures or ledger.tracebacks))
 
 
-def page(harness: Harness, kills: int, tracebacks: int, seconds: float) -> str:
-    failed = collections.Counter(one.partition(":")[0] for one in harness.failures)
+def page(ledger: Ledger, kills: int) -> str:
+    failed = collections.Counter(one.partition(":")[0] for one in ledger.failures)
     rows = [
-        (kind, str(harness.trials[kind]), str(harness.kills[kind]), str(failed[kind]))
+        (kind, str(ledger.trials[kind]), str(ledger.kills[kind]), str(failed[kind]))
         for kind in dict.fromkeys(KINDS)
-        if harness.trials[kind]
+        if ledger.trials[kind]
     ]
     table = grid(Table("", ("victim", "trainings", "struck", "not recovered"), rows))
-    total, lost = sum(harness.kills.values()), len(harness.failures)
+    trials, lost = sum(ledger.trials.values()), len(ledger.failures)
     return f"""\
 # Crashes
 
@@ -276,8 +303,8 @@ while a checkpoint is being written and some again while they go on, or run out 
 command, goes on without a manual step. Parameters, optimiser, games, keys, the best checkpoint and the log must be
 those of the uninterrupted training, bit for bit.
 
-**{sum(harness.trials.values()) - lost} of {sum(harness.trials.values())} recovered, struck {total} times, with
-{tracebacks} tracebacks,** in {seconds:,.0f} s.
+**{trials - lost} of {trials} recovered, struck {ledger.struck} times, with {ledger.tracebacks} tracebacks,** in
+{ledger.seconds:,.0f} s.
 
 {table}
 

@@ -1,6 +1,7 @@
-"""The replay on the documentation site and the pictures of the pages: `make viewer-docs`.
+"""The pages on the documentation site and the pictures of them: `make viewer-docs`.
 
-Writes docs/viewer/replay.html and docs/images/replay.png from the run folder that is named.
+Writes docs/viewer/replay.html and docs/images/replay.png from the run folder that is named, and docs/viewer/play.html
+from the zoo.
 """
 
 import sys
@@ -17,10 +18,12 @@ DOCS = ROOT / "docs"
 
 
 def write(run: Path) -> None:
-    page = DOCS / "viewer" / "replay.html"
+    page, game = DOCS / "viewer" / "replay.html", DOCS / "viewer" / "play.html"
     page.parent.mkdir(exist_ok=True)
     if main(["replay", str(run), "--episodes", "6", "--out", str(page)]):
         raise SystemExit("the replay was not written.")
+    if main(["play", "zoo:pursuer", "--obstacles", "4", "--out", str(game)]):
+        raise SystemExit("the game was not written.")
     with tempfile.TemporaryDirectory() as profile, browser(profile) as tab:
         tab.open(page, 1280)
         tab.ask("new Promise(done => (function look() { globalThis.opened ? done(0) : setTimeout(look, 20) })())")

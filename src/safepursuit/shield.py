@@ -24,7 +24,7 @@ from safepursuit.barriers import Barrier, Barriers, ControlPoint, GainRule, Gain
 from safepursuit.barriers.barrier import in_heading_frame
 from safepursuit.barriers.governor import governed_speed, governor_swing, least_speed, may_leave
 from safepursuit.barriers.separation import check_robot_gain
-from safepursuit.barriers.stop_sector import Motion, certify
+from safepursuit.barriers.stop_sector import Motion, certify, until_rest
 from safepursuit.geometry import direction, length
 from safepursuit.qp import Halfplanes
 from safepursuit.qp.search import greatest
@@ -100,10 +100,10 @@ class Surroundings(NamedTuple):
     speed_limit: Scalar
     """v̄_A [m/s] of theorem 1 for any turn rate within the limit; NaN where pose or scene are not to be believed."""
     clearance: Scalar
-    """Distance [m] of the body from the nearest boundary; NaN where pose or scene are not finite."""
+    """Distance [m] of the body from the nearest boundary, as it is now; NaN where pose or scene are not finite."""
     clear: Flag
-    """Pose and scene are to be believed, and the body overlaps nothing by more than the margin and the budget's error
-    of the position: from here the theorems hold."""
+    """Pose and scene are to be believed, and the body overlaps nothing that stands by more than the margin and the
+    budget's error of the position: from here the theorems hold."""
     least_speed: Scalar
     """[m/s] where rounding has moved the body beyond the margin: it stands still or gets away; 0 elsewhere."""
     motion: Motion | None = None
@@ -209,12 +209,17 @@ def survey(
     if not nearest_first:
         boundary = replace(boundary, nearest_first=False)  # type: ignore[type-var]
     at_rest = robot.stopped(pose, velocity)
-    kinds = (kind.find(robot, at_rest, scene, opponent) for kind in (boundary, *others))
+    reached = scene if scene.movers is None else scene.reached(until_rest(robot, shield.budget, velocity))
+    kinds = (kind.find(robot, at_rest, reached, opponent) for kind in (boundary, *others))
     found = tuple(one for one in kinds if one is not None)
-    around = boundaries(scene, pose[:2])
+    around = boundaries(reached, pose[:2])
     # Sums, because XLA's least of some numbers need not be NaN where one of them is.
     sound = jnp.isfinite(jnp.sum(around.distance, axis=0))
-    clearance = jnp.where(sound, jnp.min(around.distance, axis=0) - robot.radius, jnp.nan)
+    bodies = around.distance if around.moves is None else boundaries(scene, pose[:2]).distance
+    clearance = jnp.where(sound, jnp.min(bodies, axis=0) - robot.radius, jnp.nan)
+    standing = clearance  # from movers a robot at rest need not be clear
+    if around.moves is not None:
+        standing = jnp.where(sound, jnp.min(jnp.where(around.moves, jnp.inf, bodies), axis=0) - robot.radius, jnp.nan)
     known = sound & (jnp.abs(pose[2]) <= MAX_HEADING)
     for one in found[1:]:
         known &= jnp.isfinite(jnp.sum(one.value, axis=0))
@@ -231,9 +236,10 @@ def survey(
         slack = around.distance - (robot.radius + added)
         ways = *in_heading_frame(direction(pose[2]), around.normal), slack, swing
         speed = governed_speed(robot, *ways) / (1 + budget.slip)
-        if budget.pose or budget.mover_speed:
+        if budget.pose or budget.mover_speed or around.moves is not None:
             centre = around.distance + around.radius
-            speed = jnp.minimum(speed, may_leave(*ways, centre, budget.pose, budget.mover_speed))
+            moves = around.moves if around.moves is not None and not budget.mover_speed else budget.mover_speed > 0
+            speed = jnp.minimum(speed, may_leave(*ways, centre, budget.pose, moves))
         slowest = least_speed(robot, *ways, 0.5 * shield.margin)
     # At a disc's very centre it has no normal, and every way out is as long.
     centred = jnp.min(around.distance + around.radius, axis=0) <= 0
@@ -241,7 +247,7 @@ def survey(
         found=found,
         speed_limit=jnp.where(known, jnp.where(centred, 0, speed), jnp.nan),
         clearance=clearance,
-        clear=known & (clearance >= -(shield.margin + budget.pose)),
+        clear=known & (standing >= -(shield.margin + budget.pose)),
         least_speed=slowest,
         motion=motion,
     )

@@ -1,4 +1,5 @@
 /** Canvases at the screen's own resolution, and the page's colours. */
+import { Unreadable } from "./unpack";
 
 export interface Colours {
   ink: string; soft: string; line: string; paper: string; tint: string; accent: string; pursuer: string; evader: string;
@@ -56,7 +57,8 @@ export function named(text: string): HTMLElement {
 }
 
 /** Shows a message in place of the page. */
-export function trouble(message: string): void {
+export function trouble(error: unknown): void {
+  const message = error instanceof Unreadable ? error.message : `The data in this page is damaged: ${String(error)}`;
   const box = document.createElement("section");
   box.className = "trouble";
   box.setAttribute("role", "alert");

@@ -23,10 +23,13 @@ export class Match {
   before: GameState;
   phase: Phase = "ready";
   contacts = { pursuer: 0, evader: 0 };
+  /** Whether the last step was a contact. */
+  touching = { pursuer: false, evader: false };
   command: Command | null = null;
   private pending: Pair[] = [];
 
-  constructor(readonly game: Game, start: Start) {
+  /** `arranged` is told of other discs. */
+  constructor(readonly game: Game, start: Start, private readonly arranged: (discs: Disc[]) => void = () => undefined) {
     const still: Pair = [0, 0];
     this.state = {
       pursuer: { pose: start.pursuer, control: still },
@@ -56,6 +59,7 @@ export class Match {
     this.before = before;
     this.state = outcome.state;
     this.command = command;
+    this.touching = outcome.contacts;
     this.contacts.pursuer += outcome.contacts.pursuer ? 1 : 0;
     this.contacts.evader += outcome.contacts.evader ? 1 : 0;
     this.phase = outcome.captured ? "caught" : outcome.truncated ? "escaped" : "running";
@@ -66,6 +70,7 @@ export class Match {
   arrange(discs: Disc[]): void {
     this.state = { ...this.state, discs };
     this.before = { ...this.before, discs };
+    this.arranged(discs);
   }
 
   /** Whether a disc may stand here: inside, away from both robots. */

@@ -1,6 +1,7 @@
 /** The page in which a visitor runs from the trained pursuer. */
 import { between, drawGround, drawRobot, line, prediction, ring, View } from "./arena";
 import { colours, element, named, onLook, sheet, trouble } from "./canvas";
+import { AWAY, Editor, type Table } from "./editor";
 import { transition, type Game } from "./game";
 import { Match, scripted, type Played, type Start } from "./match";
 import { holder, Policy, prepare } from "./policy";
@@ -12,10 +13,9 @@ import { unpack, Unreadable, type Data } from "./unpack";
 import { Wheel } from "./wheel";
 
 const LATEST = 3;
-const SHOWN = 0.5;
 
-class Play {
-  private match: Match;
+class Play implements Table {
+  match: Match;
   private policy: Policy | null = null;
   private readonly policies = new Map<number, Promise<Policy>>();
   private shielded = true;
@@ -25,16 +25,19 @@ class Play {
   private owed = 0;
   private last = 0;
   private thinking = 0;
-  private dragged: number | null = null;
   private look = colours();
-  private view: View | null = null;
+  view: View | null = null;
+  /** As the visitor left them for the next game; null for those of the start. */
+  private discs: Disc[] | null = null;
   private readonly wheel: Wheel;
+  private readonly editor: Editor;
   private readonly score = new Score();
 
   constructor(private readonly data: Data<About>, private readonly starts: Start[]) {
     this.match = this.fresh();
     const buttons = { ahead: element("ahead"), left: element("left"), right: element("right") };
     this.wheel = new Wheel(buttons, () => this.begin());
+    this.editor = new Editor(element<HTMLCanvasElement>("arena"), this, this.wheel);
     this.connect();
     onLook(() => (this.look = colours()));
   }
@@ -57,9 +60,20 @@ class Play {
     return { pursuer, evader: pursuer.scaled(ratio), half: about.half_extents, captureRadius: about.capture_radius, horizon: about.horizon };
   }
 
+  get most(): number {
+    return Math.min(...this.data.about.models.map((one) => one.discs));
+  }
+
+  get radii(): Pair {
+    return this.data.about.radius_range;
+  }
+
+  /** A new game. Of the discs that were moved or added those are left out that now stand too near a robot's start. */
   private fresh(): Match {
     const start = this.starts[this.startAt % this.starts.length]!;
-    return new Match(this.game(this.ratio), { ...start, discs: start.discs.map((disc) => [...disc] as Disc) });
+    const match = new Match(this.game(this.ratio), start, (discs) => (this.discs = discs));
+    if (this.discs) match.arrange(this.discs.filter((disc) => start.discs.includes(disc) || match.fits(disc, AWAY)));
+    return match;
   }
 
   private connect(): void {
@@ -71,11 +85,13 @@ class Play {
       return option;
     }));
     element("method-bar").hidden = models.length < 2;
-    element("rules").textContent = `Who is not caught within ${(horizon * robot.dt).toFixed(0)} s escapes. Discs keep ${SHOWN} m from both robots.`;
+    element("rules").textContent = `Who is not caught within ${(horizon * robot.dt).toFixed(0)} s escapes. A disc that you move or add keeps ${AWAY} m from both robots.`;
     const clicks: Record<string, () => void> = {
-      restart: () => this.restart(), pause: () => this.pause(), shield: () => this.shield(), add: () => this.add(), remove: () => this.match.arrange(this.match.state.discs.slice(0, -1)),
+      restart: () => this.restart(), pause: () => this.pause(), shield: () => this.shield(), edit: () => this.edit(),
+      add: () => this.editor.scatter(), remove: () => this.editor.remove(),
       shuffle: () => {
         this.startAt++;
+        this.discs = null;
         this.restart();
       },
     };
@@ -86,65 +102,31 @@ class Play {
       if (event.ctrlKey || event.metaKey || event.altKey || event.target instanceof HTMLSelectElement) return;
       if (event.key === "Enter" && !(event.target instanceof HTMLButtonElement)) this.restart();
       if (event.key.toLowerCase() === "p") this.pause();
-      if (event.key.toLowerCase() === "s") this.shield();
+      if (event.key.toLowerCase() === "l") this.shield();
+      if (event.key.toLowerCase() === "e") this.edit();
     });
-    this.pointer(element<HTMLCanvasElement>("arena"));
-  }
-
-  private pointer(canvas: HTMLCanvasElement): void {
-    const at = (event: PointerEvent): Pair => {
-      const box = canvas.getBoundingClientRect();
-      return this.view!.world(event.clientX - box.left, event.clientY - box.top);
-    };
-    canvas.addEventListener("pointerdown", (event) => {
-      canvas.setPointerCapture(event.pointerId);
-      const [x, y] = at(event);
-      const hit = this.match.state.discs.findIndex(([cx, cy, radius]) => Math.hypot(x - cx, y - cy) <= radius);
-      if (hit >= 0) this.dragged = hit;
-      else {
-        this.wheel.target = [x, y];
-        this.begin();
-      }
-    });
-    canvas.addEventListener("pointermove", (event) => {
-      const place = at(event);
-      if (this.dragged !== null) this.drag(this.dragged, place);
-      else if (this.wheel.target) this.wheel.target = place;
-    });
-    for (const end of ["pointerup", "pointercancel"] as const) {
-      canvas.addEventListener(end, () => {
-        this.wheel.target = null;
-        this.dragged = null;
-      });
-    }
-  }
-
-  private drag(which: number, [x, y]: Pair): void {
-    const [halfX, halfY] = this.match.game.half;
-    const discs = this.match.state.discs;
-    if (Math.abs(x) > halfX || Math.abs(y) > halfY) {
-      this.dragged = null;
-      this.match.arrange(discs.filter((_, i) => i !== which));
-      return;
-    }
-    const moved: Disc = [x, y, discs[which]![2]];
-    if (this.match.fits(moved, SHOWN)) this.match.arrange(discs.map((disc, i) => (i === which ? moved : disc)));
-  }
-
-  private add(): void {
-    const { half_extents: half, radius_range: range, models } = this.data.about;
-    const most = Math.min(...models.map((one) => one.discs));
-    if (this.match.state.discs.length >= most) return this.say(`This policy takes no more than ${most} discs.`);
-    for (let tries = 0; tries < 200; tries++) {
-      const disc: Disc = [half[0] * (2 * Math.random() - 1), half[1] * (2 * Math.random() - 1), range[0] + (range[1] - range[0]) * Math.random()];
-      if (this.match.fits(disc, SHOWN)) return this.match.arrange([...this.match.state.discs, disc]);
-    }
   }
 
   private shield(): void {
     this.shielded = !this.shielded;
     element("shield").setAttribute("aria-pressed", String(this.shielded));
     element("shield").textContent = this.shielded ? "Safety layer on" : "Safety layer off";
+    this.promise();
+    this.count();
+  }
+
+  /** What the present pursuer promises. */
+  private promise(): void {
+    const kept = "Its safety layer keeps it clear of walls and discs.";
+    const words = this.data.about.models[this.method]!.promises ? kept : "It promises nothing: it may touch walls and discs.";
+    element("promise").textContent = this.shielded ? words : "Its network drives alone: nothing keeps it clear.";
+  }
+
+  private edit(): void {
+    this.editor.editing = !this.editor.editing;
+    element("edit").setAttribute("aria-pressed", String(this.editor.editing));
+    if (this.editor.editing) this.say("Tap a free place for a disc, or a disc to remove it. The game waits.");
+    else this.invite();
   }
 
   private pause(): void {
@@ -155,17 +137,32 @@ class Play {
   private restart(): void {
     this.match = this.fresh();
     this.owed = 0;
-    this.score.show(element<HTMLSelectElement>("level").value);
-    this.say("Press an arrow key, or hold a finger on the arena, to start.");
+    this.count();
+    this.promise();
+    if (!this.editor.editing) this.invite();
   }
 
-  private begin(): void {
-    if (!this.ready || this.match.phase !== "ready") return;
+  /** Says what the game waits for. */
+  private invite(): void {
+    const ready = this.match.phase === "ready";
+    this.say(ready ? "Press an arrow key, or hold a finger on the arena, to start." : this.match.over ? "New game?" : "Run!");
+  }
+
+  /** Counts a game that is over, and shows the score against this pursuer at this level. */
+  private count(escaped: boolean | null = null): void {
+    const { name } = this.data.about.models[this.method]!;
+    const level = `${this.ratio} ${name}${this.shielded ? "" : " alone"}`;
+    if (escaped === null) this.score.show(level);
+    else this.score.count(level, escaped, this.match.time);
+  }
+
+  begin(): void {
+    if (!this.ready || this.editor.editing || this.match.phase !== "ready") return;
     this.match.phase = "running";
     this.say("Run!");
   }
 
-  private say(words: string): void {
+  say(words: string): void {
     element("said").textContent = words;
   }
 
@@ -190,7 +187,7 @@ class Play {
     const elapsed = Math.min(250, now - this.last);
     this.last = now;
     const { dt } = this.data.about.robot;
-    if (this.match.phase === "running" && !this.paused) {
+    if (this.match.phase === "running" && !this.paused && !this.editor.editing) {
       this.owed = Math.min(this.owed + elapsed / 1000, LATEST * dt);
       if (this.owed >= dt && !this.busy) void this.advance();
     }
@@ -212,8 +209,8 @@ class Play {
 
   private end(): void {
     const { phase, time } = this.match;
-    this.score.count(element<HTMLSelectElement>("level").value, phase === "escaped", time);
-    this.say(phase === "caught" ? `Caught after ${time.toFixed(1)} s. Enter starts anew.` : `You escaped for ${time.toFixed(0)} s! Enter starts anew.`);
+    this.count(phase === "escaped");
+    this.say(phase === "caught" ? `Caught after ${time.toFixed(1)} s. New game?` : `You escaped for ${time.toFixed(0)} s! New game?`);
   }
 
   private draw(share: number): void {
@@ -234,8 +231,12 @@ class Play {
       line(this.view, prediction(pursuer, match.command.nominal, match.game.pursuer.dt), look.ink, 1.4, [4, 3]);
       line(this.view, prediction(pursuer, match.state.pursuer.control, match.game.pursuer.dt), look.pursuer, 2);
     }
-    drawRobot(this.view, evader, match.game.evader.radius, look.evader, look.paper);
-    drawRobot(this.view, pursuer, match.game.pursuer.radius, look.pursuer, look.paper);
+    for (const [role, pose] of [["evader", evader], ["pursuer", pursuer]] as const) {
+      const { radius } = match.game[role];
+      drawRobot(this.view, pose, radius, look[role], look.paper);
+      if (match.touching[role]) ring(this.view, [pose[0], pose[1]], Math.max(1.6 * radius, 12 / this.view.scale), look.collision, 3);
+      if (this.editor.editing) ring(this.view, [pose[0], pose[1]], radius + AWAY, look.soft, 1, [2, 4]);
+    }
     this.numbers();
   }
 
@@ -256,6 +257,13 @@ class Play {
     for (const [id, words] of Object.entries(told)) if (element(id).textContent !== words) element(id).textContent = words;
   }
 
+  /** A new game from this start in place of the present one. */
+  place(start: Start): void {
+    this.starts[this.startAt % this.starts.length] = start;
+    this.discs = null;
+    this.restart();
+  }
+
   /** A match by a list of controls, without the clock. */
   async script(start: Start, ratio: number, controls: Pair[], shielded = true): Promise<Played[]> {
     return scripted(this.game(ratio), start, this.policy!, shielded, controls);
@@ -274,8 +282,7 @@ async function open(): Promise<void> {
     await play.choose();
     Object.assign(globalThis, { safepursuit: Object.assign(play, { transition, robot: (limits: Limits) => new Robot(limits) }) });
   } catch (error) {
-    if (!(error instanceof Unreadable)) throw error;
-    trouble(error.message);
+    trouble(error);
   }
 }
 

@@ -64,21 +64,26 @@ export class Recording {
   /** All arrays must agree on how many episodes, steps and rows there are. */
   private check(steps: number): void {
     const n = this.count;
+    const each = (name: string): number => this.data.shapes.get(name)?.[1] ?? NaN;
     const boundaries = Math.ceil(this.about.boundaries.length / 8);
     const sizes: Record<string, number> = {
       number: n, outcome: n, pursuer: 3 * (steps + n), evader: 3 * (steps + n),
       pursuer_control: 2 * steps, nominal: 2 * steps, evader_control: 2 * steps,
       correction: steps, clearance: steps, flags: steps,
+      discs: 3 * n * each("discs"), edges: 4 * n * each("edges"), standoff: n * (each("discs") + 2),
     };
+    if (this.data.arrays.has("movers")) sizes.movers = 3 * (steps + n) * each("movers");
+    if (this.hasPrograms) {
+      const rows = this.firstRow[steps]!;
+      Object.assign(sizes, { row_count: steps, rows: 3 * rows, row_boundary: rows, gain: steps });
+      if (this.array("box").length !== 4) sizes.box = 4 * steps;
+    }
     for (const [name, size] of Object.entries(sizes)) {
       if (this.array(name).length !== size) throw new Unreadable(`The recording is damaged: ${name} has a wrong size.`);
     }
     if (this.array("active").length > boundaries * steps) throw new Unreadable("The recording is damaged: active.");
     if (this.array("outcome").some((one) => one >= OUTCOMES.length)) throw new Unreadable("The recording is damaged: outcome.");
     if (n === 0) throw new Unreadable("The recording holds no episode.");
-    if (this.hasPrograms && this.array("rows").length !== 3 * this.firstRow[steps]!) {
-      throw new Unreadable("The recording is damaged: rows has a wrong size.");
-    }
   }
 
   private array(name: string): Numbers {

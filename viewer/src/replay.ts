@@ -6,10 +6,11 @@ import { linkTo, parseLink } from "./link";
 import { Panel } from "./panel";
 import type { Point } from "./polygon";
 import { Recording, type About, type Pair, type Pose, type Role } from "./recording";
-import { unpack, Unreadable } from "./unpack";
+import { unpack } from "./unpack";
 
 const SPEEDS = [0.25, 0.5, 1, 2, 4, 8];
 const CLOSE = 5;
+const REST = 1500; // milliseconds at the end of an episode, before the next one
 
 /** What is on the screen, for tests and for pages around this one. */
 interface Drawn {
@@ -36,6 +37,8 @@ class Replay {
   private readonly panel: Panel;
   private readonly timeline = element<HTMLInputElement>("timeline");
   private moved = 0;
+  /** In a frame of the page of trainings: little but the arena, one episode after the other. */
+  private readonly looping = location.hash === "#loop";
   drawn: Drawn | null = null;
   readonly frames: number[] = [];
 
@@ -49,8 +52,10 @@ class Replay {
     element("note").replaceChildren(named(about.note));
     this.panel = new Panel(recording, (step) => this.seek(step));
     this.list = new EpisodeList(element("episodes"), recording, (episode) => this.select(episode));
+    if (this.looping) document.body.dataset.look = "loop";
     this.connect();
     this.follow();
+    if (this.looping && !matchMedia("(prefers-reduced-motion: reduce)").matches) this.toggle();
     onLook(() => {
       this.look = colours();
       this.panel.show(this.episode, this.look);
@@ -149,9 +154,9 @@ class Replay {
   }
 
   private remember(): void {
-    const { number, about } = { number: this.recording.number(this.episode), about: this.recording.about };
+    if (this.looping) return;
     try {
-      history.replaceState(null, "", linkTo(number, this.step * about.dt));
+      history.replaceState(null, "", linkTo(this.recording.number(this.episode), this.step * this.recording.about.dt));
     } catch {
       // A page without an address of its own, such as one in a frame, keeps none.
     }
@@ -191,11 +196,22 @@ class Replay {
     const end = this.recording.length(this.episode);
     this.time += (this.speed * elapsed) / 1000;
     this.step = Math.min(end, Math.floor(this.time / about.dt + 1e-9));
-    if (this.step >= end) return this.seek(end);
+    if (this.step >= end) {
+      this.seek(end);
+      if (this.looping) setTimeout(() => this.goOn(), REST);
+      return;
+    }
     const start = performance.now();
     this.draw();
     this.frames.push(elapsed, performance.now() - start);
     requestAnimationFrame((next) => this.frame(next));
+  }
+
+  /** Plays the episode after this one, unless somebody has gone elsewhere. */
+  private goOn(): void {
+    if (this.playing || this.step !== this.recording.length(this.episode)) return;
+    this.select((this.episode + 1) % this.recording.count);
+    this.toggle();
   }
 
   private draw(): void {
@@ -276,8 +292,7 @@ async function open(): Promise<void> {
     element("data").remove();
     Object.assign(globalThis, { safepursuit: new Replay(new Recording(data)), opened: performance.now() });
   } catch (error) {
-    if (!(error instanceof Unreadable)) throw error;
-    trouble(error.message);
+    trouble(error);
   }
 }
 

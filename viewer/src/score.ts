@@ -1,4 +1,4 @@
-/** The visitor's score: escapes, captures, and the best time at each level. */
+/** The visitor's score: escapes, captures, and the best time at each level: a speed, a pursuer, with or without its layer. */
 import { element } from "./canvas";
 
 export class Score {

@@ -11,7 +11,6 @@ export interface About {
   capture_radius: number;
   horizon: number;
   radius_range: Pair;
-  start_clearance: number;
 }
 
 export function startsOf(data: Data<About>): Start[] {

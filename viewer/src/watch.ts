@@ -1,6 +1,7 @@
 /** The page of trainings in progress: it asks its server every few seconds. */
 import { element, named } from "./canvas";
 import { chart, short, type Curve } from "./curve";
+import { Gallery, type Newest } from "./newest";
 
 interface Run {
   name: string;
@@ -9,6 +10,7 @@ interface Run {
   state: "running" | "waiting" | "finished" | "stopped" | "damaged";
   trouble: string;
   metrics: Record<string, (number | null)[]>;
+  newest: Newest | null;
 }
 
 const CHARTS: [string, string][] = [
@@ -94,6 +96,8 @@ function figure(runs: Run[], title: string, metric: string): HTMLElement {
   return made;
 }
 
+const gallery = new Gallery(element("newest"));
+
 async function refresh(): Promise<void> {
   try {
     const answer = await fetch("data");
@@ -101,6 +105,7 @@ async function refresh(): Promise<void> {
     const runs = (await answer.json()) as Run[];
     element("runs").replaceChildren(...runs.map(row));
     element("charts").replaceChildren(...CHARTS.map(([title, metric]) => figure(runs, title, metric)));
+    gallery.show(runs);
     element("state").textContent = `Read at ${new Date().toLocaleTimeString()}; reads itself anew every ${EVERY / 1000} s.`;
     Object.assign(globalThis, { safepursuit: { runs, reads: ((globalThis as { safepursuit?: { reads: number } }).safepursuit?.reads ?? 0) + 1 } });
   } catch {

@@ -2,8 +2,8 @@
 import type { Robot } from "./robot";
 import type { Pair, Pose } from "./recording";
 
-const KEYS: Record<string, "ahead" | "left" | "right"> = {
-  ArrowUp: "ahead", ArrowLeft: "left", ArrowRight: "right", w: "ahead", a: "left", d: "right",
+const KEYS: Record<string, "ahead" | "left" | "right" | "still"> = {
+  ArrowUp: "ahead", ArrowLeft: "left", ArrowRight: "right", ArrowDown: "still", w: "ahead", a: "left", d: "right", s: "still",
 };
 
 export class Wheel {

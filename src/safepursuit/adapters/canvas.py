@@ -111,7 +111,7 @@ class Canvas:
                 draw.line(self._surface, WALL, self._at(*ends[:2]), self._at(*ends[2:]), _FINE * 2)
 
     def _robots(self, state: GameState, nominal: np.ndarray | None) -> None:
-        draw, robot, own = self._pygame.draw, self._game.robot, state.robot(self._role)
+        draw, own = self._pygame.draw, state.robot(self._role)
         for (role, colour), trail in zip(_COLOURS.items(), self._trails, strict=True):
             trail.append(self._at(*state.robot(role).pose[:2]))
             if len(trail) > 1:
@@ -121,8 +121,8 @@ class Canvas:
         if nominal is not None:
             self._path(own.pose, nominal, INK, 2)
         self._path(own.pose, own.control, _COLOURS[self._role], 3)
-        size = max(robot.radius * self._scale, _LEAST * _FINE)
         for role, colour in _COLOURS.items():
+            size = max(self._game.limits(role).radius * self._scale, _LEAST * _FINE)
             pose = state.robot(role).pose
             centre, heading = self._at(*pose[:2]), float(pose[2])
             held = nominal is not None and role == self._role

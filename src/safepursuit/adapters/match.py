@@ -66,12 +66,13 @@ class Outcome(NamedTuple):
 
 def bounds(game: Game) -> tuple[np.ndarray, np.ndarray]:
     """Least and greatest values of an observation (see `flatten`), (features,) float32 each: ±1, but ±the ratio of a
-    faster evader for speeds; ±∞ for sensors other than "discs"."""
+    faster evader for speeds and turn rates; ±∞ for sensors other than "discs"."""
     ego, discs, present = observation_shapes(game)
     bounded = game.sensor == "discs"
     high = np.full(len(ego) + (len(discs) + 1) * len(present), 1 if bounded else np.inf, np.float32)
     if bounded:
-        high[[6, 7, 8, 10]] = max(1, game.evader_speed_ratio)
+        high[[6, 7, 8, 10]] = max(1, game.evader.max_speed / game.robot.max_speed)
+        high[[9, 11]] = max(1, game.evader.max_turn_rate / game.robot.max_turn_rate)
     return -high, high
 
 

@@ -88,7 +88,7 @@ TOPICS = {
     "/tf": "foxglove.FrameTransforms",
 }
 """What is written, and its schema: poses at the ends of steps, twists and safety at their beginnings, where they hold
-for the step that follows; scene and episode once per episode."""
+for the step that follows; scene and episode once per episode, what moves in the scene at every step."""
 
 
 def save(recording: Recording, file: Path, scenario: Sequence[int] | np.ndarray | None = None) -> None:
@@ -133,6 +133,8 @@ def _episode(
             frames = {"timestamp": stamp, "parent_frame_id": "world", "child_frame_id": robot}
             moving.append(frames | {"translation": position, "rotation": turn})
         messages.append((at, "/tf", {"transforms": moving}))
+        if recording.movers.shape[2]:
+            messages.append((at, "/scene", _movers(recording, index, at, stamp)))
         if at == length:
             break
         for robot in ("pursuer", "evader"):
@@ -156,6 +158,15 @@ def _safety(recording: Recording, clearance: np.ndarray, index: int, number: int
         "infeasible": bool(recording.infeasible[index, at]),
         "active": np.flatnonzero(recording.active[index, at]).tolist(),
     }
+
+
+def _movers(recording: Recording, index: int, at: int, stamp: dict[str, int]) -> dict[str, Any]:
+    """Discs that move, in place of where they were."""
+    found = [
+        _cylinder(x, y, radius, _colour(0.52, 0.65, 0.62)) for x, y, radius in recording.movers[index, at].tolist()
+    ]
+    entity = {"timestamp": stamp, "frame_id": "world", "id": "movers", "lifetime": _time(0), "frame_locked": False}
+    return {"deletions": [], "entities": [entity | {"cylinders": [one for one in found if one], "lines": []}]}
 
 
 def _scene(recording: Recording, index: int, start: int) -> dict[str, Any]:

@@ -36,8 +36,8 @@ class Pending(NamedTuple):
     """The carry of an `Imprecise` agent."""
 
     inner: Any
-    commands: Float[Array, "delay 2 *batch"]
-    """Sent, but not executed yet; the oldest first."""
+    commands: Float[Array, "sent 2 *batch"]
+    """The last ones sent, the oldest first: as many as are on their way, or are believed to be."""
     last: tuple[RobotState, ...] | None
     """The robots as last measured, where measurements are dropped."""
     begins: Flag | None
@@ -52,10 +52,10 @@ class Imprecise(Agent):
     """An agent whose measurements of its own robot are wrong, and whose commands arrive late, as a budget allows.
 
     Errors are drawn anew at every step: the position within a disc, the others uniformly within ± their bound. The
-    inner agent sees the state predicted to the moment at which its command is executed (from the commands on their way,
-    which it knows), so that a policy and a safety layer without memory serve under delay as well. Movers are not drawn
-    here, and slip only where it is one of `Faults`: then the robot in truth has all limits of the believed one times
-    1 + slip.
+    inner agent sees the state predicted to the moment at which its command is executed as far as it knows (from the
+    commands on their way, which it does know), so that a policy and a safety layer without memory serve under delay.
+    Movers are not drawn here, and slip only where it is one of `Faults`: then the robot in truth has all limits of the
+    believed one times 1 + slip.
     """
 
     inner: Agent
@@ -63,22 +63,29 @@ class Imprecise(Agent):
     """Largest errors of position [m], heading [rad], speed [m/s] and turn rate [rad/s]."""
     delay: int = eqx.field(static=True)
     """Steps between a command and its execution."""
+    known: int = eqx.field(static=True)
+    """Steps that the inner agent believes them to be."""
     believed: Game | None = eqx.field(static=True)
     """The game that the inner agent takes for the one it is in, if that is another."""
-    bias: float = eqx.field(static=True)
-    dropped: float = eqx.field(static=True)
+    bias: Float[Array, ""] | None
+    """`Faults.bias` and `Faults.dropped`, where there are any: arrays, so that one program serves every size."""
+    dropped: Float[Array, ""] | None
     slip: float = eqx.field(static=True)
 
-    def __init__(self, inner: Agent, budget: Budget, believed: Game | None = None) -> None:
+    def __init__(
+        self, inner: Agent, budget: Budget, believed: Game | None = None, known_delay: int | None = None
+    ) -> None:
         self.inner, self.delay, self.believed = inner, budget.delay, believed
+        self.known = budget.delay if known_delay is None else known_delay
         self.sizes = jnp.asarray([budget.pose, budget.heading, budget.speed, budget.turn_rate], float)
         faults = budget if isinstance(budget, Faults) else Faults()
-        self.bias, self.dropped, self.slip = faults.bias, faults.dropped, faults.slip
+        self.bias, self.dropped = (jnp.asarray(one) if one else None for one in (faults.bias, faults.dropped))
+        self.slip = faults.slip
 
     def initial(self, state: GameState) -> Pending:
         like = state.robots[0].control
-        commands = jnp.zeros((self.delay, *like.shape), like.dtype)
-        drops = bool(self.dropped)
+        commands = jnp.zeros((max(self.delay, self.known), *like.shape), like.dtype)
+        drops = self.dropped is not None
         return Pending(
             self.inner.initial(state),
             commands,
@@ -91,24 +98,26 @@ class Imprecise(Agent):
         robot = game.limits(view.role)
         error_key, inner_key = _split(key)
         pose, velocity = measured(self.sizes, error_key, own.pose, own.control / (1 + self.slip))
-        if self.bias:
+        if self.bias is not None:
             number = jnp.arange(pose[0].size).reshape(pose.shape[1:])
-            pose = pose.at[:2].add(self.bias * direction(_GOLDEN * number.astype(pose.dtype)))
+            pose = pose.at[:2].add(self.bias.astype(pose.dtype) * direction(_GOLDEN * number.astype(pose.dtype)))
         state = view.state.with_robot(view.role, pose=pose, control=velocity)
         last = None
         if carry.last is not None:
             assert carry.begins is not None
+            assert self.dropped is not None
             keys = jax.vmap(lambda one: jax.random.fold_in(one, 2))(key) if key.ndim else jax.random.fold_in(key, 2)
             kept = (_shares(keys, 1, pose)[0] < self.dropped) & ~carry.begins
             last = jax.tree.map(lambda old, new: jnp.where(kept, old, new), carry.last, state.robots)
             state = state._replace(robots=last)
             pose, velocity = state.robot(view.role).pose, state.robot(view.role).control
-        for command in carry.commands:
+        sent = len(carry.commands)
+        for command in carry.commands[sent - self.known :]:
             pose, velocity = predicted(robot, pose, velocity, command)
         seen = state.with_robot(view.role, pose=pose, control=velocity)
         done, inner = self.inner.act(carry.inner, inner_key, View(seen, game, view.role))
         queue = jnp.concatenate([carry.commands, done.control[None]])
-        command = queue[0]
+        command = queue[sent - self.delay]
         if self.slip:
             command = (1 + self.slip) * robot.reach(command, own.control / (1 + self.slip))
         begins = None if last is None else jnp.zeros(pose.shape[1:], bool)

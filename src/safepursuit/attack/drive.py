@@ -17,6 +17,7 @@ from safepursuit.attack.worlds import World
 from safepursuit.evaluation.referee import judge
 from safepursuit.game import GameState, RobotState
 from safepursuit.play.recording import Numbers, Recording, discs_of
+from safepursuit.robot import Robot
 from safepursuit.scene import clearance
 
 _ROWS = 50_000
@@ -128,17 +129,31 @@ class Judged(NamedTuple):
 
 
 def judged(plan: Plan, driven: Driven, world: World) -> Judged:
-    """The referee on every step.
+    """The referee on every step."""
+    pose = _by_game(driven.pose)
+    after = np.concatenate([pose[:, 1:], np.asarray(driven.end, float).T[:, None]], axis=1)
+    before, control = _by_game(driven.before), _by_game(driven.control)
+    return judge_steps(pose, after, before, control, discs_of(plan.scene(world)), world.half_extents, world.robot)
+
+
+def judge_steps(
+    pose: np.ndarray,
+    after: np.ndarray,
+    before: np.ndarray,
+    control: np.ndarray,
+    discs: np.ndarray,
+    half_extents: tuple[float, float],
+    robot: Robot,
+) -> Judged:
+    """The referee on every step of any games: poses before and after (games, time, 3), speed and turn rate over ground
+    at the beginning and the end (games, time, 2), discs (games, discs, 3) or, where they move, (games, time, discs, 3).
 
     It is shown what the robot could reach within a step: by the triangle inequality nothing else can be touched.
     """
-    pose = np.moveaxis(np.asarray(driven.pose, float), -1, 0)
-    after = np.concatenate([pose[:, 1:], np.asarray(driven.end, float).T[:, None]], axis=1)
-    before, control = (np.moveaxis(np.asarray(part, float), -1, 0) for part in (driven.before, driven.control))
     contact = ~np.isfinite(np.concatenate([pose, after, before, control], axis=-1)).all(axis=-1)
     least = np.where(contact, np.nan, np.inf)
-    way = world.robot.dt * np.maximum(np.abs(before[..., 0]), np.abs(control[..., 0])) + 0.01 * world.robot.radius
-    games, times, discs = _within_reach(plan, pose, np.where(contact, -np.inf, way), world)
+    way = robot.dt * np.maximum(np.abs(before[..., 0]), np.abs(control[..., 0])) + 0.01 * robot.radius
+    games, times, seen = _within_reach(pose, np.where(contact, -np.inf, way), discs, half_extents, robot.radius)
     for first in range(0, len(games), _ROWS):
         g, t = games[first : first + _ROWS], times[first : first + _ROWS]
         ends, speeds = np.stack([pose[g, t], after[g, t]], 1), np.stack([before[g, t], control[g, t]], 1)
@@ -147,13 +162,13 @@ def judged(plan: Plan, driven: Driven, world: World) -> Judged:
             own_control=control[g, t][:, None],
             other=ends + 1e3,
             other_control=control[g, t][:, None],
-            discs=discs[first : first + _ROWS, None],
-            half_extents=np.asarray(world.half_extents),
-            own_radius=world.robot.radius,
-            other_radius=world.robot.radius,
+            discs=seen[first : first + _ROWS, None],
+            half_extents=np.asarray(half_extents),
+            own_radius=robot.radius,
+            other_radius=robot.radius,
             length=np.ones(len(g), int),
-            dt=world.robot.dt,
-            integrator=world.robot.integrator,
+            dt=robot.dt,
+            integrator=robot.integrator,
             own_velocity=speeds,
             other_velocity=speeds,
         )
@@ -162,21 +177,25 @@ def judged(plan: Plan, driven: Driven, world: World) -> Judged:
     return Judged(contact, least)
 
 
+def _by_game(part: Any) -> np.ndarray:
+    """(time, …, games) → (games, time, …)."""
+    return np.moveaxis(np.asarray(part, float), -1, 0)
+
+
 def _within_reach(
-    plan: Plan, pose: np.ndarray, way: np.ndarray, world: World
+    pose: np.ndarray, way: np.ndarray, discs: np.ndarray, half_extents: tuple[float, float], own_radius: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Game, step and disc (x, y, radius; NaN for the walls) of every pair within a body's `way` (games, time)."""
-    radius, present = np.asarray(plan.radius, float), np.asarray(plan.present)
-    centre, half = np.asarray(plan.centre, float), np.asarray(world.half_extents)
+    moving = discs if discs.ndim == 4 else discs[:, None]
     with np.errstate(invalid="ignore"):
-        beside = (half - np.abs(pose[..., :2])).min(axis=-1) - world.robot.radius
+        beside = (np.asarray(half_extents) - np.abs(pose[..., :2])).min(axis=-1) - own_radius
         places = [np.argwhere(beside < way)]
         seen = [np.full((len(places[0]), 3), np.nan)]
-        for x, y, size, there in zip(*centre, radius, present, strict=True):
-            apart = np.hypot(pose[..., 0] - x[:, None], pose[..., 1] - y[:, None])
-            near = np.argwhere((apart - (size + world.robot.radius)[:, None] < way) & there[:, None])
+        for disc in np.moveaxis(moving, 2, 0):
+            apart = np.hypot(pose[..., 0] - disc[..., 0], pose[..., 1] - disc[..., 1]) - disc[..., 2] - own_radius
+            near = np.argwhere(apart < way)
             places.append(near)
-            seen.append(np.stack([x, y, size], axis=-1)[near[:, 0]])
+            seen.append(np.broadcast_to(disc, (*way.shape, 3))[tuple(near.T)])
     games, times = np.concatenate(places).T
     return games, times, np.concatenate(seen)
 
@@ -188,14 +207,11 @@ def recording(plan: Plan, driven: Driven, verdict: Judged, world: World) -> Reco
     length = np.where(hit, verdict.contact.argmax(axis=1) + 1, time)
     inside, beyond = np.arange(time) < length[:, None], np.arange(time + 1) > length[:, None]
 
-    def rows(part: Any) -> np.ndarray:
-        return np.moveaxis(np.asarray(part, float), -1, 0)
-
     def cut(part: Any) -> np.ndarray:
-        return np.where(inside[..., None], rows(part), np.nan)
+        return np.where(inside[..., None], _by_game(part), np.nan)
 
-    own = np.concatenate([rows(driven.pose), np.asarray(driven.end, float).T[:, None]], axis=1)
-    other = np.concatenate([rows(driven.opponent), rows(driven.opponent)[:, -1:]], axis=1)
+    own = np.concatenate([_by_game(driven.pose), np.asarray(driven.end, float).T[:, None]], axis=1)
+    other = np.concatenate([_by_game(driven.opponent), _by_game(driven.opponent)[:, -1:]], axis=1)
     discs = discs_of(plan.scene(world))
     nothing = np.zeros((games, time), bool)
     return Recording(
@@ -211,6 +227,7 @@ def recording(plan: Plan, driven: Driven, verdict: Judged, world: World) -> Reco
         active=np.zeros((games, time, discs.shape[1] + 4), bool),
         discs=discs,
         edges=np.empty((games, 0, 4)),
+        movers=np.empty((games, time + 1, 0, 3)),
         length=length,
         outcome=np.where(hit, "collision", "timeout"),
         game=world.game,

@@ -24,7 +24,10 @@ from safepursuit.play import recording as recordings
 from safepursuit.runs.folder import slug
 
 GAMES = 2048
-"""Games of a batch; of the gradient, whose memory grows with the length of a game, a fourth."""
+"""Games of a batch."""
+
+_DESCENDING = 512
+"""Most games of a batch of the gradient, whose memory grows with the length of a game."""
 
 _TURN = 1
 """Batches of one search before the next has its turn."""
@@ -159,7 +162,8 @@ def _in_turns(
 ) -> Iterator[tuple[str, Batch, float]]:
     """Batches of the searches in turns, with the seconds that each took."""
     running = {
-        name: SEARCHES[name](world, rng, games // 4 if name == "gradient" else games, policy) for name in searches
+        name: SEARCHES[name](world, rng, min(games, _DESCENDING) if name == "gradient" else games, policy)
+        for name in searches
     }
     for _ in count():
         for name, search in running.items():

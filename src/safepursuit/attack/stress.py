@@ -23,9 +23,13 @@ class Imperfection(NamedTuple):
 def _error(name: str) -> Callable[[float, TrainConfig], dict[str, Any]]:
     def changes(size: float, config: TrainConfig) -> dict[str, Any]:
         values: dict[str, Any] = {name: int(size) if name == "delay" else size}
-        return {"errors": Faults(**values)}
+        return {"errors": Faults(**{"delay": config.shield.budget.delay} | values)}
 
     return changes
+
+
+def _budget(size: float, config: TrainConfig) -> dict[str, Any]:
+    return {"errors": config.shield.budget.scaled(size)}
 
 
 def _brakes(size: float, config: TrainConfig) -> dict[str, Any]:
@@ -54,6 +58,7 @@ def _evader_speed(size: float, config: TrainConfig) -> dict[str, Any]:
 
 
 IMPERFECTIONS: dict[str, Imperfection] = {
+    "budget": Imperfection("times that declared", (1.0, 2.0), _budget),
     "pose": Imperfection("m", (0.01, 0.02, 0.05, 0.1, 0.2), _error("pose")),
     "heading": Imperfection("rad", (0.02, 0.05, 0.1, 0.2, 0.4), _error("heading")),
     "delay": Imperfection("steps", (1.0, 2.0, 3.0, 4.0, 5.0), _error("delay")),
@@ -65,9 +70,9 @@ IMPERFECTIONS: dict[str, Imperfection] = {
     "step": Imperfection("times that believed", (1.25, 1.5, 2.0), _robot("dt")),
     "evader-speed": Imperfection("times that of the training", (1.1, 1.25, 1.5), _evader_speed),
 }
-"""By name. "brakes" of a robot believed to have no inertia are shares of a stop from full speed within ten steps;
-"slip" is of way and turn; "bias" is an error of the position that stays; robots of another radius, step or brakes are
-both."""
+"""By name. "budget" is all errors of measurement and the delay that the run declares; "brakes" of a robot believed to
+have no inertia are shares of a stop from full speed within ten steps; "slip" is of way and turn;
+"bias" is an error of the position that stays; robots of another radius, step or brakes are both."""
 
 _COVERED = {"bias": "pose"}
 """The budget's field that declares an imperfection of another name."""
@@ -86,15 +91,26 @@ class Case(NamedTuple):
 
 
 def cases(config: TrainConfig, names: Sequence[str] = ()) -> list[Case]:
-    """No imperfection, then each of these (by default all) in growing sizes. Raises ValueError for an unknown name."""
+    """No imperfection, then each of these (by default all that the run can have) in growing sizes, alone: beside the
+    delay that the run declares, which its controller counts on.
+
+    Raises ValueError for an unknown name, or for the budget of a run that declares none.
+    """
     if unknown := set(names) - set(IMPERFECTIONS):
         raise ValueError(f"unknown imperfection {sorted(unknown)[0]!r}; known are {', '.join(IMPERFECTIONS)}.")
-    budget, found = config.shield.budget, [Case("none", 0.0, True, {})]
+    budget = config.shield.budget
+    late: dict[str, Any] = {"errors": Faults(delay=budget.delay)} if budget.delay else {}
+    found = [Case("none", 0.0, True, late)]
+    if budget == Budget():
+        if "budget" in names:
+            raise ValueError("the run declares no budget: leave out the imperfection budget.")
+        names = names or [name for name in IMPERFECTIONS if name != "budget"]
     for name in names or IMPERFECTIONS:
         for size in IMPERFECTIONS[name].sizes:
-            declared = getattr(budget, _COVERED.get(name, name), 0.0)
-            within = name in _ANYWAY or (size == declared if name == "delay" else size <= declared)
-            found.append(Case(name, size, within, IMPERFECTIONS[name].changes(size, config)))
+            declared = 1.0 if name == "budget" else getattr(budget, _COVERED.get(name, name), 0.0)
+            exact = name in ("budget", "delay")
+            within = name in _ANYWAY or (size == declared if exact else size <= declared)
+            found.append(Case(name, size, within, late | IMPERFECTIONS[name].changes(size, config)))
     return found
 
 

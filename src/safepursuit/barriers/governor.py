@@ -1,7 +1,7 @@
 """The speed governor: a bound on the speed that makes any control safe for one step (theorem 1, theory.md §2)."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from safepursuit.robot import Robot
 from safepursuit.shapes import Rows, Scalar
@@ -40,18 +40,24 @@ def governed_speed(robot: Robot, facing: Rows, side: Rows, slack: Rows, swing: S
 
 
 def may_leave(
-    facing: Rows, side: Rows, slack: Rows, swing: Scalar, centre: Rows, error: float, mover_speed: float
+    facing: Rows,
+    side: Rows,
+    slack: Rows,
+    swing: Scalar,
+    centre: Rows,
+    error: float,
+    moves: Bool[Array, "rows *batch"] | bool,
 ) -> Scalar:
     """∞, or 0 where the robot must stand still: within the enlargement of a boundary (`slack` < 0) by an error of the
-    position, it may only drive along headings that lead away from wherever the error leaves the boundary, and from a
-    mover along none (theory.md §5.4).
+    position, it may only drive along headings that lead away from wherever the error leaves the boundary, and from one
+    that `moves` along none (theory.md §5.4).
 
     `centre` is the distance [m] of the robot from the boundary's centre of curvature (∞ for a wall), `error` the bound
     ε_p [m]; the other arguments are those of `governed_speed`.
     """
     outward = facing * jnp.cos(swing) - jnp.abs(side) * jnp.sin(swing)
     away = jnp.where(jnp.isinf(centre), 0, error / jnp.where(jnp.isinf(centre), 1, jnp.maximum(centre, error)))
-    blocked = (slack < 0) & ((outward < away) | (mover_speed > 0))
+    blocked = (slack < 0) & ((outward < away) | moves)
     return jnp.min(jnp.where(blocked, 0.0, jnp.inf), axis=0)
 
 

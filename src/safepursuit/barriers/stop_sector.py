@@ -9,11 +9,11 @@ if the body, moved along S, touches no obstacle. No convexity and no derivative 
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from safepursuit.barriers.barrier import in_heading_frame
 from safepursuit.geometry import direction, ray_segment_hit
-from safepursuit.robot import Budget, Inertial
+from safepursuit.robot import Budget, Inertial, Robot
 from safepursuit.scene import Boundaries, Edges
 from safepursuit.shapes import Control, Flag, Pose, Rows, Scalar
 
@@ -32,6 +32,8 @@ class Motion(NamedTuple):
     """Radius of curvature [m]; infinite for a wall."""
     edges: Edges | None = None
     """Of the last boundaries: where they stand."""
+    moves: Bool[Array, "rows *batch"] | None = None
+    """Which boundaries move: those are as large as all that they can touch until the robot stands still."""
 
     @classmethod
     def of(cls, pose: Pose, velocity: Control, around: Boundaries) -> "Motion":
@@ -41,7 +43,7 @@ class Motion(NamedTuple):
         if edges is not None:
             start, end = (jnp.stack(in_heading_frame(ahead, part)) for part in (edges.start, edges.end))
             edges = edges._replace(start=start, end=end)
-        return cls(velocity, around.distance, facing, side, around.radius, edges)
+        return cls(velocity, around.distance, facing, side, around.radius, edges, around.moves)
 
 
 class Certified(NamedTuple):
@@ -103,6 +105,17 @@ def headings(robot: Inertial, budget: Budget, before: Scalar, turn_rate: Scalar)
     return low, high
 
 
+def until_rest(robot: Robot, budget: Budget, velocity: Control | None) -> Scalar | float:
+    """Δ + T [s]: how long at most the robot moves on after its next command, whatever it is, if *stop* follows; with
+    the delay of the budget, counted from the measurement."""
+    step = (1 + budget.delay) * robot.dt
+    if not isinstance(robot, Inertial):
+        return step
+    assert velocity is not None
+    fastest = jnp.minimum(velocity[0] + budget.speed + robot.acceleration * robot.dt, robot.max_speed)
+    return step + robot.stopping_time(fastest)
+
+
 def free_way(robot: Inertial, budget: Budget, margin: float, motion: Motion, low: Scalar, high: Scalar) -> Scalar:
     """The longest L [m] for which the body, moved along the sector of these headings, touches no boundary.
 
@@ -110,8 +123,7 @@ def free_way(robot: Inertial, budget: Budget, margin: float, motion: Motion, low
     along one of the two edges: all boundaries are convex. Where the body, enlarged, overlaps one already, a way
     that leads away from its nearest point does not come nearer later.
     """
-    fastest = jnp.minimum(motion.velocity[0] + budget.speed + robot.acceleration * robot.dt, robot.max_speed)
-    moved = budget.mover_speed * (robot.dt + robot.stopping_time(fastest)) if budget.mover_speed else 0.0
+    moved = budget.mover_speed * until_rest(robot, budget, motion.velocity) if budget.mover_speed else 0.0
     body = robot.radius + margin + budget.pose + moved
     room = motion.distance - body
     gap = jnp.maximum(room, 0)
@@ -127,6 +139,9 @@ def free_way(robot: Inertial, budget: Budget, margin: float, motion: Motion, low
     # Where the enlarged body overlaps already, every way is blocked but one that leads away from wherever a disc's
     # centre may be; from a mover none does.
     away = jnp.where(flat, 0, -budget.pose / jnp.maximum(motion.distance + motion.radius, budget.pose or 1))
+    moves: Array | bool = budget.mover_speed > 0
+    if motion.moves is not None:
+        moves = motion.moves | moves
     reach = jnp.full_like(gap, jnp.inf)
     for edge in edges:
         along, across = _dot(edge, towards), _cross(edge, towards)
@@ -136,7 +151,7 @@ def free_way(robot: Inertial, budget: Budget, margin: float, motion: Motion, low
         root = jnp.sqrt(jnp.where(meets & ~flat, square, 1))
         divisor = jnp.where(flat, along, (centre * along + root) / (centre + rim))
         hit = jnp.where(meets, gap / jnp.where(meets, divisor, 1), jnp.inf)
-        blocked = (room < 0) & ((along > away) | (budget.mover_speed > 0))
+        blocked = (room < 0) & ((along > away) | moves)
         reach = jnp.minimum(reach, jnp.where(blocked, 0, hit))
     free = jnp.min(jnp.where(inside, gap, reach), axis=0)
     if motion.edges is None:

@@ -17,13 +17,17 @@ from safepursuit.runs.checkpoint import Which
 _ROOM = 8
 """Least number of discs that the page's policies take, so that a visitor can add some."""
 
+_PACKED = Path("zoo:pursuer")
+"""Who plays where nobody is named."""
+
 
 @dataclass(frozen=True)
 class Play:
     """Run from a trained pursuer yourself, in the browser; its policy runs in the page."""
 
     run_folders: tyro.conf.Positional[tuple[Path, ...]]
-    """Run folders, among which the visitor can choose, all for one robot; the game is that of the first."""
+    """Run folders, or names of the zoo, among which the visitor can choose, all for one robot; the game is that of the
+    first (default: zoo:pursuer)."""
     obstacles: int | None = None
     """Number of discs at the start (default: as in the training)."""
     seed: int = 0
@@ -39,21 +43,20 @@ class Play:
         from safepursuit.viewer.matches import Model, match  # late, for a faster start
         from safepursuit.viewer.packing import page
 
-        if not self.run_folders:
-            raise UsageError("name the run folder of a trained pursuer: safepursuit play RUN.")
         check_page(self.out)
         adapter = onnx_adapter()
-        runs = [load_run(open_run(path), self.checkpoint) for path in self.run_folders]
+        folders = self.run_folders or (_PACKED,)
+        runs = [load_run(open_run(path), self.checkpoint) for path in folders]
         game = runs[0].config.game
         if self.obstacles is not None:
             game = replace(game, arena=replace(game.arena, obstacles=self.obstacles, min_obstacles=None))
-        for path, run in zip(self.run_folders, runs, strict=True):
+        for path, run in zip(folders, runs, strict=True):
             refuse_role(run, "pursuer", str(path))
             if run.config.game.robot != game.robot:
-                raise UsageError(f"{path} was trained for another robot than {self.run_folders[0]}.")
+                raise UsageError(f"{path} was trained for another robot than {folders[0]}.")
         models = []
         with console.status("exporting …"):
-            for name, run in zip(_names(self.run_folders, runs), runs, strict=True):
+            for name, run in zip(_names(folders, runs), runs, strict=True):
                 discs = max(_ROOM, game.arena.obstacles)
                 content = adapter.export(run.policy, run.config, discs=discs).SerializeToString()
                 delay = run.config.shield.budget.delay

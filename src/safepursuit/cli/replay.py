@@ -65,7 +65,9 @@ class Replay:
         recording, config, layer = judged.recording, trained.config, self.played.shield
         chosen = worst(recording, judged.verdict, count) if self.worst else np.arange(count)
         learned = trained.policy if layer == "as-trained" else None
-        note = "" if layer == "as-trained" else f"Behind the layer {layer}. "
+        note = f"The policy after {trained.steps:,} steps. "
+        if layer != "as-trained":
+            note += f"Behind the layer {layer}. "
         if self.played.disturbance != "none":
             note += f"Disturbance {self.played.disturbance}: the programs shown are those of the true pose."
         title = f"{config.method} against {judged.result[other(config.role)]}, {obstacles(recording.game.arena)}"

@@ -21,8 +21,8 @@ class Stress:
     run_folder: Run
     """The run folder."""
     imperfection: str = "all"
-    """Some of pose, heading, delay, brakes, bias, slip, dropped, radius, step, evader-speed, separated by commas, or
-    all."""
+    """Some of budget, pose, heading, delay, brakes, bias, slip, dropped, radius, step, evader-speed, separated by
+    commas, or all."""
     suggest: bool = False
     """Instead: the smallest budget for the errors named by --budget.… under which the run touches nothing."""
     budget: Annotated[Budget, tyro.conf.arg(prefix_name=True)] = field(default_factory=Budget)
@@ -57,7 +57,7 @@ class Stress:
             say(console, f"{flags or 'no budget'}: {seen}")
             say(console, "Only errors within the declared budget are covered by the theorem: declare them in full.")
         else:
-            names = listed(self.imperfection, IMPERFECTIONS)
+            names = () if self.imperfection == "all" else listed(self.imperfection, IMPERFECTIONS)
             for case, judged in stress(trained.policy, trained.config, names=names, episodes=self.episodes, **against):
                 about = {"imperfection": case.imperfection, "size": case.size, "within": case.within}
                 rows.append(about | judged.result)

@@ -1,7 +1,10 @@
 """Evaluation of a policy: a suite of scenarios, an opponent, a safety layer."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any, Literal, NamedTuple, TypeAlias
+
+import jax
 
 from safepursuit.agents import Agent, Faults, Imprecise, Layer, Scripted, Trained, behind
 from safepursuit.evaluation import metrics, referee, scenarios
@@ -9,7 +12,7 @@ from safepursuit.evaluation.episodes import record
 from safepursuit.evaluation.referee import Verdict
 from safepursuit.experiment import TrainConfig
 from safepursuit.experiment.opponents import Opponents, find
-from safepursuit.game import Game, other
+from safepursuit.game import Game, observation_shapes, other
 from safepursuit.play.recording import Recording
 from safepursuit.players import PLAYERS, lineup
 from safepursuit.policy import Policy, check_finite
@@ -63,9 +66,10 @@ def evaluate(
 
     `evader` is the opponent of a pursuer, `pursuer` that of an evader: a script, a run folder, a mixture. It and the
     number of discs default to those of the suite, or else of the training. `errors` are drawn between the player and
-    its robot (see `agents.Imprecise`), whatever the shield's budget; `robot` is what drives in truth (the opponent,
-    too), where the player believes in that of its training. Raises ValueError for an unknown name or an impossible
-    game, NotFiniteError for a policy whose numbers are not finite.
+    its robot (see `agents.Imprecise`), whatever the shield's budget; it is the delay of that budget that the player
+    believes in. `robot` is what drives in truth (the opponent, too), where the player believes in that of its training.
+    Raises ValueError for an unknown name or an impossible game, NotFiniteError for a policy whose numbers are not
+    finite.
     """
     role = config.role
     mine, theirs = (pursuer, evader) if role == "pursuer" else (evader, pursuer)
@@ -93,11 +97,13 @@ def evaluate(
         known = isinstance(robot, type(game.robot))
         believed, game = game, replace(game, robot=robot, robot_model=game.robot_model if known else "inertial")
     if errors is not None or believed is not None:
-        own = Imprecise(own, errors or Budget(), believed)
+        own = Imprecise(own, errors or Budget(), believed, known_delay=config.shield.budget.delay)
     if obstacles is not None:
         game = scenarios.with_obstacles(game, obstacles)
     drawn = scenarios.draw(suite, game, seed, episodes)
     game = drawn.game
+    policies = {name: one.policy for name, one in theirs.trained.items()}
+    check_sensor(policies if isinstance(player, str) else {f"this {role}": player, **policies}, game)
     recording = record(own, theirs, drawn, role)
     verdict = metrics.verdict(recording)
     method = player if isinstance(player, str) else config.method
@@ -121,6 +127,19 @@ def evaluate(
     if len(set(played)) > 1:
         figures[f"by_{other(role)}"] = metrics.by_opponent(recording, verdict, played)
     return Evaluation(head | figures, recording, verdict)
+
+
+def check_sensor(policies: Mapping[str, Policy], game: Game) -> None:
+    """Raise ValueError where one of these policies, by name, cannot take what is observed in the game."""
+    seen = observation_shapes(game)
+    for name, policy in policies.items():
+        try:
+            jax.eval_shape(policy.features, seen)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"{name} does not take what this game shows: the sensor discs tells velocities in a room with movers, "
+                "and in no other; train with --sensor rays for both."
+            ) from None
 
 
 def game_of(config: TrainConfig, rules: Rules) -> Game:

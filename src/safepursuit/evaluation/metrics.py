@@ -14,7 +14,8 @@ CONFIDENCE = 0.95
 
 def verdict(recording: Recording) -> Verdict:
     """The referee's verdict on the robot that is judged, `recording.role`."""
-    game, theirs = recording.game, recording.of(other(recording.role))
+    game, role = recording.game, recording.role
+    theirs = recording.of(other(role))
     return judge(
         own=recording.own,
         own_control=recording.own_control,
@@ -22,9 +23,10 @@ def verdict(recording: Recording) -> Verdict:
         other_control=theirs.own_control,
         discs=recording.discs,
         edges=recording.edges,
+        movers=recording.movers,
         half_extents=np.asarray(game.arena.half_extents),
-        own_radius=game.robot.radius,
-        other_radius=game.evader.radius,
+        own_radius=game.limits(role).radius,
+        other_radius=game.limits(theirs.role).radius,
         length=recording.length,
         dt=game.robot.dt,
         integrator=game.robot.integrator,
@@ -59,6 +61,7 @@ def figures(recording: Recording, judged: Verdict) -> dict[str, Any]:
             **rate(int(collided.sum()), episodes, "exact"),
             "by": {kind: int(getattr(judged, kind).any(axis=1).sum()) for kind in ("wall", "obstacle", "robot")},
         },
+        "touched": int(judged.touched.any(axis=1).sum()),
         "invalid": int((recording.outcome == "invalid").sum()),
         "capture_time": {
             "mean": float(times[captured].mean()) if captured.any() else None,

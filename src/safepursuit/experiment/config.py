@@ -205,6 +205,7 @@ class TrainConfig:
         """The modules that define everything chosen by name."""
         game = self.game
         chosen: list[Any] = [HEADS.find(self.method), NETWORKS.find(self.policy.network), ROBOTS.find(game.robot_model)]
+        chosen += [] if game.evader_model is None else [ROBOTS.find(game.evader_model)]
         chosen += [SENSORS.find(game.sensor), REWARDS.find(game.reward.rule)]
         chosen += [] if game.arena.room else [SCENES.find(game.arena.scene)]
         opponents = weights(self.opponent, self.opponent_role)

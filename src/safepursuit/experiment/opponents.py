@@ -92,8 +92,9 @@ def trained(name: str | Path, role: Role, game: Game) -> Trained:
     """The agent of a run. Raises as `find`."""
     run = load_run(open_run(name))
     refuse_role(run, role, str(name))
-    if run.config.game.robot != game.robot:
-        raise ValueError(f"the run {name} was trained with another robot: {run.config.game.robot}.")
+    for theirs, ours in ((run.config.game.robot, game.robot), (run.config.game.evader_at_par, game.evader_at_par)):
+        if theirs != ours:
+            raise ValueError(f"the run {name} was trained with another robot: {theirs}.")
     if run.config.game.sensor != game.sensor:
         raise ValueError(f"the run {name} was trained with another sensor: {run.config.game.sensor}.")
     return run.agent

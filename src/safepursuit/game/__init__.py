@@ -9,6 +9,7 @@ As in Gymnasium's functional API: `initial`, `observe`, `transition`, `reward`; 
     contact    a robot's body would enter a wall or disc: these are solid, so it stops at them, still turns, and
                the step counts as a collision of that kind, by that robot. Touching bodies of the two robots are a
                collision too, by each robot that moves towards the other.
+    movers     discs of a room that follow a script; one that runs into a robot at rest passes, and is no collision
 
 The game does not depend on the safety layer. Version 1.
 """

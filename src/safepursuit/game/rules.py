@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import tyro
 
 from safepursuit import ranges
-from safepursuit.game.motion import move
+from safepursuit.game.motion import drifting, move
 from safepursuit.game.state import ROLES, Contact, GameState, Role, Transition, collided
-from safepursuit.geometry import length, segment_minimum, unit
+from safepursuit.geometry import segment_minimum, unit
 from safepursuit.registry import Registry
 from safepursuit.robot import ROBOTS, Unicycle
-from safepursuit.scene import Arena, well_formed
+from safepursuit.scene import Arena, movers, way, well_formed
 from safepursuit.shapes import Control, Scalar
 
 
@@ -28,7 +28,7 @@ class Reward:
     capture: float = 10.0
     """At capture."""
     approach: float = 0.3
-    """Per metre by which the distance shrinks in a step (shaping)."""
+    """Per metre by which the distance, in a room the shortest way, shrinks in a step (shaping)."""
     time: float = 0.0
     """Subtracted at each step."""
     collision: float = 0.1
@@ -44,7 +44,8 @@ class Game:
 
     arena: Arena = field(default_factory=Arena)
     robot: Unicycle = field(default_factory=Unicycle)
-    """Parameters of both robots; the evader's speed limit is scaled by `evader_speed_ratio`."""
+    """Parameters of both robots, or of the pursuer's alone (`evader_model`); the evader's speed limit is scaled by
+    `evader_speed_ratio`."""
     evader_speed_ratio: float = 1.0
     min_evader_speed_ratio: float | None = None
     """If given, the evader's speed limit is uniform from here to `evader_speed_ratio`, drawn per episode."""
@@ -60,6 +61,8 @@ class Game:
     reward: Reward = field(default_factory=Reward)
     robot_model: Annotated[str, tyro.conf.arg(name="robot", prefix_name=False)] = "unicycle"
     """Model of the robots; `safepursuit list robots` names them."""
+    evader_model: Annotated[str | None, tyro.conf.arg(name="evader-robot", prefix_name=False)] = None
+    """Model of the evader's robot, where it is another one; its steps are as long as the pursuer's."""
     sensor: Annotated[str, tyro.conf.arg(prefix_name=False)] = "discs"
     """What the robots observe; `safepursuit list sensors` names them."""
 
@@ -76,10 +79,16 @@ class Game:
             if self.robot != Unicycle():
                 raise ValueError(f"robot is a {type(self.robot).__name__}, not the robot {self.robot_model!r}.")
             object.__setattr__(self, "robot", default)
-        if self.capture_radius < 2 * self.robot.radius:
+        if self.evader_model is not None and ROBOTS.find(self.evader_model)().has_inertia != self.robot.has_inertia:
             raise ValueError(
-                f"capture_radius is {self.capture_radius:g} m, but the bodies touch at {2 * self.robot.radius:g} m: "
-                "capture must come before contact."
+                f"the robots {self.robot_model!r} and {self.evader_model!r} cannot share a game: one has inertia, and "
+                "the other one has none."
+            )
+        touch = self.robot.radius + self.evader.radius
+        if self.capture_radius < touch:
+            raise ValueError(
+                f"capture_radius is {self.capture_radius:g} m, but the bodies touch at {touch:g} m: capture must come "
+                "before contact."
             )
         if self.min_evader_speed_ratio is not None and not 0 < self.min_evader_speed_ratio <= self.evader_speed_ratio:
             raise ValueError(
@@ -93,20 +102,20 @@ class Game:
                 f"{self.capture_radius:g} m."
             )
 
-        if self.arena.layout is not None:
-            self.arena.layout.check_passages(self.robot.radius, self.start_reach)
+        for room in self.arena.rooms:
+            room.check_passages(self.largest_radius, self.start_reach)
 
     @property
     def start_reach(self) -> float:
         """Least distance [m] of the centres from everything at the start."""
-        return self.robot.radius + self.start_clearance
+        return self.largest_radius + self.start_clearance
 
     @property
     def start_distances(self) -> tuple[float, float]:
-        """`start_distance`, the least of which is no more than a quarter of a room's diagonal."""
+        """`start_distance`, the least of which is no more than a quarter of the diagonal of any room."""
         low, high = self.start_distance
-        if self.arena.room:
-            left, right, bottom, top = self.arena.bounds
+        for room in self.arena.rooms:
+            left, right, bottom, top = room.bounds
             low = min(low, max(0.25 * math.hypot(right - left, top - bottom), 1.1 * self.capture_radius))
         return low, high
 
@@ -147,7 +156,19 @@ class Game:
     @property
     def evader(self) -> Unicycle:
         """The evader's limits, with the highest speed if it is drawn per episode (`RobotState.max_speed`)."""
-        return replace(self.robot, max_speed=self.robot.max_speed * self.evader_speed_ratio)
+        return replace(self.evader_at_par, max_speed=self.evader_at_par.max_speed * self.evader_speed_ratio)
+
+    @property
+    def evader_at_par(self) -> Unicycle:
+        """The evader's limits at a speed ratio of 1."""
+        if self.evader_model is None:
+            return self.robot
+        return replace(ROBOTS.find(self.evader_model)(), dt=self.robot.dt, integrator=self.robot.integrator)
+
+    @property
+    def largest_radius(self) -> float:
+        """Of the two bodies [m]."""
+        return max(self.robot.radius, self.evader_at_par.radius)
 
     @property
     def robots(self) -> tuple[Unicycle, ...]:
@@ -164,12 +185,16 @@ def transition(state: GameState, controls: tuple[Control, ...], game: Game) -> T
 
     Differentiable in poses and controls where no body touches.
     """
-    moves = []
+    moves, scene, drift = [], state.scene, None
+    if scene.movers is not None and scene.movers.goal is not None and game.arena.layout is not None:
+        made = movers.walks(game.arena.layout.movers, game.robot.dt)
+        drift, after = drifting(scene, made, state.pursuer[:2], game.robot)
+        scene = scene._replace(centre=scene.centre + drift, movers=after)
     for robot, own, control in zip(game.robots, state.robots, controls, strict=True):
         control = jnp.where(jnp.isfinite(control), robot.reach(control, own.control), jnp.nan)
         if own.max_speed is not None:
             control = control.at[0].min(own.max_speed)
-        moves.append(move(robot, own.pose, control, own.control, state.scene))
+        moves.append(move(robot, own.pose, control, own.control, state.scene, drift))
     pursuer, evader = moves
     between = evader.way - pursuer.way
     separation = jnp.min(segment_minimum(between[:, :-1], between[:, 1:] - between[:, :-1]), axis=0)
@@ -193,7 +218,7 @@ def transition(state: GameState, controls: tuple[Control, ...], game: Game) -> T
         own._replace(pose=one.pose, control=one.control) for own, one in zip(state.robots, moves, strict=True)
     )
     return Transition(
-        state=GameState(robots, state.scene, played),
+        state=GameState(robots, scene, played),
         terminated=terminated,
         truncated=(played >= game.horizon) & ~terminated,
         captured=captured,
@@ -207,7 +232,11 @@ def standard_reward(before: GameState, outcome: Transition, game: Game, role: Ro
     """Capture, approach, time and own collisions, weighted by `Reward`."""
     weights = game.reward
     after = outcome.state
-    progress = length(before.evader[:2] - before.pursuer[:2]) - length(after.evader[:2] - after.pursuer[:2])
+
+    def apart(state: GameState) -> Scalar:
+        return way(state.scene, state.pursuer[:2], state.evader[:2], game.robot.radius).length
+
+    progress = apart(before) - apart(after)
     caught = outcome.captured.astype(progress.dtype)
     gain = weights.capture * caught + weights.approach * progress - weights.time
     own = gain if role == "pursuer" else -gain

@@ -21,7 +21,7 @@ from safepursuit.geometry import (
     unit,
 )
 from safepursuit.registry import Registry
-from safepursuit.scene import Scene
+from safepursuit.scene import Scene, way
 from safepursuit.shapes import Point, Scalar
 
 
@@ -29,7 +29,7 @@ class Observation(NamedTuple):
     """One robot's observation: a vector, and a set of features of discs.
 
     As given by the sensor "discs": in the body frame, every entry within [−1, 1] (but the speed of a faster evader).
-    Speeds of both robots are in units of the pursuer's limit.
+    Speeds and turn rates of both robots are in units of the pursuer's limits.
     """
 
     ego: Float[Array, "features *batch"]
@@ -37,23 +37,24 @@ class Observation(NamedTuple):
     (forward, left); own last speed and turn rate; opponent's last speed and turn rate; the arena's centre (forward,
     left) and axes (cos, sin of the own heading)."""
     discs: Float[Array, "disc_features discs *batch"]
-    """Per disc: direction (cos, sin), distance, nearness of its surface 1/(1+gap), radius."""
+    """Per disc: direction (cos, sin), distance, nearness of its surface 1/(1+gap), radius; in a room with movers also
+    its velocity (forward, left), in units of the pursuer's limit or of the fastest mover's, whichever is higher."""
     present: Bool[Array, "discs *batch"]
 
 
-def _opponent(state: GameState, game: Game, role: Role) -> list[Scalar]:
-    """The first twelve entries of `Observation.ego`: the opponent, and the motion of both robots."""
+def _opponent(state: GameState, game: Game, role: Role, far: Array | float) -> list[Scalar]:
+    """The first twelve entries of `Observation.ego`: the opponent, its distance in units of `far` [m], and the motion
+    of both robots."""
     (own, own_control, _), (other, other_control, _) = state.robots if role == "pursuer" else state.robots[::-1]
     body = game.robot
     heading = own[2]
-    diagonal = 2 * length(state.scene.half_extents)
     offset = to_body_frame(heading, other[:2] - own[:2])
     distance = length(offset)
     course = direction(other[2] - heading)
     speed = other_control[0] / body.max_speed
     return [
         *unit(offset),
-        distance / diagonal,
+        distance / far,
         1 / (1 + distance),
         *course,
         *(speed * course),
@@ -66,12 +67,12 @@ def _opponent(state: GameState, game: Game, role: Role) -> list[Scalar]:
 
 def discs_and_opponent(state: GameState, game: Game, role: Role) -> Observation:
     """Everything: the opponent, the own motion, the arena, and the discs as a set."""
-    own, body = state.robot(role).pose, game.robot  # the evader's differs in its speed limit only
+    own, body = state.robot(role).pose, game.limits(role)
     heading = own[2]
     diagonal = 2 * length(state.scene.half_extents)
     ego = jnp.stack(
         [
-            *_opponent(state, game, role),
+            *_opponent(state, game, role, diagonal),
             *(to_body_frame(heading, -own[:2]) / (0.5 * diagonal)),
             jnp.cos(heading),
             jnp.sin(heading),
@@ -80,8 +81,23 @@ def discs_and_opponent(state: GameState, game: Game, role: Role) -> Observation:
     to_disc = to_body_frame(heading, state.scene.centre - own[:2, None])
     range_ = length(to_disc)
     gap = jnp.maximum(range_ - state.scene.radius - body.radius, 0)
-    discs = jnp.stack([*unit(to_disc), range_ / diagonal, 1 / (1 + gap), jnp.minimum(state.scene.radius, 1)])
+    features = [*unit(to_disc), range_ / diagonal, 1 / (1 + gap), jnp.minimum(state.scene.radius, 1)]
+    if state.scene.movers is not None:
+        features += [*to_body_frame(heading, velocities(state.scene)) / _fastest(game)]
+    discs = jnp.stack(features)
     return Observation(ego, jnp.where(state.scene.present, discs, 0), state.scene.present)
+
+
+def velocities(scene: Scene) -> Float[Array, "2 discs *batch"]:
+    """Of all discs [m/s], world frame."""
+    still = jnp.zeros_like(scene.centre)
+    return still if scene.movers is None else still.at[:, -len(scene.movers.speed) :].set(scene.movers.velocity)
+
+
+def _fastest(game: Game) -> float:
+    """The highest speed [m/s] of the pursuer and of the movers."""
+    layout = game.arena.layout
+    return max(game.robot.max_speed, *(script.speed for script in (layout.movers if layout else ())))
 
 
 RAYS = 32
@@ -89,11 +105,14 @@ RAYS = 32
 
 
 def rays_and_opponent(state: GameState, game: Game, role: Role) -> Observation:
-    """The opponent, the own motion, and rays as of a lidar: nearness of what stands in the room, of any shape.
+    """The opponent, the way to it, the own motion, and rays as of a lidar: nearness of what stands in the room, of any
+    shape. Nothing depends on where the room is, or on its size.
 
-    A vector: the first twelve entries of `Observation.ego`; whether nothing stands between the robots; per ray the
-    nearness 1/(1 + gap) of what it hits, with the gap [m] counted from the body, and the closing speed in units of the
-    pursuer's limit.
+    A vector: the first twelve entries of `Observation.ego`, with the distance in units of what the robot drives in an
+    episode; whether nothing stands between the robots; the direction (cos, sin) in which the shortest way to the
+    opponent begins, and its nearness 1/(1 + length); per ray the nearness 1/(1 + gap) of what it hits, with the gap [m]
+    counted from the body, and the closing speed in units of the pursuer's limit; where it hits a mover,
+    with the mover's part in it.
     """
     own, control, _ = state.robot(role)
     other = state.robot("evader" if role == "pursuer" else "pursuer").pose
@@ -101,10 +120,17 @@ def rays_and_opponent(state: GameState, game: Game, role: Role) -> Observation:
     sight = other[:2] - own[:2]
     rays = jnp.concatenate([direction(own[2] + turns), unit(sight)[:, None]], axis=1)
     ranges = first_hits(state.scene, own[:2], rays)
-    gap = jnp.maximum(ranges[:-1] - game.robot.radius, 0)
+    gap = jnp.maximum(ranges[:-1] - game.limits(role).radius, 0)
     visible = (ranges[-1] >= length(sight)).astype(own.dtype)
     closing = jnp.broadcast_to(control[0] / game.robot.max_speed * jnp.cos(turns), gap.shape)
-    return flat(jnp.concatenate([jnp.stack([*_opponent(state, game, role), visible]), 1 / (1 + gap), closing]))
+    if state.scene.movers is not None:
+        closing -= _along_rays(state.scene, own[:2], rays[:, :-1], ranges[:-1]) / game.robot.max_speed
+    there, robot = way(state.scene, own[:2], other[:2], game.limits(role).radius), game.robot
+    first = unit(to_body_frame(own[2], there.next - own[:2]))
+    others = _opponent(state, game, role, robot.max_speed * robot.dt * game.horizon)
+    return flat(
+        jnp.concatenate([jnp.stack([*others, visible, *first, 1 / (1 + there.length)]), 1 / (1 + gap), closing])
+    )
 
 
 def first_hits(scene: Scene, point: Point, rays: Float[Array, "2 rays *batch"]) -> Float[Array, "rays *batch"]:
@@ -112,14 +138,29 @@ def first_hits(scene: Scene, point: Point, rays: Float[Array, "2 rays *batch"]) 
     limits = scene.half_extents
     walls = [ray_slab_hit(point[axis], rays[axis], limits[axis]) for axis in (0, 1)]
     hits = jnp.minimum(*walls)
-    from_disc, every = point[:, None, None] - scene.centre[:, None], rays[:, :, None]
-    discs = jnp.where(scene.present, ray_disc_hit(from_disc, every, scene.radius[None]), jnp.inf)
-    hits = jnp.minimum(hits, jnp.min(discs, axis=1))
+    every = rays[:, :, None]
+    hits = jnp.minimum(hits, jnp.min(_disc_hits(scene, point, rays), axis=1))
     if scene.edges is not None:
         start, end = (part[:, None] - point[:, None, None] for part in (scene.edges.start, scene.edges.end))
         edges = jnp.where(scene.edges.present, ray_segment_hit(start, end, every, 0.0), jnp.inf)
         hits = jnp.minimum(hits, jnp.min(edges, axis=1))
     return hits
+
+
+def _disc_hits(scene: Scene, point: Point, rays: Float[Array, "2 rays *batch"]) -> Float[Array, "rays discs *batch"]:
+    from_disc, every = point[:, None, None] - scene.centre[:, None], rays[:, :, None]
+    return jnp.where(scene.present, ray_disc_hit(from_disc, every, scene.radius[None]), jnp.inf)
+
+
+def _along_rays(
+    scene: Scene, point: Point, rays: Float[Array, "2 rays *batch"], ranges: Float[Array, "rays *batch"]
+) -> Float[Array, "rays *batch"]:
+    """The speed [m/s], away from the point, of what each ray hits first; 0 but for movers."""
+    moving = -len(scene.movers.speed)  # type: ignore[union-attr]
+    first = _disc_hits(scene, point, rays)[:, moving:] <= ranges[:, None] + 1e-6
+    leaving = jnp.sum(velocities(scene)[:, None, moving:] * rays[:, :, None], axis=0)
+    count = jnp.maximum(jnp.sum(first, axis=1), 1)
+    return jnp.sum(jnp.where(first, leaving, 0), axis=1) / count
 
 
 Sensor: TypeAlias = Callable[[GameState, Game, Role], Observation]

@@ -186,7 +186,7 @@ def collect(
         return [jnp.where(over, 0, value) for value in (total, total_cost, steps)], (record, at_time_out)
 
     learner: Agent = Learner(policy, config.shield)
-    own = learner if errors is None else Imprecise(learner, errors)
+    own = learner if errors is None else Imprecise(learner, errors, known_delay=config.shield.budget.delay)
     against = opponent(config) if rival is None else rival
     agents = (own, against) if role == "pursuer" else (against, own)
     keys = jax.random.split(key, config.rollout_length)

@@ -11,9 +11,10 @@ from jaxtyping import Array, Bool, Float
 
 from safepursuit.game import ROLES, Game, GameState, Role
 from safepursuit.play.loop import Step
+from safepursuit.robot import Inertial, Robot
 from safepursuit.runs import configuration
 from safepursuit.runs.folder import replacing
-from safepursuit.scene import Edges, Scene
+from safepursuit.scene import Edges, Movers, Scene
 
 Numbers: TypeAlias = Array | np.ndarray
 
@@ -38,6 +39,8 @@ class Moment(NamedTuple):
     captured: Bool[Numbers, "*time games"]
     invalid: Bool[Numbers, "*time games"]
     terminated: Bool[Numbers, "*time games"]
+    movers: Float[Numbers, "*time 2 movers games"] | None = None
+    """Where they are after the step; None where nothing moves."""
 
 
 def moment(step: Step, role: Role = "pursuer") -> Moment:
@@ -58,7 +61,13 @@ def moment(step: Step, role: Role = "pursuer") -> Moment:
         captured=step.outcome.captured,
         invalid=step.outcome.invalid,
         terminated=step.outcome.terminated,
+        movers=moving(after.scene),
     )
+
+
+def moving(scene: Scene) -> Array | None:
+    """The centres (2, movers, …) of what moves."""
+    return None if scene.movers is None else scene.centre[:, -len(scene.movers.speed) :]
 
 
 @dataclass(frozen=True)
@@ -80,11 +89,13 @@ class Recording:
     infeasible: np.ndarray
     lost_gradient: np.ndarray
     active: np.ndarray
-    """(episodes, time, boundaries) bool: the row of this disc, wall (+x, −x, +y, −y) or edge was active."""
+    """(episodes, time, boundaries) bool: the row of this disc, mover, wall (+x, −x, +y, −y) or edge was active."""
     discs: np.ndarray
-    """(episodes, discs, 3) x, y, radius [m]; padding NaN."""
+    """(episodes, discs, 3) x, y, radius [m] of those that stand; padding NaN."""
     edges: np.ndarray
     """(episodes, edges, 4) straight walls other than the arena's four, x₁ y₁ x₂ y₂ [m]; padding NaN."""
+    movers: np.ndarray
+    """(episodes, time + 1, movers, 3) x, y, radius [m] of the discs that move, straight and evenly in each step."""
     length: np.ndarray
     """(episodes,) steps played."""
     outcome: np.ndarray
@@ -137,7 +148,8 @@ _ARRAYS = tuple(field.name for field in fields(Recording) if field.name not in (
 def assemble(start: GameState, moments: Moment, game: Game, role: Role = "pursuer") -> Recording:
     """The recording of episodes from their starts (games on the trailing axis) and moments."""
     played = ~np.asarray(moments.over).T
-    values = {name: np.moveaxis(np.asarray(value), -1, 0) for name, value in moments._asdict().items()}
+    recorded = {name: value for name, value in moments._asdict().items() if name != "movers"}
+    values = {name: np.moveaxis(np.asarray(value), -1, 0) for name, value in recorded.items()}
     arrays = {}
     for name in _ARRAYS[: _ARRAYS.index("discs")]:
         value = values[name]
@@ -148,14 +160,28 @@ def assemble(start: GameState, moments: Moment, game: Game, role: Role = "pursue
         arrays[name] = np.concatenate([first, arrays[name]], axis=1)
     ends = {"captured": "capture", "invalid": "invalid", "terminated": "collision"}
     outcome = np.select([(values[name] & played).any(axis=1) for name in ends], list(ends.values()), "timeout")
-    scene, discs = start.scene, discs_of(start.scene)
+    scene, discs = start.scene, discs_of(start.scene.standing)
     edges = np.empty((len(discs), 0, 4))
     if scene.edges is not None:
         walls = np.concatenate([np.asarray(part, np.float64) for part in (scene.edges.start, scene.edges.end)])
         edges = np.where(np.asarray(scene.edges.present), walls, np.nan).transpose(2, 1, 0)
+    movers = _movers(start, moments, played)
+    length = played.sum(axis=1)
     return Recording(
-        **arrays, discs=discs, edges=edges, length=played.sum(axis=1), outcome=outcome, game=game, role=role
+        **arrays, discs=discs, edges=edges, movers=movers, length=length, outcome=outcome, game=game, role=role
     )
+
+
+def _movers(start: GameState, moments: Moment, played: np.ndarray) -> np.ndarray:
+    """(episodes, time + 1, movers, 3); `played` is (episodes, time)."""
+    first = moving(start.scene)
+    if first is None or moments.movers is None:
+        return np.empty((len(played), played.shape[1] + 1, 0, 3))
+    after = np.where(played.T[:, None, None], np.asarray(moments.movers, np.float64), np.nan)
+    centres = np.concatenate([np.asarray(first, np.float64)[None], after])
+    radius = np.asarray(start.scene.radius, np.float64)[-centres.shape[2] :]
+    radii = np.where(np.isnan(centres[:, :1]), np.nan, radius)
+    return np.concatenate([centres, radii], axis=1).transpose(3, 0, 2, 1)
 
 
 def discs_of(scene: Scene) -> np.ndarray:
@@ -176,14 +202,24 @@ def take(recording: Recording, episodes: Sequence[int] | np.ndarray) -> Recordin
     return replace(recording, **{name: getattr(recording, name)[chosen] for name in _ARRAYS})
 
 
-def scenes(recording: Recording, episodes: Sequence[int] | np.ndarray) -> Scene:
-    """The scenes of these episodes, which may repeat, with the games on the trailing axis.
+def scenes(
+    recording: Recording, episodes: Sequence[int] | np.ndarray, steps: Sequence[int] | np.ndarray | None = None
+) -> Scene:
+    """The scenes of these episodes, which may repeat, with the games on the trailing axis; with their movers as they
+    are before these steps, without `steps` what stands.
 
     A disc or edge that is not finite is padding. A recording does not tell free-standing walls from outlines: every
     edge counts as part of one.
     """
     chosen, kind = np.asarray(episodes, int), jnp.result_type(float)
-    discs, walls = (np.moveaxis(part[chosen], 0, -1) for part in (recording.discs, recording.edges))
+    standing, walls = (np.moveaxis(part[chosen], 0, -1) for part in (recording.discs, recording.edges))
+    discs, movers = standing, None
+    if steps is not None and recording.movers.shape[2]:
+        when = np.asarray(steps, int)
+        now = np.moveaxis(recording.movers[chosen, when], 0, -1)
+        before = np.moveaxis(recording.movers[chosen, np.maximum(when - 1, 0)], 0, -1)
+        velocity = np.nan_to_num(now[:, :2] - before[:, :2]) / recording.game.robot.dt
+        discs, movers = np.concatenate([standing, now]), _bounded(recording.game, velocity)
     (present, placed), (there, ends) = _finite(discs), _finite(walls)
     half = jnp.asarray(recording.game.arena.half_extents, kind)
     edges = None
@@ -191,7 +227,15 @@ def scenes(recording: Recording, episodes: Sequence[int] | np.ndarray) -> Scene:
         start, end = (jnp.asarray(np.moveaxis(part, 1, 0), kind) for part in (ends[:, :2], ends[:, 2:]))
         edges = Edges(start, end, jnp.asarray(there), jnp.asarray(there))
     centre, radius = jnp.asarray(np.moveaxis(placed[:, :2], 1, 0), kind), jnp.asarray(placed[:, 2], kind)
-    return Scene(half, centre, radius, jnp.asarray(present), edges)
+    return Scene(half, centre, radius, jnp.asarray(present), edges, movers)
+
+
+def _bounded(game: Game, velocity: np.ndarray) -> Movers:
+    """Movers with these velocities (movers, 2, games), and the bounds of the game's room."""
+    scripts = game.arena.layout.movers if game.arena.layout else ()
+    speed = np.concatenate([np.full(one.count, one.speed) for one in scripts])
+    kind = jnp.result_type(float)
+    return Movers(jnp.asarray(np.moveaxis(velocity, 1, 0), kind), jnp.asarray(speed, kind))
 
 
 def _finite(parts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -211,6 +255,8 @@ def save(recording: Recording, file: Path, scenario: Sequence[int] | np.ndarray 
             **{_stored(name, recording.role): getattr(recording, name) for name in _ARRAYS if name != "edges"},
             pursuer_velocity=recording.pursuer_velocity,
             evader_velocity=recording.evader_velocity,
+            pursuer_limits=_limits(game.robot),
+            evader_limits=_limits(game.evader),
             edges=_walls(recording),
             half_extents=np.asarray(game.arena.half_extents, np.float64),
             robot_radius=np.float64(game.robot.radius),
@@ -221,6 +267,15 @@ def save(recording: Recording, file: Path, scenario: Sequence[int] | np.ndarray 
             role=np.asarray(recording.role),
             game=np.asarray(configuration.dump(game)),
         )
+
+
+def _limits(robot: Robot) -> np.ndarray:
+    """Lowest and highest speed, highest turn rate, forward and braking acceleration, turning acceleration, wheel base
+    and radius [m, s, rad]: infinite where a change is at once, NaN where the wheels set no limit of their own."""
+    rates = [np.inf] * 3
+    if isinstance(robot, Inertial):
+        rates = [robot.acceleration, robot.braking, robot.turn_acceleration]
+    return np.array([0.0, robot.max_speed, robot.max_turn_rate, *rates, np.nan, robot.radius])
 
 
 def _walls(recording: Recording) -> np.ndarray:
@@ -250,8 +305,10 @@ def load(file: Path) -> tuple[Recording, np.ndarray]:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             role: Role = "evader" if str(stored.get("role", "pursuer")) == "evader" else "pursuer"
             game = configuration.parse(Game(), str(stored["game"]), str(file))
-            arrays = {name: stored[_stored(name, role)] for name in _ARRAYS if name != "edges"}
+            arrays = {name: stored[_stored(name, role)] for name in _ARRAYS if name not in ("edges", "movers")}
             arrays["edges"] = _without_box(stored, game, len(arrays["discs"]))
+            none = np.empty((*arrays["pursuer"].shape[:2], 0, 3))
+            arrays["movers"] = stored.get("movers", none)  # older files have none
             recording, scenario = Recording(**arrays, game=game, role=role), stored["scenario"]
         if len({len(one) for one in (*arrays.values(), scenario)}) > 1:
             raise ValueError("its arrays differ in the number of episodes")

@@ -17,6 +17,7 @@ from safepursuit.play.recording import Recording
 from safepursuit.scene import Arena
 
 PURSUER, EVADER, BARRIER, DISC = "#1f5fa8", "#d1731a", "#c2185b", "#b9bec5"
+MOVER = "#84a59d"
 CAPTURE, COLLISION = "#2e7d32", "#d50000"
 
 _CURVES: tuple[tuple[str, tuple[tuple[str, str], ...], str], ...] = (
@@ -154,15 +155,22 @@ def _wider(low: float, high: float) -> tuple[float, float]:
 
 
 def paths(axes: Axes, recording: Recording, episode: int) -> None:
-    """Both robots' paths, where a barrier was active, and as a title how it ended."""
+    """Both robots' paths, where a barrier was active, and as a title how it ended; below them those of movers."""
     length = int(recording.length[episode])
-    for poses, colour in ((recording.evader, EVADER), (recording.pursuer, PURSUER)):
+    for x, y, radius in recording.movers[episode, : length + 1].transpose(1, 2, 0):
+        axes.plot(x, y, color=MOVER, lw=0.8, alpha=0.6, zorder=1)
+        axes.add_patch(Circle((x[-1], y[-1]), radius[0], fc=MOVER, ec="#7d848c", lw=0.8, zorder=1.5))
+    game = recording.game
+    for poses, robot, colour in (
+        (recording.evader, game.evader, EVADER),
+        (recording.pursuer, game.robot, PURSUER),
+    ):
         path = poses[episode, : length + 1, :2]
         pieces = np.stack([path[:-1], path[1:]], axis=1)
         fade = np.clip(np.linspace(0.25, 1, len(pieces)), 0, 1)
         axes.add_collection(LineCollection(list(pieces), colors=colour, alpha=fade, linewidths=1.5))
         axes.plot(*path[0], marker="o", ms=5, mfc="white", mec=colour, mew=1.3)
-        axes.add_patch(Circle(tuple(path[-1]), recording.game.robot.radius, fc=colour, ec="white", lw=0.5, zorder=4))
+        axes.add_patch(Circle(tuple(path[-1]), robot.radius, fc=colour, ec="white", lw=0.5, zorder=4))
     held = recording.own[episode, :length][recording.intervened[episode, :length]]
     axes.scatter(held[:, 0], held[:, 1], s=9, color=BARRIER, zorder=3, linewidths=0)
     if recording.outcome[episode] == "capture":

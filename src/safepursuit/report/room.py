@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Patch
 
 from safepursuit.game import Game, GameState
-from safepursuit.report.figures import BARRIER, EVADER, PURSUER, STYLE, floor, furnish
+from safepursuit.report.figures import BARRIER, EVADER, MOVER, PURSUER, STYLE, floor, furnish
 from safepursuit.robot import Robot
 from safepursuit.scene import Scene, clearance
 from safepursuit.shield import Shield, survey
@@ -40,12 +40,13 @@ def draw(game: Game, shield: Shield, start: GameState, title: str, file: Path) -
         figure = Figure(figsize=(scale * width + 0.8, scale * height + 1.1), layout="constrained")
         figure.suptitle(title, fontsize=12, fontweight="bold", x=0.01, ha="left")
         axes = figure.subplots()
-        _safe_set(axes, game, shield, scene)
-        furnish(axes, game.arena, *_standing(scene))
-        for pose, colour in ((start.pursuer, PURSUER), (start.evader, EVADER)):
+        _safe_set(axes, game, shield, scene.standing)
+        furnish(axes, game.arena, *_standing(scene.standing))
+        _movers(axes, game, scene)
+        for pose, robot, colour in ((start.pursuer, game.robot, PURSUER), (start.evader, game.evader, EVADER)):
             x, y, heading = np.asarray(pose)[:, 0]
-            axes.add_patch(Circle((x, y), game.robot.radius, fc=colour, ec="white", lw=0.5, zorder=6))
-            nose = game.robot.radius * np.array([np.cos(heading), np.sin(heading)])
+            axes.add_patch(Circle((x, y), robot.radius, fc=colour, ec="white", lw=0.5, zorder=6))
+            nose = robot.radius * np.array([np.cos(heading), np.sin(heading)])
             axes.plot([x, x + nose[0]], [y, y + nose[1]], color="white", lw=1.2, zorder=7)
         handles = [
             Patch(fc=_FREE, label=f"centre of a robot of {2 * game.robot.radius:g} m"),
@@ -55,6 +56,19 @@ def draw(game: Game, shield: Shield, start: GameState, title: str, file: Path) -
         ]
         figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
         figure.savefig(file, dpi=110)
+
+
+def _movers(axes: Axes, game: Game, scene: Scene) -> None:
+    """Movers where they begin, and the ways of those that have one."""
+    if scene.movers is None or game.arena.layout is None:
+        return
+    for script in game.arena.layout.movers:
+        way = script.points[:, -2:] if script.kind != "loop" else np.concatenate([script.points, script.points[:1]])
+        if script.kind in ("cross", "loop", "track"):
+            axes.plot(*way.T, color=MOVER, lw=0.9, ls=(0, (4, 3)), zorder=3)
+    count = len(scene.movers.speed)
+    for x, y, radius in zip(*np.asarray(scene.centre)[:, -count:], np.asarray(scene.radius)[-count:], strict=True):
+        axes.add_patch(Circle((x, y), radius, fc=MOVER, ec="#7d848c", lw=0.8, zorder=4))
 
 
 def _safe_set(axes: Axes, game: Game, shield: Shield, scene: Scene) -> None:

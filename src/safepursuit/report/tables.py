@@ -59,6 +59,7 @@ def evaluation_rows(result: dict[str, Any]) -> list[tuple[str, str, str]]:
         ("capture time, median", _seconds(time["median"]), ""),
         ("restricted mean time", _seconds(time["restricted_mean"]), ""),
         ("own collisions (episodes)", f"{collision['count']} ({kinds})", _rate(collision)[1]),
+        *([("touched at rest by a mover", f"{result['touched']}", "")] if result.get("touched") else []),
         ("opponent's collisions", f"{result['opponent_collisions']}", ""),
         ("invalid episodes", f"{result['invalid']}", ""),
         ("least clearance", "–" if clearance is None else f"{1000 * clearance:.3f} mm", ""),

@@ -29,20 +29,21 @@ class Budget:
         ranges.check(self, "budget", not_negative=tuple(one.name for one in fields(self)))
 
     def scaled(self, factor: float) -> "Budget":
-        """All errors times `factor`, the delay rounded to whole steps."""
+        """All errors times `factor`; the delay, which is known, is no shorter unless `factor` is 0, and whole steps."""
         values = {one.name: factor * getattr(self, one.name) for one in fields(self)}
-        return Budget(**values | {"delay": round(values["delay"])})
+        return Budget(**values | {"delay": max(round(values["delay"]), self.delay if factor else 0)})
 
     def at_execution(self, robot: Robot) -> "Budget":
         """The errors of the state predicted to the moment at which a command is executed, `delay` steps later.
 
         A limit of acceleration brings two velocities no further apart, so their errors stay. The heading adds kΔ(ε_ω +
-        σω̄), the position kΔ(ε_v + σv̄) and the way kΔv̄ times the error of the heading at its end.
+        σω̄), the position kΔ(ε_v + σv̄) and the way kΔv̄ times the error of the heading at its end; a mover may have come
+        nearer by kΔv_o.
         """
         time = self.delay * robot.dt
         speed, turn_rate = (self.speed, self.turn_rate) if robot.has_inertia else (0.0, 0.0)
         heading = self.heading + time * (turn_rate + self.slip * robot.max_turn_rate)
-        pose = self.pose + time * (speed + self.slip * robot.max_speed)
+        pose = self.pose + time * (speed + self.slip * robot.max_speed + self.mover_speed)
         if self.delay:
             pose += time * robot.max_speed * heading
         return replace(self, pose=pose, heading=heading, speed=speed, turn_rate=turn_rate, delay=0)

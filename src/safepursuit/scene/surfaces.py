@@ -1,14 +1,17 @@
 """What stands in a room, and how a point sees it: discs, four walls, and straight edges of any other shape."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from safepursuit.geometry import length, unit
-from safepursuit.shapes import Flag, Point, Rows, Scalar
+from safepursuit.scene.movers import Movers
+from safepursuit.shapes import Count, Flag, Point, Rows, Scalar
 
 FAR = 1e3
 """Distance [m] reported for padding: larger than any arena, small enough for float32."""
@@ -32,19 +35,43 @@ class Edges(NamedTuple):
 
         None where there is nothing. Raises ValueError for numbers that are not finite, or fewer than three corners.
         """
-        sides, solid = [np.asarray(one, float).reshape(-1, 2) for one in segments], len(segments) * [False]
-        for polygon in polygons:
-            corners = np.asarray(polygon, float).reshape(-1, 2)
-            if len(corners) < 3:
-                raise ValueError(f"a polygon takes at least three corners, not {len(corners)}.")
-            sides += list(np.stack([corners, np.roll(corners, -1, axis=0)], axis=1))
-            solid += len(corners) * [True]
-        if any(len(side) != 2 or not np.isfinite(side).all() for side in sides):
-            raise ValueError("each segment takes two points of two finite numbers [m].")
-        if not sides:
+        sides, solid = sides_of(segments, polygons)
+        if not len(sides):
             return None
-        start, end = (jnp.asarray(part) for part in np.moveaxis(np.stack(sides), (1, 2), (0, 1)))
+        start, end = (jnp.asarray(part) for part in np.moveaxis(sides, (1, 2), (0, 1)))
         return cls(start, end, jnp.ones(len(sides), bool), jnp.asarray(solid))
+
+
+def sides_of(segments: Sequence = (), polygons: Sequence = ()) -> tuple[np.ndarray, np.ndarray]:
+    """The two ends of every segment and of every side of a polygon, (edges, 2, 2) [m], and which are a polygon's.
+
+    Arguments and errors of `Edges.of`.
+    """
+    sides, solid = [np.asarray(one, float).reshape(-1, 2) for one in segments], len(segments) * [False]
+    for polygon in polygons:
+        corners = np.asarray(polygon, float).reshape(-1, 2)
+        if len(corners) < 3:
+            raise ValueError(f"a polygon takes at least three corners, not {len(corners)}.")
+        sides += list(np.stack([corners, np.roll(corners, -1, axis=0)], axis=1))
+        solid += len(corners) * [True]
+    if any(len(side) != 2 or not np.isfinite(side).all() for side in sides):
+        raise ValueError("each segment takes two points of two finite numbers [m].")
+    return np.array(sides).reshape(-1, 2, 2), np.array(solid, bool)
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Rooms:
+    """The rooms of an arena, as the text that `reading.parse` takes."""
+
+    text: str
+
+
+class Which(NamedTuple):
+    """Which of an arena's rooms a scene is."""
+
+    number: Count
+    rooms: Rooms
 
 
 class Scene(NamedTuple):
@@ -63,6 +90,10 @@ class Scene(NamedTuple):
     """False marks padding."""
     edges: Edges | None = None
     """None where nothing but discs and the four walls is in the arena."""
+    movers: Movers | None = None
+    """How the last discs move; None where everything stands still."""
+    room: Which | None = None
+    """None where the scene is not one of an arena's rooms."""
 
     @classmethod
     def of(
@@ -72,11 +103,13 @@ class Scene(NamedTuple):
         half_extents: Sequence[float],
         segments: Sequence = (),
         polygons: Sequence = (),
+        movers: Movers | None = None,
     ) -> "Scene":
-        """One scene from discs (x, y, radius), half the arena's width and height, and `Edges.of`, all in metres.
+        """One scene from discs (x, y, radius), half the arena's width and height, and `Edges.of`, all in metres; the
+        last discs may be `movers`.
 
         Raises ValueError for numbers that are not finite, a negative radius, half-extents that are not two positive
-        lengths, or polygons of fewer than three corners.
+        lengths, polygons of fewer than three corners, or more movers than discs.
         """
         table = np.asarray(discs, float).reshape(-1, 3) if len(discs) else np.empty((0, 3))
         walls = np.asarray(half_extents, float)
@@ -84,10 +117,33 @@ class Scene(NamedTuple):
             raise ValueError("each disc takes three finite numbers x, y, radius [m], the radius not negative.")
         if walls.shape != (2,) or not np.isfinite(walls).all() or not (walls > 0).all():
             raise ValueError(f"half_extents takes two positive lengths [m], not {half_extents}.")
+        if movers is not None and len(movers.speed) > len(table):
+            raise ValueError(f"the last discs are the movers, but {len(movers.speed)} movers are more than the discs.")
         x, y, radius = (jnp.asarray(column) for column in table.T)
-        return cls(
-            jnp.asarray(walls), jnp.stack([x, y]), radius, jnp.ones(len(table), bool), Edges.of(segments, polygons)
+        there = jnp.ones(len(table), bool)
+        return cls(jnp.asarray(walls), jnp.stack([x, y]), radius, there, Edges.of(segments, polygons), movers)
+
+    @property
+    def standing(self) -> "Scene":
+        """What does not move."""
+        if self.movers is None:
+            return self
+        last = -len(self.movers.speed)
+        return self._replace(
+            centre=self.centre[:, :last], radius=self.radius[:last], present=self.present[:last], movers=None
         )
+
+    def reached(self, time: Scalar | float) -> "Scene":
+        """The scene with every mover as large as all that it can touch within this time [s]."""
+        if self.movers is None:
+            return self
+        speed = jnp.where(self.movers.speed >= 0, self.movers.speed, jnp.nan)  # NaN: not well formed
+        batch = max(speed.ndim - 1, jnp.ndim(time), self.radius.ndim - 1)
+        speed, radius = (one.reshape(one.shape + (1,) * (batch + 1 - one.ndim)) for one in (speed, self.radius))
+        larger = radius[-len(speed) :] + speed * time
+        others = radius[: -len(speed)]
+        others = jnp.broadcast_to(others, (len(others), *larger.shape[1:]))
+        return self._replace(radius=jnp.concatenate([others, larger]))
 
 
 class Boundaries(NamedTuple):
@@ -104,6 +160,8 @@ class Boundaries(NamedTuple):
     """[m/s], world frame; zero for a static boundary."""
     edges: Edges | None = None
     """The edges as seen from the point, in the world frame: `start` and `end` count from it."""
+    moves: Bool[Array, "rows *batch"] | None = None
+    """Which of them are movers; None where everything stands still."""
 
     @property
     def straight(self) -> Bool[Array, "rows *batch"]:
@@ -143,7 +201,7 @@ def boundaries(scene: Scene, point: Point) -> Boundaries:
     one, zero = jnp.ones_like(x), jnp.zeros_like(x)
     wall_normal = jnp.stack([jnp.stack([-one, one, zero, zero]), jnp.stack([zero, zero, -one, one])])
     curved = jnp.broadcast_to(jnp.where(known, radius, 0), disc_distance.shape)
-    distances, normals, edges = [disc_distance, wall_distance], [disc_normal, wall_normal], _edges_from(scene, point)
+    distances, normals, edges = [disc_distance, wall_distance], [disc_normal, wall_normal], edges_from(scene, point)
     if edges is not None:
         away = -nearest_on(edges)
         distances.append(jnp.where(edges.present, length(away), _along(_far(scene), 1, point)))
@@ -155,9 +213,29 @@ def boundaries(scene: Scene, point: Point) -> Boundaries:
         radius=jnp.concatenate(
             [curved, jnp.full_like(wall_distance, jnp.inf), *(jnp.zeros_like(one) for one in distances[2:])]
         ),
-        velocity=jnp.zeros_like(normal),
+        velocity=_velocity(scene, normal, point),
         edges=edges,
+        moves=_moves(scene, normal),
     )
+
+
+def _velocity(scene: Scene, normal: Array, point: Point) -> Array:
+    """Of each boundary; with the shape of the normals."""
+    still = jnp.zeros_like(normal)
+    if scene.movers is None:
+        return still
+    own, rows = _along(scene.movers.velocity, 2, point), _movers(scene)
+    return still.at[:, rows].set(jnp.broadcast_to(own, still[:, rows].shape))
+
+
+def _moves(scene: Scene, normal: Array) -> Array | None:
+    return None if scene.movers is None else jnp.zeros(normal.shape[1:], bool).at[_movers(scene)].set(True)
+
+
+def _movers(scene: Scene) -> slice:
+    """Which of the boundaries are movers."""
+    discs = len(scene.radius)
+    return slice(discs - len(scene.movers.speed), discs)  # type: ignore[union-attr]
 
 
 def nearest_on(edges: Edges) -> Float[Array, "2 edges *batch"]:
@@ -170,7 +248,7 @@ def nearest_on(edges: Edges) -> Float[Array, "2 edges *batch"]:
 
 def enclosed(scene: Scene, point: Point) -> Flag:
     """Whether the point lies within something solid: a ray in the direction +x leaves an odd number of outlines."""
-    edges = _edges_from(scene, point)
+    edges = edges_from(scene, point)
     if edges is None:
         return jnp.zeros(point.shape[1:], bool)
     (x, y), (x_end, y_end) = edges.start, edges.end
@@ -180,7 +258,7 @@ def enclosed(scene: Scene, point: Point) -> Flag:
     return jnp.sum(crosses & solid, axis=0) % 2 == 1
 
 
-def _edges_from(scene: Scene, point: Point) -> Edges | None:
+def edges_from(scene: Scene, point: Point) -> Edges | None:
     """The edges as seen from the point; those that are not `well_formed` are absent, as padding is."""
     if scene.edges is None:
         return None

@@ -46,6 +46,7 @@ def replay(
         "outcome": np.array([OUTCOMES.index(one) for one in recording.outcome], np.uint8),
         "discs": _single(recording.discs),
         "edges": _single(recording.edges),
+        **({"movers": _single(recording.movers[stood])} if recording.movers.shape[2] else {}),
         "pursuer": _single(recording.pursuer[stood]),
         "evader": _single(recording.evader[stood]),
         "pursuer_control": _single(recording.pursuer_control[played]),
@@ -107,7 +108,8 @@ def _of_programs(found: Programs) -> dict[str, np.ndarray]:
 
 def _names(recording: Recording) -> list[str]:
     discs, edges = recording.discs.shape[1], recording.edges.shape[1]
-    names = [f"disc {number + 1}" for number in range(discs)] + [*_WALLS]
+    names = [f"disc {number + 1}" for number in range(discs)]
+    names += [*(f"mover {number + 1}" for number in range(recording.movers.shape[2])), *_WALLS]
     names += [*(f"edge {number + 1}" for number in range(edges)), "other robot"]
     return names[: recording.active.shape[-1]] if recording.active.shape[-1] else names
 

@@ -40,6 +40,8 @@ def match(game: Game, models: Sequence[Model], seed: int = 0) -> bytes:
     states = initial(jax.random.key(seed), game, _STARTS)
     if states.scene.edges is not None:
         raise ValueError(f"the page knows discs and the arena's four walls only, not the room {game.arena.scene}.")
+    if game.evader_model is not None:
+        raise ValueError("the page knows two robots of one model only, not another one for the evader.")
     poses = np.stack([np.asarray(robot.pose, np.float64).T for robot in states.robots], axis=1)
     scene = states.scene
     discs = np.stack([*np.asarray(scene.centre, np.float64), np.asarray(scene.radius, np.float64)], axis=-1)
@@ -54,6 +56,5 @@ def match(game: Game, models: Sequence[Model], seed: int = 0) -> bytes:
         "capture_radius": game.capture_radius,
         "horizon": game.horizon,
         "radius_range": list(game.arena.radius_range),
-        "start_clearance": game.start_clearance,
     }
     return pack("play", about, arrays)

@@ -107,7 +107,7 @@ def _chunks(recording: Recording) -> Iterator[tuple[GameState, Any, Any, int]]:
             RobotState(of(recording.pursuer, some), of(recording.pursuer_velocity, some)),
             RobotState(of(recording.evader, some), of(recording.evader_velocity, some)),
         )
-        state = GameState(robots, scenes(recording, some[0]), jnp.asarray(some[1]))
+        state = GameState(robots, scenes(recording, *some), jnp.asarray(some[1]))
         yield state, of(recording.nominal, some), of(recording.own_control, some), real
 
 

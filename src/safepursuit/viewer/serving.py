@@ -9,9 +9,9 @@ from typing import Any, TypeAlias
 LOCAL = "127.0.0.1"
 
 Answer: TypeAlias = Callable[[str], bytes]
-"""What a path's query is answered with."""
+"""What a path's query is answered with: a page, or JSON, which does not begin with `<`."""
 
-_TYPES = {"/": "text/html; charset=utf-8"}
+_PAGE, _DATA = "text/html; charset=utf-8", "application/json"
 
 
 @contextmanager
@@ -34,7 +34,7 @@ def served(
                 return
             content = answers[path](query)
             self.send_response(HTTPStatus.OK)
-            self.send_header("Content-Type", _TYPES.get(path, "application/json"))
+            self.send_header("Content-Type", _PAGE if content.startswith(b"<") else _DATA)
             self.send_header("Content-Length", str(len(content)))
             self.send_header("Cache-Control", "no-store")
             self.end_headers()

@@ -1,8 +1,11 @@
-"""The data of the page of trainings: what their run folders say now. Nothing is written, and no lock is taken."""
+"""The page of trainings: what their run folders say now. Nothing in them is written, and no lock is taken."""
 
+import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,9 @@ from omegaconf import OmegaConf
 
 from safepursuit.runs.folder import RunFolder
 from safepursuit.runs.metrics import MetricsError, read_metrics
+from safepursuit.viewer.newest import Newest
+from safepursuit.viewer.packing import page
+from safepursuit.viewer.serving import Answer
 
 _SILENCE = 60.0
 """Seconds without a row after which a training that is not complete counts as stopped, or ten rows' time if longer."""
@@ -26,6 +32,23 @@ def watched(folders: Sequence[Path]) -> list[RunFolder]:
     found: list[RunFolder] = []
     for folder in folders:
         found += RunFolder.of_seeds(folder) or [RunFolder.open(folder)]
+    return found
+
+
+def answers(runs: Sequence[RunFolder], newest: Newest) -> Mapping[str, Answer]:
+    """What a server says of these runs: the page, its data, and the newest episodes of each run that has any."""
+    content = page("watch").encode()
+
+    def data(_: str) -> bytes:
+        told = zip_longest(trainings(runs), newest.told())
+        return json.dumps([entry | {"newest": one} for entry, one in told], allow_nan=False).encode()
+
+    def episodes(number: int, _: str) -> bytes:
+        return newest.page(number)
+
+    found: dict[str, Answer] = {"/": lambda _: content, "/data": data}
+    for number in range(len(newest.runs)):
+        found[f"/episodes/{number}"] = partial(episodes, number)
     return found
 
 

@@ -9,7 +9,7 @@ from gymnasium.vector import VectorEnv
 
 from safepursuit.adapters.gymnasium.vector import PursuitEvasionVectorEnv
 from safepursuit.game import GameState
-from safepursuit.play.recording import Moment, Recording, assemble
+from safepursuit.play.recording import Moment, Recording, assemble, moving
 
 Agent = Callable[[np.ndarray], np.ndarray]
 """Observations (games, features) → actions (games, 2)."""
@@ -58,4 +58,5 @@ def _moment(inner: PursuitEvasionVectorEnv, infos: dict[str, Any], terminated: n
         captured=infos["captured"],
         invalid=infos["invalid"],
         terminated=terminated,
+        movers=moving(after.scene),
     )

@@ -132,7 +132,7 @@ def _close(take: Take, title: str) -> tuple[Figure, Turn]:
     figure.text(*at(30, 614), title, fontsize=_fitting(title, 550), fontweight="bold")
     figure.text(*at(990, 614), f"episode {take.index}", fontsize=9, color=GREY, ha="right")
     whole = Stage(axes(30, 58, 540, 540), take, _MARK * half / 10)
-    close = Stage(axes(600, 284, 390, 312), take, recording.game.robot.radius, _WINDOW)
+    close = Stage(axes(600, 284, 390, 312), take, None, _WINDOW)
     for side in close.axes.spines.values():
         side.set(visible=True, color=PLAIN, lw=0.8)
     close.axes.set_animated(True)

@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Polygon
 
 from safepursuit.report.animation.take import Take, least_barrier, level, prediction
-from safepursuit.report.figures import BARRIER, CAPTURE, COLLISION, DISC, EVADER, PURSUER, arena, floor
+from safepursuit.report.figures import BARRIER, CAPTURE, COLLISION, DISC, EVADER, MOVER, PURSUER, arena, floor
 
 NOMINAL = "#5f6368"
 
@@ -35,18 +35,20 @@ _MESH = 401
 class Stage:
     """Arena, robots, traces, controls and barriers of one episode; `show` moves them to a step.
 
-    Robots are drawn with radius `size` [m]. With `window`, the width and height [m] of a view that travels with the
-    pursuer, this is a close-up; nothing in it stands still, so that all of it is drawn anew at each step.
+    Robots are drawn with radius `size` [m], or as large as they are. With `window`, the width and height [m] of a view
+    that travels with the pursuer, this is a close-up; nothing in it stands still, so that all of it is drawn anew at
+    each step.
     """
 
-    def __init__(self, axes: Axes, take: Take, size: float, window: tuple[float, float] | None = None) -> None:
-        self.axes, self.take, self.size, self.window = axes, take, size, window
+    def __init__(self, axes: Axes, take: Take, size: float | None, window: tuple[float, float] | None = None) -> None:
+        self.axes, self.take, self.window = axes, take, window
         fine = 1.0 if window is None else 1.5
         arena(axes, take.recording, take.index)
         if window is not None:
             axes.set(aspect="auto", xticks=[], yticks=[], facecolor=DISC)
             axes.add_patch(floor(take.recording.game.arena, fc="white", ec="none", zorder=0))
         _contours(axes, take, fine)
+        self.movers = [_mover(axes, radius) for radius in take.recording.movers[take.index, 0, :, 2]]
         self.boundaries = list(_boundaries(axes, take, fine))
         self.paths = [axes.plot([], [], color=colour, lw=0.9 * fine, alpha=0.5, zorder=2)[0] for colour in _COLOURS]
         self.fade = max(1, round(_TRACE / take.recording.game.robot.dt))
@@ -56,7 +58,8 @@ class Stage:
         radius = take.recording.game.capture_radius
         self.capture = Circle((0, 0), radius, fill=False, ec=CAPTURE, lw=fine, ls=(0, (3, 2)), zorder=5)
         axes.add_patch(self.capture)
-        self.robots = [_Robot(axes, colour, size, fine) for colour in _COLOURS]
+        bodies = take.recording.game.evader.radius, take.recording.game.robot.radius
+        self.robots = [_Robot(axes, *one, fine) for one in zip(_COLOURS, [size] * 2 if size else bodies, strict=True)]
         self.point = axes.plot([], [], marker="o", ms=5.5, mfc="white", mec=BARRIER, mew=1.6, ls="", zorder=8)[0]
         self.point.set_visible(window is not None)
         self.hits = axes.plot([], [], marker="x", color=COLLISION, ms=6 * fine, mew=1.5 * fine, ls="", zorder=9)[0]
@@ -66,7 +69,16 @@ class Stage:
         """What `show` changes, back to front."""
         if self.window is not None:
             return [self.axes]
-        moving = [*self.boundaries, *self.paths, *self.traces, self.held, self.capture, self.point, self.hits]
+        moving = [
+            *self.movers,
+            *self.boundaries,
+            *self.paths,
+            *self.traces,
+            self.held,
+            self.capture,
+            self.point,
+            self.hits,
+        ]
         moving += self.nominal.artists + self.executed.artists
         for robot in self.robots:
             moving += robot.artists
@@ -85,6 +97,11 @@ class Stage:
             path.set_data(*pose[: step + 1, :2].T)
             trace.set_segments(list(_pieces(pose[: step + 1, :2], self.fade)))
             robot.move(pose[step])
+        first = recording.discs.shape[1]
+        movers = zip(self.movers, self.boundaries[first:], recording.movers[take.index, step], strict=False)
+        for disc, lit, (x, y, _) in movers:
+            disc.set_center((x, y))
+            lit.set_center((x, y))  # type: ignore[attr-defined]
         evader, pursuer = (pose[step] for pose in poses)
         own = pursuer if recording.role == "pursuer" else evader
         path = recording.own[take.index]
@@ -175,7 +192,8 @@ def _contours(axes: Axes, take: Take, fine: float) -> None:
 def _boundaries(axes: Axes, take: Take, fine: float) -> Iterator[Artist]:
     """What lights up, in the order of `scene.boundaries`."""
     half_x, half_y = take.recording.game.arena.half_extents
-    for x, y, radius in np.nan_to_num(take.recording.discs[take.index], nan=-1e3):
+    round_ones = np.concatenate([take.recording.discs[take.index], take.recording.movers[take.index, 0]])
+    for x, y, radius in np.nan_to_num(round_ones, nan=-1e3):
         yield axes.add_patch(Circle((x, y), max(radius, 0), fc=(BARRIER, 0.25), ec=BARRIER, lw=2.6 * fine, zorder=2))
     for side in (1, -1):
         yield _line(axes, [side * half_x] * 2, [-half_y, half_y], fine)
@@ -183,6 +201,13 @@ def _boundaries(axes: Axes, take: Take, fine: float) -> Iterator[Artist]:
         yield _line(axes, [-half_x, half_x], [side * half_y] * 2, fine)
     for x, y, x_end, y_end in take.recording.edges[take.index]:
         yield _line(axes, [x, x_end], [y, y_end], fine)
+
+
+def _mover(axes: Axes, radius: float) -> Circle:
+    """A disc that moves."""
+    disc = Circle((0, 0), max(np.nan_to_num(radius), 0), fc=MOVER, ec="#7d848c", lw=0.8, zorder=1.5)
+    axes.add_patch(disc)
+    return disc
 
 
 def _line(axes: Axes, x: list[float], y: list[float], fine: float) -> Line2D:

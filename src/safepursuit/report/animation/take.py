@@ -87,7 +87,7 @@ def _nearest(recording: Recording, episodes: np.ndarray, shield: Shield) -> np.n
     """(episodes, time) the boundary of least h before each step."""
     steps = recording.pursuer.shape[1] - 1
     poses = np.moveaxis(recording.own[episodes, :-1], -1, 0).reshape(3, -1)
-    scene = scenes(recording, np.repeat(episodes, steps))
+    scene = scenes(recording, np.repeat(episodes, steps), np.tile(np.arange(steps), len(episodes)))
     velocity = np.moveaxis(recording.own_velocity[episodes, :-1], -1, 0).reshape(2, -1)
     around = _survey(jnp.asarray(poses), jnp.asarray(velocity), scene, recording.game.limits(recording.role), shield)
     return np.asarray(around.barriers.boundary[0]).reshape(len(episodes), steps)
