@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help setup viewer viewer-docs demo test lint types contract docs docs-serve unit test-wide test-heavy prove-rooms prove-movers test-cluster fuzz soak reliability test-crash test-export smoke-wheel bench bench-growth bench-guard bench-revisions bench-roofline bench-methods bench-players bench-viewer bench-peers bench-safe-control bench-safe-control-movers bench-converters bench-imitation bench-sb3 bench-robots prove-robots stress falsify results population exploitability bench-reference rooms zoo golden readme clean
+.PHONY: help setup viewer viewer-docs demo test lint types contract docs docs-serve unit test-wide test-heavy prove-rooms prove-shapes prove-movers test-cluster fuzz soak reliability test-crash test-export smoke-wheel bench bench-growth bench-guard bench-revisions bench-roofline bench-methods bench-players bench-viewer bench-peers bench-safe-control bench-safe-control-movers bench-converters bench-imitation bench-sb3 bench-robots prove-robots stress falsify results population exploitability bench-reference rooms transfer zoo golden readme clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -25,10 +25,10 @@ viewer/node_modules: viewer/package-lock.json
 viewer: viewer/node_modules  ## Check and build the pages for the browser → src/safepursuit/viewer/pages (takes Node ≥ 20; who has none uses those that are there)
 	cd viewer && npm run check && npm run build
 
-viewer-docs: setup  ## Train two pursuers for a minute each, and write a replay, a game and a picture for the documentation → docs/viewer/, docs/images/replay.png
+viewer-docs: setup  ## Train a pursuer for a minute, and write a replay, a game and a picture for the documentation → docs/viewer/, docs/images/replay.png
 	rm -rf build/viewer-docs
-	for method in barriernet ppo; do $(BIN)/safepursuit train --method $$method --evader flee --obstacles 4 --timesteps 500_000 --num-envs 256 --seed 3 --run-dir build/viewer-docs/$$method; done
-	$(BIN)/python tools/viewer_pages.py build/viewer-docs/barriernet build/viewer-docs/ppo
+	$(BIN)/safepursuit train --method barriernet --evader flee --obstacles 4 --timesteps 500_000 --num-envs 256 --seed 3 --run-dir build/viewer-docs/pursuer
+	$(BIN)/python tools/viewer_pages.py build/viewer-docs/pursuer
 
 demo: setup  ## Train BarrierNet against the random evader and judge it on 1,000 held-out episodes
 	$(BIN)/safepursuit train --method barriernet --evader random --obstacles 2 --timesteps 2_000_000 --seed 42 --run-dir $(RUN)
@@ -77,6 +77,9 @@ prove-rooms: setup  ## Adversarial drives among walls of any shape, 10 million s
 
 prove-movers: setup  ## Drives among up to 100 movers that do their worst, 10 million steps of a moving robot each (hours; goes on where it stopped) → docs/benchmarks/movers_proof.md
 	$(BIN)/python tests/prove_movers.py 10_000_000 --page docs/benchmarks/movers_proof.md
+
+prove-shapes: setup  ## Distances, normals and first hits of edges against shapely, 100,000 random cases each
+	$(BIN)/python tests/prove_shapes.py 100_000
 
 KILLS ?= 200
 test-crash: setup  ## Kill trainings and comparisons KILLS times, fill their disk, and compare what they end in → docs/benchmarks/crashes.md
@@ -171,10 +174,14 @@ runs/stress/turtlebot3: configs/turtlebot3.yaml
 	$(BIN)/safepursuit train --config $< --run-dir $@
 
 STRESS_EPISODES ?= 500
-stress: setup | runs/stress/default runs/stress/turtlebot3  ## The default run and a TurtleBot3 under errors, delay, slip … → docs/benchmarks/stress.md
-	$(BIN)/safepursuit stress runs/stress/default --episodes $(STRESS_EPISODES) --json runs/stress/default.json
-	$(BIN)/safepursuit stress runs/stress/turtlebot3 --episodes $(STRESS_EPISODES) --json runs/stress/turtlebot3.json
-	$(BIN)/python tools/stress_page.py "The default run"=runs/stress/default.json "TurtleBot3 Burger"=runs/stress/turtlebot3.json
+STRESSES := pose heading delay brakes bias slip dropped radius step evader-speed
+runs/stress/default-%.json: | setup runs/stress/default
+	$(BIN)/safepursuit stress runs/stress/default --imperfection $* --episodes $(STRESS_EPISODES) --json $@
+runs/stress/turtlebot3-%.json: | setup runs/stress/turtlebot3
+	$(BIN)/safepursuit stress runs/stress/turtlebot3 --imperfection $* --episodes $(STRESS_EPISODES) --json $@
+
+stress: $(STRESSES:%=runs/stress/default-%.json) $(patsubst %,runs/stress/turtlebot3-%.json,budget $(STRESSES))  ## The default run and a TurtleBot3 under errors, delay, slip … → docs/benchmarks/stress.md (goes on where it stopped)
+	$(BIN)/python tools/stress_page.py "The default run"=runs/stress/default "TurtleBot3 Burger"=runs/stress/turtlebot3
 
 FALSIFY ?= 100_000_000
 falsify: setup  ## Search for a collision behind the shield in FALSIFY steps, and for planted mistakes (hours) → docs/benchmarks/falsifier.md
@@ -203,9 +210,13 @@ bench-reference: setup  ## How far pursuers are from optimal in a game whose val
 zoo: setup  ## Train, judge and pack the policies that ship (hours) → src/safepursuit/zoo/
 	$(BIN)/python tools/zoo.py
 
-rooms: setup  ## Draw every room of the gallery → docs/images/rooms/
-	@mkdir -p docs/images/rooms
-	for room in l-room lab office warehouse maze corridor lab-people; do $(BIN)/safepursuit draw-scene $$room --out docs/images/rooms/$$room.png; done
+rooms: setup  ## Draw every room of the gallery, and a chase in it → docs/images/rooms/
+	$(BIN)/python tools/rooms.py
+
+TRANSFER ?= 10_000_000
+transfer: setup  ## Train pursuers in random rooms (3 seeds of TRANSFER steps), and judge them in rooms they have not seen → docs/benchmarks/transfer.md (hours; goes on where it stopped)
+	$(BIN)/safepursuit compare --methods barriernet --seeds 0..2 --config configs/rooms.yaml --timesteps $(TRANSFER) --pursuers lead-intercept --suite rooms --episodes 500 --out comparisons/rooms
+	$(BIN)/python tools/transfer.py comparisons/rooms
 
 golden: setup  ## Write tests/golden/ anew (say why in the commit)
 	$(BIN)/python tests/golden.py

@@ -30,19 +30,21 @@ from scipy.sparse import csr_array
 from safepursuit.agents import Agent, Scripted, Trained
 from safepursuit.benchmark.machine import about, described
 from safepursuit.benchmark.tables import Table, grid
+from safepursuit.compare import trainings
 from safepursuit.evaluation.episodes import record
 from safepursuit.evaluation.scenarios import Scenarios
-from safepursuit.experiment import PPOConfig, TrainConfig
+from safepursuit.experiment import PPOConfig, TrainConfig, load_run
 from safepursuit.experiment.opponents import find
 from safepursuit.game import Game, initial
 from safepursuit.geometry import wrap_angle
-from safepursuit.learn import BarrierNetTrainer
 from safepursuit.players import EVADERS, PURSUERS, Sight
+from safepursuit.process import keep_compiled_programs
 from safepursuit.robot import Robot, Unicycle
 from safepursuit.runs.folder import write_json, write_text
 from safepursuit.scene import Arena
 
-OUT = Path(__file__).resolve().parents[1] / "docs" / "benchmarks"
+ROOT = Path(__file__).resolve().parents[1]
+OUT, HOME = ROOT / "docs" / "benchmarks", ROOT / "build" / "reference"
 
 GAME = Game(
     Arena(half_extents=(14.0, 14.0), obstacles=0),
@@ -191,11 +193,12 @@ def times(own: Agent, evader: str, scenarios: Scenarios) -> np.ndarray:
 
 
 def learned(steps: int) -> Trained:
-    """A BarrierNet, trained against the optimal evader and flight."""
+    """A BarrierNet, trained against the optimal evader and flight, or gone on with."""
     config = TrainConfig(game=GAME, evader="optimal:3,flee:1", timesteps=steps, seed=0, ppo=PPOConfig(discount=0.99))
-    trainer = BarrierNetTrainer(config)
-    trainer.train([lambda row: print(f"{row['steps']:,.0f} steps, {row['pursuit/capture_time']:.2f} s", flush=True)])
-    return Trained(trainer.policy, config.shield)
+    run = trainings.begin(HOME / f"learned-{steps}", config, ["python", "benchmarks/reference_value.py"])
+    if not trainings.finished(run.path, config):
+        trainings.go_on(run, [lambda row: print(f"{row['steps']:,.0f} steps, {row['pursuit/capture_time']:.2f} s")])
+    return load_run(run).agent
 
 
 def row(name: str, found: dict[str, np.ndarray], value: np.ndarray) -> tuple[str, ...]:
@@ -210,6 +213,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--steps", type=int, default=2_000_000)
     steps = parser.parse_args().steps
+    keep_compiled_programs()
     upper, below, coarse = solve(), solve(lower=True), solve(across=33, around=17)
     PURSUERS.add("optimal")(player(upper, GAME, "pursuer"))
     EVADERS.add("optimal")(player(upper, GAME, "evader"))

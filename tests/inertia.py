@@ -32,6 +32,7 @@ class Drive(NamedTuple):
     governed: float
     stopped: float
     infeasible: float
+    """But for robots that a mover has touched."""
     uncertified: int
     """Steps that begin where *stop* is not certified for the true state."""
     steps: int
@@ -100,6 +101,26 @@ def drive(
     )
 
 
+def swing(robot: Inertial, shield: Shield, *, seed: int = 0, games: int = 4096) -> tuple[int, float]:
+    """One step of robots at rest beside a wall, parallel to it, that turn towards it and are told to drive off and turn
+    away: their heading comes nearest to the wall within the step. Contacts, and the least clearance [m]."""
+    scene = Scene.of([(8.0, 8.0, 0.1)], half_extents=(9.0, 9.0))
+    rng = np.random.default_rng(seed)
+    away, gap = rng.uniform(0, 0.02, games), 1e-9 * rng.uniform(0, 1, games)
+    beside = 9.0 - robot.radius - shield.added - gap
+    pose = jnp.stack([jnp.zeros(games), jnp.asarray(beside), jnp.asarray(-away)])
+    before = jnp.stack([jnp.zeros(games), jnp.asarray(robot.max_turn_rate * rng.uniform(0, 1, games))])
+    asked = jnp.asarray([robot.max_speed, -robot.max_turn_rate])[:, None] * jnp.ones(games)
+    around = safety.survey(shield, robot, pose, scene, velocity=before)
+    sent = safety.unfiltered(asked, around, robot=robot, governor=shield).control
+    reached = robot.reach(sent, before)
+    after = robot.step(pose, reached, before)
+    rows = [_episodes(part[None]) for part in (pose, after, before, reached)]
+    discs = np.broadcast_to([8.0, 8.0, 0.1], (games, 1, 3))
+    judged = judge_steps(*rows, discs, (9.0, 9.0), robot)
+    return int((judged.clearance < -1e-9).sum()), float(judged.clearance.min())
+
+
 def _episodes(steps) -> np.ndarray:
     return np.moveaxis(np.asarray(steps, float), -1, 0)
 
@@ -147,7 +168,7 @@ def _roll(key, start, scene, robot, believed, shield, truth, steps):
         touches = jnp.any(near & scene.present, axis=0) & ~moves
         touched = touched | (touches & (truth.mover_speed > 0))
         carry = (after, reached, queue[1:], mode, corner, moved, touched)
-        kept = done.governed, done.stopped, ~done.feasible
+        kept = done.governed, done.stopped, ~done.feasible & ~carry[-1]
         # Where nothing moves, where it stands is known.
         stands = centre if truth.mover_speed else jnp.zeros(0)
         return carry, (pose, over_ground, stands, moves & ~touched, certified, kept)

@@ -21,7 +21,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 import inertia
-from inertia import Drive, drive
+from inertia import Drive, drive, swing
 from safepursuit.barriers import stop_sector
 from safepursuit.benchmark.machine import about, described
 from safepursuit.benchmark.tables import Table, grid, markdown
@@ -30,7 +30,16 @@ from safepursuit.process import keep_compiled_programs
 from safepursuit.robot import ROBOTS, Budget, Inertial, Unicycle
 from safepursuit.runs.folder import read_json, write_json, write_text
 from safepursuit.shield import Shield
-from test_inertia import BUDGET, ROBOT, SLOW, UNSOUND, _without_full_disc, _without_stop_time, _without_turning_point
+from test_inertia import (
+    AGILE,
+    BUDGET,
+    ROBOT,
+    SLOW,
+    UNSOUND,
+    _without_full_disc,
+    _without_stop_time,
+    _without_turning_point,
+)
 
 OUT = Path(__file__).parents[1] / "docs" / "benchmarks"
 GAMES, STEPS = 1024, 150
@@ -44,13 +53,13 @@ BUDGETS = {
     "all and movers": replace(BUDGET, mover_speed=0.1),
 }
 
-WHIRLING = Inertial(acceleration=0.3, braking=0.3, turn_acceleration=30.0)
+SWING = "hull without the turning point in the step"
+"""Drives find it too seldom; it is attacked from where it counts, at rest beside a wall."""
 
-SUMS = ("steps", "contacts", "uncertified", "infeasible", "moving", "governed", "stopped")
+SUMS = ("steps", "contacts", "uncertified", "moving", "governed", "stopped")
 """What is added up over drives, in steps."""
 
 REPLACED = {
-    "hull without the turning point in the step": ("headings", _without_turning_point, WHIRLING, Budget()),
     "no whole disc beyond π": ("free_way", _without_full_disc, SLOW, Budget()),
     "movers without the time of the stop": ("free_way", _without_stop_time, ROBOT, Budget(mover_speed=0.3)),
 }
@@ -127,6 +136,11 @@ def variants(done: list[dict[str, Any]]) -> Iterator[None]:
             inertia._roll.clear_cache()
             done.append(_row(name, found))
             yield
+    if SWING not in known:
+        with patch.object(stop_sector, "headings", _without_turning_point):
+            contacts, least = swing(AGILE, Shield())
+        done.append({"variant": SWING, "steps": 4096, "contacts": contacts, "uncertified": 0, "least_mm": 1e3 * least})
+        yield
 
 
 def _row(name: str, found: list[Drive]) -> dict[str, Any]:
@@ -150,7 +164,7 @@ def page(result: dict[str, Any]) -> str:
     }
     ramp = sum(row["steps"] for name, row in rows.items() if name.startswith("inertial"))
     head = (
-        *("steps", "contacts", "of steps, at most", "stop not certified", "without solution"),
+        *("steps", "contacts", "of steps, at most", "stop not certified"),
         *("moving", "governed", "stopped", "least clearance"),
     )
     asked = attacks()
@@ -166,9 +180,9 @@ def page(result: dict[str, Any]) -> str:
         "far.",
     )
     budgeted = Table("By budget", ("budget", *head), [(name, *_figures(row)) for name, row in by_budget.items()])
-    left = [name for name, one in asked.items() if rows.get(name, total)["steps"] < one.share * result["asked"]]
-    left += [name for name in asked if name not in rows]
-    state = f"not yet reached by {', '.join(dict.fromkeys(left))}" if left else "reached by all"
+    full = [one for name, one in asked.items() if name in rows and rows[name]["steps"] >= one.share * result["asked"]]
+    missing = ", ".join(name for name in asked if name not in rows)
+    state = f"{len(full)} of {len(asked)} robots have them" + (f", and not yet driven are {missing}" if missing else "")
     bounds = Table(
         "",
         ("budget", *(name.replace("_", " ") for name in asdict(Budget()))),
@@ -188,7 +202,9 @@ def page(result: dict[str, Any]) -> str:
             for row in result["variants"]
         ],
         "The same drives behind a shield that lacks one part. Each is caught: by contacts, or because *stop* is no "
-        "longer certified in some state.",
+        "longer certified in some state. That of the turning point shows within micrometres of a wall, where drives "
+        "seldom are: it is attacked in single steps of robots at rest beside a wall, turning towards it, that are told "
+        "to drive off and turn away.",
     )
     return f"""# Attacks on the guarantee
 
@@ -230,7 +246,7 @@ def _figures(tally: dict[str, Any]) -> tuple[str, ...]:
     least = tally["least_mm"]
     return (
         *(f"{tally['steps']:,}", f"{tally['contacts']:,}", f"{_upper(tally):.1e}"),
-        *(f"{tally['uncertified']:,}", f"{tally['infeasible']:,}", *shares),
+        *(f"{tally['uncertified']:,}", *shares),
         "" if least is None else f"{1e3 * least:.2f} µm",
     )
 

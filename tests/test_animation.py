@@ -231,6 +231,7 @@ def test_a_gif_has_its_limits(tmp_path, monkeypatch):
 # --- pages -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.wide
 def test_a_film_shows_what_holds_the_control_and_how_it_ends(tmp_path):
     file = tmp_path / "film.gif"
     take = shown(chases())[0]

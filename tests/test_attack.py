@@ -51,6 +51,7 @@ def test_an_error_of_the_position_never_lets_a_robot_without_inertia_touch_a_dis
     assert summary["least_clearance"] < 1e-3  # it was near enough to collide
 
 
+@pytest.mark.wide
 def test_a_planted_mistake_is_found_and_its_simplest_form_is_simpler(planted):
     first, minimal = planted.first, planted.minimal
     assert planted.found_by == "random"

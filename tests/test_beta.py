@@ -116,6 +116,7 @@ def test_values_and_derivatives_are_finite_whatever_the_network_says(dtype):
         assert np.isfinite(leaf).all()
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_samples_keep_off_the_rim_whatever_the_network_says(dtype):
     rng = np.random.default_rng(5)
@@ -179,6 +180,7 @@ def density(rows, v, turn_rate):
 CELLS = 500
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("number", few([0, 1, 2, 3]))
 def test_the_density_of_the_control_integrates_to_one(polygons, number):
     """Midpoint sums over the actuator box; and half-planes hold as much of the sum as of the samples."""

@@ -249,6 +249,7 @@ def test_a_misspelt_key_in_a_file_names_the_nearest(tmp_path):
     sentence(2, ["train", "--config", file], str(file), "unknown key 'ppo.learning_rte'; did you mean 'learning_rate'?")
 
 
+@pytest.mark.wide
 def test_an_impossible_game_leaves_no_run_behind(tmp_path):
     path = tmp_path / "run"
     words = ["train", "--num-envs", "256", "--game.start-distance", "50", "60", "--run-dir", path]

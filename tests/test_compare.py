@@ -418,6 +418,7 @@ def test_usage_errors(words, part, tmp_path, monkeypatch, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.wide
 def test_the_command_writes_the_report_of_what_is_there_already(copy, tmp_path, capsys):
     config = tmp_path / "tiny.yaml"
     config.write_text(configuration.dump(CONFIG))
@@ -469,6 +470,7 @@ def test_a_trained_evader_is_opened_for_the_game_of_its_contender(monkeypatch):
     assert games == [("runs/e1", "evader", "unicycle"), ("runs/e1", "evader", "inertial")]
 
 
+@pytest.mark.wide
 def test_a_worker_that_dies_fails_its_job_and_the_next_one_works(tmp_path):
     crew, told = LocalCrew(1, tmp_path / "logs"), []
     try:

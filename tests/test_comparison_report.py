@@ -90,6 +90,7 @@ def test_the_planted_episodes_are_physical():
     assert not (seen.obstacle | seen.robot).any()
 
 
+@pytest.mark.wide
 def test_captures_are_pooled_over_seeds_and_evaders(groups):
     """57 + 54 + 60 + 55 + 52 + 58 = 336 of 360.
 
@@ -380,7 +381,11 @@ def test_the_page_says_what_the_numbers_say(page):
     evaders = {row[0]: row[1:] for row in page.tables[1]}
     assert evaders["guarded"][0] == "93.3% (87.4 to 96.6; seeds 91.7 to 95.0)"  # 112 of 120
     assert evaders[RAMPED][2].startswith("55.0% (")
-    differences = {tuple(row[:2]): row[2:] for row in page.tables[2]}
+    players = {row[0]: row[1:] for table in page.tables[2:4] for row in table}
+    worst = [float(words.partition("%")[0]) for words in (row.partition(" (")[0] for row in evaders["pursuit"])]
+    assert players["pursuit"][1].startswith(f"{min(worst):.1f}% (against ")
+    assert {"flee", "orbit", "hide"} & players.keys()
+    differences = {tuple(row[:2]): row[2:] for row in page.tables[4]}
     assert differences["pursuit", "hide"][0].startswith("−1.7 (")  # 118 of 120 against 60 of 60
     assert differences["free", "all together"][0].startswith("+21.7 (")  # 336 less 258 of 360
     assert any("collided in 0 of 360 (95 % upper bound 1.02%)" in words for words in page.words)
@@ -402,8 +407,8 @@ def test_the_page_can_be_read_aloud(page):
     assert any(one.get("name") == "viewport" for one in page.having("meta"))
     assert all(one.get("scope") in ("col", "row") for one in page.having("th"))
     assert all(len(one["alt"]) > 40 for one in page.having("img"))
-    # 2 + 3 charts and 4 of starts, 3 learning curves, 10 worst episodes and 4 of each other group
-    assert len(page.having("img")) == len(page.having("figure")) == 5 + 4 + 3 + 10 + 3 * 4
+    # 2 + 3 charts, the cross-play and 4 of starts, 3 learning curves, 10 worst episodes and 4 of each other group
+    assert len(page.having("img")) == len(page.having("figure")) == 6 + 4 + 3 + 10 + 3 * 4
     levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch(r"h\d", tag)]
     assert all(then <= first + 1 for first, then in itertools.pairwise(levels))
     names = [one["id"] for _, one in page.elements if "id" in one]

@@ -426,6 +426,7 @@ def test_the_default_rules_are_those_of_a_comparison_whatever_the_training_had(m
     np.testing.assert_array_equal(default.states.pursuer, scenarios.draw("standard", Game(), 0, 7).states.pursuer)
 
 
+@pytest.mark.wide
 def test_a_suite_may_bring_its_opponent_and_its_discs():
     result = evaluate(reckless(), CONFIG, episodes=4, suite="calibration", evader=None).result
     assert (result["evader"], result["suite"], result["suite_version"]) == ("random", "calibration", 1)

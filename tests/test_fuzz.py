@@ -225,7 +225,7 @@ def test_any_scene_file(tmp_path_factory, content):
     file = tmp_path_factory.getbasetemp() / "room.yaml"
     file.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
     try:
-        room = Game(Arena(scene=str(file))).arena.room
+        (room,) = Game(Arena(scene=str(file))).arena.rooms
     except ValueError as refused:
         return check_sentence(str(refused))
     assert room is not None

@@ -437,6 +437,7 @@ def test_a_mixture_shares_games_and_episodes():
     assert names.count("run") == 200 - names.count("flee")
 
 
+@pytest.mark.wide
 def test_a_trained_run_plays_the_pursuer(tmp_path):
     run = RunFolder.create(tmp_path / "run", dump(TINY), ["test"])
     trainer = BarrierNetTrainer(TINY, run)
@@ -458,6 +459,7 @@ def test_a_trained_run_plays_the_pursuer(tmp_path):
         PursuitEvasionEnv("evader", run.path, game=TINY.game, max_speed=0.9)
 
 
+@pytest.mark.wide
 def test_a_faster_evader_stays_within_the_space():
     envs = many(
         opponent="run", opponent_shielded=False, evader_speed_ratio=1.5, min_evader_speed_ratio=0.5, min_obstacles=0

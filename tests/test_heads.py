@@ -72,7 +72,7 @@ def worst(control):
     return worst_of_the_step(ROBOT, scene, pose, np.asarray(control))
 
 
-@pytest.mark.parametrize("variant", few(VARIANTS, 2))
+@pytest.mark.parametrize("variant", few(VARIANTS))
 def test_hard_heads_are_safe_whatever_their_parameters_and_others_are_not(variant):
     """Two thousand legal states, weights from modest to absurd; a step is judged as a whole."""
     _, scene, pose = world()

@@ -30,6 +30,7 @@ pytestmark = pytest.mark.usefixtures("float64")
 
 LAWS = settings(deadline=None, max_examples=60)
 ROBOT = Inertial(acceleration=2.0, braking=1.7, turn_acceleration=7.0)
+AGILE = Inertial(acceleration=5.0, braking=5.0, turn_acceleration=30.0)
 SLOW = Inertial(acceleration=0.3, braking=0.3, turn_acceleration=1.0)
 
 speed = st.one_of(st.sampled_from([0.0, 1.0, 0.085, 0.17]), st.floats(0, 1))
@@ -305,6 +306,14 @@ def _without_full_disc(robot, budget, margin, motion, low, high):
 def _without_stop_time(robot, budget, margin, motion, low, high):
     step = replace(budget, mover_speed=0.0, pose=budget.pose + budget.mover_speed * robot.dt)
     return free_way(robot, step, margin, motion, low, high)
+
+
+def test_a_hull_without_the_turning_point_is_caught_beside_a_wall(monkeypatch):
+    assert inertia.swing(AGILE, Shield())[0] == 0
+    monkeypatch.setattr(stop_sector, "headings", _without_turning_point)
+    contacts, least = inertia.swing(AGILE, Shield())
+    assert contacts > 0
+    assert least < -1e-5
 
 
 @pytest.mark.heavy

@@ -67,6 +67,7 @@ def sight(games):
     return Sight(moving.evader, moving.pursuer, moving.pursuer_control, moving.scene)
 
 
+@pytest.mark.wide
 def test_each_plays_in_its_games_as_if_alone():
     names = players_of("flee:3,orbit,hide:2", "evader", 12)
     seen, robot = sight(12), Game().evader

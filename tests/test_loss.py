@@ -150,6 +150,7 @@ def difference(one, two):
     return float(jnp.linalg.norm(ravel_pytree(one)[0] - ravel_pytree(two)[0]))
 
 
+@pytest.mark.wide
 def test_the_gradient_passes_through_the_quadratic_program(close, slopes):
     _, gradient = loss_and_gradient(*close)
     for one, two in zip(jax.tree.leaves(gradient), jax.tree.leaves(slopes), strict=True):

@@ -11,7 +11,7 @@ from PIL import Image
 
 from safepursuit.experiment import TrainConfig
 from safepursuit.game import Game
-from safepursuit.scene import Arena, RoomError, room
+from safepursuit.scene import Arena, RoomError, reading
 from safepursuit.scene.occupancy import Grid, load, outlines
 
 MAP = Path(__file__).parent / "data" / "map" / "map.yaml"
@@ -75,7 +75,7 @@ def test_a_real_map_can_be_played_in_and_its_run_needs_no_file(tmp_path):
     assert len(layout.discs) == 1
     for file in tmp_path.iterdir():
         file.unlink()
-    assert room.parse(game.arena.room).bounds == layout.bounds
+    assert reading.parse(game.arena.room)[0].bounds == layout.bounds
     assert Arena(scene=str(MAP)).layout.bounds == pytest.approx(layout.bounds, abs=0.11)
 
 
@@ -122,5 +122,5 @@ def test_a_broken_map_is_one_sentence(fault, tmp_path):
     (tmp_path / "cut.pgm").write_bytes(b"P5\n20 20\n255\n123")
     (tmp_path / "map.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(RoomError, match=re.escape(sentence)) as caught:
-        room.read(str(tmp_path / "map.yaml"))
+        reading.read(str(tmp_path / "map.yaml"))
     assert "\n" not in str(caught.value)

@@ -146,7 +146,7 @@ def test_rays_tell_how_fast_what_they_hit_comes_nearer(played):
     game, _, state, *_ = played
     still = state.with_robot("pursuer", control=jnp.zeros((2, GAMES)))
     seen = np.asarray(jax.jit(lambda state: observe(state, game).ego)(still), float)
-    ranges, closing = 1 / seen[13:45] - 1 + game.robot.radius, seen[45:77] * game.robot.max_speed
+    ranges, closing = 1 / seen[-64:-32] - 1 + game.robot.radius, seen[-32:] * game.robot.max_speed
     centre, velocity = (np.asarray(one, float) for one in (state.scene.centre[:, -7:], state.scene.movers.velocity))
     place, heading = np.asarray(state.pursuer[:2], float), np.asarray(state.pursuer[2], float)
     found = 0

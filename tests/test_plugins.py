@@ -141,7 +141,7 @@ class Liar(PPOHead):
 """
 
 
-@pytest.mark.parametrize(("name", "status"), [("liar", 1), ("bold", 0)])
+@pytest.mark.parametrize(("name", "status"), [("liar", 1), pytest.param("bold", 0, marks=pytest.mark.wide)])
 def test_a_model_card_says_what_the_attack_bears_out(name, status, tmp_path, capsys):
     """A promise that does not hold is not written; a head that declares none has a card without any."""
     onnx = pytest.importorskip("onnx")

@@ -21,6 +21,7 @@ def kinds(tree):
     return {str(leaf.dtype) for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)}
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("method", few(HEADS, 2))
 def test_a_training_of_every_method_is_in_double_precision(method):
     config = replace(TINY, method=method)

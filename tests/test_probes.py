@@ -19,6 +19,7 @@ ENDING = Probe(one, 4, terminated=(False, False, False, True), truncated=(False,
 TEN = 1 / (1 - 0.9)
 
 
+@pytest.mark.wide
 def test_a_constant_reward_for_ever_is_worth_ten():
     np.testing.assert_allclose(values(learn(fresh_policy(), ENDLESS, 120), 1), TEN, rtol=0.03)
 

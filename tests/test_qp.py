@@ -529,6 +529,7 @@ def test_a_problem_that_is_none_is_infeasible_by_infinity(limits):
             np.testing.assert_array_equal(np.asarray(one)[..., broken], 0)
 
 
+@pytest.mark.wide
 def test_a_box_with_its_sides_exchanged_is_infeasible():
     nominal, A, b, weights = random_problems(np.random.default_rng(22), ROWS, 200, reach=1e6)
     low = np.zeros((2, 200))
@@ -549,6 +550,7 @@ def test_an_infinite_bound_is_no_constraint():
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("count", few([0, 300]))
 def test_whole_numbers_count_as_floating_point_numbers(count):
     """In every argument; and the derivatives with respect to the others are there all the same."""
@@ -686,6 +688,7 @@ def test_padding_has_derivative_zero(mode):
     np.testing.assert_array_equal(np.where(padded, with_b, 0), 0)
 
 
+@pytest.mark.wide
 @LAWS
 @given(any_problems)
 def test_derivatives_are_finite_at_kinks(problem):
@@ -766,6 +769,7 @@ def test_a_box_is_as_good_as_its_sides(count, violated):
     assert (np.asarray(expected.violation) > 0).any() == (violated == "all")
 
 
+@pytest.mark.wide
 def test_a_box_is_shared_by_a_batch():
     nominal, A, b, weights = map(jnp.asarray, random_problems(np.random.default_rng(6), 3, 100))
     low, high = jnp.array([-0.5, -1.0]), jnp.array([2.0, 0.1])
@@ -782,6 +786,7 @@ def disc_rows(ingredients):
     return Halfplanes(jnp.swapaxes(normal, 0, 1), jnp.exp(-radius))
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("shape", few([(300,), (12, 25)]))
 def test_rows_made_where_they_matter_are_those_made_for_all(shape):
     """Answers, and derivatives through the rows, are those of single problems whose rows all exist."""

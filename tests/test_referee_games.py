@@ -147,6 +147,7 @@ def safe(request):
     return record, request.param, verdicts(record, request.param)
 
 
+@pytest.mark.wide
 def test_no_collision_is_found_in_a_hundred_thousand_safe_steps(safe):
     record, _, found = safe
     assert sum(verdict.wall.size for verdict in found) >= 100_000

@@ -83,6 +83,7 @@ def test_learning_curves_show_every_curve(tmp_path):
     assert painted(image, figures.EVADER) > 500  # the second curves
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("count", [1, 2])
 def test_learning_curves_of_a_training_that_has_only_begun(tmp_path, count):
     file = tmp_path / "curves.png"

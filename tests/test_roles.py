@@ -43,6 +43,7 @@ def runs(tmp_path_factory):
     return found
 
 
+@pytest.mark.wide
 def test_a_capture_costs_an_evader_what_it_gives_a_pursuer_and_a_time_out_goes_on() -> None:
     config = replace(EVADER, rollout_length=32, game=replace(TINY.game, evader_speed_ratio=0.3, horizon=24))
     games = join_games(jax.random.key(1), config)

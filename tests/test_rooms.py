@@ -312,6 +312,7 @@ def test_no_adversary_touches_an_edge(robot):
     assert found.least < 0.01  # it does get there
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(
     "planted",
     ["ends forgotten", *(pytest.param(one, marks=pytest.mark.heavy) for one in ("nearest point only", "one side"))],

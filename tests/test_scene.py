@@ -146,6 +146,7 @@ def test_clearance_is_that_of_the_reference():
     assert expected.min() < 0 < expected.max()
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("batch", [(512,), (4, 7)])
 def test_one_scene_serves_a_batch_of_points(batch):
     """The same as a scene for each point; a scene with other batch axes is refused."""

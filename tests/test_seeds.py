@@ -118,6 +118,7 @@ def left_out(together, trainers):
     return before, [one.policy for one in trainers]
 
 
+@pytest.mark.wide
 def test_a_seed_in_a_group_is_the_seed_alone(group):
     together = group.trainers[1]
     alone = trainer_of(together.config)

@@ -438,6 +438,7 @@ def test_headings_of_many_turns_are_not_believed():
         assert not result.feasible
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("kind", few([jnp.float16, jnp.bfloat16]))
 def test_half_precision_is_computed_in_single(kind):
     """The answer is that of the same numbers in single precision: what half precision is too coarse for."""
@@ -644,6 +645,7 @@ def test_whole_numbers_and_lists_are_numbers():
         np.testing.assert_array_equal(computed, one)
 
 
+@pytest.mark.wide
 def test_one_scene_serves_a_batch_of_poses():
     """The same as a scene for each pose; and one gain per boundary the same as these gains for each pose."""
     rng, batch = np.random.default_rng(17), (4, 7)
@@ -712,6 +714,7 @@ def differences(function, x, step=1e-6):
     return columns[:, 0].swapaxes(0, 1), columns[:, 1].swapaxes(0, 1)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("integrator", few(INTEGRATORS))
 def test_derivatives_are_those_of_finite_differences(integrator):
     """In nominal control, pose and gains, forward and reverse, wherever the two one-sided differences agree."""

@@ -339,6 +339,7 @@ def test_a_setting_that_no_float_can_hold_is_named(poisoned):
         replace(TINY, on_nonfinite="hope")
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("rates", few([(0.5, 0.5, 1.0, 0.0, 0.9), (0.2, 0.8, 0.5, 0.5, 0.1)]))
 def test_the_best_checkpoint_is_the_same_whatever_was_interrupted(tmp_path, monkeypatch, rates):
     """Capture rates of five iterations, saved every second one and at the end; stopped after each of them in turn."""

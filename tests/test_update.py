@@ -168,6 +168,7 @@ def test_gradients_are_clipped_by_their_common_norm():
     assert not np.allclose(second_step(loose, 20.0), second_step(clipped, 20.0), rtol=0.1)
 
 
+@pytest.mark.wide
 def test_a_step_is_that_of_adam_and_leaves_the_normaliser_alone(rollout):
     """One minibatch, one epoch, no clipping: optax.adam on the gradient of the same loss, asked for independently. With
     normalisation off, nothing touches the normaliser."""

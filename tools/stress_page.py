@@ -1,8 +1,9 @@
 """Write docs/benchmarks/stress.md from figures of `safepursuit stress --json`: `make stress`.
 
-usage: python tools/stress_page.py TITLE=FIGURES …
+usage: python tools/stress_page.py TITLE=RUN …
 
-Beside the page a picture for each run shows captures and contacts over the size of each imperfection.
+The figures of an imperfection are in RUN-IMPERFECTION.json. Beside the page a picture for each run shows captures and
+contacts over the size of each imperfection.
 """
 
 import json
@@ -26,6 +27,15 @@ Written by `make stress` (`tools/stress_page.py`); do not edit by hand. Each imp
 [`safepursuit stress`](../robots.md#3-what-it-stands) alone, in growing sizes. *Declared* is what the budget of the run
 covers, so that no contact may happen. *Contacts* are episodes with an own collision, judged by the referee.
 """
+
+
+def gathered(run: str) -> list[dict[str, Any]]:
+    """The rows of all imperfections that there are: no imperfection once, then the others."""
+    files = [Path(f"{run}-{name}.json") for name in IMPERFECTIONS]
+    parts = [json.loads(file.read_text(encoding="utf-8")) for file in files if file.is_file()]
+    if not parts:
+        raise SystemExit(f"there are no figures {run}-….json: run make stress.")
+    return [parts[0][0], *(row for part in parts for row in part[1:])]
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -77,7 +87,7 @@ def curves(rows: list[dict[str, Any]], file: Path) -> None:
 def main() -> None:
     parts = [INTRODUCTION]
     for title, path in (word.split("=", 1) for word in sys.argv[1:]):
-        rows = json.loads(Path(path).read_text(encoding="utf-8"))
+        rows = gathered(path)
         name = f"stress-{slug(title.lower().replace(' ', '-'))}.png"
         curves(rows, DOCS / "images" / name)
         about = f"{rows[0]['episodes']:,} episodes per size against `{rows[0]['evader']}`."

@@ -1,7 +1,7 @@
 """The pages on the documentation site and the pictures of them: `make viewer-docs`.
 
 Writes docs/viewer/replay.html and docs/images/replay.png from the run folder that is named, and docs/viewer/play.html
-from the zoo and from the run folders named after it.
+from the zoo.
 """
 
 import sys
@@ -17,12 +17,12 @@ from safepursuit.cli import main  # noqa: E402
 DOCS = ROOT / "docs"
 
 
-def write(run: Path, others: list[Path]) -> None:
+def write(run: Path) -> None:
     page, game = DOCS / "viewer" / "replay.html", DOCS / "viewer" / "play.html"
     page.parent.mkdir(exist_ok=True)
     if main(["replay", str(run), "--episodes", "6", "--out", str(page)]):
         raise SystemExit("the replay was not written.")
-    if main(["play", "zoo:pursuer", *map(str, others), "--obstacles", "4", "--out", str(game)]):
+    if main(["play", "zoo:pursuer", "--obstacles", "4", "--out", str(game)]):
         raise SystemExit("the game was not written.")
     with tempfile.TemporaryDirectory() as profile, browser(profile) as tab:
         tab.open(page, 1280)
@@ -42,4 +42,4 @@ def write(run: Path, others: list[Path]) -> None:
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]), list(map(Path, sys.argv[2:])))
+    write(Path(sys.argv[1]))

@@ -29,7 +29,7 @@ export class View {
   }
 }
 
-/** Walls, discs and what moves; the boundaries in `lit` (discs, walls at +x, −x, +y, −y, then edges) stand out. */
+/** Walls, discs and what moves; the boundaries in `lit` (discs, movers, walls at +x, −x, +y, −y, then edges) stand out. */
 export function drawGround(view: View, ground: Ground, colours: Colours, lit: Set<number>): void {
   const { context } = view.sheet;
   const [x, y] = ground.half;
@@ -54,7 +54,7 @@ export function drawGround(view: View, ground: Ground, colours: Colours, lit: Se
   for (const [x1, y1, x2, y2] of ground.edges) line(view, [[x1, y1], [x2, y2]], colours.soft, 2);
   const walls: Edge[] = [[x, -y, x, y], [-x, -y, -x, y], [-x, y, x, y], [-x, -y, x, -y]];
   [...walls, ...ground.edges].forEach(([x1, y1, x2, y2], i) => {
-    if (lit.has(ground.discs.length + i)) line(view, [[x1, y1], [x2, y2]], colours.barrier, 4);
+    if (lit.has(ground.discs.length + ground.movers.length + i)) line(view, [[x1, y1], [x2, y2]], colours.barrier, 4);
   });
 }
 

@@ -7,7 +7,7 @@ export interface Curve {
 
 const WIDTH = 320;
 const HEIGHT = 150;
-const [LEFT, RIGHT, TOP, BOTTOM] = [40, 8, 8, 20];
+const [LEFT, RIGHT, TOP, BOTTOM] = [52, 8, 8, 20];
 
 /** The range of the values that are numbers, widened where they are all alike; null without any. */
 export function rangeOf(curves: Curve[]): [number, number] | null {

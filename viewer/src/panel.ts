@@ -108,7 +108,7 @@ export class Panel {
       const [x, y] = recording.pose(role, episode, step);
       // A room's outer wall is made of edges, within the arena's four walls.
       const gaps = room ? [] : [half[0] - x, half[0] + x, half[1] - y, half[1] + y];
-      for (const [cx, cy, size] of discs) gaps.push(Math.hypot(x - cx, y - cy) - size);
+      for (const [cx, cy, size] of [...discs, ...recording.movers(episode, step)]) gaps.push(Math.hypot(x - cx, y - cy) - size);
       for (const edge of edges) gaps.push(distance([x, y], edge));
       gaps.forEach((gap, i) => ((lines[i] ??= { values: new Float64Array(steps + 1), colour: "disc", width: 1 }).values[step] = gap - recording.radius));
     }

@@ -72,6 +72,7 @@ export class Recording {
       correction: steps, clearance: steps, flags: steps,
       discs: 3 * n * each("discs"), edges: 4 * n * each("edges"), standoff: n * (each("discs") + 2),
     };
+    if (this.data.arrays.has("movers")) sizes.movers = 3 * (steps + n) * each("movers");
     if (this.hasPrograms) {
       const rows = this.firstRow[steps]!;
       Object.assign(sizes, { row_count: steps, rows: 3 * rows, row_boundary: rows, gain: steps });

@@ -4,7 +4,7 @@ import { pathOf, rangeOf, short } from "../src/curve";
 describe("curves", () => {
   it("leave out what is missing", () => {
     const path = pathOf({ steps: [0, 50, 100], values: [0, null, 1] }, 100, [0, 1]);
-    expect(path).toBe("M40.0 130.0L312.0 8.0");
+    expect(path).toBe("M52.0 130.0L312.0 8.0");
   });
   it("have a range of some height", () => expect(rangeOf([{ steps: [1, 2], values: [4, 4] }])).toEqual([2, 6]));
   it("have no range without values", () => expect(rangeOf([{ steps: [1], values: [null] }])).toBeNull());

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from safepursuit.attack.stress import IMPERFECTIONS, stress, suggest
-from safepursuit.cli.usage import STANDARD_OUTPUT, Debug, Run, UsageError, check_folders, listed, save_json, say
+from safepursuit.cli.usage import Debug, Run, UsageError, check_folders, listed, save_json, say
 from safepursuit.experiment import load_run, open_run
 from safepursuit.robot import Budget
 
@@ -61,8 +61,6 @@ class Stress:
             for case, judged in stress(trained.policy, trained.config, names=names, episodes=self.episodes, **against):
                 about = {"imperfection": case.imperfection, "size": case.size, "within": case.within}
                 rows.append(about | judged.result)
-                if self.json != STANDARD_OUTPUT:  # what is found so far is kept
-                    save_json(self.json, rows)
                 say(console, f"{case.imperfection} {case.size:g}: {judged.result['collision']['count']} contacts")
             console.print(_table(rows))
         save_json(self.json, rows)

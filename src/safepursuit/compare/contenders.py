@@ -18,11 +18,13 @@ _TOLD = 2
 
 _STORED = ("group", "method", "seed", "run", "steps")
 
+_SIZE = "arena.half_extents"
+
 _SAME = (
     *(f"robot.{name}" for name in ("radius", "max_speed", "max_turn_rate", "dt", "integrator")),
-    *("evader_model", "capture_radius", "horizon", "arena.half_extents"),
+    *("evader_model", "capture_radius", "horizon", _SIZE),
 )
-"""Fields of the game in which all trainings must equal the default game of their robot."""
+"""Fields of the game in which all trainings must equal the default game of their robot; a room has its own size."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +194,8 @@ def refuse_another_game(config: TrainConfig, who: str) -> None:
     comparable."""
     default = Game.of_robot(config.game.robot_model)
     limits = ("robot.acceleration", "robot.braking", "robot.turn_acceleration") if default.robot.has_inertia else ()
-    for name in (*_SAME, *limits):
+    same = [name for name in (*_SAME, *limits) if not (config.game.arena.room and name == _SIZE)]
+    for name in same:
         theirs, ours = (attrgetter(name)(game) for game in (config.game, default))
         if theirs != ours:
             raise ValueError(

@@ -96,6 +96,11 @@ SUITES = {
         "discs of 1.0 to 1.5 m, larger than any in the default training",
         lambda game: with_obstacles(game, max(1, game.arena.obstacles), (1.0, 1.5)),
     ),
+    "rooms": Suite(
+        "21 rooms that no training has seen: the gallery, and random rooms of every kind",
+        lambda game: replace(game, arena=replace(game.arena, scene="unseen-rooms")),
+        fixes_obstacles=True,
+    ),
     "moving": Suite(
         "a corridor in which eight people walk, at up to 0.5 m/s",
         lambda game: replace(game, arena=replace(game.arena, scene="corridor")),

@@ -11,10 +11,10 @@ import tyro
 from safepursuit import ranges
 from safepursuit.game.motion import drifting, move
 from safepursuit.game.state import ROLES, Contact, GameState, Role, Transition, collided
-from safepursuit.geometry import length, segment_minimum, unit
+from safepursuit.geometry import segment_minimum, unit
 from safepursuit.registry import Registry
 from safepursuit.robot import ROBOTS, Unicycle
-from safepursuit.scene import Arena, movers, well_formed
+from safepursuit.scene import Arena, movers, way, well_formed
 from safepursuit.shapes import Control, Scalar
 
 
@@ -28,7 +28,7 @@ class Reward:
     capture: float = 10.0
     """At capture."""
     approach: float = 0.3
-    """Per metre by which the distance shrinks in a step (shaping)."""
+    """Per metre by which the distance, in a room the shortest way, shrinks in a step (shaping)."""
     time: float = 0.0
     """Subtracted at each step."""
     collision: float = 0.1
@@ -102,8 +102,8 @@ class Game:
                 f"{self.capture_radius:g} m."
             )
 
-        if self.arena.layout is not None:
-            self.arena.layout.check_passages(self.largest_radius, self.start_reach)
+        for room in self.arena.rooms:
+            room.check_passages(self.largest_radius, self.start_reach)
 
     @property
     def start_reach(self) -> float:
@@ -112,10 +112,10 @@ class Game:
 
     @property
     def start_distances(self) -> tuple[float, float]:
-        """`start_distance`, the least of which is no more than a quarter of a room's diagonal."""
+        """`start_distance`, the least of which is no more than a quarter of the diagonal of any room."""
         low, high = self.start_distance
-        if self.arena.room:
-            left, right, bottom, top = self.arena.bounds
+        for room in self.arena.rooms:
+            left, right, bottom, top = room.bounds
             low = min(low, max(0.25 * math.hypot(right - left, top - bottom), 1.1 * self.capture_radius))
         return low, high
 
@@ -232,7 +232,11 @@ def standard_reward(before: GameState, outcome: Transition, game: Game, role: Ro
     """Capture, approach, time and own collisions, weighted by `Reward`."""
     weights = game.reward
     after = outcome.state
-    progress = length(before.evader[:2] - before.pursuer[:2]) - length(after.evader[:2] - after.pursuer[:2])
+
+    def apart(state: GameState) -> Scalar:
+        return way(state.scene, state.pursuer[:2], state.evader[:2], game.robot.radius).length
+
+    progress = apart(before) - apart(after)
     caught = outcome.captured.astype(progress.dtype)
     gain = weights.capture * caught + weights.approach * progress - weights.time
     own = gain if role == "pursuer" else -gain

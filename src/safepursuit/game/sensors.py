@@ -21,7 +21,7 @@ from safepursuit.geometry import (
     unit,
 )
 from safepursuit.registry import Registry
-from safepursuit.scene import Scene
+from safepursuit.scene import Scene, way
 from safepursuit.shapes import Point, Scalar
 
 
@@ -42,19 +42,19 @@ class Observation(NamedTuple):
     present: Bool[Array, "discs *batch"]
 
 
-def _opponent(state: GameState, game: Game, role: Role) -> list[Scalar]:
-    """The first twelve entries of `Observation.ego`: the opponent, and the motion of both robots."""
+def _opponent(state: GameState, game: Game, role: Role, far: Array | float) -> list[Scalar]:
+    """The first twelve entries of `Observation.ego`: the opponent, its distance in units of `far` [m], and the motion
+    of both robots."""
     (own, own_control, _), (other, other_control, _) = state.robots if role == "pursuer" else state.robots[::-1]
     body = game.robot
     heading = own[2]
-    diagonal = 2 * length(state.scene.half_extents)
     offset = to_body_frame(heading, other[:2] - own[:2])
     distance = length(offset)
     course = direction(other[2] - heading)
     speed = other_control[0] / body.max_speed
     return [
         *unit(offset),
-        distance / diagonal,
+        distance / far,
         1 / (1 + distance),
         *course,
         *(speed * course),
@@ -72,7 +72,7 @@ def discs_and_opponent(state: GameState, game: Game, role: Role) -> Observation:
     diagonal = 2 * length(state.scene.half_extents)
     ego = jnp.stack(
         [
-            *_opponent(state, game, role),
+            *_opponent(state, game, role, diagonal),
             *(to_body_frame(heading, -own[:2]) / (0.5 * diagonal)),
             jnp.cos(heading),
             jnp.sin(heading),
@@ -105,11 +105,14 @@ RAYS = 32
 
 
 def rays_and_opponent(state: GameState, game: Game, role: Role) -> Observation:
-    """The opponent, the own motion, and rays as of a lidar: nearness of what stands in the room, of any shape.
+    """The opponent, the way to it, the own motion, and rays as of a lidar: nearness of what stands in the room, of any
+    shape. Nothing depends on where the room is, or on its size.
 
-    A vector: the first twelve entries of `Observation.ego`; whether nothing stands between the robots; per ray the
-    nearness 1/(1 + gap) of what it hits, with the gap [m] counted from the body, and the closing speed in units of the
-    pursuer's limit; where it hits a mover, with the mover's part in it.
+    A vector: the first twelve entries of `Observation.ego`, with the distance in units of what the robot drives in an
+    episode; whether nothing stands between the robots; the direction (cos, sin) in which the shortest way to the
+    opponent begins, and its nearness 1/(1 + length); per ray the nearness 1/(1 + gap) of what it hits, with the gap [m]
+    counted from the body, and the closing speed in units of the pursuer's limit; where it hits a mover,
+    with the mover's part in it.
     """
     own, control, _ = state.robot(role)
     other = state.robot("evader" if role == "pursuer" else "pursuer").pose
@@ -122,7 +125,12 @@ def rays_and_opponent(state: GameState, game: Game, role: Role) -> Observation:
     closing = jnp.broadcast_to(control[0] / game.robot.max_speed * jnp.cos(turns), gap.shape)
     if state.scene.movers is not None:
         closing -= _along_rays(state.scene, own[:2], rays[:, :-1], ranges[:-1]) / game.robot.max_speed
-    return flat(jnp.concatenate([jnp.stack([*_opponent(state, game, role), visible]), 1 / (1 + gap), closing]))
+    there, robot = way(state.scene, own[:2], other[:2], game.limits(role).radius), game.robot
+    first = unit(to_body_frame(own[2], there.next - own[:2]))
+    others = _opponent(state, game, role, robot.max_speed * robot.dt * game.horizon)
+    return flat(
+        jnp.concatenate([jnp.stack([*others, visible, *first, 1 / (1 + there.length)]), 1 / (1 + gap), closing])
+    )
 
 
 def first_hits(scene: Scene, point: Point, rays: Float[Array, "2 rays *batch"]) -> Float[Array, "rays *batch"]:

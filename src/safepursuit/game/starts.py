@@ -11,7 +11,7 @@ from safepursuit.compiling import SELDOM, Program
 from safepursuit.game.rules import Game
 from safepursuit.game.state import ROLES, GameState, RobotState
 from safepursuit.geometry import length
-from safepursuit.scene import Scene, clearance, draw_scene, enclosed, movers
+from safepursuit.scene import Scene, clearance, draw_scene, enclosed, movers, places
 from safepursuit.shapes import Flag
 
 _TRIES = 64
@@ -32,15 +32,15 @@ def _draw_one(key, game: Game) -> tuple[GameState, Flag]:
     scene, success = draw_scene(scene_key, game.arena)
     if game.arena.layout is not None and game.arena.layout.movers:
         scene = _with_movers(jax.random.fold_in(key, 2), game, scene)
-    places, roomy = _places(place_key, game, scene)
+    tried, roomy = _places(place_key, game, scene)
     tries = jax.vmap(lambda point: clearance(scene, point, game.largest_radius), in_axes=-1)
-    free = tries(places.reshape(2, -1)).reshape(2, _TRIES) >= game.start_clearance
+    free = tries(tried.reshape(2, -1)).reshape(2, _TRIES) >= game.start_clearance
     if scene.edges is not None and not game.arena.room:
-        free &= ~jax.vmap(partial(enclosed, scene), in_axes=-1)(places.reshape(2, -1)).reshape(2, _TRIES)
-    distance = length(places[:, 0] - places[:, 1])
+        free &= ~jax.vmap(partial(enclosed, scene), in_axes=-1)(tried.reshape(2, -1)).reshape(2, _TRIES)
+    distance = length(tried[:, 0] - tried[:, 1])
     low, high = game.start_distances
     fits = free[0] & free[1] & (distance >= low) & (distance <= high) & roomy
-    chosen = places[:, :, jnp.argmax(fits)]
+    chosen = tried[:, :, jnp.argmax(fits)]
     heading = jax.random.uniform(heading_key, (1, 2), minval=-jnp.pi, maxval=jnp.pi)
     poses = jnp.concatenate([chosen, heading])
     rest = jnp.zeros(2, poses.dtype)
@@ -69,18 +69,19 @@ def _with_movers(key, game: Game, scene: Scene) -> Scene:
 
 def _places(key, game: Game, scene: Scene) -> tuple[Float[Array, "2 robots tries"], Flag]:
     """Places to try for both robots, and whether there is room for any."""
-    layout = game.arena.layout
-    if layout is None:
+    if scene.room is None:
         room = scene.half_extents - game.largest_radius - game.start_clearance
         return room[:, None, None] * jax.random.uniform(key, (2, 2, _TRIES), minval=-1, maxval=1), jnp.all(room > 0)
     parts = []
     for role, own_key in zip(ROLES, jax.random.split(key), strict=True):
-        places, spacing = layout.places(role, game.start_reach)
+        number, known = scene.room.number, places(game.arena.room, role, game.start_reach)
+        place, count, spacing = map(jnp.asarray, known)
         index_key, shift_key = jax.random.split(own_key)
-        index = jax.random.randint(index_key, (_TRIES,), 0, places.shape[1])
+        index = jax.random.randint(index_key, (_TRIES,), 0, count[number])
         shift = jax.random.uniform(shift_key, (2, _TRIES), scene.half_extents.dtype, -0.5, 0.5)
-        within = 0 if role in layout.start else spacing  # stay in a region that is given
-        parts.append(jnp.asarray(places, shift.dtype)[:, index] + within * shift)
+        regions = jnp.asarray([role in room.start for room in game.arena.rooms])
+        within = jnp.where(regions[number], 0, spacing[number])  # stay in a region that is given
+        parts.append(place.astype(shift.dtype)[number, :, index].T + within * shift)
     return jnp.stack(parts, axis=1), jnp.asarray(True)
 
 

@@ -2,18 +2,16 @@
 
 from collections.abc import Iterator
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from safepursuit.geometry import length, unit
+from safepursuit.geometry import length, ray_segment_hit, unit
 from safepursuit.robot import Robot
-from safepursuit.scene import FAR, Scene
+from safepursuit.scene import BERTH, FAR, Scene, edges_from, nearest_on, way
 from safepursuit.shapes import Point, Scalar
 
 Course = Float[Array, "2 *batch"]
-
-BERTH = 0.1
-"""Gap [m] between body and disc on a path around it."""
 
 _FORESIGHT = 6.0
 """Longest time [s] over which a robot's motion is extrapolated."""
@@ -54,6 +52,11 @@ def around_discs(own: Point, target: Point, scene: Scene, robot: Robot) -> Cours
     return jnp.where(jnp.any(first, axis=0), tangent, ahead)
 
 
+def along_way(own: Point, target: Point, scene: Scene, robot: Robot) -> Course:
+    """Towards the next corner of the shortest way to the target (`scene.way`), around the discs."""
+    return around_discs(own, way(scene, own, target, robot.radius).next, scene, robot)
+
+
 def clear_of_boundaries(own: Point, course: Course, scene: Scene, robot: Robot) -> Course:
     """The course bent along walls and around discs before they are reached.
 
@@ -63,14 +66,27 @@ def clear_of_boundaries(own: Point, course: Course, scene: Scene, robot: Robot) 
     x, y = own
     ahead_x, ahead_y = course
     push_x = push_y = jnp.zeros_like(x)
-    # One boundary after the other, coordinate by coordinate: rollout players call this hundreds of times per step, and
-    # XLA on CPU is ten times slower on stacked vectors.
-    for distance, normal_x, normal_y in _one_by_one(own, scene):
+
+    def bent(state, boundary):
+        (ahead_x, ahead_y, push_x, push_y), (distance, normal_x, normal_y) = state, boundary
         near = jnp.clip(1 - (distance - robot.radius) / _NOTICE, 0, 1)
         into = near * jnp.minimum(ahead_x * normal_x + ahead_y * normal_y, 0)
         ahead_x, ahead_y = ahead_x - into * normal_x, ahead_y - into * normal_y
-        push_x, push_y = push_x + near**2 * normal_x, push_y + near**2 * normal_y
-    # Squarely facing a wall nothing is left: break the tie along the wall, towards the arena's middle.
+        return ahead_x, ahead_y, push_x + near**2 * normal_x, push_y + near**2 * normal_y
+
+    # One boundary after the other, coordinate by coordinate: rollout players call this hundreds of times per step, and
+    # XLA on CPU is ten times slower on stacked vectors.
+    state = ahead_x, ahead_y, push_x, push_y
+    for boundary in _one_by_one(own, scene):
+        state = bent(state, boundary)
+    edges = edges_from(scene, own)
+    if edges is not None:
+        away = -nearest_on(edges)
+        distance = jnp.where(edges.present, length(away), FAR)
+        normals = unit(away)
+        state, _ = jax.lax.scan(lambda state, one: (bent(state, one), None), state, (distance, *normals))
+    ahead_x, ahead_y, push_x, push_y = state
+    # Squarely facing a wall nothing is left: break the tie along the wall, towards the origin.
     along = jnp.where(push_y * x - push_x * y >= 0, 0.3, -0.3)
     return jnp.stack([ahead_x + 0.5 * push_x - along * push_y, ahead_y + 0.5 * push_y + along * push_x])
 
@@ -91,10 +107,21 @@ def _one_by_one(own: Point, scene: Scene) -> Iterator[tuple[Scalar, Scalar | flo
 
 
 def within_walls(point: Point, scene: Scene, robot: Robot) -> Point:
-    """The nearest point at which the body is within the walls."""
+    """The nearest point at which the body is within the four walls."""
     x, y = point
     half_x, half_y = scene.half_extents[0] - robot.radius, scene.half_extents[1] - robot.radius
     return jnp.stack([jnp.clip(x, -half_x, half_x), jnp.clip(y, -half_y, half_y)])
+
+
+def up_to_edges(start: Point, end: Point, scene: Scene, robot: Robot) -> Point:
+    """How far a body gets on the straight way from start to end before it touches an edge."""
+    edges = edges_from(scene, start)
+    if edges is None:
+        return end
+    ahead, whole = unit(end - start), length(end - start)
+    rays = jnp.broadcast_to(ahead[:, None], edges.start.shape)
+    hits = jnp.where(edges.present, ray_segment_hit(edges.start, edges.end, rays, robot.radius), jnp.inf)
+    return start + jnp.minimum(whole, jnp.min(hits, axis=0)) * ahead
 
 
 def interception_time(gap: Point, velocity: Point, speed: Scalar | float, longest: float) -> Scalar:
@@ -115,7 +142,14 @@ def interception_time(gap: Point, velocity: Point, speed: Scalar | float, longes
 
 
 def towards_interception(own: Point, other: Point, velocity: Point, scene: Scene, robot: Robot) -> Course:
-    """Towards interception of the other robot at constant velocity [m/s] up to the wall, around the discs."""
+    """Towards interception of the other robot at constant velocity [m/s] up to the wall, around the discs.
+
+    Where something is in between, it is met as late as the way to it takes, and the way leads around what is there.
+    """
     time = interception_time(other - own, velocity, robot.max_speed, _FORESIGHT)
+    if scene.room is not None:
+        there = way(scene, own, other, robot.radius)
+        longest = jnp.minimum(there.length / robot.max_speed, _FORESIGHT)
+        time = jnp.where(there.straight, time, longest)
     aim = within_walls(other + time * velocity, scene, robot)
-    return around_discs(own, aim, scene, robot)
+    return along_way(own, up_to_edges(other, aim, scene, robot), scene, robot)

@@ -4,10 +4,11 @@ import jax
 import jax.numpy as jnp
 
 from safepursuit.geometry import length, unit
-from safepursuit.players.course import BERTH, around_discs, clear_of_boundaries
+from safepursuit.players.course import along_way, clear_of_boundaries
 from safepursuit.players.player import Sight, steer
 from safepursuit.robot import Robot
-from safepursuit.shapes import Control, Keys
+from safepursuit.scene import BERTH, Scene, edges_from, nearest_on, way
+from safepursuit.shapes import Control, Flag, Keys, Point
 
 
 def random_controls(key: Keys, sight: Sight, robot: Robot) -> Control:
@@ -30,8 +31,11 @@ def run(key: Keys, sight: Sight, robot: Robot) -> Control:
 
 
 def flee(key: Keys, sight: Sight, robot: Robot) -> Control:
-    """Straight away from the pursuer, bent along walls and around discs before they are reached."""
-    away = unit(sight.own[:2] - sight.opponent[:2])
+    """Straight away from the pursuer, bent along walls and around discs before they are reached.
+
+    In a room away from where the shortest way to the pursuer leads.
+    """
+    away = unit(sight.own[:2] - way(sight.scene, sight.own[:2], sight.opponent[:2], robot.radius).next)
     return steer(robot, sight.own, clear_of_boundaries(sight.own[:2], away, sight.scene, robot))
 
 
@@ -59,7 +63,7 @@ def orbit(key: Keys, sight: Sight, robot: Robot) -> Control:
     sense = jnp.where(turn >= 0, -1.0, 1.0)
     tangent = sense * jnp.stack([-radial[1], radial[0]])
     circling = unit(tangent - 2.0 * jnp.clip(gap, -0.5, 0.5) * radial)
-    approach = around_discs(own, centre - rim * threat, scene, robot)
+    approach = along_way(own, centre - rim * threat, scene, robot)
     # Stay on the far side while the pursuer is far: any motion would shorten the distance.
     course = jnp.where(gap > 0.5, approach, circling)
     control = steer(robot, sight.own, course)
@@ -79,6 +83,8 @@ def hide(key: Keys, sight: Sight, robot: Robot) -> Control:
     cover = scene.centre + behind
     half_x, half_y = scene.half_extents - robot.radius
     inside = (jnp.abs(cover[0]) < half_x) & (jnp.abs(cover[1]) < half_y)
+    if scene.edges is not None:
+        inside &= jnp.stack([_clear_of_edges(cover[:, disc], scene, robot) for disc in range(cover.shape[1])])
     lead = length(cover - other[:, None]) - length(cover - own[:, None])
     usable = scene.present & inside & (lead > 0.3)
     score = jnp.where(usable, -length(cover - own[:, None]), -jnp.inf)
@@ -86,6 +92,14 @@ def hide(key: Keys, sight: Sight, robot: Robot) -> Control:
     best = best & (jnp.cumsum(best, axis=0) == 1)
     target = jnp.sum(jnp.where(best, cover, 0), axis=1)
     there = length(target - own) < 0.15
-    control = steer(robot, sight.own, around_discs(own, target, scene, robot))
+    control = steer(robot, sight.own, along_way(own, target, scene, robot))
     control = jnp.stack([jnp.where(there, 0, control[0]), control[1]])
     return jnp.where(jnp.any(best, axis=0), control, flee(key, sight, robot))
+
+
+def _clear_of_edges(point: Point, scene: Scene, robot: Robot) -> Flag:
+    """Whether a body touches no edge there."""
+    edges = edges_from(scene, point)
+    if edges is None:
+        return jnp.ones(point.shape[1:], bool)
+    return jnp.min(jnp.where(edges.present, length(nearest_on(edges)), jnp.inf), axis=0) > robot.radius

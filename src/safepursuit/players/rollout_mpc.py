@@ -16,11 +16,13 @@ from safepursuit.geometry import direction, length, unit
 from safepursuit.players.course import Course, around_discs, clear_of_boundaries, towards_interception, within_walls
 from safepursuit.players.player import Sight, steer
 from safepursuit.robot import Robot, Unicycle
-from safepursuit.scene import Scene
+from safepursuit.scene import Scene, Way, way
 from safepursuit.shapes import Control, Keys, Point, Pose, Scalar
 
 _CANDIDATES = 16
 _STEP = 0.15
+_THERE = 0.3
+"""Distance [m] from a corner at which a model opponent has come around it."""
 
 
 class _Mover(NamedTuple):
@@ -64,39 +66,52 @@ def _run(own: _Mover, other: _Mover, scene: Scene, robot: Robot) -> Course:
     return clear_of_boundaries(own.place, own.place - other.place, scene, robot)
 
 
-def _play_out(course: Course, sight: Sight, robot: Robot, model: Model, horizon: float, pursuing: bool) -> Scalar:
+def _play_out(
+    course: Course, sight: Sight, robot: Robot, model: Model, horizon: float, pursuing: bool, theirs: Way
+) -> Scalar:
     """The score of a robot that holds this course against the model: for the evader the least distance plus 0.3 times
-    the last, for the pursuer the negative."""
+    the last one, that of the shortest way, for the pursuer the negative.
+
+    `theirs` is the opponent's way at first: in a room, the model sees this robot at its first corner, standing, until
+    it has come there.
+    """
     coarse = Unicycle(robot.radius, robot.max_speed, robot.max_turn_rate, _STEP)  # without inertia
     scene = sight.scene
+    plain = scene._replace(room=None)  # no shortest ways at every step
 
     def advance(carry, _):
-        own, other, least = carry
-        ahead = clear_of_boundaries(own.place, course, scene, coarse)
-        theirs = model(other, own, scene, coarse)
-        own, other = own.steered(coarse, ahead, scene), other.steered(coarse, theirs, scene)
-        return (own, other, jnp.minimum(least, length(other.place - own.place))), None
+        own, other, least, came = carry
+        ahead = clear_of_boundaries(own.place, course, plain, coarse)
+        seen = own
+        if came is not None:
+            came = came | (length(other.place - theirs.next) < _THERE)
+            seen = _Mover(jnp.where(came, own.place, theirs.next), own.heading, jnp.where(came, own.speed, 0))
+        towards = model(other, seen, plain, coarse)
+        own, other = own.steered(coarse, ahead, plain), other.steered(coarse, towards, plain)
+        return (own, other, jnp.minimum(least, length(other.place - own.place)), came), None
 
     own, other = _Mover.at(sight.own), _Mover.at(sight.opponent)
     own = own._replace(speed=own.steered(coarse, course, scene).speed)
-    start = (own, other, length(other.place - own.place))
-    (own, other, least), _ = jax.lax.scan(advance, start, None, length=round(horizon / _STEP))
-    score = least + 0.3 * length(other.place - own.place)
+    start = own, other, length(other.place - own.place), None if scene.room is None else theirs.straight
+    (own, other, least, _), _ = jax.lax.scan(advance, start, None, length=round(horizon / _STEP))
+    score = least + 0.3 * way(scene, own.place, other.place, robot.radius).length
     return -score if pursuing else score
 
 
 def _best(sight: Sight, robot: Robot, models: tuple[Model, ...], horizon: float, pursuing: bool) -> Control:
     """The first control of the candidate that is best against the worst of the models."""
-    towards = jnp.arctan2(*(sight.opponent[:2] - sight.own[:2])[::-1])
+    own, other = sight.own[:2], sight.opponent[:2]
+    towards = jnp.arctan2(*(way(sight.scene, own, other, robot.radius).next - own)[::-1])
+    theirs = way(sight.scene, other, own, robot.radius)
 
     def judge(offset):
         course = direction(towards + offset)
-        scores = [_play_out(course, sight, robot, model, horizon, pursuing) for model in models]
+        scores = [_play_out(course, sight, robot, model, horizon, pursuing, theirs) for model in models]
         return jnp.min(jnp.stack(scores), axis=0)
 
     offsets = jnp.arange(_CANDIDATES) * (2 * jnp.pi / _CANDIDATES)
     chosen = offsets[jnp.argmax(jax.vmap(judge)(offsets), axis=0)]
-    course = clear_of_boundaries(sight.own[:2], direction(towards + chosen), sight.scene, robot)
+    course = clear_of_boundaries(own, direction(towards + chosen), sight.scene, robot)
     return steer(robot, sight.own, course)
 
 

@@ -1,12 +1,28 @@
-"""Scenes: what stands in them as a point sees it (`surfaces`), random layouts (`arena`), rooms from files (`room`),
-and what moves in them (`movers`)."""
+"""Scenes: what stands in them as a point sees it (`surfaces`), random layouts (`arena`), rooms from files (`reading`),
+what moves in them (`movers`), and the shortest ways in them (`ways`)."""
 
 from safepursuit.scene.arena import SCENES, Arena, Generator, draw_scene, scattered_discs
+from safepursuit.scene.corners import BERTH
+from safepursuit.scene.furniture import places
 from safepursuit.scene.movers import Movers
-from safepursuit.scene.room import Room, RoomError, gallery
-from safepursuit.scene.surfaces import FAR, Boundaries, Edges, Scene, boundaries, clearance, enclosed, well_formed
+from safepursuit.scene.reading import gallery
+from safepursuit.scene.room import Room, RoomError
+from safepursuit.scene.surfaces import (
+    FAR,
+    Boundaries,
+    Edges,
+    Scene,
+    boundaries,
+    clearance,
+    edges_from,
+    enclosed,
+    nearest_on,
+    well_formed,
+)
+from safepursuit.scene.ways import Way, way
 
 __all__ = [
+    "BERTH",
     "FAR",
     "SCENES",
     "Arena",
@@ -17,11 +33,16 @@ __all__ = [
     "Room",
     "RoomError",
     "Scene",
+    "Way",
     "boundaries",
     "clearance",
     "draw_scene",
+    "edges_from",
     "enclosed",
     "gallery",
+    "nearest_on",
+    "places",
     "scattered_discs",
+    "way",
     "well_formed",
 ]

@@ -12,9 +12,10 @@ from jaxtyping import Array, Bool, Key
 from safepursuit import ranges
 from safepursuit.geometry import length
 from safepursuit.registry import Registry
-from safepursuit.scene import room as rooms
+from safepursuit.scene import reading
+from safepursuit.scene.furniture import furniture, places
 from safepursuit.scene.room import Room
-from safepursuit.scene.surfaces import Edges, Scene, boundaries
+from safepursuit.scene.surfaces import Rooms, Scene, Which, boundaries
 from safepursuit.shapes import Flag
 
 _TRIES = 64
@@ -40,7 +41,8 @@ class Arena:
     scene: Annotated[str, tyro.conf.arg(prefix_name=False)] = "discs"
     """Generator of layouts or room of the gallery, which `safepursuit list scenes` names, or scene file (.yaml)."""
     room: tyro.conf.Suppress[str] = ""
-    """The text of that room or file, which takes its place: half-extents, number and radii of discs are the room's."""
+    """The text of that room or file, or of its rooms, which takes its place: half-extents, number and radii of discs
+    are theirs."""
 
     def __post_init__(self) -> None:
         if self.scene in SCENES:
@@ -62,28 +64,39 @@ class Arena:
             )
 
     def _take_room(self) -> None:
-        if not self.scene.endswith((".yaml", ".yml")) and self.scene not in (names := rooms.gallery()):
+        if not self.scene.endswith((".yaml", ".yml")) and self.scene not in (names := reading.gallery()):
             known = ", ".join((*SCENES, *names))
             raise ValueError(f"unknown scene {self.scene!r}; known are {known}, or a file that ends in .yaml.")
-        if not self.room or rooms.parse(self.room).name != self.scene:
-            object.__setattr__(self, "room", rooms.read(self.scene))
-        made = self.layout
-        assert made is not None
-        count, radii = made.random
-        changes = {"half_extents": made.half_extents, "obstacles": count, "radius_range": radii, "min_obstacles": None}
+        if not self.room or reading.name_of(self.room) != self.scene:
+            object.__setattr__(self, "room", reading.read(self.scene))
+        stand, random = self.rooms, [room.random for room in self.rooms]
+        changes = {
+            "half_extents": tuple(max(sides) for sides in zip(*(room.half_extents for room in stand), strict=True)),
+            "obstacles": max(count for count, _ in random),
+            "radius_range": (min(low for _, (low, _) in random), max(high for _, (_, high) in random)),
+            "min_obstacles": None,
+        }
         for name, value in changes.items():
             object.__setattr__(self, name, value)
 
     @property
+    def rooms(self) -> tuple[Room, ...]:
+        """The rooms, one of which each scene is; none where `scene` is a generator of layouts."""
+        return reading.parse(self.room) if self.room else ()
+
+    @property
     def layout(self) -> Room | None:
-        """The room, where `scene` is one."""
-        return rooms.parse(self.room) if self.room else None
+        """The room, where there is one alone."""
+        return self.rooms[0] if len(self.rooms) == 1 else None
 
     @property
     def bounds(self) -> tuple[float, float, float, float]:
         """Least and greatest x, least and greatest y [m] at which a robot can be."""
-        half_x, half_y = self.half_extents
-        return (-half_x, half_x, -half_y, half_y) if self.layout is None else self.layout.bounds
+        if not self.rooms:
+            half_x, half_y = self.half_extents
+            return -half_x, half_x, -half_y, half_y
+        left, right, low, high = zip(*(room.bounds for room in self.rooms), strict=True)
+        return min(left), max(right), min(low), max(high)
 
     @property
     def size(self) -> tuple[float, float]:
@@ -124,35 +137,36 @@ def scattered_discs(key: Key[Array, ""], arena: Arena) -> tuple[Scene, Bool[Arra
 
 
 def furnished(key: Key[Array, ""], arena: Arena) -> tuple[Scene, Flag]:
-    """The arena's room, with its random discs: each at the first of `_TRIES` places that keeps `arena.passage` free."""
-    room = arena.layout
-    assert room is not None
-    fixed, (drawn, (low, high)) = len(room.discs), room.random
-    half = jnp.asarray(arena.half_extents, jnp.result_type(float))
-    centre = jnp.zeros((2, max(1, fixed + drawn)), half.dtype).at[:, :fixed].set(room.discs[:, :2].T)
-    radius = jnp.zeros(centre.shape[1], half.dtype).at[:fixed].set(room.discs[:, 2])
-    edges = Edges.of(room.segments, (room.outline, *room.polygons))
-    scene = Scene(half, centre, radius, jnp.arange(len(radius)) < fixed, edges)
-    if not drawn:
+    """One of the arena's rooms, with its random discs: each at the first of `_TRIES` places that keeps `arena.passage`
+    free."""
+    stand, text = furniture(arena.room), arena.room
+    number = jnp.asarray(0, jnp.int32)
+    if len(stand.discs) > 1:
+        number = jax.random.randint(jax.random.fold_in(key, 2), (), 0, len(stand.discs))
+    scene = stand.scene(arena.half_extents, number)._replace(room=Which(number, Rooms(text)))
+    if not arena.obstacles:
         return scene, jnp.asarray(True)
-    places, spacing = room.places("random", low + arena.passage)
+    kind = scene.half_extents.dtype
+    known = places(text, "random", arena.passage)
+    place, count, spacing = map(jnp.asarray, known)
+    (low, high), wanted, fixed = (jnp.asarray(part)[number] for part in (stand.radii, stand.drawn, stand.discs))
     radius_key, place_key, shift_key = jax.random.split(key, 3)
-    radii = -jnp.sort(-jax.random.uniform(radius_key, (drawn,), half.dtype, low, high))
-    chosen = jax.random.randint(place_key, (drawn, _TRIES), 0, places.shape[1])
-    shift = spacing * jax.random.uniform(shift_key, (2, drawn, _TRIES), half.dtype, -0.5, 0.5)
-    candidates = jnp.asarray(places, half.dtype)[:, chosen] + shift
+    shape = arena.obstacles, _TRIES
+    radii = -jnp.sort(-jax.random.uniform(radius_key, shape[:1], kind, low, high))
+    chosen = jax.random.randint(place_key, shape, 0, count[number])
+    shift = spacing[number] * jax.random.uniform(shift_key, (2, *shape), kind, -0.5, 0.5)
+    candidates = jnp.moveaxis(place.astype(kind)[number, :, chosen], -1, 0) + shift
     success = jnp.asarray(True)
-    for number in range(drawn):
-        gap = jnp.min(boundaries(scene, candidates[:, number]).distance, axis=0) - radii[number]
-        fits = gap >= arena.passage
-        place = candidates[:, number, jnp.argmax(fits)]
-        slot = fixed + number
+    for disc in range(arena.obstacles):
+        gap = jnp.min(boundaries(scene, candidates[:, disc]).distance, axis=0) - radii[disc]
+        fits, drawn = gap >= arena.passage, disc < wanted
+        slot = jnp.where(drawn, fixed + disc, len(scene.radius))  # beyond the last: nothing is put there
         scene = scene._replace(
-            centre=scene.centre.at[:, slot].set(place),
-            radius=scene.radius.at[slot].set(radii[number]),
+            centre=scene.centre.at[:, slot].set(candidates[:, disc, jnp.argmax(fits)]),
+            radius=scene.radius.at[slot].set(radii[disc]),
             present=scene.present.at[slot].set(True),
         )
-        success &= jnp.any(fits)
+        success &= jnp.any(fits) | ~drawn
     return scene, success
 
 

@@ -1,15 +1,17 @@
 """What stands in a room, and how a point sees it: discs, four walls, and straight edges of any other shape."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from safepursuit.geometry import length, unit
 from safepursuit.scene.movers import Movers
-from safepursuit.shapes import Flag, Point, Rows, Scalar
+from safepursuit.shapes import Count, Flag, Point, Rows, Scalar
 
 FAR = 1e3
 """Distance [m] reported for padding: larger than any arena, small enough for float32."""
@@ -33,19 +35,43 @@ class Edges(NamedTuple):
 
         None where there is nothing. Raises ValueError for numbers that are not finite, or fewer than three corners.
         """
-        sides, solid = [np.asarray(one, float).reshape(-1, 2) for one in segments], len(segments) * [False]
-        for polygon in polygons:
-            corners = np.asarray(polygon, float).reshape(-1, 2)
-            if len(corners) < 3:
-                raise ValueError(f"a polygon takes at least three corners, not {len(corners)}.")
-            sides += list(np.stack([corners, np.roll(corners, -1, axis=0)], axis=1))
-            solid += len(corners) * [True]
-        if any(len(side) != 2 or not np.isfinite(side).all() for side in sides):
-            raise ValueError("each segment takes two points of two finite numbers [m].")
-        if not sides:
+        sides, solid = sides_of(segments, polygons)
+        if not len(sides):
             return None
-        start, end = (jnp.asarray(part) for part in np.moveaxis(np.stack(sides), (1, 2), (0, 1)))
+        start, end = (jnp.asarray(part) for part in np.moveaxis(sides, (1, 2), (0, 1)))
         return cls(start, end, jnp.ones(len(sides), bool), jnp.asarray(solid))
+
+
+def sides_of(segments: Sequence = (), polygons: Sequence = ()) -> tuple[np.ndarray, np.ndarray]:
+    """The two ends of every segment and of every side of a polygon, (edges, 2, 2) [m], and which are a polygon's.
+
+    Arguments and errors of `Edges.of`.
+    """
+    sides, solid = [np.asarray(one, float).reshape(-1, 2) for one in segments], len(segments) * [False]
+    for polygon in polygons:
+        corners = np.asarray(polygon, float).reshape(-1, 2)
+        if len(corners) < 3:
+            raise ValueError(f"a polygon takes at least three corners, not {len(corners)}.")
+        sides += list(np.stack([corners, np.roll(corners, -1, axis=0)], axis=1))
+        solid += len(corners) * [True]
+    if any(len(side) != 2 or not np.isfinite(side).all() for side in sides):
+        raise ValueError("each segment takes two points of two finite numbers [m].")
+    return np.array(sides).reshape(-1, 2, 2), np.array(solid, bool)
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Rooms:
+    """The rooms of an arena, as the text that `reading.parse` takes."""
+
+    text: str
+
+
+class Which(NamedTuple):
+    """Which of an arena's rooms a scene is."""
+
+    number: Count
+    rooms: Rooms
 
 
 class Scene(NamedTuple):
@@ -66,6 +92,8 @@ class Scene(NamedTuple):
     """None where nothing but discs and the four walls is in the arena."""
     movers: Movers | None = None
     """How the last discs move; None where everything stands still."""
+    room: Which | None = None
+    """None where the scene is not one of an arena's rooms."""
 
     @classmethod
     def of(
@@ -101,8 +129,8 @@ class Scene(NamedTuple):
         if self.movers is None:
             return self
         last = -len(self.movers.speed)
-        return Scene(
-            self.half_extents, self.centre[:, :last], self.radius[:last], self.present[:last], self.edges, None
+        return self._replace(
+            centre=self.centre[:, :last], radius=self.radius[:last], present=self.present[:last], movers=None
         )
 
     def reached(self, time: Scalar | float) -> "Scene":
@@ -179,7 +207,7 @@ def boundaries(scene: Scene, point: Point) -> Boundaries:
     one, zero = jnp.ones_like(x), jnp.zeros_like(x)
     wall_normal = jnp.stack([jnp.stack([-one, one, zero, zero]), jnp.stack([zero, zero, -one, one])])
     curved = jnp.broadcast_to(jnp.where(known, radius, 0), disc_distance.shape)
-    distances, normals, edges = [disc_distance, wall_distance], [disc_normal, wall_normal], _edges_from(scene, point)
+    distances, normals, edges = [disc_distance, wall_distance], [disc_normal, wall_normal], edges_from(scene, point)
     if edges is not None:
         away = -nearest_on(edges)
         distances.append(jnp.where(edges.present, length(away), _along(_far(scene), 1, point)))
@@ -226,7 +254,7 @@ def nearest_on(edges: Edges) -> Float[Array, "2 edges *batch"]:
 
 def enclosed(scene: Scene, point: Point) -> Flag:
     """Whether the point lies within something solid: a ray in the direction +x leaves an odd number of outlines."""
-    edges = _edges_from(scene, point)
+    edges = edges_from(scene, point)
     if edges is None:
         return jnp.zeros(point.shape[1:], bool)
     (x, y), (x_end, y_end) = edges.start, edges.end
@@ -236,7 +264,7 @@ def enclosed(scene: Scene, point: Point) -> Flag:
     return jnp.sum(crosses & solid, axis=0) % 2 == 1
 
 
-def _edges_from(scene: Scene, point: Point) -> Edges | None:
+def edges_from(scene: Scene, point: Point) -> Edges | None:
     """The edges as seen from the point; those that are not `well_formed` are absent, as padding is."""
     if scene.edges is None:
         return None
