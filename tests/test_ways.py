@@ -23,8 +23,8 @@ from safepursuit.scene.sight import blocked
 from safepursuit.shield import Shield, guard, survey
 
 RADIUS = 0.15
-ROOMS = [name for name in gallery() if len(parse(read(name))) == 1]
-"""Those of the gallery that are one room."""
+ROOMS = [name for name in gallery() if len(rooms := parse(read(name))) == 1 and not rooms[0].movers]
+"""Those of the gallery that are one room in which nothing moves."""
 
 LISTED = "rooms: [" + ", ".join(ROOMS) + "]\n"
 
