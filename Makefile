@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help setup viewer viewer-docs demo test lint types contract docs docs-serve unit test-wide test-heavy prove-rooms prove-movers test-cluster fuzz soak reliability test-crash test-export smoke-wheel bench bench-growth bench-guard bench-revisions bench-roofline bench-methods bench-players bench-viewer bench-peers bench-safe-control bench-converters bench-imitation bench-sb3 bench-robots prove-robots stress falsify results population exploitability bench-reference rooms transfer zoo golden readme clean
+.PHONY: help setup viewer viewer-docs demo test lint types contract docs docs-serve unit test-wide test-heavy prove-rooms prove-shapes prove-movers test-cluster fuzz soak reliability test-crash test-export smoke-wheel bench bench-growth bench-guard bench-revisions bench-roofline bench-methods bench-players bench-viewer bench-peers bench-safe-control bench-safe-control-movers bench-converters bench-imitation bench-sb3 bench-robots prove-robots stress falsify results population exploitability bench-reference rooms transfer zoo golden readme clean
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -78,6 +78,9 @@ prove-rooms: setup  ## Adversarial drives among walls of any shape, 10 million s
 prove-movers: setup  ## Drives among up to 100 movers that do their worst, 10 million steps of a moving robot each (hours; goes on where it stopped) → docs/benchmarks/movers_proof.md
 	$(BIN)/python tests/prove_movers.py 10_000_000 --page docs/benchmarks/movers_proof.md
 
+prove-shapes: setup  ## Distances, normals and first hits of edges against shapely, 100,000 random cases each
+	$(BIN)/python tests/prove_shapes.py 100_000
+
 KILLS ?= 200
 test-crash: setup  ## Kill trainings and comparisons KILLS times, fill their disk, and compare what they end in → docs/benchmarks/crashes.md
 	$(BIN)/python tools/crash.py $(KILLS) --page docs/benchmarks/crashes.md
@@ -140,6 +143,14 @@ SAFE_CONTROL ?= --requirement benchmarks/requirements-safe-control-no-deps.txt
 
 bench-safe-control: .venv-safe-control/ready  ## The shield beside safe_control's gatekeeper and MPC-CBF, in .venv-safe-control → docs/benchmarks/safe_control.md (goes on where it stopped)
 	.venv-safe-control/bin/python benchmarks/safe_control_peers.py
+
+SAFE_CONTROL_SOURCE ?= build/safe_control
+build/safe_control:
+	git clone --quiet https://github.com/tkkim-robot/safe_control $@
+	git -C $@ checkout --quiet 609c6bc18c2412f61ed07a22ac6ac5e3a24aa6c7
+
+bench-safe-control-movers: .venv-safe-control/ready | $(SAFE_CONTROL_SOURCE)  ## The shield beside safe_control's C3BF and DPCBF among up to 100 movers → docs/benchmarks/safe_control_movers.md
+	.venv-safe-control/bin/python benchmarks/safe_control_movers.py --source $(SAFE_CONTROL_SOURCE)
 
 bench-converters: .venv-peers/ready  ## The exported controller by our own lowering and by jax2onnx → docs/benchmarks/onnx_converters.md
 	.venv-peers/bin/python benchmarks/onnx_converters.py

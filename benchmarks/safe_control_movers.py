@@ -4,10 +4,12 @@ Same starts, goals and movers for all. The peers drive the kinematic bicycle of 
 code, with their barriers, gains and nominal controller; their program, which takes Gurobi, is solved exactly here. Ours
 drives a robot with inertia of the same radius, top speed and acceleration that turns no faster than the bicycle at 1
 m/s. It can stop, which the bicycle, never below 0.2 m/s, cannot. Contacts follow from the straight motions of robot and
-movers within each step, in closed form. Writes docs/benchmarks/safe_control_movers.md.
+movers within each step, in closed form. Writes
+docs/benchmarks/safe_control_movers.md and .json; what is there already is kept, so that an interrupted run goes on.
 """
 
 import argparse
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,15 +20,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from safe_control.dynamic_env.kinematic_bicycle2D_c3bf import KinematicBicycle2D_C3BF
-from safe_control.dynamic_env.kinematic_bicycle2D_dpcbf import KinematicBicycle2D_DPCBF
 from scipy.stats import binomtest
 
 from safepursuit import shield as safety
 from safepursuit.benchmark.machine import about, described
 from safepursuit.benchmark.tables import Table, grid
 from safepursuit.robot import Inertial
-from safepursuit.runs.folder import write_text
+from safepursuit.runs.folder import read_json, write_json, write_text
 from safepursuit.scene import Movers, Scene
 
 OUT = Path(__file__).resolve().parent.parent / "docs" / "benchmarks"
@@ -143,7 +143,7 @@ def peer(kind: Callable[..., Any], model: str, game: Scenario) -> dict[str, Any]
 def _ours(start: jax.Array, goal: jax.Array, tracks: jax.Array, bound: float) -> tuple[jax.Array, jax.Array]:
     """Poses and velocities after each step; games on the trailing axis."""
     count = tracks.shape[2]
-    radius, there = jnp.full(count, MOVER), jnp.ones(count, bool)
+    radius, there = jnp.full(tracks.shape[2:], MOVER), jnp.ones(tracks.shape[2:], bool)
     speed, half = jnp.full(count, bound), jnp.full(2, 14.0)
 
     def step(carry: Any, now: Any) -> Any:
@@ -216,24 +216,40 @@ def row(name: str, found: list[dict[str, Any]]) -> tuple[str, ...]:
     )
 
 
-PEERS = {"safe_control, C3BF": KinematicBicycle2D_C3BF, "safe_control, DPCBF": KinematicBicycle2D_DPCBF}
+def peers(source: Path) -> dict[str, Callable[..., Any]]:
+    """Its bicycles with their barriers; their folder is not among what pip installs."""
+    sys.path.insert(0, str(source / "dynamic_env"))
+    from kinematic_bicycle2D_c3bf import KinematicBicycle2D_C3BF
+    from kinematic_bicycle2D_dpcbf import KinematicBicycle2D_DPCBF
+
+    return {"safe_control, C3BF": KinematicBicycle2D_C3BF, "safe_control, DPCBF": KinematicBicycle2D_DPCBF}
+
+
 COLUMNS = ("", "goal reached (95 %)", "contacts", "no solution", "time-outs", "median time", "touched at rest")
 
 
 def main() -> None:
     words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    words.add_argument("--runs", type=int, default=100, help="of each system, number of movers and kind")
+    words.add_argument("--runs", type=int, default=50, help="of each system, number of movers and kind")
+    words.add_argument("--source", type=Path, required=True, help="a clone of safe_control")
     words.add_argument("--out", type=Path, default=OUT)
     options = words.parse_args()
-    parts = []
+    parts, systems = [], peers(options.source)
+    file = options.out / "safe_control_movers.json"
+    done: dict[str, list[dict[str, Any]]] = read_json(file) if file.is_file() else {}
     for kind, turns in TURNS.items():
         for movers in (20, 50, 100):
-            games = [scenario(seed, movers, turns) for seed in range(options.runs)]
-            begun = time.monotonic()
-            rows = [row("safepursuit, shield", ours(games))]
-            for name, robot in PEERS.items():
-                rows.append(row(name, [peer(robot, robot.__name__, game) for game in games]))
-            print(f"{movers} movers, {kind}, {time.monotonic() - begun:.0f} s", *rows, sep="\n  ", flush=True)
+            rows = []
+            for name in ("safepursuit, shield", *systems):
+                cell = f"{movers} movers, {kind}, {name}"
+                if len(done.get(cell, ())) < options.runs:
+                    begun = time.monotonic()
+                    games = [scenario(seed, movers, turns) for seed in range(options.runs)]
+                    robot = systems.get(name)
+                    done[cell] = [peer(robot, robot.__name__, one) for one in games] if robot else ours(games)
+                    write_json(file, done)
+                    print(f"{time.monotonic() - begun:.0f} s", row(cell, done[cell]), flush=True)
+                rows.append(row(name, done[cell][: options.runs]))
             parts.append(f"## {movers} movers, {kind}\n\n{grid(Table('', COLUMNS, rows))}\n")
     text = f"""# Among movers: our shield beside C3BF and DPCBF
 

@@ -32,6 +32,7 @@ class Drive(NamedTuple):
     governed: float
     stopped: float
     infeasible: float
+    """But for robots that a mover has touched."""
     uncertified: int
     """Steps that begin where *stop* is not certified for the true state."""
     steps: int
@@ -167,7 +168,7 @@ def _roll(key, start, scene, robot, believed, shield, truth, steps):
         touches = jnp.any(near & scene.present, axis=0) & ~moves
         touched = touched | (touches & (truth.mover_speed > 0))
         carry = (after, reached, queue[1:], mode, corner, moved, touched)
-        kept = done.governed, done.stopped, ~done.feasible
+        kept = done.governed, done.stopped, ~done.feasible & ~carry[-1]
         # Where nothing moves, where it stands is known.
         stands = centre if truth.mover_speed else jnp.zeros(0)
         return carry, (pose, over_ground, stands, moves & ~touched, certified, kept)

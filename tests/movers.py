@@ -1,7 +1,7 @@
 """Drives behind the safety layer among movers that do their worst, judged by the referee.
 
 Each mover heads for the robot, for where it will stand if it brakes now, or away until the robot is fast and near and
-then for it; or it wanders, so that the robot gets going again. All change their mind at random.
+then for it; or it wanders. All change their mind at random, and leave once they have reached it, so that it drives on.
 """
 
 from functools import partial
@@ -120,6 +120,8 @@ def _roll(key, start, scene, robot, shield, steps):
         mode = jnp.where(changes, jax.random.randint(keys[1], games, 0, 6), mode)
         turns = jax.random.uniform(keys[2], bound.shape) < 0.04
         mood = jnp.where(turns, jax.random.randint(keys[3], bound.shape, 0, 5), mood)
+        met = length(pose[:2, None] - centre) < scene.radius[STANDING:] + robot.radius
+        mood = jnp.where(met, 4, mood)  # what has come up to the robot leaves it again
         here = scene._replace(centre=scene.centre.at[:, STANDING:].set(centre), movers=Movers(moved / robot.dt, bound))
         near = boundaries(here, pose[:2])
         nearest = jnp.argmin(near.distance, axis=0)

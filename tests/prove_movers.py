@@ -33,10 +33,10 @@ HEAD = """# Drives among movers
 
 Written by `python tests/prove_movers.py {steps}`; `make prove-movers` drives further.
 1 to 100 discs move at up to {speed:g} m/s, each below a bound of its own that the shield knows. They head for the
-robot, for where it will stand if it brakes, away until it is fast and near and then for it, or anywhere, and change
-their mind at random. The robot asks to head for the nearest of them, to circle at its limits or for anything at random;
-behind the shield with gains of 1 and margins for single precision. The referee judges every step along its whole way,
-with the movers on theirs.
+robot, for where it will stand if it brakes, away until it is fast and near and then for it, or anywhere, change their
+mind at random, and leave once they have reached it. The robot asks to head for the nearest of them, to circle at its
+limits or for anything at random; behind the shield with gains of 1 and margins for single precision. The referee judges
+every step along its whole way, with the movers on theirs.
 *Contacts* are steps in which anything touched a moving robot, *at most* the upper end of the exact 95 % interval of
 their share. *Touched* are steps in which a mover ran into the robot at rest.
 

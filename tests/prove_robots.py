@@ -56,7 +56,7 @@ BUDGETS = {
 SWING = "hull without the turning point in the step"
 """Drives find it too seldom; it is attacked from where it counts, at rest beside a wall."""
 
-SUMS = ("steps", "contacts", "uncertified", "infeasible", "moving", "governed", "stopped")
+SUMS = ("steps", "contacts", "uncertified", "moving", "governed", "stopped")
 """What is added up over drives, in steps."""
 
 REPLACED = {
@@ -164,7 +164,7 @@ def page(result: dict[str, Any]) -> str:
     }
     ramp = sum(row["steps"] for name, row in rows.items() if name.startswith("inertial"))
     head = (
-        *("steps", "contacts", "of steps, at most", "stop not certified", "without solution"),
+        *("steps", "contacts", "of steps, at most", "stop not certified"),
         *("moving", "governed", "stopped", "least clearance"),
     )
     asked = attacks()
@@ -180,9 +180,9 @@ def page(result: dict[str, Any]) -> str:
         "far.",
     )
     budgeted = Table("By budget", ("budget", *head), [(name, *_figures(row)) for name, row in by_budget.items()])
-    left = [name for name, one in asked.items() if rows.get(name, total)["steps"] < one.share * result["asked"]]
-    left += [name for name in asked if name not in rows]
-    state = f"not yet reached by {', '.join(dict.fromkeys(left))}" if left else "reached by all"
+    full = [one for name, one in asked.items() if name in rows and rows[name]["steps"] >= one.share * result["asked"]]
+    missing = ", ".join(name for name in asked if name not in rows)
+    state = f"{len(full)} of {len(asked)} robots have them" + (f", and not yet driven are {missing}" if missing else "")
     bounds = Table(
         "",
         ("budget", *(name.replace("_", " ") for name in asdict(Budget()))),
@@ -246,7 +246,7 @@ def _figures(tally: dict[str, Any]) -> tuple[str, ...]:
     least = tally["least_mm"]
     return (
         *(f"{tally['steps']:,}", f"{tally['contacts']:,}", f"{_upper(tally):.1e}"),
-        *(f"{tally['uncertified']:,}", f"{tally['infeasible']:,}", *shares),
+        *(f"{tally['uncertified']:,}", *shares),
         "" if least is None else f"{1e3 * least:.2f} µm",
     )
 

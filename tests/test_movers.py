@@ -17,7 +17,7 @@ from safepursuit.experiment import TrainConfig
 from safepursuit.game import Game, initial, observe, transition
 from safepursuit.policy.policy import build_policy
 from safepursuit.robot import Inertial, Unicycle
-from safepursuit.scene import Arena, Scene, gallery
+from safepursuit.scene import Arena, Movers, Scene, gallery
 from safepursuit.shield import Shield
 from tiny import TINY
 
@@ -146,7 +146,7 @@ def test_rays_tell_how_fast_what_they_hit_comes_nearer(played):
     game, _, state, *_ = played
     still = state.with_robot("pursuer", control=jnp.zeros((2, GAMES)))
     seen = np.asarray(observe(still, game).ego, float)
-    ranges, closing = 1 / seen[13:45] - 1 + game.robot.radius, seen[45:77] * game.robot.max_speed
+    ranges, closing = 1 / seen[-64:-32] - 1 + game.robot.radius, seen[-32:] * game.robot.max_speed
     centre, velocity = (np.asarray(one, float) for one in (state.scene.centre[:, -7:], state.scene.movers.velocity))
     place, heading = np.asarray(state.pursuer[:2], float), np.asarray(state.pursuer[2], float)
     found = 0
@@ -278,6 +278,22 @@ def test_nothing_touches_a_robot_that_moves(robot):
     assert found.infeasible == 0
     assert found.moving > 0.2 * found.steps
     assert found.touched > 0  # they do come
+
+
+def test_a_scene_without_batch_axes_holds_for_a_batch_of_poses():
+    pose = jnp.asarray([[0.0, 0.3, -1.0], [0.0, 0.1, 0.4], [0.0, 1.0, 3.0]])
+    velocity = jnp.asarray([[1.0, 0.2, 0.0], [0.0, 1.0, -2.0]])
+    movers = Movers(jnp.zeros((2, 1)), jnp.asarray([0.5]))
+    scene = Scene.of([(-2.0, 1.0, 0.3), (0.9, 0.1, 0.2)], half_extents=(4.0, 3.0), movers=movers)
+    found = safety.filter(velocity, pose, scene, robot=INERTIAL, velocity=velocity)
+    for one in range(3):
+        alone = safety.filter(velocity[:, one], pose[:, one], scene, robot=INERTIAL, velocity=velocity[:, one])
+        np.testing.assert_allclose(found.control[:, one], alone.control, atol=1e-5)
+    assert found.intervened[0]  # it would be free to go on, were the disc not a mover
+    still = safety.filter(velocity, pose, scene._replace(movers=None), robot=INERTIAL, velocity=velocity)
+    assert not still.intervened[0]
+    slowing = scene._replace(movers=Movers(movers.velocity, jnp.asarray([-0.5])))
+    np.testing.assert_array_equal(safety.filter(velocity, pose, slowing, robot=INERTIAL, velocity=velocity).control, 0)
 
 
 def _extrapolated(scene, time):

@@ -36,7 +36,7 @@ def test_the_page_fits_and_is_whole(page, tab, look):
     tab.open(page, width, scheme=scheme)
     assert tab.troubles == []
     assert [address.split(":")[0] for address in set(tab.requests) if not address.startswith("data:")] == ["file"]
-    assert tab.ask("document.images.length") == 4 + 2 + 3 + 10 + 4
+    assert tab.ask("document.images.length") == 4 + 2 + 3 + 10 + 4 + 1
     assert tab.ask("[...document.images].every(one => one.complete && one.naturalWidth > 100)")
     assert tab.ask("innerWidth") == width
     assert tab.ask("document.documentElement.scrollWidth") <= width

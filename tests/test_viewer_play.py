@@ -293,6 +293,7 @@ def test_a_damaged_policy_is_told_in_the_page(tab, model, tmp_path):
     assert "cannot be run" in tab.ask("document.querySelector('.trouble').textContent")
 
 
+@pytest.mark.wide
 @needs_browser
 def test_the_packed_pursuer_plays_beside_runs(tab, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # where the zoo is unpacked

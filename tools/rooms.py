@@ -15,7 +15,7 @@ from safepursuit.report.room import draw
 from safepursuit.scene import Arena, gallery
 
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images" / "rooms"
-EPISODES, DRAWN = 24, 2
+EPISODES = 24
 
 
 def main() -> None:
@@ -26,9 +26,11 @@ def main() -> None:
             continue  # a list of rooms
         draw(config.game, config.shield, initial(jax.random.key(0), config.game, 1), name, IMAGES / f"{name}.png")
         recording = evaluate("lead-intercept", config, episodes=EPISODES, evader="flee").recording
-        longest = np.argsort(-np.where(recording.outcome == "capture", recording.length, 0), kind="stable")
+        captured = np.flatnonzero(recording.outcome == "capture")
+        longest = captured[np.argsort(-recording.length[captured], kind="stable")]
         title = f"{name}: lead-intercept after an evader that flees"
-        trajectories(recording, title, IMAGES / f"{name}-chase.png", longest[:DRAWN].tolist())
+        shown = longest[[0, len(longest) // 2]].tolist()  # the longest chase that ends in capture, and a middling one
+        trajectories(recording, title, IMAGES / f"{name}-chase.png", shown)
         print(name, flush=True)
 
 

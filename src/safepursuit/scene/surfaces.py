@@ -138,12 +138,18 @@ class Scene(NamedTuple):
         if self.movers is None:
             return self
         speed = jnp.where(self.movers.speed >= 0, self.movers.speed, jnp.nan)  # NaN: not well formed
-        batch = max(speed.ndim - 1, jnp.ndim(time), self.radius.ndim - 1)
-        speed, radius = (one.reshape(one.shape + (1,) * (batch + 1 - one.ndim)) for one in (speed, self.radius))
-        larger = radius[-len(speed) :] + speed * time
-        others = radius[: -len(speed)]
-        others = jnp.broadcast_to(others, (len(others), *larger.shape[1:]))
-        return self._replace(radius=jnp.concatenate([others, larger]))
+        axes = max(speed.ndim - 1, jnp.ndim(time), self.radius.ndim - 1)
+
+        def batched(part: Array, own: int) -> Array:
+            return part.reshape(part.shape + (1,) * (own + axes - part.ndim))
+
+        further = batched(speed, 1) * time
+        batch = jnp.broadcast_shapes(further.shape[1:], batched(self.radius, 1).shape[1:])
+        centre, radius, present = (
+            jnp.broadcast_to(batched(jnp.asarray(part), own), (*part.shape[:own], *batch))
+            for part, own in ((self.centre, 2), (self.radius, 1), (self.present, 1))
+        )
+        return self._replace(centre=centre, radius=radius.at[-len(speed) :].add(further), present=present)
 
 
 class Boundaries(NamedTuple):
