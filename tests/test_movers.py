@@ -280,6 +280,7 @@ def test_nothing_touches_a_robot_that_moves(robot):
     assert found.touched > 0  # they do come
 
 
+@pytest.mark.wide
 def test_a_scene_without_batch_axes_holds_for_a_batch_of_poses():
     pose = jnp.asarray([[0.0, 0.3, -1.0], [0.0, 0.1, 0.4], [0.0, 1.0, 3.0]])
     velocity = jnp.asarray([[1.0, 0.2, 0.0], [0.0, 1.0, -2.0]])
