@@ -25,8 +25,6 @@ def main() -> None:
         if config.game.arena.layout is None:
             continue  # a list of rooms
         draw(config.game, config.shield, initial(jax.random.key(0), config.game, 1), name, IMAGES / f"{name}.png")
-        if config.game.arena.layout.movers:
-            continue
         recording = evaluate("lead-intercept", config, episodes=EPISODES, evader="flee").recording
         captured = np.flatnonzero(recording.outcome == "capture")
         longest = captured[np.argsort(-recording.length[captured], kind="stable")]
