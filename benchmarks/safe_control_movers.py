@@ -230,7 +230,7 @@ COLUMNS = ("", "goal reached (95 %)", "contacts", "no solution", "time-outs", "m
 
 def main() -> None:
     words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    words.add_argument("--runs", type=int, default=50, help="of each system, number of movers and kind")
+    words.add_argument("--runs", type=int, default=20, help="of each system, number of movers and kind")
     words.add_argument("--source", type=Path, required=True, help="a clone of safe_control")
     words.add_argument("--out", type=Path, default=OUT)
     options = words.parse_args()
