@@ -60,7 +60,7 @@ def curves(rows: list[dict[str, Any]], file: Path) -> None:
     """Captures and contacts over the size, one picture per imperfection."""
     none, *others = rows
     groups = [(name, list(each)) for name, each in groupby(others, key=lambda row: row["imperfection"])]
-    columns = 4
+    columns = min(4, len(groups))
     lines = -(-len(groups) // columns)
     figure = Figure((2.4 * columns, 2.2 * lines), layout="constrained")
     grid_of_axes = figure.subplots(lines, columns, sharey=True, squeeze=False).ravel()
