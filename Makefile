@@ -193,15 +193,17 @@ results: setup  ## Train and compare: one pursuer against all evaders, and all m
 	$(BIN)/safepursuit render comparisons/mixture/runs/barriernet/seed-0 --rules default --obstacles 4 --evader flee,orbit,hide,mpc,mpc-lead,mpc-robust --grid 2x3 --fps 12 --speed 3 --out docs/images/evaders.gif
 	$(BIN)/python tools/results.py "A pursuer trained against all evaders"=comparisons/mixture "All methods with the same budget"=comparisons/methods
 
-ROUNDS ?= 2
-RESPONSE ?= 3_000_000
-population: setup  ## Grow a population of pursuers and evaders from the shipped ones → runs/population (hours; goes on where it stopped)
-	$(BIN)/safepursuit selfplay --out runs/population --config configs/population.yaml --pursuers zoo:pursuer,lead-intercept --evaders all,zoo:evader --rounds $(ROUNDS) --timesteps $(RESPONSE)
+ROUNDS ?= 1
+STEPS ?= 1_500_000
+population: setup  ## Grow a population of pursuers and evaders from the shipped ones → runs/population (an hour; goes on where it stopped)
+	$(BIN)/safepursuit selfplay --out runs/population --config configs/population.yaml --pursuers zoo:pursuer,lead-intercept --evaders all,zoo:evader --rounds $(ROUNDS) --timesteps $(STEPS)
 
-exploitability: population  ## Responses to lead-intercept, the shipped pursuer and the population's → docs/benchmarks/exploitability.md (hours; goes on where it stopped)
-	$(BIN)/safepursuit exploit zoo:pursuer --no-scratch --from zoo:evader --timesteps $(RESPONSE) --episodes 4000 --out exploits/mixture
-	$(BIN)/safepursuit exploit runs/population/pursuer/final-$(ROUNDS) --no-scratch --from zoo:evader --timesteps $(RESPONSE) --episodes 4000 --out exploits/population
-	$(BIN)/safepursuit exploit lead-intercept --config configs/population.yaml --no-scratch --from zoo:evader --timesteps $(RESPONSE) --episodes 4000 --out exploits/lead-intercept
+RESPONSE ?= 16_000_000
+RESPONSES := --seeds 0..2 --timesteps $(RESPONSE) --known zoo:evader --episodes 1500
+exploitability: population  ## Responses to the shipped pursuer, the population's and lead-intercept → docs/benchmarks/exploitability.md (hours; goes on where it stopped)
+	$(BIN)/safepursuit exploit zoo:pursuer $(RESPONSES) --out exploits/mixture
+	$(BIN)/safepursuit exploit runs/population/pursuer/final-$(ROUNDS) $(RESPONSES) --out exploits/population
+	$(BIN)/safepursuit exploit lead-intercept $(RESPONSES) --config configs/population.yaml --out exploits/lead-intercept
 	$(BIN)/python tools/exploitability.py runs/population "the mixture pursuer"=exploits/mixture "the population's pursuer"=exploits/population lead-intercept=exploits/lead-intercept
 
 bench-reference: setup  ## How far pursuers are from optimal in a game whose value is known → docs/benchmarks/reference_value.md

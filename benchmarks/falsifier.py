@@ -3,12 +3,14 @@
 usage: python benchmarks/falsifier.py STEPS [PLANTED_STEPS]
 
 Writes docs/benchmarks/falsifier.md and .json. The figures of each world are kept in build/falsifier/, in a folder for
-the text of the package and of the numbers asked for, so that the command goes on where it stopped.
+the text of the package and of the numbers asked for, so that the command goes on where it stopped; Ctrl-C writes the
+page of what is finished.
 """
 
+import contextlib
 import hashlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +40,7 @@ searches are told how near a game came, and go on from there.
 ## The shipped shield
 
 **{hits} contacts in {steps:,} shielded steps, {bound}**, and {infeasible:,} steps without a solution, in
-{seconds:,.0f} s. By search: {searches}.
+{seconds:,.0f} s. By search: {searches}.{missing}
 
 {shield}
 
@@ -57,27 +59,29 @@ is sound from starts in its safe set.
 """
 
 
-def falsified(kind: str, worlds: Iterable[World], budget: int, games: int) -> dict[str, Any]:
+def falsified(kind: str, worlds: Sequence[World], budget: int, games: int) -> dict[str, Any]:
     """The figures of these worlds, with `budget` steps each; what is found is kept as recordings beside them."""
     text = b"".join(file.read_bytes() for file in sorted((ROOT / "src" / "safepursuit").rglob("*.py")))
     folder = ROOT / "build" / "falsifier" / f"{kind}-{budget}-{games}-{hashlib.sha256(text).hexdigest()[:12]}"
     folder.mkdir(parents=True, exist_ok=True)
-    rows = []
-    for world in worlds:
-        file = folder / f"{slug(world.name)}.json"
-        if not file.is_file():
-            print(f"{kind}, {world.name}", flush=True)
-            found = falsify(world, budget, games=games)
-            keep(found, folder)
-            row = found.summary()
-            row.pop("first", None)
-            row.get("minimal", {}).pop("plan", None)
-            write_json(file, row)
-        rows.append(read_json(file))
+    files = {world.name: folder / f"{slug(world.name)}.json" for world in worlds}
+    with contextlib.suppress(KeyboardInterrupt):
+        for world in worlds:
+            if not files[world.name].is_file():
+                print(f"{kind}, {world.name}", flush=True)
+                found = falsify(world, budget, games=games)
+                keep(found, folder)
+                row = found.summary()
+                row.pop("first", None)
+                row.get("minimal", {}).pop("plan", None)
+                write_json(files[world.name], row)
+    rows = [read_json(file) for file in files.values() if file.is_file()]
+    missing = [name for name, file in files.items() if not file.is_file()]
     steps = sum(row["steps"] for row in rows)
     bound = None if any(row["contacts"] for row in rows) else rate(0, steps, "exact")["high"]
     seconds = sum(row["seconds"] for row in rows)
-    return {"budget": budget * len(rows), "steps": steps, "seconds": seconds, "upper_bound": bound, "worlds": rows}
+    found = {"budget": budget * len(files), "steps": steps, "seconds": seconds, "upper_bound": bound}
+    return found | {"worlds": rows, "missing": missing}
 
 
 def shield_table(found: dict[str, Any]) -> str:
@@ -128,6 +132,7 @@ def page(found: dict[str, Any]) -> str:
         searches=", ".join(
             f"{name} {sum(one['searches'].get(name, 0) for one in shield['worlds']):,}" for name in SEARCHES
         ),
+        missing=f" Not attacked yet: {', '.join(shield['missing'])}." if shield["missing"] else "",
         shield=shield_table(shield),
         planted=planted_table(found["planted"]),
         machine=described(found["about"]),

@@ -106,8 +106,8 @@ def _arc(speed: float, turn: float, heading: Any, time: float) -> tuple[Any, Any
     return chord * jnp.cos(heading + turn * time / 2), chord * jnp.sin(heading + turn * time / 2)
 
 
-def solve(game: Game = GAME, reach: float = 8.0, across: int = 65, around: int = 33, lower: bool = False) -> Value:
-    """The upper (or lower) value by iteration until nothing changes by more than a millisecond."""
+def solve(game: Game = GAME, reach: float = 7.0, across: int = 57, around: int = 25) -> tuple[Value, Value]:
+    """The upper and the lower value, by iteration until nothing changes by more than a millisecond."""
     axis, turns = np.linspace(-reach, reach, across), np.linspace(0, 2 * np.pi, around)[:-1]
     state = np.meshgrid(axis, axis, turns, indexing="ij")
     pursuers, evaders = (controls(robot) for robot in game.robots)
@@ -115,13 +115,15 @@ def solve(game: Game = GAME, reach: float = 8.0, across: int = 65, around: int =
     gap = (np.hypot(state[0], state[1]) - game.capture_radius).ravel()
     # Below 0 inside, so that interpolation is right at the edge for an evader that runs away.
     start = np.where(gap <= 0, gap / (game.robot.max_speed - game.evader.max_speed), LONGEST)
-    value, before = start, start + 1
-    while np.abs(value - before).max() > 1e-3:
-        found = (ahead @ value).reshape(len(pursuers), len(evaders), -1)
-        best = found.min(axis=0).max(axis=0) if lower else found.max(axis=1).min(axis=0)
-        value, before = np.where(gap <= 0, start, np.minimum(best + WAIT, LONGEST)), value
-    table = value.reshape(state[0].shape)
-    return Value(np.concatenate([table, table[..., :1]], axis=2), reach)
+    values = []
+    for informed in (lambda found: found.max(axis=1).min(axis=0), lambda found: found.min(axis=0).max(axis=0)):
+        value, before = start, start + 1
+        while np.abs(value - before).max() > 1e-3:
+            best = informed((ahead @ value).reshape(len(pursuers), len(evaders), -1))
+            value, before = np.where(gap <= 0, start, np.minimum(best + WAIT, LONGEST)), value
+        table = value.reshape(state[0].shape)
+        values.append(Value(np.concatenate([table, table[..., :1]], axis=2), reach))
+    return values[0], values[1]
 
 
 def _interpolation(poses: jax.Array, reach: float, shape: tuple[int, ...]) -> csr_array:
@@ -140,9 +142,9 @@ def _interpolation(poses: jax.Array, reach: float, shape: tuple[int, ...]) -> cs
         points.append((index[0] * across + index[1]) * around + index[2] % around)
         parts = [np.abs(1 - step - (one - first)) for one, first, step in zip(places, low, corner, strict=True)]
         weights.append(np.prod(parts, axis=0))
-    rows = np.repeat(np.arange(x.size), 8)
-    entries = np.stack(weights, axis=1).ravel(), (rows, np.stack(points, axis=1).ravel())
-    return csr_array(entries, shape=(x.size, int(np.prod(shape))))
+    values, columns = (np.stack(one, axis=1).ravel() for one in (weights, points))
+    rows = np.arange(0, values.size + 1, 8)
+    return csr_array((values, columns, rows), shape=(x.size, int(np.prod(shape))))
 
 
 def player(value: Value, game: Game, role: str) -> Callable[[Any, Sight, Robot], jax.Array]:
@@ -189,6 +191,7 @@ def times(own: Agent, evader: str, scenarios: Scenarios) -> np.ndarray:
     """Seconds until capture (episodes,), the horizon where there was none."""
     played = record(own, find(evader, "evader", scenarios.game, shield=None), scenarios)
     seconds = played.length * played.game.robot.dt
+    print(f"{type(own).__name__} against {evader}: {played.length.mean() * played.game.robot.dt:.2f} s", flush=True)
     return np.where(played.outcome == "capture", seconds, scenarios.game.horizon * scenarios.game.robot.dt)
 
 
@@ -214,7 +217,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2_000_000)
     steps = parser.parse_args().steps
     keep_compiled_programs()
-    upper, below, coarse = solve(), solve(lower=True), solve(across=33, around=17)
+    (upper, below), (coarse, _) = solve(), solve(across=29, around=13)
     PURSUERS.add("optimal")(player(upper, GAME, "pursuer"))
     EVADERS.add("optimal")(player(upper, GAME, "evader"))
     scenarios = starts(GAME, EPISODES)

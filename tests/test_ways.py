@@ -10,8 +10,10 @@ import shapely
 from scipy.sparse.csgraph import dijkstra
 
 from safepursuit.agents import Agent, Scripted
+from safepursuit.compare.contenders import refuse_another_game
 from safepursuit.evaluation import scenarios
-from safepursuit.game import Game, initial
+from safepursuit.experiment import TrainConfig
+from safepursuit.game import Game, initial, observe
 from safepursuit.play import play
 from safepursuit.players import PURSUERS
 from safepursuit.scene import Arena, Edges, RoomError, Scene, draw_scene, gallery, way
@@ -21,8 +23,8 @@ from safepursuit.scene.sight import blocked
 from safepursuit.shield import Shield, guard, survey
 
 RADIUS = 0.15
-ROOMS = [name for name in gallery() if len(parse(read(name))) == 1]
-"""Those of the gallery that are one room."""
+ROOMS = [name for name in gallery() if len(rooms := parse(read(name))) == 1 and not rooms[0].movers]
+"""Those of the gallery that are one room in which nothing moves."""
 
 LISTED = "rooms: [" + ", ".join(ROOMS) + "]\n"
 
@@ -185,3 +187,35 @@ def test_the_suite_of_rooms_has_none_that_is_trained_in():
     assert len(seen) == 32
     assert len(unseen) == 21
     assert not seen & unseen
+
+
+def test_what_rays_show_does_not_depend_on_where_the_room_is_or_on_what_is_beyond_it(tmp_path):
+    """The same room 3 m to the left and 2 m higher, in a list with a larger one."""
+    here = (
+        "walls: [[0, 0], [6, 0], [6, 4], [0, 4]]\nshapes: [{segment: [[3, 0], [3, 2.5]]}, {box: [1, 3, 1, 0.4, 20]}]\n"
+    )
+    there = here.replace("[0, 0], [6, 0], [6, 4], [0, 4]", "[-3, 2], [3, 2], [3, 6], [-3, 6]")
+    there = there.replace("[3, 0], [3, 2.5]", "[0, 2], [0, 4.5]").replace("[1, 3, 1,", "[-2, 5, 1,")
+    for name, text in (("here", here), ("there", there)):
+        (tmp_path / f"{name}.yaml").write_text(text, encoding="utf-8")
+    games = [Game(Arena(scene=str(tmp_path / "here.yaml")), sensor="rays")]
+    start = initial(jax.random.key(0), games[0], 16)
+    games.append(Game(Arena(scene=listed(tmp_path, "rooms: [there.yaml, warehouse]\n")), sensor="rays"))
+    other = initial(jax.random.key(1), games[1], 64)
+    where = np.flatnonzero(np.asarray(other.scene.room.number) == 0)[:16]
+    assert len(where) == 16
+    scene = jax.tree.map(lambda leaf: leaf[..., where], other.scene)
+    shift = jnp.array([-3.0, 2.0, 0.0])[:, None]
+    moved = start._replace(scene=scene)
+    for role in ("pursuer", "evader"):
+        moved = moved.with_robot(role, pose=start.robot(role).pose + shift)
+    seen = [jax.jit(partial(observe, game=game))(state).ego for game, state in zip(games, (start, moved), strict=True)]
+    np.testing.assert_allclose(*seen, atol=2e-4)
+    straight = jax.jit(partial(way, radius=RADIUS))(start.scene, start.pursuer[:2], start.evader[:2]).straight
+    assert 0 < np.asarray(straight).sum() < 16
+
+
+def test_runs_of_any_room_can_be_compared():
+    refuse_another_game(TrainConfig(game=Game(Arena(scene="lab"), sensor="rays")), "a run")
+    with pytest.raises(ValueError, match="half_extents"):
+        refuse_another_game(TrainConfig(game=Game(Arena(half_extents=(4.0, 4.0)))), "a run")

@@ -24,7 +24,8 @@ Written by `make results` (`tools/results.py`); do not edit by hand. Each chapte
 command stands at its end: the same command repeats it, and goes on where it was interrupted. The game, the scenarios,
 the opponents and the statistics are specified in [benchmark.md](benchmark.md), the figures in
 [evaluation.md](evaluation.md), the methods in [methods.md](methods.md). How hard the evaders are for scripted pursuers:
-[benchmarks/scripted_players.md](benchmarks/scripted_players.md).
+[benchmarks/scripted_players.md](benchmarks/scripted_players.md). How often trained evaders escape from the shipped
+pursuer, and from a population's: [benchmarks/exploitability.md](benchmarks/exploitability.md).
 """
 
 

@@ -89,11 +89,15 @@ def ray_segment_hit(
     meets = (approach > 0) & (size > 0)
     reach = room / jnp.where(meets, approach, 1)
     place = reach * (ray[0] * along[0] + ray[1] * along[1]) - (start[0] * along[0] + start[1] * along[1])
-    line = jnp.where(meets & (place >= 0) & (place <= size), reach, jnp.inf)
+    between = meets & (place >= 0) & (place <= size)
     if isinstance(radius, float) and radius == 0:
-        return line
-    ends = jnp.minimum(ray_disc_hit(-start, ray, rim), ray_disc_hit(-end, ray, rim))
-    return jnp.minimum(line, ends)
+        return jnp.where(between, reach, jnp.inf)
+    # Beside an end where it meets the strip, or stands in it, the ray meets the disc about that end first, or nothing;
+    # in the strip between the ends, if at all, that of the end ahead.
+    forward = ray[0] * along[0] + ray[1] * along[1]
+    corner = jnp.where((place < 0) | ((place <= size) & (forward < 0)), start, end)
+    ends = jnp.where((room > 0) & ~meets, jnp.inf, ray_disc_hit(-corner, ray, rim))
+    return jnp.where(between, reach, ends)
 
 
 def ray_slab_hit(

@@ -142,24 +142,29 @@ def free_way(robot: Inertial, budget: Budget, margin: float, motion: Motion, low
     moves: Array | bool = budget.mover_speed > 0
     if motion.moves is not None:
         moves = motion.moves | moves
-    reach = jnp.full_like(gap, jnp.inf)
+    rounded = slice(len(gap) - (0 if motion.edges is None else len(motion.edges.present)))
+    reach = jnp.full_like(gap[rounded], jnp.inf)
     for edge in edges:
-        along, across = _dot(edge, towards), _cross(edge, towards)
+        along, across = (part[rounded] for part in (_dot(edge, towards), _cross(edge, towards)))
         # Of (centre · along) − √(rim² − (centre · across)²), in the form without cancellation.
-        square = rim**2 - (centre * across) ** 2
-        meets = (along > 0) & (flat | (square > 0))
-        root = jnp.sqrt(jnp.where(meets & ~flat, square, 1))
-        divisor = jnp.where(flat, along, (centre * along + root) / (centre + rim))
-        hit = jnp.where(meets, gap / jnp.where(meets, divisor, 1), jnp.inf)
-        blocked = (room < 0) & ((along > away) | moves)
+        square = rim[rounded] ** 2 - (centre[rounded] * across) ** 2
+        meets = (along > 0) & (flat[rounded] | (square > 0))
+        root = jnp.sqrt(jnp.where(meets & ~flat[rounded], square, 1))
+        divisor = (centre[rounded] * along + root) / (centre[rounded] + rim[rounded])
+        divisor = jnp.where(flat[rounded], along, divisor)
+        hit = jnp.where(meets, gap[rounded] / jnp.where(meets, divisor, 1), jnp.inf)
+        blocked = ((room < 0) & ((_dot(edge, towards) > away) | moves))[rounded]
         reach = jnp.minimum(reach, jnp.where(blocked, 0, hit))
-    free = jnp.min(jnp.where(inside, gap, reach), axis=0)
+    free = jnp.min(jnp.where(inside[rounded], gap[rounded], reach), axis=0)
     if motion.edges is None:
         return free
-    walls = slice(-len(motion.edges.present), None)  # of which so far only the nearest points count
-    further = jnp.minimum(*(_to_edges(motion.edges, edge, body) for edge in edges))
-    known = inside[walls] | (room[walls] < 0)
-    return jnp.minimum(free, jnp.min(jnp.where(known, jnp.inf, further), axis=0))
+    straight = slice(rounded.stop, None)
+    reach = jnp.full_like(gap[straight], jnp.inf)
+    for edge in edges:
+        blocked = ((_dot(edge, towards) > away) | moves)[straight]
+        hit = jnp.where(room[straight] < 0, jnp.where(blocked, 0, jnp.inf), _to_edges(motion.edges, edge, body))
+        reach = jnp.minimum(reach, hit)
+    return jnp.minimum(free, jnp.min(jnp.where(inside[straight], gap[straight], reach), axis=0))
 
 
 def _to_edges(edges: Edges, ray: Array, body: Scalar | float) -> Rows:

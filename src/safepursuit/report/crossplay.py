@@ -64,7 +64,7 @@ def write_page(found: Mapping[str, Any], folder: Path) -> Path:
     """The page of a population (`compare.selfplay.figures`) with its picture, in its folder; returns the page."""
     picture(found["pairs"], folder / PICTURE)
     page = folder / "selfplay.md"
-    write_text(page, f"# The population\n\n{story(found)}\n![Who catches whom]({PICTURE})\n\n{sheet(found['pairs'])}")
+    write_text(page, f"# The population\n\n{story(found)}![Who catches whom]({PICTURE})\n\n{sheet(found['pairs'])}")
     return page
 
 
