@@ -20,6 +20,7 @@ def found():
         yield module, *module.solve(**size)
 
 
+@pytest.mark.wide
 def test_a_straight_chase_takes_the_distance_over_the_closing_speed(found) -> None:
     module, upper, lower = found
     distance = np.linspace(1.0, 4.0, 7)
@@ -28,6 +29,7 @@ def test_a_straight_chase_takes_the_distance_over_the_closing_speed(found) -> No
         np.testing.assert_allclose(value(distance, 0 * distance, 0 * distance), exact, atol=0.35)
 
 
+@pytest.mark.wide
 def test_the_value_is_symmetric_and_the_informed_evader_is_not_caught_sooner(found) -> None:
     _, upper, lower = found
     np.testing.assert_allclose(upper.table, upper.table[:, ::-1, ::-1], atol=0.02)  # left and right
@@ -35,6 +37,7 @@ def test_the_value_is_symmetric_and_the_informed_evader_is_not_caught_sooner(fou
     assert upper.table.max() > lower.table[lower.table > 0].min()
 
 
+@pytest.mark.wide
 def test_a_relative_motion_is_that_of_two_robots_in_the_world(found) -> None:
     module, *_ = found
     rng = np.random.default_rng(3)

@@ -82,6 +82,7 @@ def whole(tmp_path_factory):
     return out, play(out).grow(1)
 
 
+@pytest.mark.wide
 def test_a_round_adds_a_response_of_either_side_and_their_payoffs(whole) -> None:
     out, population = whole
     assert population.pools == (("pure-pursuit", "pursuer/round-1"), ("random", "evader/round-1"))
@@ -97,6 +98,7 @@ def test_a_round_adds_a_response_of_either_side_and_their_payoffs(whole) -> None
     assert load_run(RunFolder.open(out / "evader/round-1")).config.pursuer == f"pure-pursuit:{GAMES}"
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize("moment", [3, 9, 13])
 def test_an_interrupted_population_ends_in_the_same_bits(whole, tmp_path, moment) -> None:
     asked = iter(range(moment))
@@ -117,6 +119,7 @@ def test_an_interrupted_population_ends_in_the_same_bits(whole, tmp_path, moment
     assert {file: file.stat().st_mtime_ns for file in untouched} == untouched
 
 
+@pytest.mark.wide
 def test_other_settings_and_other_parameters_are_refused(whole, tmp_path) -> None:
     out = shutil.copytree(whole[0], tmp_path / "copy")
     with pytest.raises(RunFolderError, match="holds a population with episodes = 5, not 6: choose another --out"):

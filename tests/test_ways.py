@@ -21,6 +21,7 @@ from safepursuit.scene.generated import KINDS
 from safepursuit.scene.reading import generate, parse, read
 from safepursuit.scene.sight import blocked
 from safepursuit.shield import Shield, guard, survey
+from tiny import few
 
 RADIUS = 0.15
 ROOMS = [name for name in gallery() if len(rooms := parse(read(name))) == 1 and not rooms[0].movers]
@@ -35,6 +36,7 @@ def listed(tmp_path, text=LISTED):
     return str(file)
 
 
+@pytest.mark.wide
 def test_what_blocks_a_way_is_what_comes_too_near_by_shapely(tenfold):
     """An edge or a disc nearer to the straight way than the berth, and than the way's ends are to it."""
     rng = np.random.default_rng(0)
@@ -68,7 +70,9 @@ def test_what_blocks_a_way_is_what_comes_too_near_by_shapely(tenfold):
     assert 0.2 < found.mean() < 0.9
 
 
-@pytest.mark.parametrize("name", ["lab", "maze", pytest.param("office", marks=pytest.mark.heavy)])
+@pytest.mark.parametrize(
+    "name", ["lab", pytest.param("maze", marks=pytest.mark.wide), pytest.param("office", marks=pytest.mark.heavy)]
+)
 def test_ways_are_as_long_as_those_of_a_visibility_graph(name):
     """By shapely and Dijkstra, in the region where the body is clear: no shorter, and longer only by the berth."""
     game = Game(Arena(scene=name))
@@ -121,7 +125,7 @@ def test_every_pursuer_finds_its_way_to_an_evader_that_stands(names, tmp_path, t
     assert caught.all(), dict(zip(names, (~caught).sum(axis=1), strict=True))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", few(KINDS))
 def test_generated_rooms_are_sound_and_follow_from_their_seed(kind):
     for seed in range(3):
         content = generate(kind, seed)
@@ -215,6 +219,7 @@ def test_what_rays_show_does_not_depend_on_where_the_room_is_or_on_what_is_beyon
     assert 0 < np.asarray(straight).sum() < 16
 
 
+@pytest.mark.wide
 def test_runs_of_any_room_can_be_compared():
     refuse_another_game(TrainConfig(game=Game(Arena(scene="lab"), sensor="rays")), "a run")
     with pytest.raises(ValueError, match="half_extents"):
