@@ -132,7 +132,7 @@ def page(found: dict[str, Any]) -> str:
         searches=", ".join(
             f"{name} {sum(one['searches'].get(name, 0) for one in shield['worlds']):,}" for name in SEARCHES
         ),
-        missing=f" Not attacked yet: {', '.join(shield['missing'])}." if shield["missing"] else "",
+        missing=f" Not attacked yet: {'; '.join(shield['missing'])}." if shield["missing"] else "",
         shield=shield_table(shield),
         planted=planted_table(found["planted"]),
         machine=described(found["about"]),

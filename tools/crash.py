@@ -303,8 +303,8 @@ while a checkpoint is being written and some again while they go on, or run out 
 command, goes on without a manual step. Parameters, optimiser, games, keys, the best checkpoint and the log must be
 those of the uninterrupted training, bit for bit.
 
-**{trials - lost} of {trials} recovered, struck {ledger.struck} times, with {ledger.tracebacks} tracebacks,** in
-{ledger.seconds:,.0f} s.
+**{trials - lost} of {trials} recovered, struck {ledger.struck} times (of {kills} asked), with {ledger.tracebacks}
+tracebacks,** in {ledger.seconds:,.0f} s.
 
 {table}
 

@@ -25,8 +25,9 @@ Written by `make reliability` from the pages that it links; each names the comma
 * **Damage.** Every file of a run is flipped at 20 places, cut, lengthened, emptied, removed and replaced, and read as
   `evaluate` and as `resume` do: the same result, or a sentence (`pytest -m heavy tests/test_damage.py`; a part of it in
   `make test`).
-* **Anything typed.** Command line, configuration, recordings, comparisons and numbers into the shield, by Hypothesis;
-  what once failed is an example in `tests/test_fuzz.py` (`make fuzz`).
+* **Anything typed.** Command line, configuration, scenes, run folders, recordings, comparisons, actions in an
+  environment, and numbers into the shield and an exported controller, by Hypothesis; what once failed is an example in
+  `tests/test_fuzz.py` (`make fuzz`).
 * **Age.** A run folder of release 0.1 is read and resumed.
 * **Interruptions.** Full disk, read-only folder, lock, Ctrl-C, SIGTERM, SIGHUP, closed pipe: each has a test of its
   sentence and exit status.

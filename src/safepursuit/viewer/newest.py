@@ -21,7 +21,7 @@ _LOOKED = 15.0
 """Seconds without a question after which nobody looks."""
 
 _REST = 9
-"""Times as long as playing took, a run is then left alone."""
+"""Times as long as playing took, a run that is being trained is then left alone."""
 
 _LOOK = 0.5
 """Seconds between two looks for new checkpoints."""
@@ -47,7 +47,7 @@ class Newest:
     `file`; `told` says that somebody looks, and what there is.
 
     Run folders are only read. The processes do not touch an accelerator, no more than one is at work at any time, and a
-    run is left alone for nine times as long as its episodes took.
+    run that is being trained is left alone for nine times as long as its episodes took.
     """
 
     def __init__(self, runs: Sequence[RunFolder], command: Command, file: Path) -> None:
@@ -85,7 +85,8 @@ class Newest:
         while not self._over.wait(_LOOK):
             for run, shown in zip(self.runs, self._shown, strict=True):
                 now = time.monotonic()
-                if now - self._looked > _LOOKED or now < shown.again or self._over.is_set():
+                resting = now < shown.again and not run.summary.is_file()
+                if now - self._looked > _LOOKED or resting or self._over.is_set():
                     continue
                 try:
                     self._play(run, shown)
