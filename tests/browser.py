@@ -127,7 +127,9 @@ def browser(profile):
     command += [f"--user-data-dir={profile}", "--remote-debugging-port=0", "about:blank"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        with connect(_tab(*_listening(profile, process)), max_size=None, open_timeout=_PATIENCE, proxy=None) as socket:
+        # Without pings: a page that is busy does not answer them, and their random numbers disturb Hypothesis.
+        settings = {"max_size": None, "open_timeout": _PATIENCE, "ping_interval": None, "proxy": None}
+        with connect(_tab(*_listening(profile, process)), **settings) as socket:
             yield Browser(socket)
     finally:
         process.terminate()
