@@ -156,13 +156,15 @@ def test_trainings_that_run_are_watched_and_not_disturbed(tmp_path, tab):
             assert tab.troubles == []
         finally:
             watching.send_signal(signal.SIGINT)
-            assert watching.wait() == 128 + signal.SIGINT
+            watching.communicate()
+            assert watching.returncode == 128 + signal.SIGINT
     finally:
         for one in busy:
             one.kill()
-            one.wait()
+            one.communicate()
     alone = session(*train, "--seed", 0, "--run-dir", tmp_path / "alone")
-    assert alone.wait() == 0
+    alone.communicate()
+    assert alone.returncode == 0
     kept = [load_run(RunFolder.open(folder)).policy for folder in (runs[0], tmp_path / "alone")]
     for one, other in zip(*(jax.tree.leaves(eqx.filter(policy, eqx.is_array)) for policy in kept), strict=True):
         np.testing.assert_array_equal(one, other)
