@@ -13,7 +13,7 @@ import numpy as np
 
 from inertia import _episodes, commanded
 from safepursuit import shield as safety
-from safepursuit.evaluation.referee import judge
+from safepursuit.evaluation.referee import judge_alone
 from safepursuit.geometry import direction, length, unit
 from safepursuit.robot import Unicycle
 from safepursuit.scene import Movers, Scene, boundaries
@@ -82,21 +82,17 @@ def drive(
     moving = np.where(present[STANDING:], moving, np.nan).transpose(3, 0, 2, 1)
     discs = np.stack([*np.asarray(scene.centre, float)[:, :STANDING], sizes[:STANDING]], axis=-1)
     discs = np.where(present[:STANDING, :, None], discs, np.nan).transpose(1, 0, 2)
-    verdict = judge(
+    verdict = judge_alone(
         own=own,
         own_control=control,
-        other=own + 1e3,
-        other_control=control,
         discs=discs,
         movers=moving,
         half_extents=np.asarray(half),
         own_radius=robot.radius,
-        other_radius=robot.radius,
         length=np.full(games, steps),
         dt=robot.dt,
         integrator=robot.integrator,
         own_velocity=velocity,
-        other_velocity=velocity,
     )
     assert not verdict.invalid.any()
     moves = (control[..., 0] > 0) | ((before[..., 0] > 0) & robot.has_inertia)

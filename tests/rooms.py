@@ -9,7 +9,7 @@ import numpy as np
 import shapely
 
 import inertia
-from safepursuit.evaluation.referee import judge
+from safepursuit.evaluation.referee import judge_alone
 from safepursuit.game import Game, initial
 from safepursuit.scene import Arena, Edges, Scene
 from safepursuit.shield import Shield
@@ -101,21 +101,17 @@ def drive(
     edges = np.where(np.asarray(scene.edges.present), edges, np.nan).transpose(2, 1, 0)
     discs = np.stack([*np.asarray(scene.centre, float), np.asarray(scene.radius, float)], axis=-1)
     discs = np.moveaxis(np.where(np.asarray(scene.present)[..., None], discs, np.nan), 1, 0)
-    verdict = judge(
+    verdict = judge_alone(
         own=own,
         own_control=control,
-        other=own + 1e3,
-        other_control=control,
         discs=discs,
         edges=edges,
         half_extents=np.asarray(scene.half_extents)[:, 0],
         own_radius=robot.radius,
-        other_radius=robot.radius,
         length=np.full(games, steps),
         dt=robot.dt,
         integrator=robot.integrator,
         own_velocity=velocity,
-        other_velocity=velocity,
     )
     assert not verdict.invalid.any()
     moves = np.asarray(moving).T

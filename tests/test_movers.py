@@ -12,7 +12,7 @@ import shapely
 from movers import drive
 from safepursuit import shield as safety
 from safepursuit.evaluation.evaluation import check_sensor, evaluate
-from safepursuit.evaluation.referee import judge
+from safepursuit.evaluation.referee import judge_alone
 from safepursuit.experiment import TrainConfig
 from safepursuit.game import Game, initial, observe, transition
 from safepursuit.policy.policy import build_policy
@@ -198,21 +198,17 @@ def test_the_referee_sees_what_dense_sampling_sees(integrator):
     least = np.hypot(*(place - mover)).min(axis=1) - radius - size
     tracks = np.stack([np.stack([*one, np.full(count, size)], axis=-1) for one in (begin, end)], axis=1)[:, :, None]
     far = np.full((count, 1, 3), np.nan)
-    found = judge(
+    found = judge_alone(
         own=own,
         own_control=after[:, None],
-        other=own + 1e3,
-        other_control=after[:, None],
         discs=far,
         movers=tracks,
         half_extents=np.array([9.0, 9.0]),
         own_radius=radius,
-        other_radius=radius,
         length=np.ones(count, int),
         dt=dt,
         integrator=integrator,
         own_velocity=np.stack([before, after], axis=1),
-        other_velocity=np.stack([before, after], axis=1),
     )
     moves = (after[:, 0] > 0) | ((before[:, 0] > 0) & (integrator == "ramp"))
     near = moves & (found.clearance[:, 0] < 1)
@@ -247,17 +243,14 @@ def test_the_game_and_the_referee_count_the_same_contacts(played, integrator):
     tracks = np.stack([np.concatenate([one, radius.T[..., None]], axis=-1) for one in ends], axis=1)
     edges = np.concatenate([np.asarray(part, float) for part in state.scene.edges[:2]]).transpose(2, 1, 0)
     own = np.stack([np.asarray(one.pursuer, float).T for one in (state, after.state)], axis=1)
-    found = judge(
+    found = judge_alone(
         own=own,
         own_control=np.asarray(control, float).T[:, None],
-        other=own + 1e3,
-        other_control=np.asarray(control, float).T[:, None],
         discs=np.full((games, 1, 3), np.nan),
         movers=tracks,
         edges=edges,
         half_extents=np.array([9.0, 9.0]),
         own_radius=0.15,
-        other_radius=0.15,
         length=np.ones(games, int),
         dt=0.05,
         integrator=integrator,

@@ -14,7 +14,7 @@ from rooms import ROOMS, drive
 from safepursuit.barriers import stop_sector
 from safepursuit.barriers.control_point import standoff
 from safepursuit.barriers.stop_sector import Motion, free_way
-from safepursuit.evaluation.referee import judge
+from safepursuit.evaluation.referee import judge_alone
 from safepursuit.game import motion
 from safepursuit.game.sensors import first_hits
 from safepursuit.geometry import ray_segment_hit
@@ -205,16 +205,13 @@ def referee(poses, control, scene, integrator, **more):
     own, control = np.moveaxis(np.asarray(poses), 0, -1), np.asarray(control).T[:, None]
     edges = np.concatenate([np.asarray(part) for part in scene.edges[:2]])  # (4, edges, episodes)
     edges = np.broadcast_to(edges[..., None] if edges.ndim < 3 else edges, (*edges.shape[:2], len(own)))
-    return judge(
+    return judge_alone(
         own=own,
         own_control=control,
-        other=own + 1e3,
-        other_control=control,
         discs=np.empty((len(own), 0, 3)),
         edges=np.moveaxis(edges, -1, 0).swapaxes(1, 2),
         half_extents=HALF,
         own_radius=0.15,
-        other_radius=0.15,
         length=np.ones(len(own), int),
         dt=0.05,
         integrator=integrator,
@@ -271,7 +268,7 @@ def test_the_referee_measures_what_shapely_does(integrator, tenfold):
     more = {}
     if integrator == "ramp":
         both = np.stack([before.T, control.T], axis=1)
-        more = {"own_velocity": both, "other_velocity": both}
+        more = {"own_velocity": both}
     found = referee(np.stack([pose, pose], -1), control, scene_of(start, end), integrator, **more).clearance[:, 0]
     way = np.asarray(jax.jit(lambda *given: robot.way(*given[:2], 16, *given[2:]))(pose, control, before))
     way = np.concatenate([pose[:2, None], way], axis=1)

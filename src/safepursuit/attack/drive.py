@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float
 from safepursuit.agents import Trained, View, predicted
 from safepursuit.attack.plans import Genes, Plan, decode, nominal_control
 from safepursuit.attack.worlds import World
-from safepursuit.evaluation.referee import judge
+from safepursuit.evaluation.referee import judge_alone
 from safepursuit.game import GameState, RobotState
 from safepursuit.play.recording import Numbers, Recording, discs_of
 from safepursuit.robot import Robot
@@ -157,20 +157,16 @@ def judge_steps(
     for first in range(0, len(games), _ROWS):
         g, t = games[first : first + _ROWS], times[first : first + _ROWS]
         ends, speeds = np.stack([pose[g, t], after[g, t]], 1), np.stack([before[g, t], control[g, t]], 1)
-        found = judge(
+        found = judge_alone(
             own=ends,
             own_control=control[g, t][:, None],
-            other=ends + 1e3,
-            other_control=control[g, t][:, None],
             discs=seen[first : first + _ROWS, None],
             half_extents=np.asarray(half_extents),
             own_radius=robot.radius,
-            other_radius=robot.radius,
             length=np.ones(len(g), int),
             dt=robot.dt,
             integrator=robot.integrator,
             own_velocity=speeds,
-            other_velocity=speeds,
         )
         np.logical_or.at(contact, (g, t), (found.wall | found.obstacle | found.invalid)[:, 0])
         np.minimum.at(least, (g, t), found.clearance[:, 0])

@@ -6,7 +6,7 @@ it with the recorded outcome and length.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -123,6 +123,24 @@ def judge(
         clearance=np.where(played & known, np.minimum(wall, obstacle), np.nan),
         invalid=played & ~known,
         touched=played & touched,
+    )
+
+
+def judge_alone(
+    *, own: np.ndarray, own_control: np.ndarray, own_radius: float, own_velocity: np.ndarray | None = None, **rest: Any
+) -> Verdict:
+    """`judge`, of a robot near which there is no other one."""
+    own = np.asarray(own)
+    return judge(
+        own=own,
+        own_control=own_control,
+        other=own + 1e3,
+        other_control=own_control,
+        own_radius=own_radius,
+        other_radius=own_radius,
+        own_velocity=own_velocity,
+        other_velocity=own_velocity,
+        **rest,
     )
 
 
