@@ -8,7 +8,6 @@ page of what is finished.
 """
 
 import contextlib
-import hashlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from safepursuit.attack.falsify import falsify, keep
 from safepursuit.attack.planted import CONTROL, mistakes
 from safepursuit.attack.search import SEARCHES
 from safepursuit.attack.worlds import World, shipped
-from safepursuit.benchmark.machine import about, described
+from safepursuit.benchmark.machine import about, described, package_digest
 from safepursuit.benchmark.tables import Table, grid
 from safepursuit.evaluation.metrics import rate
 from safepursuit.process import use_all_cores
@@ -61,8 +60,7 @@ is sound from starts in its safe set.
 
 def falsified(kind: str, worlds: Sequence[World], budget: int, games: int) -> dict[str, Any]:
     """The figures of these worlds, with `budget` steps each; what is found is kept as recordings beside them."""
-    text = b"".join(file.read_bytes() for file in sorted((ROOT / "src" / "safepursuit").rglob("*.py")))
-    folder = ROOT / "build" / "falsifier" / f"{kind}-{budget}-{games}-{hashlib.sha256(text).hexdigest()[:12]}"
+    folder = ROOT / "build" / "falsifier" / f"{kind}-{budget}-{games}-{package_digest()[:12]}"
     folder.mkdir(parents=True, exist_ok=True)
     files = {world.name: folder / f"{slug(world.name)}.json" for world in worlds}
     with contextlib.suppress(KeyboardInterrupt):

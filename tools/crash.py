@@ -27,7 +27,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from safepursuit.benchmark.machine import about, described
+from safepursuit.benchmark.machine import about, described, package_digest
 from safepursuit.benchmark.tables import Table, grid
 from safepursuit.runs import checkpoint
 from safepursuit.runs.folder import RunFolder, read_json, write_json, write_text
@@ -102,8 +102,7 @@ class Ledger:
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        text = b"".join(one.read_bytes() for one in sorted((ROOT / "src" / "safepursuit").rglob("*.py")))
-        self.package = hashlib.sha256(text).hexdigest()
+        self.package = package_digest()
         found = read_json(file) if file.is_file() else {}
         if found.get("package") != self.package:
             found = {}

@@ -1,5 +1,6 @@
 """The machine and the versions on which a figure depends."""
 
+import hashlib
 import os
 import platform
 from pathlib import Path
@@ -22,6 +23,12 @@ def processor() -> str:
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return (names[0] if names else "") or platform.processor() or platform.machine()
+
+
+def package_digest() -> str:
+    """SHA-256 of the source of this package: what was counted with another one does not count."""
+    files = sorted(Path(__file__).parents[1].rglob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def described(facts: dict[str, Any]) -> str:
