@@ -10,10 +10,12 @@ RUN := runs/demo-$(shell date +%Y%m%d-%H%M%S)
 help:  ## Show what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
+# pip takes the build of PyTorch that it is configured for; uv installs the other hundred packages five times as fast.
 $(VENV)/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "safepursuit needs Python 3.11 or newer, but $(PYTHON) is " + sys.version.split()[0] + "; try make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt torch uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 setup: $(VENV)/ready  ## Create .venv with the pinned versions
@@ -34,7 +36,9 @@ demo: setup  ## Train BarrierNet against the random evader and judge it on 1,000
 	$(BIN)/safepursuit train --method barriernet --evader random --obstacles 2 --timesteps 2_000_000 --seed 42 --run-dir $(RUN)
 	$(BIN)/safepursuit evaluate $(RUN) --episodes 1000 --json $(RUN)/evaluations/demo.json
 
-test: lint types contract docs unit  ## Lint, types, import contract, documentation and tests
+test: setup  ## Lint, types, import contract, documentation and tests
+	$(MAKE) --jobs 2 --output-sync lint types contract docs
+	$(MAKE) unit
 
 lint: setup
 	$(BIN)/ruff format --check .
