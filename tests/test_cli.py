@@ -409,7 +409,7 @@ def test_evaluations_that_cannot_be_made(smoke, copy, tmp_path):
 
 
 def test_a_damaged_checkpoint_ends_with_status_1(copy):
-    newest = copy.checkpoints / (copy.checkpoints / "latest").read_text().strip()
+    newest = copy.checkpoints / (copy.checkpoints / "latest").read_text().split()[0]
     files = [file for file in (newest / "policy").rglob("*") if file.is_file()]
     largest = max(files, key=lambda file: file.stat().st_size)
     largest.write_bytes(largest.read_bytes()[: largest.stat().st_size // 2])
@@ -501,7 +501,7 @@ def test_the_learning_rate_of_an_extended_training_is_told(copy, monkeypatch):
 
 
 def test_a_run_plays_without_its_training_state_but_does_not_go_on(copy, tmp_path):
-    newest = copy.checkpoints / (copy.checkpoints / "latest").read_text().strip()
+    newest = copy.checkpoints / (copy.checkpoints / "latest").read_text().split()[0]
     shutil.rmtree(newest / "training")
     assert call("evaluate", copy.path, *NINE)[0] == 0
     status, _, err = call("export", copy.path, "--out", tmp_path / "policy.onnx")

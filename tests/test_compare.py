@@ -274,7 +274,7 @@ def test_a_training_in_parts_is_the_training_in_one(whole, tmp_path):
         np.testing.assert_array_equal(again[name], value, err_msg=name)
     for which in ("latest", "best"):
         other = whole.out / "runs" / "ppo" / f"seed-{CONFIG.seed}" / "checkpoints" / which
-        assert (run.checkpoints / which).read_text() == other.read_text()
+        assert (run.checkpoints / which).read_text().split()[0] == other.read_text().split()[0]
 
 
 def test_a_training_folder_outlives_an_interruption_while_it_is_made_or_replaced(tmp_path):

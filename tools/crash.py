@@ -82,8 +82,8 @@ class Victim:
 def bits(run: Path) -> dict[str, str]:
     """Digests of everything that decides how a training goes on, and of what it has told."""
     folder = RunFolder.open(run)
-    latest = (folder.checkpoints / "latest").read_text().strip()
-    best = (folder.checkpoints / "best").read_text().strip()
+    latest = (folder.checkpoints / "latest").read_text().split()[0]
+    best = (folder.checkpoints / "best").read_text().split()[0]
     found = {"latest": latest, "best": best}
     for name, array in checkpoint._read(folder.checkpoints / latest, {"policy", "training"}).items():
         if "seconds" not in name:
@@ -243,7 +243,7 @@ class Harness:
 
 def finished(run: Path) -> bool:
     with contextlib.suppress(OSError, ValueError):
-        return (run / "summary.json").is_file() and int((run / "checkpoints" / "latest").read_text()) >= 768
+        return (run / "summary.json").is_file() and int((run / "checkpoints" / "latest").read_text().split()[0]) >= 768
     return False
 
 

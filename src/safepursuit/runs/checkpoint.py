@@ -4,7 +4,8 @@ checkpoints/000000409600/policy/      the policy (Orbax)
 checkpoints/000000409600/training/    all other state: optimiser, games, keys, counters
 checkpoints/000000409600/digest.json  SHA-256 of every file; the two folders are checked separately; and, as
                                       /config.yaml, of the configuration with which it was trained
-checkpoints/latest, checkpoints/best  the names of two checkpoints
+checkpoints/latest, checkpoints/best  the names of two checkpoints, and the SHA-256 of their digest.json: a damaged
+                                      name is noticed
 
 Earlier checkpoints hold everything in one folder, `arrays`, and stay readable.
 """
@@ -81,7 +82,7 @@ def save(run: RunFolder, step: int, state: Any, *, best: bool) -> Path:
         partial.rmdir()
         keep_on_disk(run.checkpoints)  # before a pointer names it
         for which in ("latest", *(["best"] if best else [])):
-            write_text(run.checkpoints / which, folder.name + "\n")
+            write_text(run.checkpoints / which, f"{folder.name}\n{_seal(folder)}\n")
     except BaseException as error:
         shutil.rmtree(partial, ignore_errors=True)
         if isinstance(error, Exception):
@@ -226,14 +227,21 @@ def _numbered(run: RunFolder) -> list[Path]:
 
 
 def _named(run: RunFolder, which: Which | int) -> Path | None:
-    """The folder of a number of steps, or to which a pointer points; None where it is not there."""
+    """The folder of a number of steps, or to which a pointer points; None where it is not there.
+
+    Where the digest in a pointer is that of another checkpoint than it names, the name is damaged. Earlier pointers
+    have none.
+    """
     if isinstance(which, int):
         folder = run.checkpoints / f"{which:012d}"
         return folder if folder.is_dir() else None
     try:
-        name = (run.checkpoints / which).read_text(encoding="utf-8").strip()
+        name, seal = (*(run.checkpoints / which).read_text(encoding="utf-8").split(), "", "")[:2]
     except (OSError, UnicodeDecodeError):
         return None
+    for folder in _numbered(run):
+        if _seal(folder) == seal:
+            return folder
     return run.checkpoints / name if name.isdigit() and (run.checkpoints / name).is_dir() else None
 
 
@@ -275,6 +283,14 @@ def _undamaged(folder: Path, items: Iterable[str]) -> bool:
 def _written(folder: Path) -> dict[str, str]:
     """The contents of digest.json. Raises OSError, ValueError or AttributeError where it is none."""
     return dict(json.loads((folder / "digest.json").read_text(encoding="utf-8")).items())
+
+
+def _seal(folder: Path) -> str:
+    """SHA-256 of digest.json; "none" where there is none."""
+    try:
+        return hashlib.sha256((folder / "digest.json").read_bytes()).hexdigest()
+    except OSError:
+        return "none"
 
 
 def _read(folder: Path, items: Iterable[str]) -> dict[str, np.ndarray]:
