@@ -30,6 +30,10 @@ class Export:
     """The file to write, .onnx."""
     discs: int | None = None
     """Number of discs in the file (default: as in the training)."""
+    edges: int | None = None
+    """Number of edges, straight walls of finite length, in the file (default: as in the training)."""
+    movers: int | None = None
+    """Number of discs that move in the file (default: as in the training)."""
     checkpoint: Which = "latest"
     """Which checkpoint is exported."""
     debug: Debug = False
@@ -43,7 +47,8 @@ class Export:
         trained = load_run(run, self.checkpoint)
         _try_promise(trained, console)
         training = adapter.training_of(run, trained.steps, self.checkpoint)
-        model = adapter.export(trained.policy, trained.config, discs=self.discs, training=training)
+        rows = {"discs": self.discs, "edges": self.edges, "movers": self.movers}
+        model = adapter.export(trained.policy, trained.config, **rows, training=training)
         adapter.write(model, self.out)
         say(
             console,
