@@ -73,8 +73,8 @@ def compare(file: Path, policy: Policy, config: TrainConfig, *, count: int = 10_
     states in which the package itself gives the file's verdict once the inputs are changed by `_ROUNDING`, as where
     several constraints meet. Besides, the package in single precision, as it was trained, on all states but the extreme
     ones. Beyond the tolerance its controls may differ where the answer in either precision moves as far once the inputs
-    are changed by `_SINGLE`: where the body grazes a disc, say, or the exact answer jumps. Raises ValueError where the file is none
-    of ours or holds another policy.
+    are changed by `_SINGLE`: where the body grazes a disc, say, or the exact answer jumps. Raises ValueError where the
+    file is none of ours or holds another policy.
     """
     opened = session(file)
     about = _metadata(opened)
