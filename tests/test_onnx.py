@@ -23,14 +23,24 @@ from onnx import helper
 from safepursuit import qp, shield
 from safepursuit.adapters.onnx import checking, compare, describing, export, latency, projection, session, write
 from safepursuit.adapters.onnx.arrays import Tensor, expanded
-from safepursuit.adapters.onnx.controller import CONSTRAINTS, EDGES, LIMITS, MOVERS, NOTHING, WALLS, WATCHDOG
+from safepursuit.adapters.onnx.controller import (
+    CONSTRAINTS,
+    EDGES,
+    LIMITS,
+    MOVERS,
+    NOTHING,
+    WALLS,
+    WATCHDOG,
+    Measured,
+    observed,
+)
 from safepursuit.adapters.onnx.graph import Graph
 from safepursuit.adapters.onnx.lowering import lower
 from safepursuit.adapters.onnx.states import KINDS, draw
 from safepursuit.agents import predicted
 from safepursuit.cli import export as command_line
 from safepursuit.cli import main
-from safepursuit.game import Game
+from safepursuit.game import Game, GameState, RobotState, observe
 from safepursuit.geometry import length, unit
 from safepursuit.learn import BarrierNetTrainer
 from safepursuit.policy import HEADS, PolicyConfig
@@ -38,7 +48,7 @@ from safepursuit.qp import Halfplanes
 from safepursuit.robot import Budget, Unicycle
 from safepursuit.runs import configuration
 from safepursuit.runs.folder import RunFolder
-from safepursuit.scene import Arena, Movers, Scene
+from safepursuit.scene import Arena, Movers, Scene, Way
 from safepursuit.shield import fitting
 from tiny import TINY, aimed, few, outspoken
 
@@ -194,6 +204,9 @@ OPERATIONS = {
     "least and greatest": lambda x, y: jnp.min(x, axis=1) - jnp.max(y, axis=1) + jnp.max(x),
     "sums": lambda x, y: jnp.sum(x, axis=0)[None] + jnp.sum(jnp.broadcast_to(y[:, :1], (2, 3)), axis=1)[:, None],
     "all and any": lambda x, y: jnp.stack([jnp.all(x > -1, axis=0), jnp.any(y > 1, axis=0)]),
+    "written into": lambda x, y: (
+        x.at[:, 1:].add(y[:, :2]).at[:1].set(y[1:]) + jnp.zeros((2, 3)).at[:, 2:].set(y[:, :1])
+    ),
     "transposed": lambda x, y: x.T + 1,
     "reshaped": lambda x, y: x.reshape(6) + y.reshape(3, 2).reshape(6),
     "repeated": lambda x, y: jnp.broadcast_to(x[:, 0][:, None], (2, 4)).reshape(8),
@@ -229,7 +242,8 @@ def test_lengths_and_directions_take_one_node_and_are_zero_at_zero():
 
 
 def test_what_there_is_no_rule_for_is_refused():
-    for function in (lambda x: jnp.cumsum(x), lambda x: jnp.fft.fft(x), lambda x: x[::2]):
+    functions = [jnp.cumsum, jnp.fft.fft, lambda x: x[::2], lambda x: x.at[np.array([0, 2])].set(0.0)]
+    for function in functions:
         with pytest.raises(NotImplementedError, match="no rule"):
             compiled(function, np.ones((4, 2)))
 
@@ -525,6 +539,30 @@ def test_the_file_of_a_room_says_what_it_takes(exported):
     assert {*inputs, *(one.name for one in opened.get_outputs())} == set(json.loads(about["units"]))
     assert {str(MOVERS), str(EDGES)} <= set(json.loads(about["constraints"]))
     assert "3 rows for edges" in about["model_card"]
+
+
+@pytest.mark.parametrize("name", few(["barriernet among", "barriernet people"]))
+def test_a_policy_observes_what_the_sensor_sees_in_a_scene_of_the_same_things(name):
+    """Velocities of movers too, and the way that is given in place of the straight one."""
+    game, corner = configured(name).game, jnp.asarray([0.5, 2.0])
+    inputs = surrounded((-1.0, 0.5, 0.3), [(0.5, -1.0, 0.5, 1.0)], [(0.0, 0.7, 0.2, 0.3, -0.1, 0.4)])
+    inputs["control"][0], inputs["way"][0] = (0.1, 0.4), (*corner, 6.0)
+    measured = Measured(**{one: jnp.asarray(values[0].T) for one, values in inputs.items() if one != "pending"})
+    scene = Scene.of(
+        [(0.0, 0.7, 0.2)],
+        half_extents=(6.0, 4.0),
+        segments=[((0.5, -1.0), (0.5, 1.0))],
+        movers=Movers(jnp.asarray([[0.3], [-0.1]]), jnp.asarray([0.4])),
+    )._replace(room=Way(corner, jnp.asarray(6.0), jnp.asarray(False)))
+    robots = (
+        RobotState(jnp.asarray(inputs[pose][0]), jnp.asarray(inputs[control][0]))
+        for pose, control in (("pose", "control"), ("opponent_pose", "opponent_control"))
+    )
+    seen = observe(GameState(tuple(robots), scene, jnp.asarray(0)), game)
+    found = observed(game, measured, "pursuer")
+    np.testing.assert_allclose(found.ego, seen.ego, atol=1e-6)
+    np.testing.assert_allclose(found.discs[:, found.present], seen.discs, atol=1e-6)
+    assert game.sensor == "discs" or abs(found.ego[15] - 1 / 7) < 1e-6
 
 
 @pytest.mark.wide
@@ -867,6 +905,17 @@ def test_the_commands(a_run, tmp_path, capsys):
     assert main(["export", str(a_run), "--out", str(tmp_path / "no" / "where.onnx")]) == 2
     assert main(["check-export", str(tmp_path / "none.onnx"), str(a_run)]) == 2
     assert "does not exist" in capsys.readouterr().err
+
+
+@pytest.mark.wide
+def test_a_run_in_a_room_is_exported_with_its_walls(tmp_path, capsys):
+    config, run, file = configured("ppo-filter lab"), tmp_path / "lab", tmp_path / "lab.onnx"
+    BarrierNetTrainer(config, RunFolder.create(run, configuration.dump(config), ["test"])).save()
+    assert main(["export", str(run), "--out", str(file), "--edges", "20"]) == 0
+    assert main(["check-export", str(file), str(run)]) == 0
+    assert "20 rows for edges" in session(file).get_modelmeta().custom_metadata_map["model_card"]
+    assert main(["export", str(run), "--out", str(tmp_path / "more.onnx"), "--edges", "1000"]) == 2
+    assert "a file takes 0 to 400 edges, not 1000." in capsys.readouterr().err
 
 
 @pytest.mark.wide
