@@ -143,7 +143,7 @@ def _table(result: dict[str, Any]) -> Table:
         title_justify="left",
         title_style="bold",
         caption=f"double: the same arithmetic, tolerance {result['tolerance']['double']:g}; single: as trained, "
-        f"tolerance {result['tolerance']['single']:g} or what rounding of the inputs does to the exact answer; active "
+        f"tolerance {result['tolerance']['single']:g} or what rounding of the inputs does to the answer; active "
         f"and feasible: states in which they differ, of which in double precision {', '.join(ties)} are ties that "
         "rounding decides",
         caption_justify="left",
