@@ -541,7 +541,8 @@ def test_the_file_of_a_room_says_what_it_takes(exported):
     assert "3 rows for edges" in about["model_card"]
 
 
-@pytest.mark.parametrize("name", few(["barriernet among", "barriernet people"]))
+@pytest.mark.wide
+@pytest.mark.parametrize("name", ["barriernet among", "barriernet people"])
 def test_a_policy_observes_what_the_sensor_sees_in_a_scene_of_the_same_things(name):
     """Velocities of movers too, and the way that is given in place of the straight one."""
     game, corner = configured(name).game, jnp.asarray([0.5, 2.0])

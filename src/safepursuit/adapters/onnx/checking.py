@@ -32,6 +32,10 @@ _SINGLE = 2.0**-23
 """Relative change of the inputs within which a difference counts as rounding of single precision: a unit in the last
 place, two roundings."""
 
+_STEPS = 4
+"""A difference counts as such up to so many times what the answer then moves: single precision rounds at every step,
+not the inputs alone."""
+
 _CHANGES = 64
 """Such changes that are tried per state."""
 
@@ -72,9 +76,9 @@ def compare(file: Path, policy: Policy, config: TrainConfig, *, count: int = 10_
     Both in double precision: controls and clearance may differ by `TOLERANCE`; `active` and `feasible` in ties alone,
     states in which the package itself gives the file's verdict once the inputs are changed by `_ROUNDING`, as where
     several constraints meet. Besides, the package in single precision, as it was trained, on all states but the extreme
-    ones. Beyond the tolerance its controls may differ where the answer in either precision moves as far once the inputs
-    are changed by `_SINGLE`: where the body grazes a disc, say, or the exact answer jumps. Raises ValueError where the
-    file is none of ours or holds another policy.
+    ones. Beyond the tolerance its controls may differ where the answer in either precision moves 1/`_STEPS` as far once
+    the inputs are changed by `_SINGLE`: where the body grazes a disc, say, or the exact answer jumps. Raises ValueError
+    where the file is none of ours or holds another policy.
     """
     opened = session(file)
     about = _metadata(opened)
@@ -108,7 +112,7 @@ def compare(file: Path, policy: Policy, config: TrainConfig, *, count: int = 10_
     far = np.flatnonzero(np.max([rounding[name] for name in measures], axis=0) > TOLERANCE["single"])
     moved = spread(policy, config, inputs, np.flatnonzero(sane)[far], seed)
     for name in measures:
-        unexplained = rounding[name][far] > np.maximum(moved[name], TOLERANCE["single"])
+        unexplained = rounding[name][far] > np.maximum(_STEPS * moved[name], TOLERANCE["single"])
         outputs[name]["single"]["unexplained"] = int(unexplained.sum())
     differs = np.flatnonzero(np.any([gaps[name] > 0 for name in VERDICTS], axis=0))
     tied = ties(policy, config, inputs, differs, found, seed)
