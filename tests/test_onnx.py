@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
@@ -22,13 +23,24 @@ from onnx import helper
 from safepursuit import qp, shield
 from safepursuit.adapters.onnx import checking, compare, describing, export, latency, projection, session, write
 from safepursuit.adapters.onnx.arrays import Tensor, expanded
-from safepursuit.adapters.onnx.controller import CONSTRAINTS, LIMITS, NOTHING, WALLS, WATCHDOG
+from safepursuit.adapters.onnx.controller import (
+    CONSTRAINTS,
+    EDGES,
+    LIMITS,
+    MOVERS,
+    NOTHING,
+    WALLS,
+    WATCHDOG,
+    Measured,
+    observed,
+)
 from safepursuit.adapters.onnx.graph import Graph
 from safepursuit.adapters.onnx.lowering import lower
 from safepursuit.adapters.onnx.states import KINDS, draw
+from safepursuit.agents import predicted
 from safepursuit.cli import export as command_line
 from safepursuit.cli import main
-from safepursuit.game import Game
+from safepursuit.game import Game, GameState, RobotState, observe
 from safepursuit.geometry import length, unit
 from safepursuit.learn import BarrierNetTrainer
 from safepursuit.policy import HEADS, PolicyConfig
@@ -36,7 +48,8 @@ from safepursuit.qp import Halfplanes
 from safepursuit.robot import Budget, Unicycle
 from safepursuit.runs import configuration
 from safepursuit.runs.folder import RunFolder
-from safepursuit.scene import Arena, Scene
+from safepursuit.scene import Arena, Movers, Scene, Way
+from safepursuit.shield import fitting
 from tiny import TINY, aimed, few, outspoken
 
 ROOT = Path(__file__).parents[1]
@@ -48,6 +61,16 @@ ROBOTS = {
     "movers": ("create3", Budget(mover_speed=0.2)),
 }
 """Robots with inertia, and what is declared."""
+ROOMS = {
+    "among": ("discs", "rays", "turtlebot3-burger", Budget(pose=0.01, delay=2)),
+    "lab": ("lab", "rays", "unicycle", Budget()),
+    "people": ("lab-people", "discs", "create3", Budget(mover_speed=0.1)),
+    "corridor": ("corridor", "rays", "unicycle", Budget(pose=0.01)),
+}
+"""Scene, sensor, robot and what is declared: files that take edges, movers and the shortest way."""
+ROWS = {"among": {"edges": 3, "movers": 2}}
+"""What a file takes where it is not what the training has."""
+AMONG = [f"{method} {room}" for method in ("barriernet", "cbf-beta", "ppo-filter") for room in ROOMS]
 MOVING = [f"{method} {robot}" for method in ("barriernet", "cbf-beta") for robot in ROBOTS]
 UNSAFE = {"ppo", "ppo-lagrangian"}
 
@@ -62,6 +85,12 @@ def configured(name):
         learned_gains=kind != "fixed gains",
         safe_set="box" if kind == "box" else "polygon",
     )
+    if kind in ROOMS:
+        scene, sensor, model, budget = ROOMS[kind]
+        config = replace(TINY.with_robot(model), method=method, policy=policy)
+        game = replace(config.game, arena=Arena(scene=scene), sensor=sensor)
+        margin = fitting(game.robot, game.arena.half_extents).margin
+        return replace(config, game=game, shield=replace(config.shield, margin=margin, budget=budget))
     if kind in ROBOTS:
         model, budget = ROBOTS[kind]
         config = replace(TINY.with_robot(model), method=method, policy=policy)
@@ -87,7 +116,7 @@ def exported(tmp_path_factory):
     @cache
     def make(name):
         file = folder / f"{name}.onnx"
-        write(export(outspoken_policy(name), configured(name)), file)
+        write(export(outspoken_policy(name), configured(name), **ROWS.get(name.split(" ", 1)[-1], {})), file)
         return file
 
     return make
@@ -101,7 +130,8 @@ def ahead(tmp_path_factory):
     @cache
     def make(name):
         config, file = configured(name), folder / f"{name}.onnx"
-        write(export(aimed(BarrierNetTrainer(config).policy, np.float32([-0.5, 0])), config), file)
+        policy = aimed(BarrierNetTrainer(config).policy, np.float32([-0.5, 0]))
+        write(export(policy, config, **ROWS.get(name.split(" ", 1)[-1], {})), file)
         return file
 
     return make
@@ -174,6 +204,9 @@ OPERATIONS = {
     "least and greatest": lambda x, y: jnp.min(x, axis=1) - jnp.max(y, axis=1) + jnp.max(x),
     "sums": lambda x, y: jnp.sum(x, axis=0)[None] + jnp.sum(jnp.broadcast_to(y[:, :1], (2, 3)), axis=1)[:, None],
     "all and any": lambda x, y: jnp.stack([jnp.all(x > -1, axis=0), jnp.any(y > 1, axis=0)]),
+    "written into": lambda x, y: (
+        x.at[:, 1:].add(y[:, :2]).at[:1].set(y[1:]) + jnp.zeros((2, 3)).at[:, 2:].set(y[:, :1])
+    ),
     "transposed": lambda x, y: x.T + 1,
     "reshaped": lambda x, y: x.reshape(6) + y.reshape(3, 2).reshape(6),
     "repeated": lambda x, y: jnp.broadcast_to(x[:, 0][:, None], (2, 4)).reshape(8),
@@ -209,7 +242,8 @@ def test_lengths_and_directions_take_one_node_and_are_zero_at_zero():
 
 
 def test_what_there_is_no_rule_for_is_refused():
-    for function in (lambda x: jnp.cumsum(x), lambda x: jnp.fft.fft(x), lambda x: x[::2]):
+    functions = [jnp.cumsum, jnp.fft.fft, lambda x: x[::2], lambda x: x.at[np.array([0, 2])].set(0.0)]
+    for function in functions:
         with pytest.raises(NotImplementedError, match="no rule"):
             compiled(function, np.ones((4, 2)))
 
@@ -267,7 +301,9 @@ def test_the_closed_form_brakes_where_nothing_satisfies_all_rows():
 # The file.
 
 
-@pytest.mark.parametrize("name", few(["barriernet burger", "barriernet", "cbf-beta", "ppo"]))
+@pytest.mark.parametrize(
+    "name", few(["barriernet among", "barriernet burger", "barriernet", "barriernet lab", "cbf-beta", "ppo"])
+)
 def test_a_file_says_what_the_package_says(exported, name):
     passed, result = compare(exported(name), outspoken_policy(name), configured(name), count=700)
     assert passed, result
@@ -299,7 +335,7 @@ def test_a_velocity_far_beyond_the_limits_is_no_measurement(exported):
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("name", [*METHODS, *MOVING])
+@pytest.mark.parametrize("name", [*METHODS, *MOVING, *AMONG])
 def test_every_method_says_what_the_package_says_on_ten_thousand_states(exported, name, capsys):
     passed, result = compare(exported(name), outspoken_policy(name), configured(name))
     with capsys.disabled():
@@ -372,22 +408,40 @@ def test_nothing_that_comes_in_leads_beyond_the_limits_or_the_clamp(exported, na
 ANYTHING = st.floats(width=64, allow_nan=True, allow_infinity=True)
 
 
-@given(st.lists(ANYTHING, min_size=21, max_size=21))
+@pytest.mark.parametrize("name", few(["barriernet", "barriernet lab", "barriernet corridor"]))
+@given(data=st.data())
 @settings(deadline=None, max_examples=int(os.environ.get("FUZZ", 200)))
-def test_any_numbers_at_all_give_a_control_within_the_limits(exported, numbers):
-    config = configured("barriernet")
-    parts = np.split(np.asarray(numbers), np.cumsum([3, 2, 3, 2, 9]))
-    inputs = dict(
-        zip(("pose", "control", "opponent_pose", "opponent_control", "discs", "half_extents"), parts, strict=True)
-    )
-    inputs["discs"] = inputs["discs"].reshape(3, 3)
-    found = run(exported("barriernet"), {one: values[None] for one, values in inputs.items()})
+def test_any_numbers_at_all_give_a_control_within_the_limits(exported, name, data):
+    config = configured(name)
+    shapes = {one.name: tuple(one.shape[1:]) for one in OPENED(exported(name)).get_inputs()}
+    # A list of few numbers, over and over: it may be short where the file takes hundreds.
+    numbers = np.asarray(data.draw(st.lists(ANYTHING, min_size=21, max_size=60)))
+    sizes = [int(np.prod(shape)) for shape in shapes.values()]
+    parts = np.split(np.resize(numbers, sum(sizes)), np.cumsum(sizes)[:-1])
+    inputs = {one: part.reshape(1, *shapes[one]) for one, part in zip(shapes, parts, strict=True)}
+    found = run(exported(name), inputs)
     (v, turn_rate), feasible = found["safe_control"][0], found["feasible"][0]
     assert np.isfinite(found["nominal_control"]).all()
     assert not feasible or found["clearance"][0] >= -config.shield.margin
     assert 0 <= v <= config.game.robot.max_speed
     assert abs(turn_rate) <= config.game.robot.max_turn_rate
     assert feasible or found["clearance"][0] < 0 or (v == 0 and turn_rate == 0)
+
+
+@pytest.mark.wide
+@pytest.mark.parametrize(
+    ("things", "number"),
+    [
+        ({"edges": [(-2.0, 1.0, -2.0, 2.0), (0.44, -1.0, 0.44, 1.0)]}, EDGES + 1),
+        ({"movers": [(0.6, 0.0, 0.16, 0.0, 0.0, 0.0)]}, MOVERS),
+    ],
+)
+def test_the_edge_or_mover_dead_ahead_is_named(ahead, things, number):
+    """At 0.055 m/s, a quarter of its speed, 30 cm before the body: within the way that it needs to be in time."""
+    inputs = surrounded((0.3, 0.0, 0.0), **things)
+    inputs["control"][0, 0] = 0.1
+    found = run(ahead("barriernet among"), inputs)
+    assert found["active"][0] == number
 
 
 DEAD_AHEAD = {
@@ -434,6 +488,164 @@ def test_who_is_inside_something_has_no_guarantee(exported):
     assert on_top["safe_control"][0, 0] == 0
 
 
+AMONG_INPUTS = {
+    "pending": np.zeros((1, 2, 2)),
+    "edges": np.full((1, 3, 4), np.nan),
+    "movers": np.full((1, 2, 6), np.nan),
+    "way": np.array([[-4.0, -2.0, 5.0]]),
+}
+"""What the file "among" takes besides: no edges, no movers, the opponent in sight."""
+
+
+def surrounded(pose, edges=(), movers=(), discs=()):
+    """The inputs of one sample of the file "among"."""
+    inputs = situated(pose, discs, rows=2) | {name: values.copy() for name, values in AMONG_INPUTS.items()}
+    inputs["edges"][0, : len(edges)] = np.reshape(edges, (-1, 4))
+    inputs["movers"][0, : len(movers)] = np.reshape(movers, (-1, 6))
+    return inputs
+
+
+def test_a_file_takes_edges_movers_and_the_way(exported):
+    """One that is near is what clearance counts from, wherever its row is; padding is none; and the policy heads for
+    where the way leads, which the safety layer does not use."""
+    config, file = configured("barriernet among"), exported("barriernet among")
+    radius = config.game.robot.radius
+    there, away = (0.5, -1.0, 0.5, 1.0), (-2.0, -1.0, -2.0, 1.0)
+    none = run(file, surrounded((0.0, 0.0, 0.0)))["clearance"][0]
+    assert none == pytest.approx(4 - radius)
+    for edges in ([there], [away, there], [there, (0.0, 0.0, 0.0, 0.0), away], [there[2:] + there[:2]]):
+        assert run(file, surrounded((0.0, 0.0, 0.0), edges))["clearance"][0] == pytest.approx(0.5 - radius)
+    mover = (0.0, 0.7, 0.2, 0.1, 0.0, 0.3)
+    for movers in ([mover], [(3.0, 3.0, 0.2, 0.0, 0.0, 0.1), mover]):
+        assert run(file, surrounded((0.0, 0.0, 0.0), [there], movers))["clearance"][0] == pytest.approx(0.5 - radius)
+        assert run(file, surrounded((0.0, 0.0, 0.0), (), movers))["clearance"][0] == pytest.approx(0.5 - radius)
+    inputs = surrounded((0.0, 0.0, 0.0), [there])
+    before, inputs["way"][0] = run(file, inputs), (0.0, 3.0, 9.0)
+    after = run(file, inputs)
+    assert np.abs(after["nominal_control"] - before["nominal_control"]).max() > 1e-3
+    assert after["clearance"] == before["clearance"]
+
+
+def test_the_file_of_a_room_says_what_it_takes(exported):
+    opened = session(exported("barriernet among"))
+    about = opened.get_modelmeta().custom_metadata_map
+    inputs = {one.name: one.shape[1:] for one in opened.get_inputs()}
+    assert {name: inputs[name] for name in ("edges", "movers", "way")} == {
+        "edges": [3, 4],
+        "movers": [2, 6],
+        "way": [3],
+    }
+    assert (about["discs"], about["edges"], about["movers"]) == ("2", "3", "2")
+    assert {*inputs, *(one.name for one in opened.get_outputs())} == set(json.loads(about["units"]))
+    assert {str(MOVERS), str(EDGES)} <= set(json.loads(about["constraints"]))
+    assert "3 rows for edges" in about["model_card"]
+
+
+@pytest.mark.wide
+@pytest.mark.parametrize("name", ["barriernet among", "barriernet people"])
+def test_a_policy_observes_what_the_sensor_sees_in_a_scene_of_the_same_things(name):
+    """Velocities of movers too, and the way that is given in place of the straight one."""
+    game, corner = configured(name).game, jnp.asarray([0.5, 2.0])
+    inputs = surrounded((-1.0, 0.5, 0.3), [(0.5, -1.0, 0.5, 1.0)], [(0.0, 0.7, 0.2, 0.3, -0.1, 0.4)])
+    inputs["control"][0], inputs["way"][0] = (0.1, 0.4), (*corner, 6.0)
+    measured = Measured(**{one: jnp.asarray(values[0].T) for one, values in inputs.items() if one != "pending"})
+    scene = Scene.of(
+        [(0.0, 0.7, 0.2)],
+        half_extents=(6.0, 4.0),
+        segments=[((0.5, -1.0), (0.5, 1.0))],
+        movers=Movers(jnp.asarray([[0.3], [-0.1]]), jnp.asarray([0.4])),
+    )._replace(room=Way(corner, jnp.asarray(6.0), jnp.asarray(False)))
+    robots = (
+        RobotState(jnp.asarray(inputs[pose][0]), jnp.asarray(inputs[control][0]))
+        for pose, control in (("pose", "control"), ("opponent_pose", "opponent_control"))
+    )
+    seen = observe(GameState(tuple(robots), scene, jnp.asarray(0)), game)
+    found = observed(game, measured, "pursuer")
+    np.testing.assert_allclose(found.ego, seen.ego, atol=1e-6)
+    np.testing.assert_allclose(found.discs[:, found.present], seen.discs, atol=1e-6)
+    assert game.sensor == "discs" or abs(found.ego[15] - 1 / 7) < 1e-6
+
+
+@pytest.mark.wide
+def test_a_sensor_that_sees_no_way_is_not_asked_for_it(exported):
+    assert {"edges", "movers"} <= {one.name for one in session(exported("barriernet people")).get_inputs()}
+    assert "way" not in {one.name for one in session(exported("barriernet people")).get_inputs()}
+
+
+@pytest.mark.wide
+@pytest.mark.parametrize("room", ["among", "people", "corridor"])
+@pytest.mark.usefixtures("float64")
+def test_the_safety_layer_of_a_file_is_that_of_a_scene_of_the_same_things(ahead, room):
+    """`Scene.of` and `shield.filter` alone, which know nothing of inputs, rows and padding."""
+    config, file = configured(f"ppo-filter {room}"), ahead(f"ppo-filter {room}")
+    robot, taken = config.game.robot, {one.name: one.shape for one in OPENED(file).get_inputs()}
+    filtered = jax.jit(
+        lambda nominal, pose, scene, velocity: shield.filter(
+            nominal, pose, scene, robot=robot, shield=config.shield, velocity=velocity
+        )
+    )
+    rng, held = np.random.default_rng(3), set()
+    for _ in range(60):
+        pose = np.append(rng.uniform(-1, 1, 2), rng.uniform(-3, 3))
+        velocity = np.array([rng.uniform(0, robot.max_speed), rng.uniform(-1, 1) * robot.max_turn_rate])
+        edges = rng.uniform(-2, 2, (2, 4))
+        mover = np.array([*rng.uniform(-2, 2, 2), 0.2, 0.1, -0.1, rng.uniform(0.15, 0.6)])
+        disc = np.array([*rng.uniform(-2, 2, 2), 0.3])
+        inputs = {name: np.full((1, *shape[1:]), np.nan) for name, shape in taken.items()}
+        rows = {"discs": disc[None], "edges": edges, "movers": mover[None]}
+        for name, values in rows.items():
+            inputs[name][0, : len(values)] = values
+        inputs |= {"pose": pose[None], "control": velocity[None], "opponent_pose": np.array([[4.0, 4.0, 0.0]])}
+        inputs |= {"opponent_control": np.zeros((1, 2)), "half_extents": np.array([[6.0, 6.0]])}
+        inputs |= {name: np.zeros((1, *taken[name][1:])) for name in ("pending", "way") if name in taken}
+        found = {name: values[0] for name, values in run(file, inputs).items()}
+        if "pending" in taken:
+            for _ in range(2):
+                pose, velocity = (
+                    np.asarray(one) for one in predicted(robot, jnp.asarray(pose), jnp.asarray(velocity), jnp.zeros(2))
+                )
+        scene = Scene.of(
+            [disc.tolist(), mover[:3].tolist()],
+            half_extents=(6.0, 6.0),
+            segments=list(edges.reshape(2, 2, 2)),
+            movers=Movers(jnp.asarray(mover[3:5, None]), jnp.asarray(mover[5:])),
+        )
+        done = filtered(found["nominal_control"], pose, scene, velocity)
+        np.testing.assert_allclose(found["safe_control"], done.control, atol=1e-9)
+        np.testing.assert_allclose(found["clearance"], done.clearance, atol=1e-12)
+        assert found["feasible"] == done.feasible
+        names = np.array([0, MOVERS, *range(WALLS, WALLS + 4), EDGES, EDGES + 1])
+        if np.any(done.active):
+            assert found["active"] in names[np.flatnonzero(done.active)]
+        held.add(int(found["active"]))
+    assert len(held) > 3
+
+
+@pytest.mark.wide
+@pytest.mark.parametrize("name", ["barriernet lab", "cbf-beta lab"])
+def test_no_control_of_a_file_leads_into_an_edge(exported, name):
+    """By shapely, along the whole of an Euler step, wherever the body is clear."""
+    config = configured(name)
+    robot = config.game.robot
+    inputs, _ = draw(config.game, 1, 3500, 1, edges=14, way=True)
+    found = run(exported(name), inputs)
+    safe = found["feasible"] & (found["clearance"] >= 0)
+    assert safe.sum() > 1000
+    pose, edges = inputs["pose"][safe], inputs["edges"][safe]
+    ahead = np.stack([np.cos(pose[:, 2]), np.sin(pose[:, 2])], axis=1)
+    driven = (found["safe_control"][safe, :1] * robot.dt) * ahead
+    ways = shapely.linestrings(np.stack([pose[:, :2], pose[:, :2] + driven], axis=1))
+    walls = shapely.linestrings(np.nan_to_num(edges).reshape(-1, 14, 2, 2))
+    padding = np.isnan(edges).all(axis=2) | (np.abs(edges).sum(axis=2) == 0)
+
+    def gap(body):
+        return np.where(padding, np.inf, shapely.distance(body[:, None], walls)).min(axis=1) - robot.radius
+
+    np.testing.assert_array_less(-1e-12, gap(shapely.points(pose[:, :2])))  # what it calls clear is clear
+    assert gap(ways).min() >= -1e-12
+    assert (gap(ways) < 0.01).sum() > 100
+
+
 NAN, INF = float("nan"), float("inf")
 NO_MEASUREMENTS = {
     "a disc without x": {"discs": (NAN, 1.0, 0.3)},
@@ -465,6 +677,66 @@ def test_what_is_no_measurement_makes_it_stand_still(exported, name, what):
         np.testing.assert_array_equal(found[one][0], 0)
 
 
+NO_SURROUNDINGS = {
+    "an edge without a beginning": {"edges": (NAN, NAN, 2.0, 1.0)},
+    "an edge without one number": {"edges": (2.0, 1.0, 2.0, NAN)},
+    "an edge without end": {"edges": (2.0, 1.0, INF, 1.0)},
+    "an edge beyond everything": {"edges": (2.0, 1.0, 2e6, 1.0)},
+    "a mover without radius": {"movers": (2.0, 1.0, NAN, 0.0, 0.0, 0.1)},
+    "a mover without bound": {"movers": (2.0, 1.0, 0.2, 0.0, 0.0, NAN)},
+    "a mover of a negative bound": {"movers": (2.0, 1.0, 0.2, 0.0, 0.0, -0.1)},
+    "a mover of a negative radius": {"movers": (2.0, 1.0, -0.2, 0.0, 0.0, 0.1)},
+    "no way": {"way": (NAN, NAN, NAN)},
+    "a way of negative length": {"way": (1.0, 1.0, -1.0)},
+}
+
+
+@pytest.mark.parametrize("what", NO_SURROUNDINGS)
+def test_surroundings_that_are_half_known_make_it_stand_still(exported, what):
+    inputs = surrounded((0.0, 0.0, 0.0), [(2.0, -1.0, 2.0, 1.0)], [(-2.0, 0.0, 0.2, 0.1, 0.0, 0.2)])
+    assert run(exported("barriernet among"), inputs)["feasible"][0]
+    for one, value in NO_SURROUNDINGS[what].items():
+        inputs[one][(0, 1) if one != "way" else 0] = value
+    found = run(exported("barriernet among"), inputs)
+    assert found["active"][0] == WATCHDOG
+    assert not found["feasible"][0]
+    for one in ("safe_control", "nominal_control", "clearance"):
+        np.testing.assert_array_equal(found[one][0], 0)
+
+
+THROUGH = {
+    "beside": (0.05, -1.0, 0.05, 1.0),
+    "through the centre": (-1.0, 0.0, 1.0, 0.0),
+    "that ends at the centre": (0.0, 0.0, 1.0, 0.0),
+    "of no length, at the centre": (1e-300, 0.0, 1e-300, 0.0),
+    "of no length, in the body": (0.05, 0.05, 0.05, 0.05),
+    "of no length, at the control point": (0.1, 0.0, 0.1, 0.0),
+}
+
+
+@pytest.mark.parametrize("what", THROUGH)
+def test_an_edge_in_the_body_leaves_no_guarantee(exported, what):
+    """The robot stands at the origin: no way in, and numbers all the same."""
+    for heading in (0.0, 1.0, 3.0):
+        found = run(exported("barriernet among"), surrounded((0.0, 0.0, heading), [THROUGH[what]]))
+        assert not found["feasible"][0]
+        assert found["clearance"][0] < 0
+        assert all(np.isfinite(values).all() for values in found.values())
+        if "centre" in what:
+            assert found["safe_control"][0, 0] == 0
+
+
+@pytest.mark.wide
+def test_a_point_is_an_edge_of_no_length(exported):
+    """As a disc of no radius at the same place."""
+    for x in (0.2, 0.5, 1.0):
+        edge = run(exported("barriernet among"), surrounded((0.0, 0.0, 0.0), [(x, 0.0, x, 0.0)]))
+        disc = run(exported("barriernet among"), surrounded((0.0, 0.0, 0.0), discs=[(x, 0.0, 0.0)]))
+        assert edge["clearance"][0] == pytest.approx(x - 0.124)
+        assert edge["feasible"][0]
+        np.testing.assert_allclose(edge["clearance"], disc["clearance"])
+
+
 def test_rows_of_nan_and_of_zeros_are_padding_and_points_are_discs(exported):
     pose = (0.0, 0.0, 0.0)
     padded = situated(pose, [(-3.0, 1.0, 0.3)])
@@ -477,9 +749,9 @@ def test_rows_of_nan_and_of_zeros_are_padding_and_points_are_discs(exported):
     assert point["clearance"][0] == pytest.approx(0.05)
 
 
-def situated(pose, discs, opponent=(-4.0, -2.0, 1.0)):
+def situated(pose, discs, opponent=(-4.0, -2.0, 1.0), rows=3):
     """The inputs of one sample, at rest, in the arena of `configured`."""
-    table = np.full((1, 3, 3), np.nan)
+    table = np.full((1, rows, 3), np.nan)
     table[0, : len(discs)] = np.array(discs).reshape(-1, 3)
     return {
         "pose": np.array([pose]),
@@ -571,8 +843,15 @@ def test_what_cannot_be_exported_is_refused(tmp_path, exported):
     policy, config = outspoken_policy("ppo"), configured("ppo")
     with pytest.raises(ValueError, match="finite"):
         export(outspoken(policy, scale=np.nan), config)
-    with pytest.raises(ValueError, match="99 discs"):
-        export(policy, config, discs=100)
+    for rows, said in (
+        ({"discs": 100}, "99 discs"),
+        ({"edges": 401}, "400 edges, not 401"),
+        ({"movers": -1}, "movers"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            export(policy, config, **rows)
+    with pytest.raises(ValueError, match="trained without movers, which its sensor 'discs' shows"):
+        export(policy, config, movers=1)
     with pytest.raises(FileExistsError, match="already exists"):
         write(onnx.load(exported("ppo")), exported("ppo"))
     (tmp_path / "text.onnx").write_text("no")
@@ -627,6 +906,17 @@ def test_the_commands(a_run, tmp_path, capsys):
     assert main(["export", str(a_run), "--out", str(tmp_path / "no" / "where.onnx")]) == 2
     assert main(["check-export", str(tmp_path / "none.onnx"), str(a_run)]) == 2
     assert "does not exist" in capsys.readouterr().err
+
+
+@pytest.mark.wide
+def test_a_run_in_a_room_is_exported_with_its_walls(tmp_path, capsys):
+    config, run, file = configured("ppo-filter lab"), tmp_path / "lab", tmp_path / "lab.onnx"
+    BarrierNetTrainer(config, RunFolder.create(run, configuration.dump(config), ["test"])).save()
+    assert main(["export", str(run), "--out", str(file), "--edges", "20"]) == 0
+    assert main(["check-export", str(file), str(run)]) == 0
+    assert "20 rows for edges" in session(file).get_modelmeta().custom_metadata_map["model_card"]
+    assert main(["export", str(run), "--out", str(tmp_path / "more.onnx"), "--edges", "1000"]) == 2
+    assert "a file takes 0 to 400 edges, not 1000." in capsys.readouterr().err
 
 
 @pytest.mark.wide

@@ -30,6 +30,10 @@ class Export:
     """The file to write, .onnx."""
     discs: int | None = None
     """Number of discs in the file (default: as in the training)."""
+    edges: int | None = None
+    """Number of edges, straight walls of finite length, in the file (default: as in the training)."""
+    movers: int | None = None
+    """Number of discs that move in the file (default: as in the training)."""
     checkpoint: Which = "latest"
     """Which checkpoint is exported."""
     debug: Debug = False
@@ -43,7 +47,8 @@ class Export:
         trained = load_run(run, self.checkpoint)
         _try_promise(trained, console)
         training = adapter.training_of(run, trained.steps, self.checkpoint)
-        model = adapter.export(trained.policy, trained.config, discs=self.discs, training=training)
+        rows = {"discs": self.discs, "edges": self.edges, "movers": self.movers}
+        model = adapter.export(trained.policy, trained.config, **rows, training=training)
         adapter.write(model, self.out)
         say(
             console,
@@ -138,7 +143,7 @@ def _table(result: dict[str, Any]) -> Table:
         title_justify="left",
         title_style="bold",
         caption=f"double: the same arithmetic, tolerance {result['tolerance']['double']:g}; single: as trained, "
-        f"tolerance {result['tolerance']['single']:g} or what rounding of the inputs does to the exact answer; active "
+        f"tolerance {result['tolerance']['single']:g} or what rounding of the inputs does to the answer; active "
         f"and feasible: states in which they differ, of which in double precision {', '.join(ties)} are ties that "
         "rounding decides",
         caption_justify="left",

@@ -58,7 +58,7 @@ class Play:
         with console.status("exporting …"):
             for name, run in zip(_names(folders, runs), runs, strict=True):
                 discs = max(_ROOM, game.arena.obstacles)
-                content = adapter.export(run.policy, run.config, discs=discs).SerializeToString()
+                content = adapter.export(run.policy, run.config, discs=discs, edges=0, movers=0).SerializeToString()
                 delay = run.config.shield.budget.delay
                 models.append(Model(name, content, discs, delay, run.config.promises))
             text = page("play", match(game, models, self.seed))

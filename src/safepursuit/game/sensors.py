@@ -97,7 +97,7 @@ def velocities(scene: Scene) -> Float[Array, "2 discs *batch"]:
 def _fastest(game: Game) -> float:
     """The highest speed [m/s] of the pursuer and of the movers."""
     layout = game.arena.layout
-    return max(game.robot.max_speed, *(script.speed for script in (layout.movers if layout else ())))
+    return max([game.robot.max_speed, *(script.speed for script in (layout.movers if layout else ()))])
 
 
 RAYS = 32

@@ -11,7 +11,7 @@ from safepursuit.compiling import SELDOM, Program
 from safepursuit.game.rules import Game
 from safepursuit.game.state import ROLES, GameState, RobotState
 from safepursuit.geometry import length
-from safepursuit.scene import Scene, clearance, draw_scene, enclosed, movers, places
+from safepursuit.scene import Scene, Which, clearance, draw_scene, enclosed, movers, places
 from safepursuit.shapes import Flag
 
 _TRIES = 64
@@ -69,7 +69,7 @@ def _with_movers(key, game: Game, scene: Scene) -> Scene:
 
 def _places(key, game: Game, scene: Scene) -> tuple[Float[Array, "2 robots tries"], Flag]:
     """Places to try for both robots, and whether there is room for any."""
-    if scene.room is None:
+    if not isinstance(scene.room, Which):
         room = scene.half_extents - game.largest_radius - game.start_clearance
         return room[:, None, None] * jax.random.uniform(key, (2, 2, _TRIES), minval=-1, maxval=1), jnp.all(room > 0)
     parts = []

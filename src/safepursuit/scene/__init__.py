@@ -12,6 +12,8 @@ from safepursuit.scene.surfaces import (
     Boundaries,
     Edges,
     Scene,
+    Way,
+    Which,
     boundaries,
     clearance,
     edges_from,
@@ -19,7 +21,7 @@ from safepursuit.scene.surfaces import (
     nearest_on,
     well_formed,
 )
-from safepursuit.scene.ways import Way, way
+from safepursuit.scene.ways import way
 
 __all__ = [
     "BERTH",
@@ -34,6 +36,7 @@ __all__ = [
     "RoomError",
     "Scene",
     "Way",
+    "Which",
     "boundaries",
     "clearance",
     "draw_scene",

@@ -74,6 +74,17 @@ class Which(NamedTuple):
     rooms: Rooms
 
 
+class Way(NamedTuple):
+    """The shortest way of a body's centre to a target, around what always stands in the room."""
+
+    next: Point
+    """[m] The end of its first straight piece: the target itself, or a corner."""
+    length: Scalar
+    """[m]"""
+    straight: Flag
+    """Nothing is in the way."""
+
+
 class Scene(NamedTuple):
     """A rectangular arena about the origin with round obstacles, padded to a fixed number, and walls of any shape.
 
@@ -92,8 +103,9 @@ class Scene(NamedTuple):
     """None where nothing but discs and the four walls is in the arena."""
     movers: Movers | None = None
     """How the last discs move; None where everything stands still."""
-    room: Which | None = None
-    """None where the scene is not one of an arena's rooms."""
+    room: Which | Way | None = None
+    """Where the shortest ways are known from: one of an arena's rooms, or whoever has found the one that is asked for;
+    None where ways are straight."""
 
     @classmethod
     def of(

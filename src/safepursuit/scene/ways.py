@@ -1,25 +1,12 @@
 """Shortest ways in rooms: where to head for next, and how far it is."""
 
-from typing import NamedTuple
-
 import jax.numpy as jnp
 
 from safepursuit.geometry import length
 from safepursuit.scene.corners import corners
 from safepursuit.scene.sight import blocked
-from safepursuit.scene.surfaces import Scene
-from safepursuit.shapes import Flag, Point, Scalar
-
-
-class Way(NamedTuple):
-    """The shortest way of a body's centre to a target, around what always stands in the room."""
-
-    next: Point
-    """[m] The end of its first straight piece: the target itself, or a corner."""
-    length: Scalar
-    """[m]"""
-    straight: Flag
-    """Nothing is in the way."""
+from safepursuit.scene.surfaces import Scene, Way
+from safepursuit.shapes import Point
 
 
 def way(scene: Scene, own: Point, target: Point, radius: float) -> Way:
@@ -27,10 +14,12 @@ def way(scene: Scene, own: Point, target: Point, radius: float) -> Way:
 
     Exact but for the berth at corners, and for which corner comes first, which is that of a place less than a diameter
     away. Straight where the scene is not one of an arena's rooms, where nothing leads to the target, and past discs
-    that are drawn at random.
+    that are drawn at random. Where the scene holds a way, that one.
     """
     gap = target - own
     straight = length(gap)
+    if isinstance(scene.room, Way):
+        return scene.room
     if scene.room is None:
         return Way(target, straight, jnp.ones(straight.shape, bool))
     known = corners(scene.room.rooms.text, radius)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from safepursuit import __version__
-from safepursuit.adapters.onnx.controller import BELIEVED, CONSTRAINTS
+from safepursuit.adapters.onnx.controller import BELIEVED, CONSTRAINTS, EDGES, MOVERS, Command
 from safepursuit.experiment import TrainConfig
 from safepursuit.policy import HEADS, Policy
 from safepursuit.robot import Inertial
@@ -27,15 +27,22 @@ UNITS = {
     "control": "the own speed v [m/s] and turn rate omega [rad/s, positive to the left] now",
     "opponent_pose": "as pose",
     "opponent_control": "as control",
-    "discs": "x, y, radius [m]; a row of three NaN or of three zeros is padding",
+    "discs": "x, y, radius [m]; a row of NaN or of zeros alone is padding",
     "half_extents": "the walls stand at x = +-half_extents[0], y = +-half_extents[1] [m]",
+    "edges": "straight walls of finite length, solid from both sides, from (x1, y1) to (x2, y2): x1, y1, x2, y2 [m]; a "
+    "polygon is its edges; a row of NaN or of zeros alone is padding",
+    "movers": "discs that move: x, y, radius [m], velocity along x and y [m/s], and the speed [m/s] beyond which none "
+    "ever is; a row of NaN or of zeros alone is padding",
+    "way": "the shortest way to the opponent around what stands: x, y [m] of the place at which it first turns, the "
+    "opponent's own where it is straight, and its length [m]; the safety layer does not use it",
     "pending": "the commands sent and not yet executed, v [m/s] and omega [rad/s] each, the oldest first; pose and "
     "control are those of now, before any of them",
     "safe_control": "v [m/s] and omega [rad/s] for the next dt seconds",
     "nominal_control": "what the network asks for [m/s, rad/s]",
     "active": "which constraint holds the control, see constraints",
     "feasible": "the guarantee holds: the inputs can be trusted, the body overlaps nothing, the program had a solution",
-    "clearance": "distance of the body from the nearest disc or wall [m], negative if it overlaps; 0 if not trusted",
+    "clearance": "distance of the body from the nearest disc, mover, wall or edge [m], negative if it overlaps; 0 if "
+    "not trusted",
 }
 
 
@@ -52,8 +59,10 @@ def training_of(run: RunFolder, steps: int, checkpoint: str) -> dict[str, Any]:
     }
 
 
-def describe(policy: Policy, config: TrainConfig, discs: int, training: Mapping[str, Any]) -> dict[str, str]:
-    """The metadata: texts, or JSON."""
+def describe(
+    policy: Policy, config: TrainConfig, inputs: Mapping[str, Sequence[int]], training: Mapping[str, Any]
+) -> dict[str, str]:
+    """The metadata: texts, or JSON. `inputs` are the shapes of a sample's inputs, rows last."""
     robot = config.robot
     known: dict[str, Any] = {
         "format": FORMAT,
@@ -61,18 +70,22 @@ def describe(policy: Policy, config: TrainConfig, discs: int, training: Mapping[
         "safepursuit_version": __version__,
         "method": config.method,
         "role": config.role,
-        "discs": discs,
+        **{name: _rows(inputs, name) for name in ("discs", "edges", "movers")},
         "dt": robot.dt,
         "integrator": robot.integrator,
         "limits": {name: value for name, value in asdict(robot).items() if name not in ("dt", "integrator")},
         "budget": asdict(config.shield.budget),
-        "units": _units(config),
-        "constraints": {str(number): text for number, text in CONSTRAINTS.items()},
+        "units": _units(inputs),
+        "constraints": {
+            str(number): text
+            for number, text in CONSTRAINTS.items()
+            if _rows(inputs, {MOVERS: "movers", EDGES: "edges"}.get(number, "discs"))
+        },
         "config": configuration.dump(config),
         "config_sha256": fingerprint(config),
         "policy_sha256": digest(policy),
         "training": dict(training),
-        "model_card": model_card(config, discs, training),
+        "model_card": model_card(config, inputs, training),
     }
     return {key: one if isinstance(one, str) else json.dumps(one, ensure_ascii=False) for key, one in known.items()}
 
@@ -88,25 +101,28 @@ def digest(policy: Policy) -> str:
     return hashlib.sha256(b"".join(np.asarray(leaf, np.float64).tobytes() for leaf in leaves)).hexdigest()
 
 
-def model_card(config: TrainConfig, discs: int, training: Mapping[str, Any]) -> str:
+def model_card(config: TrainConfig, inputs: Mapping[str, Sequence[int]], training: Mapping[str, Any]) -> str:
     """In Markdown."""
     robot = config.robot
     about = " ".join((HEADS.find(config.method).__doc__ or "").split("\n\n")[0].split())
-    numbers = "\n".join(f"| `{name}` | {text} |" for name, text in _units(config).items())
+    numbers = "\n".join(f"| `{name}` | {text} |" for name, text in _units(inputs).items())
+    kinds = [name for name in ("discs", "edges", "movers") if _rows(inputs, name)]
+    rows = ", ".join(f"{_rows(inputs, name)} rows for {name}" for name in kinds)
     steps = f", {training['steps']:,} steps" if "steps" in training else ""
+    shapes = "what is neither round nor has straight sides" if "edges" in inputs else "obstacles that are not round"
     return f"""# {config.role.capitalize()} `{config.method}`
 
 {about}
 
 Trained with safepursuit {__version__} against the {config.opponent_role} `{config.opponent}`
-among {config.game.arena.obstacles} discs, seed {config.seed}{steps}, for a
+{_where(config)}, seed {config.seed}{steps}, for a
 round robot of radius {robot.radius:g} m. To be called every {robot.dt:g} s.
 
 | input or output | meaning |
 | --- | --- |
 {numbers}
 
-Numbers are in double precision, the samples come first, and each has {discs} rows for discs.
+Numbers are in double precision, the samples come first, and each has {rows}.
 
 ## What it promises
 
@@ -114,12 +130,12 @@ The control lies in [0, {robot.max_speed:g}] m/s and ±{robot.max_turn_rate:g} r
 is not a finite number, or their sizes add up to more than {BELIEVED:g}, or the heading is beyond {MAX_HEADING:g} rad,
 or a radius is negative, or the walls leave no room for the body, it stands still, and `feasible` is false. So it is
 where the body overlaps something: then nothing is promised but that it does not drive further in.
-{_promise(config)}
+{_promise(config, inputs)}
 
 ## What it does not know
 
-Discs beyond its rows, obstacles that are not round, and whatever it does not promise above: a robot that does not do as
-it is told, errors and movers beyond those named.
+{" and ".join(kinds).capitalize()} beyond its rows, {shapes}, and whatever it does not promise above: a robot
+that does not do as it is told, errors and movers beyond those named.
 {_other_robot(config)}
 
 ## How it was judged
@@ -138,7 +154,16 @@ def _judgements(config: TrainConfig, training: Mapping[str, Any]) -> str:
     return "\n".join(head + rows) if rows else "Not yet: `safepursuit evaluate` does it."
 
 
-def _promise(config: TrainConfig) -> str:
+def _where(config: TrainConfig) -> str:
+    arena = config.game.arena
+    return f"in the room `{arena.scene}`" if arena.room else f"among {arena.obstacles} discs"
+
+
+def _rows(inputs: Mapping[str, Sequence[int]], name: str) -> int:
+    return inputs[name][-1] if name in inputs else 0
+
+
+def _promise(config: TrainConfig, inputs: Mapping[str, Sequence[int]]) -> str:
     if not config.promises:
         return "**Nothing**: it has no safety layer whose guarantee is proved for it."
     robot, budget = config.robot, config.shield.budget
@@ -166,13 +191,16 @@ def _promise(config: TrainConfig) -> str:
     errors = [f"{name} {value:g} {units[name]}" for name, value in asdict(budget).items() if value and name in units]
     if errors:
         held += f" This holds for errors of up to {', '.join(errors)}; for larger ones nothing is promised."
+    if "movers" in inputs:
+        held += " Movers that keep to the bounds of their speeds do not touch it while it moves."
     if budget.mover_speed:
         held += f" Obstacles that move with up to {budget.mover_speed:g} m/s do not touch it while it moves."
     return held
 
 
-def _units(config: TrainConfig) -> dict[str, str]:
-    return {name: text for name, text in UNITS.items() if name != "pending" or config.shield.budget.delay}
+def _units(inputs: Mapping[str, Sequence[int]]) -> dict[str, str]:
+    """Of the inputs that the file has, and of its outputs."""
+    return {name: text for name, text in UNITS.items() if name in inputs or name in Command._fields}
 
 
 def _other_robot(config: TrainConfig) -> str:

@@ -14,18 +14,17 @@ from onnx import helper
 
 from safepursuit.adapters.onnx import projection
 from safepursuit.adapters.onnx.arrays import Array, Shape, Tensor, expanded, joined
-from safepursuit.adapters.onnx.controller import Command, Measured, drive
+from safepursuit.adapters.onnx.controller import MOST_ROWS, Command, Measured, asks_for_way, drive, observed
 from safepursuit.adapters.onnx.describing import describe
 from safepursuit.adapters.onnx.graph import Graph
 from safepursuit.adapters.onnx.lowering import lower
 from safepursuit.experiment import TrainConfig
+from safepursuit.game import initial_shapes, observation_shapes
 from safepursuit.policy import Policy, check_finite
 from safepursuit.qp import Halfplanes
 from safepursuit.runs.folder import replacing
 
 _DOUBLE = np.dtype(np.float64)
-
-_MOST_DISCS = 99
 
 
 def _closed_form(nominal: Any, A: Any, b: Any, weights: Any) -> tuple:
@@ -44,44 +43,85 @@ and the control, and what lies between is finite for inputs within its bounds an
 
 
 def export(
-    policy: Policy, config: TrainConfig, *, discs: int | None = None, training: Mapping[str, Any] | None = None
+    policy: Policy,
+    config: TrainConfig,
+    *,
+    discs: int | None = None,
+    edges: int | None = None,
+    movers: int | None = None,
+    training: Mapping[str, Any] | None = None,
 ) -> onnx.ModelProto:
     """The deployed, deterministic policy as an ONNX model for any number of samples (the first axis).
 
-    It takes `discs` discs (default: as many as the training's layouts have, at least one), padded with NaN. `training`
-    says where the policy comes from (see `training_of`). Raises NotFiniteError for a policy whose parameters are not
-    finite, ValueError for a number of discs that makes no sense and for a policy trained in a room.
+    It takes so many discs (at least one), edges and movers (default: as many as the training's scenes have), padded
+    with NaN. `training` says where the policy comes from (see `training_of`). Raises NotFiniteError for a policy whose
+    parameters are not finite, ValueError for numbers that make no sense, and where the policy observes movers but the
+    file takes none, or the other way round.
     """
-    discs = max(1, config.game.arena.obstacles) if discs is None else discs
-    if not 1 <= discs <= _MOST_DISCS:
-        raise ValueError(f"a file takes 1 to {_MOST_DISCS} discs, not {discs}.")
-    if config.game.arena.room:
-        raise ValueError(
-            "a file knows discs and the arena's four walls only: a policy of the room "
-            f"{config.game.arena.scene} cannot be exported."
-        )
     check_finite(policy)
-    shapes: dict[str, Shape] = {
-        "pose": (3,),
-        "control": (2,),
-        "opponent_pose": (3,),
-        "opponent_control": (2,),
-        "discs": (3, discs),
-        "half_extents": (2,),
-    }
-    if config.shield.budget.delay:
-        shapes["pending"] = (2, config.shield.budget.delay)
+    shapes = _inputs(config, discs, edges, movers)
     graph = Graph("pose")
     with jax.enable_x64(True):
-        sample = Measured(**{name: jnp.zeros(shape) for name, shape in shapes.items()})
-        program = jax.make_jaxpr(partial(drive, double(policy), config.game, config.shield, role=config.role))(sample)
+        program = jax.make_jaxpr(partial(drive, double(policy), config.game, config.shield, role=config.role))(
+            _sample(shapes)
+        )
         results = lower(graph, program, _samples_last(graph, shapes), INSTEAD)
     outputs = [
         (_samples_first(graph, array), _information(name, array.dtype, array.shape))
         for name, array in zip(Command._fields, results, strict=True)
     ]
     inputs = [_information(name, _DOUBLE, shape[::-1]) for name, shape in shapes.items()]
-    return graph.model(inputs, outputs, config.role, describe(policy, config, discs, training or {}))
+    return graph.model(inputs, outputs, config.role, describe(policy, config, shapes, training or {}))
+
+
+def _inputs(config: TrainConfig, discs: int | None, edges: int | None, movers: int | None) -> dict[str, Shape]:
+    """The shape of each input of one sample, in the order of `Measured`."""
+    scene = initial_shapes(config.game, 1).scene
+    trained = {
+        "edges": 0 if scene.edges is None else len(scene.edges.present),
+        "movers": 0 if scene.movers is None else len(scene.movers.speed),
+    }
+    trained["discs"] = max(1, len(scene.radius) - trained["movers"])
+    given = {"discs": discs, "edges": edges, "movers": movers}
+    rows = {name: trained[name] if number is None else number for name, number in given.items()}
+    for name, number in rows.items():
+        least, most = int(name == "discs"), MOST_ROWS[name]
+        if not least <= number <= most:
+            raise ValueError(f"a file takes {least} to {most} {name}, not {number}.")
+    shapes: dict[str, Shape] = {
+        "pose": (3,),
+        "control": (2,),
+        "opponent_pose": (3,),
+        "opponent_control": (2,),
+        "discs": (3, rows["discs"]),
+        "half_extents": (2,),
+    }
+    if config.shield.budget.delay:
+        shapes["pending"] = (2, config.shield.budget.delay)
+    if rows["edges"]:
+        shapes["edges"] = (4, rows["edges"])
+    if rows["movers"]:
+        shapes["movers"] = (6, rows["movers"])
+    _check_observation(config, shapes, trained["movers"])
+    if rows["edges"] and asks_for_way(config.game, _sample(shapes), config.role):
+        shapes["way"] = (3,)
+    return shapes
+
+
+def _check_observation(config: TrainConfig, shapes: Mapping[str, Shape], trained: int) -> None:
+    """Raise ValueError where movers in the file, or their absence, make another observation than that of training."""
+    seen = jax.eval_shape(partial(observed, config.game, role=config.role), _sample(shapes))
+    known = observation_shapes(config.game)
+    if (len(seen.ego), len(seen.discs)) != (len(known.ego), len(known.discs)):
+        among, movers = ("among movers", "at least one") if trained else ("without movers", "none")
+        raise ValueError(
+            f"the policy was trained {among}, which its sensor {config.game.sensor!r} shows: the file must take "
+            f"{movers}, not {shapes.get('movers', (0, 0))[1]}."
+        )
+
+
+def _sample(shapes: Mapping[str, Shape]) -> Measured:
+    return Measured(**{name: jnp.zeros(shape) for name, shape in shapes.items()})
 
 
 def write(model: onnx.ModelProto, file: Path) -> None:

@@ -48,11 +48,12 @@ def _slice(graph: Graph, out: Any, array: Array, *, start_indices: Shape, limit_
     if strides is not None and set(strides) != {1}:
         raise NotImplementedError("there is no rule for slices with strides.")
     for axis, (start, stop) in enumerate(zip(start_indices, limit_indices, strict=True)):
-        array = _cut(graph, array, axis, start, stop)
+        array = cut(graph, array, axis, start, stop)
     return array
 
 
-def _cut(graph: Graph, array: Array, axis: int, start: int, stop: int) -> Array:
+def cut(graph: Graph, array: Array, axis: int, start: int, stop: int) -> Array:
+    """The entries from `start` to `stop` along an axis."""
     if (start, stop) == (0, array.shape[axis]):
         return array
     if isinstance(array, np.ndarray):
@@ -61,7 +62,7 @@ def _cut(graph: Graph, array: Array, axis: int, start: int, stop: int) -> Array:
         pieces, first = [], 0
         for part in array.parts:
             low, high = max(start - first, 0), min(stop - first, part.shape[axis])
-            pieces += [_cut(graph, part, axis, low, high)] if low < high else []
+            pieces += [cut(graph, part, axis, low, high)] if low < high else []
             first += part.shape[axis]
         return joined(pieces, axis)
     tensor = whole(graph, array)

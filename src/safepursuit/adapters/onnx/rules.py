@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from onnx import helper
 
-from safepursuit.adapters.onnx.arrays import Array, Shape, Tensor, at_rank, expanded, shortest, whole
+from safepursuit.adapters.onnx.arrays import Array, Shape, Tensor, at_rank, expanded, joined, shortest, whole
 from safepursuit.adapters.onnx.graph import Graph
+from safepursuit.adapters.onnx.layout import cut
 
 ELEMENTWISE = {
     **{
@@ -105,6 +106,24 @@ def _integer_pow(graph: Graph, out: Any, array: Array, *, y: int = 2) -> Array:
     return elementwise(graph, "Pow", (array, np.asarray(y, array.dtype)), out.shape, out.dtype)
 
 
+def _scatter(op: str | None) -> Callable[..., Array]:
+    """An array with one of its slices, at a constant place, replaced by others, or joined with them by `op`."""
+
+    def rule(graph: Graph, out: Any, array: Array, place: Array, update: Array, **params: Any) -> Array:
+        numbers = params["dimension_numbers"]
+        along, windows = numbers.scatter_dims_to_operand_dims, numbers.update_window_dims
+        if not isinstance(place, np.ndarray) or place.shape != (1,) or windows != tuple(range(len(out.shape))):
+            raise NotImplementedError("there is no rule for writing anything but one slice at a constant place.")
+        (axis,), start = along, int(place[0])
+        stop = start + update.shape[axis]
+        if op is not None:
+            update = elementwise(graph, op, (cut(graph, array, axis, start, stop), update), update.shape, out.dtype)
+        rest = [cut(graph, array, axis, *ends) for ends in ((0, start), (stop, out.shape[axis])) if ends[0] < ends[1]]
+        return joined([*rest[: start > 0], update, *rest[start > 0 :]], axis)
+
+    return rule
+
+
 RULES: dict[str, Callable[..., Array]] = {
     "argmin": _argmin,
     "convert_element_type": _cast,
@@ -115,6 +134,8 @@ RULES: dict[str, Callable[..., Array]] = {
     "reduce_min": _reduction("ReduceMin"),
     "reduce_or": _reduction("ReduceMax"),
     "reduce_sum": _reduction("ReduceSum"),
+    "scatter": _scatter(None),
+    "scatter-add": _scatter("Add"),
     "select_n": _select,
     "square": _integer_pow,
 }

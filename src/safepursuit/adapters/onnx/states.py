@@ -16,12 +16,24 @@ class States(NamedTuple):
 
 
 KINDS = ("open", "near", "contact", "overlapping", "crowded", "empty", "extreme")
-"""Anywhere; within centimetres of a disc or a wall; touching one to within rounding; inside one, or beyond a wall,
-where no motion is safe; all discs close around; no discs; numbers that are huge, tiny or not finite."""
+"""Anywhere; within centimetres of a disc, a wall or an edge; touching one to within rounding; inside one, or beyond a
+wall, where no motion is safe; all discs close around; no discs; numbers that are huge, tiny or not finite. Movers and
+edges as discs."""
 
 
-def draw(game: Game, discs: int, count: int, seed: int, delay: int = 0) -> States:
-    """So many states of all kinds by turns, the same for the same seed; with a delay, commands on their way."""
+def draw(
+    game: Game,
+    discs: int,
+    count: int,
+    seed: int,
+    *,
+    delay: int = 0,
+    edges: int = 0,
+    movers: int = 0,
+    way: bool = False,
+) -> States:
+    """So many states of all kinds by turns, the same for the same seed; with a delay, commands on their way; with
+    edges, movers and the shortest way to the opponent for a file that takes them."""
     random = np.random.default_rng(seed)
     kind = np.arange(count) % len(KINDS)
     half = np.asarray(game.arena.half_extents)
@@ -30,6 +42,7 @@ def draw(game: Game, discs: int, count: int, seed: int, delay: int = 0) -> State
     def uniform(low: float | int, high: float | int, *shape: int) -> np.ndarray:
         return random.uniform(low, high, (count, *shape))
 
+    discs += movers
     radius = uniform(0.1, 1.2 * widest, discs)
     centre = uniform(-1, 1, discs, 2) * half
     pose = np.concatenate([uniform(-1, 1, 2) * (half - robot.radius), uniform(-np.pi, np.pi, 1)], axis=1)
@@ -71,8 +84,60 @@ def draw(game: Game, discs: int, count: int, seed: int, delay: int = 0) -> State
     if delay:
         sent = [uniform(0, robot.max_speed, delay), uniform(-1, 1, delay) * robot.max_turn_rate]
         inputs["pending"] = np.stack(sent, axis=-1)
+    if movers:
+        bound = uniform(0, 1.5 * robot.max_speed, movers)
+        course, share = uniform(-np.pi, np.pi, movers), uniform(0, 1, movers)
+        moving = np.stack([share * bound * np.cos(course), share * bound * np.sin(course), bound], axis=-1)
+        inputs["discs"], rows = table[:, :-movers], table[:, -movers:]
+        # What is padding stays so: NaN with anything is NaN, and a row of zeros is taken whole.
+        inputs["movers"] = np.concatenate([rows, np.where(rows[..., 2:] > 0, moving, rows[..., 2:])], axis=-1)
+    if edges:
+        inputs["edges"] = _edges(random, pose, half, robot.radius, clearance, kind, edges)
+    if way:
+        straight = random.random((count, 1)) < 0.3
+        first = np.where(straight, opponent[:, :2], uniform(-1, 1, 2) * half)
+        least = np.linalg.norm(first - pose[:, :2], axis=1) + np.linalg.norm(opponent[:, :2] - first, axis=1)
+        inputs["way"] = np.concatenate([first, (least * np.where(straight[:, 0], 1, uniform(1, 2)))[:, None]], axis=1)
     _spoil(inputs, np.flatnonzero(kind == 6), random)
     return States(inputs, np.asarray(KINDS)[kind])
+
+
+def _edges(
+    random: np.random.Generator,
+    pose: np.ndarray,
+    half: np.ndarray,
+    radius: float,
+    clearance: np.ndarray,
+    kind: np.ndarray,
+    edges: int,
+) -> np.ndarray:
+    """(samples, edges, 4): segments, of which many begin where another one ends, as the sides of a polygon do."""
+    count = len(pose)
+    start = random.uniform(-1, 1, (count, edges, 2)) * half
+    for row in range(1, edges):
+        goes_on = random.random(count) < 0.5
+        start[goes_on, row] = start[goes_on, row - 1] + random.normal(0, 0.2 * half, (count, 2))[goes_on]
+    end = start + random.normal(0, 0.2 * half, (count, edges, 2))
+    linked = random.random((count, edges - 1)) < 0.5
+    end[:, :-1] = np.where(linked[..., None], start[:, 1:], end[:, :-1])
+
+    # The first edge at this clearance from the body, and where the body is among a crowd all of them: the nearest point
+    # is an end of the edge, or between its ends.
+    near = np.isin(kind, (1, 2, 3))[:, None] & (np.arange(edges) == 0) | (kind == 4)[:, None]
+    gap = np.where((kind == 4)[:, None], random.uniform(0, 0.2, (count, edges)), clearance[:, None])
+    bearing = random.uniform(-np.pi, np.pi, (count, edges))
+    out = np.stack([np.cos(bearing), np.sin(bearing)], axis=-1)
+    foot = pose[:, None, :2] + (radius + gap)[..., None] * out
+    along = np.stack([-out[..., 1], out[..., 0]], axis=-1)
+    before, after = random.uniform(0, 1, (2, count, edges, 1)) * (random.random((2, count, edges, 1)) < 0.7)
+    start, end = (
+        np.where(near[..., None], close, one)
+        for one, close in ((start, foot - before * along), (end, foot + after * along))
+    )
+    rows = np.concatenate([start, end], axis=-1)
+    absent = (kind == 5)[:, None] | (~near & (random.random((count, edges)) < 0.2))
+    rows[absent] = np.where(random.random(absent.sum()) < 0.5, np.nan, 0)[:, None]
+    return rows
 
 
 def _spoil(inputs: dict[str, np.ndarray], rows: np.ndarray, random: np.random.Generator) -> None:
