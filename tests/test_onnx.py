@@ -49,11 +49,15 @@ ROBOTS = {
 }
 """Robots with inertia, and what is declared."""
 MOVING = [f"{method} {robot}" for method in ("barriernet", "cbf-beta") for robot in ROBOTS]
+WHEELS = ["barriernet wheels", "barriernet inertial wheels", "cbf-beta wheels", "cbf-beta inertial wheels"]
 UNSAFE = {"ppo", "ppo-lagrangian"}
 
 
 def configured(name):
     """A tiny configuration of a method, in an arena with room for everything."""
+    if name.endswith(" wheels"):
+        config = configured(name.removesuffix(" wheels"))
+        return replace(config, game=replace(config.game, robot=replace(config.robot, wheel_base=0.5)))
     method, *variant = name.split(" ", 1)
     kind = "".join(variant)
     policy = PolicyConfig(
@@ -267,7 +271,7 @@ def test_the_closed_form_brakes_where_nothing_satisfies_all_rows():
 # The file.
 
 
-@pytest.mark.parametrize("name", few(["barriernet burger", "barriernet", "cbf-beta", "ppo"]))
+@pytest.mark.parametrize("name", few(["barriernet burger", "barriernet", "cbf-beta", "ppo", *WHEELS]))
 def test_a_file_says_what_the_package_says(exported, name):
     passed, result = compare(exported(name), outspoken_policy(name), configured(name), count=700)
     assert passed, result
@@ -289,6 +293,20 @@ def test_a_file_takes_the_commands_on_their_way(exported):
     assert "theorem 3" in about["model_card"]
 
 
+@pytest.mark.wide
+@pytest.mark.parametrize("name", WHEELS)
+def test_a_file_asks_no_more_of_the_wheels_than_they_can_do(exported, name):
+    config, file = configured(name), exported(name)
+    inputs, kind = draw(config.game, 3, 700, 0)
+    v, turn_rate = inputs["control"].T
+    inputs["control"][:, 1] *= np.clip((1 - v) * 2 / (0.5 * np.maximum(np.abs(turn_rate), 1e-9)), 0, 1)
+    found = run(file, inputs)
+    v, turn_rate = found["safe_control"][kind != "extreme"].T
+    assert np.max(np.abs(v) + 0.25 * np.abs(turn_rate)) <= 1 + 1e-12
+    assert (found["active"] == LIMITS + 4).any()
+    assert "no wheel is faster than 1 m/s" in session(file).get_modelmeta().custom_metadata_map["model_card"]
+
+
 def test_a_velocity_far_beyond_the_limits_is_no_measurement(exported):
     config = configured("barriernet burger")
     inputs = situated((0.0, 0.0, 0.0), []) | {"pending": np.zeros((1, 2, 2))}
@@ -299,7 +317,7 @@ def test_a_velocity_far_beyond_the_limits_is_no_measurement(exported):
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("name", [*METHODS, *MOVING])
+@pytest.mark.parametrize("name", [*METHODS, *MOVING, *WHEELS])
 def test_every_method_says_what_the_package_says_on_ten_thousand_states(exported, name, capsys):
     passed, result = compare(exported(name), outspoken_policy(name), configured(name))
     with capsys.disabled():

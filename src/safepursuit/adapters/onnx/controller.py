@@ -37,6 +37,7 @@ CONSTRAINTS: dict[int, str] = {
     LIMITS + 1: "the limit v <= max_speed",
     LIMITS + 2: "the limit omega >= -max_turn_rate",
     LIMITS + 3: "the limit omega <= max_turn_rate",
+    LIMITS + 4: "the limit of the wheels, of a robot with a wheel base",
     GOVERNOR: "the speed governor, or the certificate of a robot with inertia",
     WATCHDOG: "the watchdog: the inputs are not to be trusted, the robot stands still",
 }
@@ -159,6 +160,9 @@ def _active(done: Shielded, discs: int, robot: Robot) -> Int[Array, "*batch"]:
         return jnp.min(jnp.where(holds, jnp.asarray(numbers).reshape((-1,) + (1,) * rank), WATCHDOG), axis=0)
 
     boundary = first(boundaries, done.active)
-    limit = first([LIMITS, LIMITS + 2, LIMITS + 1, LIMITS + 3], jnp.concatenate([nominal < low, nominal > high]))
+    limits, holds = [LIMITS, LIMITS + 2, LIMITS + 1, LIMITS + 3], [nominal < low, nominal > high]
+    if robot.wheel_base is not None:
+        limits, holds = [*limits, LIMITS + 4], [*holds, robot.wheel_share(robot.within_box(nominal))[None] < 1]
+    limit = first(limits, jnp.concatenate(holds))
     other = jnp.where(done.governed, GOVERNOR, jnp.where(limit < WATCHDOG, limit, NOTHING))
     return jnp.where(boundary < WATCHDOG, boundary, other)

@@ -93,6 +93,9 @@ def model_card(config: TrainConfig, discs: int, training: Mapping[str, Any]) -> 
     robot = config.robot
     about = " ".join((HEADS.find(config.method).__doc__ or "").split("\n\n")[0].split())
     numbers = "\n".join(f"| `{name}` | {text} |" for name, text in _units(config).items())
+    limits = f"[0, {robot.max_speed:g}] m/s and ±{robot.max_turn_rate:g} rad/s"
+    if robot.wheel_base is not None:
+        limits += f", no wheel is faster than {robot.max_speed:g} m/s"
     steps = f", {training['steps']:,} steps" if "steps" in training else ""
     return f"""# {config.role.capitalize()} `{config.method}`
 
@@ -110,7 +113,7 @@ Numbers are in double precision, the samples come first, and each has {discs} ro
 
 ## What it promises
 
-The control lies in [0, {robot.max_speed:g}] m/s and ±{robot.max_turn_rate:g} rad/s, whatever is measured. If an input
+The control lies in {limits}, whatever is measured. If an input
 is not a finite number, or their sizes add up to more than {BELIEVED:g}, or the heading is beyond {MAX_HEADING:g} rad,
 or a radius is negative, or the walls leave no room for the body, it stands still, and `feasible` is false. So it is
 where the body overlaps something: then nothing is promised but that it does not drive further in.
