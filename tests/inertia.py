@@ -36,6 +36,8 @@ class Drive(NamedTuple):
     uncertified: int
     """Steps that begin where *stop* is not certified for the true state."""
     steps: int
+    fastest_wheel: float
+    """[m/s] of any step, over ground; NaN without a wheel base."""
 
 
 def drive(
@@ -98,7 +100,15 @@ def drive(
         infeasible=infeasible,
         uncertified=int(np.sum(moving & ~np.asarray(certified).T)),
         steps=games * steps,
+        fastest_wheel=float(np.max(rims(robot, np.moveaxis(np.asarray(velocities[1]), 1, 0)))),
     )
+
+
+def rims(robot: Unicycle, control: np.ndarray) -> np.ndarray:
+    """Speeds, as sizes, of left and right wheel for controls (2, …); NaN without a wheel base."""
+    v, turn_rate = control
+    lever = np.nan if robot.wheel_base is None else robot.wheel_base / 2
+    return np.abs([v - lever * turn_rate, v + lever * turn_rate])
 
 
 def swing(robot: Inertial, shield: Shield, *, seed: int = 0, games: int = 4096) -> tuple[int, float]:

@@ -5,6 +5,7 @@ corners of the safe set. What happens during the step is computed by `reference`
 The same attack must find the holes of variants that are known to be unsound, or it would prove nothing.
 """
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -171,11 +172,13 @@ def attack_rows(robot, offset, count, seed):
     assert b.min() >= 0  # standing still is allowed, always
     v, w = corners_of_the_safe_set(rng, robot, A, b)
     control = np.stack([v, np.arcsin(w) / robot.dt])
+    if robot.wheel_base is not None:  # the same answer of the program, as the wheels can do it
+        control = np.asarray(robot.from_swing(jnp.stack([v, w])))
     after = reference.motion(pose, control, robot.dt, robot.integrator)
     q = after[:2] + offset * np.stack([np.cos(after[2]), np.sin(after[2])])
     following = around.distance(q) - standoff(robot, offset, around)
     assert (value < 1e-9).mean() > 0.3
-    assert (np.abs(control[1]) > 0.999 * robot.max_turn_rate).mean() > 0.3
+    assert (np.abs(np.arcsin(w)) > 0.999 * robot.max_swing).mean() > 0.3
     assert (v > 0.999 * robot.max_speed).mean() > 0.1
     return Findings(
         worst_clearance(robot, around, pose, control),
@@ -240,6 +243,19 @@ def test_governor_keeps_the_body_clear(integrator, tenfold):
     assert states >= 100_000 * tenfold
 
 
+@pytest.mark.parametrize("integrator", INTEGRATORS)
+def test_rows_keep_body_and_safe_set_of_a_robot_with_wheels(integrator):
+    """Theorem 2 for answers of the program that the wheels cannot do, scaled as the shield scales them."""
+    for seed, base in enumerate((0.1, 0.5, 3.0)):
+        robot = Unicycle(max_turn_rate=12.0, integrator=integrator, wheel_base=base)
+        found = attack_rows(robot, 0.1, STATES, seed)
+        assert found.clearance >= -1e-9
+        assert found.decrease >= -1e-9
+        assert found.value >= -1e-9
+        assert found.clearance < 1e-4
+        assert found.decrease < 1e-9
+
+
 # --- the attack finds the holes of unsound variants ------------------------------------------------------------------
 
 
@@ -258,6 +274,23 @@ def test_attack_finds_that_the_turn_term_is_needed(integrator, monkeypatch):
     found = attack_rows(Unicycle(integrator=integrator), 0.1, 100_000, 0)
     assert found.decrease < -2e-4
     assert found.value < -2e-4
+
+
+@dataclass(frozen=True)
+class TurnsFirst(Unicycle):
+    """Unsound: keeps the turn of the program's answer, and as much of the speed as the wheels can do with it."""
+
+    def from_swing(self, speed_and_swing, velocity=None):
+        v, turn_rate = Unicycle(max_turn_rate=self.max_turn_rate).from_swing(speed_and_swing)
+        most = jnp.maximum(self.max_speed - 0.5 * self.wheel_base * jnp.abs(turn_rate), 0)
+        return jnp.stack([jnp.minimum(v, most), turn_rate])
+
+
+@pytest.mark.parametrize("integrator", INTEGRATORS)
+def test_attack_finds_that_wheels_must_not_turn_first(integrator):
+    found = attack_rows(TurnsFirst(max_turn_rate=12.0, integrator=integrator, wheel_base=0.5), 0.1, STATES, 0)
+    assert found.decrease < -1e-4
+    assert found.value < -1e-4
 
 
 def test_attack_finds_that_the_arc_needs_the_governors_swing(monkeypatch):

@@ -72,11 +72,15 @@ ROWS = {"among": {"edges": 3, "movers": 2}}
 """What a file takes where it is not what the training has."""
 AMONG = [f"{method} {room}" for method in ("barriernet", "cbf-beta", "ppo-filter") for room in ROOMS]
 MOVING = [f"{method} {robot}" for method in ("barriernet", "cbf-beta") for robot in ROBOTS]
+WHEELS = ["barriernet wheels", "barriernet inertial wheels", "cbf-beta wheels", "cbf-beta inertial wheels"]
 UNSAFE = {"ppo", "ppo-lagrangian"}
 
 
 def configured(name):
     """A tiny configuration of a method, in an arena with room for everything."""
+    if name.endswith(" wheels"):
+        config = configured(name.removesuffix(" wheels"))
+        return replace(config, game=replace(config.game, robot=replace(config.robot, wheel_base=0.5)))
     method, *variant = name.split(" ", 1)
     kind = "".join(variant)
     policy = PolicyConfig(
@@ -302,7 +306,7 @@ def test_the_closed_form_brakes_where_nothing_satisfies_all_rows():
 
 
 @pytest.mark.parametrize(
-    "name", few(["barriernet among", "barriernet burger", "barriernet", "barriernet lab", "cbf-beta", "ppo"])
+    "name", few(["barriernet among", "barriernet burger", "barriernet", "barriernet lab", "cbf-beta", "ppo", *WHEELS])
 )
 def test_a_file_says_what_the_package_says(exported, name):
     passed, result = compare(exported(name), outspoken_policy(name), configured(name), count=700)
@@ -325,6 +329,21 @@ def test_a_file_takes_the_commands_on_their_way(exported):
     assert "theorem 3" in about["model_card"]
 
 
+@pytest.mark.wide
+@pytest.mark.parametrize("name", WHEELS)
+def test_a_file_asks_no_more_of_the_wheels_than_they_can_do(exported, name):
+    config, file = configured(name), exported(name)
+    inputs, kind = draw(config.game, 3, 700, 0)
+    inputs = {one: values[kind != "extreme"] for one, values in inputs.items()}
+    most = 4 * (1 - inputs["control"][:, 0])  # rad/s, of wheels that drive as fast as that
+    inputs["control"][:, 1] = np.clip(inputs["control"][:, 1], -most, most)
+    found = run(file, inputs)
+    v, turn_rate = found["safe_control"].T
+    assert np.max(np.abs(v) + 0.25 * np.abs(turn_rate)) <= 1 + 1e-12
+    assert name.startswith("cbf-beta") or (found["active"] == LIMITS + 4).any()
+    assert "no wheel is faster than 1 m/s" in session(file).get_modelmeta().custom_metadata_map["model_card"]
+
+
 def test_a_velocity_far_beyond_the_limits_is_no_measurement(exported):
     config = configured("barriernet burger")
     inputs = situated((0.0, 0.0, 0.0), []) | {"pending": np.zeros((1, 2, 2))}
@@ -335,7 +354,7 @@ def test_a_velocity_far_beyond_the_limits_is_no_measurement(exported):
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("name", [*METHODS, *MOVING, *AMONG])
+@pytest.mark.parametrize("name", [*METHODS, *MOVING, *AMONG, *WHEELS])
 def test_every_method_says_what_the_package_says_on_ten_thousand_states(exported, name, capsys):
     passed, result = compare(exported(name), outspoken_policy(name), configured(name))
     with capsys.disabled():

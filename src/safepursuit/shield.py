@@ -181,6 +181,7 @@ def check(
             f"{2 * half_extents[0]:g} m × {2 * half_extents[1]:g} m: it takes {1.05 * needed:.2g} m, or a smaller "
             "arena, or double precision."
         )
+    shield.budget.at_execution(robot)
     if robot.max_speed * robot.dt > shield.offset:
         raise ValueError(
             f"the robot moves up to {robot.max_speed * robot.dt:g} m per step, more than the shield's offset of "
@@ -328,7 +329,8 @@ def guard(
     nominal = floating(nominal)
     finite = jnp.all(jnp.isfinite(nominal), axis=0)
     nominal, velocity = jnp.where(finite, nominal, 0), surroundings.velocity
-    asked = robot.reach(nominal, velocity) if robot.has_inertia else nominal
+    saturates = robot.has_inertia or robot.wheel_base is not None
+    asked = robot.reach(nominal, velocity) if saturates else nominal
     build, ingredients = partial(_rows, shield, robot), _Ingredients.of(shield, surroundings, gains)
     box = qp.Box(*robot.swing_box(nominal[0], velocity))
     metric = jnp.asarray([1.0, (shield.offset / robot.dt) ** 2], nominal.dtype)
@@ -338,7 +340,7 @@ def guard(
     control, governed, stopped = govern(control, surroundings, robot=robot, shield=shield)
     solved = solution.violation <= 0
     lost = (greatest(solution.multipliers) > 0) | ~solved | governed
-    if robot.has_inertia:
+    if saturates:
         lost = lost | jnp.any(asked != nominal, axis=0)
     return Shielded(
         control=control,
@@ -421,7 +423,8 @@ def govern(
         budget = shield.budget.at_execution(robot)
         margin = shield.inflation + shield.margin
         # What was certified is sent: a robot that is faster than measured would reach more of a larger command.
-        sent = reached if budget.speed or budget.turn_rate else control
+        # And a base's firmware has its own way with a command that its wheels cannot do.
+        sent = reached if budget.speed or budget.turn_rate or robot.wheel_base is not None else control
         motion, reached = jax.lax.stop_gradient((surroundings.motion, reached))
         safe, governed, stopped = certify(robot, budget, margin, 0.5 * shield.margin, motion, reached)
         safe = jnp.where(governed, safe, sent)

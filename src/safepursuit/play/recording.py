@@ -272,10 +272,11 @@ def save(recording: Recording, file: Path, scenario: Sequence[int] | np.ndarray 
 def _limits(robot: Robot) -> np.ndarray:
     """Lowest and highest speed, highest turn rate, forward and braking acceleration, turning acceleration, wheel base
     and radius [m, s, rad]: infinite where a change is at once, NaN where the wheels set no limit of their own."""
+    wheel_base = np.nan if robot.wheel_base is None else robot.wheel_base
     rates = [np.inf] * 3
     if isinstance(robot, Inertial):
         rates = [robot.acceleration, robot.braking, robot.turn_acceleration]
-    return np.array([0.0, robot.max_speed, robot.max_turn_rate, *rates, np.nan, robot.radius])
+    return np.array([0.0, robot.max_speed, robot.max_turn_rate, *rates, wheel_base, robot.radius])
 
 
 def _walls(recording: Recording) -> np.ndarray:

@@ -75,7 +75,7 @@ def _play_out(
     `theirs` is the opponent's way at first: in a room, the model sees this robot at its first corner, standing, until
     it has come there.
     """
-    coarse = Unicycle(robot.radius, robot.max_speed, robot.max_turn_rate, _STEP)  # without inertia
+    coarse = Unicycle(robot.radius, robot.max_speed, robot.max_turn_rate, _STEP)  # no inertia, no wheels
     scene = sight.scene
     plain = scene._replace(room=None)  # no shortest ways at every step
 

@@ -38,8 +38,15 @@ class Budget:
 
         A limit of acceleration brings two velocities no further apart, so their errors stay. The heading adds kΔ(ε_ω +
         σω̄), the position kΔ(ε_v + σv̄) and the way kΔv̄ times the error of the heading at its end; a mover may have come
-        nearer by kΔv_o.
+        nearer by kΔv_o. Raises ValueError for an error of the velocity of a robot with inertia and a wheel base, whose
+        wheels tie speed and turn rate together (§2.7).
         """
+        if robot.has_inertia and robot.wheel_base is not None and (self.speed or self.turn_rate):
+            raise ValueError(
+                "with a wheel base a robot with inertia is proved safe for a known velocity only: set the budget's "
+                "speed and turn_rate to 0, or leave out wheel_base and lower max_speed and max_turn_rate until the "
+                "wheels can do both."
+            )
         time = self.delay * robot.dt
         speed, turn_rate = (self.speed, self.turn_rate) if robot.has_inertia else (0.0, 0.0)
         heading = self.heading + time * (turn_rate + self.slip * robot.max_turn_rate)

@@ -88,15 +88,20 @@ class Inertial(Unicycle):
 
     def reach(self, control: Control, velocity: Control | None = None) -> Control:
         low, high = self.window(_given(velocity))
-        return jnp.clip(control, low, high)
+        if self.wheel_base is None:
+            return jnp.clip(control, low, high)
+        # The wheels can do the command in the end; on the way there, as far from *stop* as they can.
+        reached, rest = jnp.clip(self.limit(control), low, high), self.braked(velocity)
+        share = self.wheel_share(reached, rest)
+        return jnp.where(share < 1, rest + share * (reached - rest), reached)
 
     def window(self, velocity: Control) -> tuple[Control, Control]:
-        """Lowest and highest speed and turn rate [m/s, rad/s] at the end of the step."""
+        """Lowest and highest speed and turn rate [m/s, rad/s] at the end of the step, whatever the wheels can do."""
         v, turn_rate = velocity
         step = self.turn_acceleration * self.dt
         low = [v - self.braking * self.dt, turn_rate - step]
         high = [v + self.acceleration * self.dt, turn_rate + step]
-        return self.limit(jnp.stack(low)), self.limit(jnp.stack(high))
+        return self.within_box(jnp.stack(low)), self.within_box(jnp.stack(high))
 
     def stopping_way(self, v: Scalar) -> Scalar:
         """D(v) [m]: the way until standstill after a speed v ≥ 0."""

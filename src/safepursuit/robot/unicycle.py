@@ -35,6 +35,8 @@ class Robot(Hashable, Protocol):
     @property
     def integrator(self) -> Integrator: ...
     @property
+    def wheel_base(self) -> float | None: ...
+    @property
     def max_swing(self) -> float: ...
     @property
     def has_inertia(self) -> bool: ...
@@ -47,6 +49,8 @@ class Robot(Hashable, Protocol):
     def step(self, pose: Pose, control: Control, velocity: Control | None = None) -> Pose: ...
     def stopped(self, pose: Pose, velocity: Control | None = None) -> Pose: ...
     def limit(self, control: Control) -> Control: ...
+    def within_box(self, control: Control) -> Control: ...
+    def wheel_share(self, control: Control, rest: Control | None = None) -> Scalar: ...
     def reach(self, control: Control, velocity: Control | None = None) -> Control: ...
     def swing_box(self, like: Scalar, velocity: Control | None = None) -> tuple[Control, Control]: ...
     def to_swing(self, control: Control, velocity: Control | None = None) -> Float[Array, "2 *batch"]: ...
@@ -72,9 +76,12 @@ class Unicycle:
     """Step length Δ [s]."""
     integrator: Integrator = "euler"
     """"euler": straight along the heading, then a turn; "arc": the exact motion under constant control."""
+    wheel_base: float | None = None
+    """Distance b [m] of the wheels of a differential drive, neither of which is faster than v̄: v + b|ω|/2 ≤ v̄
+    (theory.md §2.7). None: speed and turn rate are limited each for itself."""
 
     def __post_init__(self) -> None:
-        ranges.check(self, "robot", positive=("radius", "max_speed", "max_turn_rate", "dt"))
+        ranges.check(self, "robot", positive=("radius", "max_speed", "max_turn_rate", "dt", "wheel_base"))
         integrators = ("ramp",) if self.has_inertia else ("euler", "arc")
         if self.integrator not in integrators:
             known = " or ".join(map(repr, integrators))
@@ -136,10 +143,26 @@ class Unicycle:
         return pose
 
     def limit(self, control: Control) -> Control:
-        """The control cut off at the actuator limits [0, v̄] × [−ω̄, ω̄]."""
+        """The control cut off at the actuator limits [0, v̄] × [−ω̄, ω̄]; then, where the wheels cannot do both, speed
+        and turn rate scaled by one factor, which keeps the curvature."""
+        cut = self.within_box(control)
+        return cut if self.wheel_base is None else self.wheel_share(cut) * cut
+
+    def within_box(self, control: Control) -> Control:
+        """The control cut off at [0, v̄] × [−ω̄, ω̄], whatever the wheels can do."""
         return jnp.stack(
             [jnp.clip(control[0], 0, self.max_speed), jnp.clip(control[1], -self.max_turn_rate, self.max_turn_rate)]
         )
+
+    def wheel_share(self, control: Control, rest: Control | None = None) -> Scalar:
+        """The largest share, at most 1, of the way from `rest` to a control with v ≥ 0 that the wheels can do.
+
+        They can do `rest`, by default (0, 0), which is no larger in either part and does not turn the other way.
+        """
+        rest, lever = jnp.zeros_like(control) if rest is None else rest, 0.5 * (self.wheel_base or 0.0)
+        used, least = (speed + lever * jnp.abs(turn_rate) for speed, turn_rate in (control, rest))
+        beyond = (used > self.max_speed) & (used > least)
+        return jnp.where(beyond, jnp.maximum(self.max_speed - least, 0) / jnp.where(beyond, used - least, 1), 1)
 
     def reach(self, control: Control, velocity: Control | None = None) -> Control:
         """What the motors make of a command: the speed and turn rate at the end of the step."""
@@ -163,10 +186,18 @@ class Unicycle:
         return jnp.stack([control[0], jnp.sin(inside) + math.cos(self.max_swing) * (swing - inside)])
 
     def from_swing(self, speed_and_swing: Float[Array, "2 *batch"], velocity: Control | None = None) -> Control:
-        """(v, w) → (v, ω), the inverse of `to_swing` within the limits; w is cut off at ± sin(ω̄Δ)."""
+        """(v, w) → (v, ω), the inverse of `to_swing` within the limits; w is cut off at ± sin(ω̄Δ).
+
+        Beyond what the wheels can do (v, w) is scaled by one factor, and stays in every polygon that contains it and 0.
+        """
         v, w = speed_and_swing
         limit = math.sin(self.max_swing)
-        return jnp.stack([v, jnp.arcsin(jnp.clip(w, -limit, limit)) / self.dt])
+        w = jnp.clip(w, -limit, limit)
+        control = jnp.stack([v, jnp.arcsin(w) / self.dt])
+        if self.wheel_base is None:
+            return control
+        share = self.wheel_share(control)
+        return jnp.stack([share * v, jnp.arcsin(share * w) / self.dt])
 
     def to_unit_box(self, control: Control, velocity: Control | None = None) -> Float[Array, "2 *batch"]:
         """In half-widths of the actuator box about its centre; the limits are [−1, 1]²."""

@@ -32,8 +32,10 @@ def match(game: Game, models: Sequence[Model], seed: int = 0) -> bytes:
     """The data: the rules of a game, pursuers for it, random starts, and the runtime of ONNX files.
 
     Raises ValueError where a model takes fewer discs than the game's layouts have, no layout is found, or one has other
-    walls than the arena's four.
+    walls than the arena's four, or the robots have a wheel base.
     """
+    if game.robot.wheel_base is not None:
+        raise ValueError("the page knows no limits of wheels: it cannot show a robot with a wheel_base.")
     for model in models:
         if model.discs < game.arena.obstacles:
             raise ValueError(f"{model.name} takes {model.discs} discs, fewer than the {game.arena.obstacles} here.")

@@ -51,6 +51,7 @@ CONSTRAINTS: dict[int, str] = {
     LIMITS + 1: "the limit v <= max_speed",
     LIMITS + 2: "the limit omega >= -max_turn_rate",
     LIMITS + 3: "the limit omega <= max_turn_rate",
+    LIMITS + 4: "the limit of the wheels, of a robot with a wheel base",
     GOVERNOR: "the speed governor, or the certificate of a robot with inertia",
     WATCHDOG: "the watchdog: the inputs are not to be trusted, the robot stands still",
     MOVERS: "the mover in row 0 of the input, and so on up to 299",
@@ -236,6 +237,9 @@ def _active(done: Shielded, rows: Mapping[str, int], robot: Robot) -> Int[Array,
         return jnp.min(jnp.where(holds, jnp.asarray(numbers).reshape((-1,) + (1,) * rank), _NO_CONSTRAINT), axis=0)
 
     boundary = lowest(boundaries, done.active)
-    limit = lowest([LIMITS, LIMITS + 2, LIMITS + 1, LIMITS + 3], jnp.concatenate([nominal < low, nominal > high]))
+    limits, holds = [LIMITS, LIMITS + 2, LIMITS + 1, LIMITS + 3], [nominal < low, nominal > high]
+    if robot.wheel_base is not None:
+        limits, holds = [*limits, LIMITS + 4], [*holds, robot.wheel_share(robot.within_box(nominal))[None] < 1]
+    limit = lowest(limits, jnp.concatenate(holds))
     other = jnp.where(done.governed, GOVERNOR, jnp.where(limit < _NO_CONSTRAINT, limit, NOTHING))
     return jnp.where(boundary < _NO_CONSTRAINT, boundary, other)

@@ -108,6 +108,9 @@ def model_card(config: TrainConfig, inputs: Mapping[str, Sequence[int]], trainin
     numbers = "\n".join(f"| `{name}` | {text} |" for name, text in _units(inputs).items())
     kinds = [name for name in ("discs", "edges", "movers") if _rows(inputs, name)]
     rows = ", ".join(f"{_rows(inputs, name)} rows for {name}" for name in kinds)
+    limits = f"[0, {robot.max_speed:g}] m/s and ±{robot.max_turn_rate:g} rad/s"
+    if robot.wheel_base is not None:
+        limits += f", no wheel is faster than {robot.max_speed:g} m/s"
     steps = f", {training['steps']:,} steps" if "steps" in training else ""
     shapes = "what is neither round nor has straight sides" if "edges" in inputs else "obstacles that are not round"
     return f"""# {config.role.capitalize()} `{config.method}`
@@ -126,7 +129,7 @@ Numbers are in double precision, the samples come first, and each has {rows}.
 
 ## What it promises
 
-The control lies in [0, {robot.max_speed:g}] m/s and ±{robot.max_turn_rate:g} rad/s, whatever is measured. If an input
+The control lies in {limits}, whatever is measured. If an input
 is not a finite number, or their sizes add up to more than {BELIEVED:g}, or the heading is beyond {MAX_HEADING:g} rad,
 or a radius is negative, or the walls leave no room for the body, it stands still, and `feasible` is false. So it is
 where the body overlaps something: then nothing is promised but that it does not drive further in.
