@@ -654,6 +654,7 @@ sys.exit(cli.main())
 """
 
 
+@pytest.mark.wide
 def test_an_error_while_programs_are_compiled_ahead_ends_the_process_at_once():
     ended = subprocess.run([sys.executable, "-c", COMPILING], capture_output=True, text=True, timeout=120)
     assert (ended.returncode, ended.stderr) == (2, "safepursuit: no layout found.\n")

@@ -308,6 +308,7 @@ def _without_stop_time(robot, budget, margin, motion, low, high):
     return free_way(robot, step, margin, motion, low, high)
 
 
+@pytest.mark.wide
 def test_a_hull_without_the_turning_point_is_caught_beside_a_wall(monkeypatch):
     assert inertia.swing(AGILE, Shield())[0] == 0
     monkeypatch.setattr(stop_sector, "headings", _without_turning_point)

@@ -322,6 +322,7 @@ def test_a_file_says_what_the_package_says(exported, name):
     assert passed, result
 
 
+@pytest.mark.wide
 def test_a_file_takes_the_commands_on_their_way(exported):
     """The oldest is executed first: other commands, or in another order, are another state; and the card says so."""
     config, file = configured("barriernet burger"), exported("barriernet burger")

@@ -24,6 +24,7 @@ def test_a_constant_reward_for_ever_is_worth_ten():
     np.testing.assert_allclose(values(learn(fresh_policy(), ENDLESS, 120), 1), TEN, rtol=0.03)
 
 
+@pytest.mark.wide
 def test_a_single_step_is_worth_its_reward():
     """Episodes of one step, worth +1 in one state and −1 in the other: the value must look at the observation."""
     probe = Probe(lambda state, control: 1.0 - 2.0 * state, 2, terminated=(True, True), truncated=(False, False))

@@ -612,6 +612,7 @@ def test_shapes_that_do_not_go_together_are_refused(given, message):
         jax.eval_shape(lambda: shield.filter(**{"nominal": [1, 0], "pose": [0, 0, 0], "scene": SCENE, **given}))
 
 
+@pytest.mark.wide
 def test_gains_that_are_none_are_infeasible_and_beyond_the_range_they_count_as_its_end():
     near = {"nominal": [1, 0], "pose": [0.5, 1.0, 0.0], "scene": SCENE}
     for gains in (np.nan, np.full(6, np.nan), [0.5, 0.5, 0.5, 0.5, 0.5, np.nan]):
@@ -753,6 +754,7 @@ def test_derivatives_are_those_of_finite_differences(integrator):
     assert (np.abs(expected[2]).max((0, 1)) > 1e-3)[smooth].sum() >= 20
 
 
+@pytest.mark.wide
 def test_jacobian_is_the_identity_where_nothing_interferes():
     nominal, pose, scene, gains = draw_gradient_states(12)
     free = ~np.asarray(filtered(nominal, pose, scene, gains, ROBOT["euler"]).lost_gradient)

@@ -57,6 +57,7 @@ def multiply_and_add(x, y, z):
     return x * y + z, (x > y,)
 
 
+@pytest.mark.wide
 @pytest.mark.parametrize(("precision", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 2e-4)])
 def test_ten_thousand_problems_agree_with_brute_force(precision, tolerance):
     problems, expected = ten_thousand()

@@ -74,6 +74,7 @@ def of_page(states, half):
     return GameState((robot("pursuer"), robot("evader")), scene, jnp.asarray([state["step"] for state in states]))
 
 
+@pytest.mark.wide
 @needs_browser
 def test_twenty_seconds_in_the_page_are_those_of_the_package(file, tab, model):
     """The evader runs in curves, and into things; the policy's answers are those of ONNX Runtime at every state."""

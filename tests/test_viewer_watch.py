@@ -75,6 +75,7 @@ def serving(runs, newest):
 READ = "globalThis.safepursuit?.reads > 0"
 
 
+@pytest.mark.wide
 @needs_browser
 def test_the_page_follows_a_training(run, tmp_path, tab):
     """Its log, and its newest episodes, which are written by a command of our own."""

@@ -110,7 +110,12 @@ class Still(Agent):
 
 
 @pytest.mark.parametrize(
-    "names", [[name for name in PURSUERS if name != "mpc"], pytest.param(["mpc"], marks=pytest.mark.heavy)], ids=str
+    "names",
+    [
+        pytest.param([name for name in PURSUERS if name != "mpc"], marks=pytest.mark.wide),
+        pytest.param(["mpc"], marks=pytest.mark.heavy),
+    ],
+    ids=str,
 )
 def test_every_pursuer_finds_its_way_to_an_evader_that_stands(names, tmp_path, tenfold):
     game = Game(Arena(scene=listed(tmp_path)))
@@ -193,6 +198,7 @@ def test_the_suite_of_rooms_has_none_that_is_trained_in():
     assert not seen & unseen
 
 
+@pytest.mark.wide
 def test_what_rays_show_does_not_depend_on_where_the_room_is_or_on_what_is_beyond_it(tmp_path):
     """The same room 3 m to the left and 2 m higher, in a list with a larger one."""
     here = (
