@@ -103,7 +103,7 @@ def test_damage_to_any_file_is_noticed_or_changes_nothing(whole, tmp_path):
         kinds.setdefault((name.parts[0], name.suffix, name.name if len(name.parts) < 3 else ""), name)
     tried, noticed = check(whole, tmp_path, policy, 1, kinds.values())
     assert tried >= 4 * len(kinds)
-    assert noticed >= 8  # a pointer whose end is damaged still leads to its checkpoint
+    assert noticed >= 10
 
 
 @pytest.mark.heavy

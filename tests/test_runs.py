@@ -295,7 +295,8 @@ def test_every_file_of_a_checkpoint_cut_in_half_is_noticed(run):
     assert len(files) >= 5
     for file in files:
         whole = file.read_bytes()
-        for part in (whole[: min(len(whole) // 2, 9)], b"", None):  # of a pointer within its name
+        kept = 9 if file.name == "latest" else len(whole) // 2  # half of a pointer is its name, and more
+        for part in (whole[:kept], b"", None):
             file.unlink() if part is None else file.write_bytes(part)
             before = {one: one.read_bytes() for one in run.path.rglob("*") if one.is_file()}
             if newest in file.parents:
@@ -319,6 +320,22 @@ def test_a_pointer_whose_name_is_damaged_is_not_followed_to_another_checkpoint(r
     pointer = run.checkpoints / which
     pointer.write_text(pointer.read_text().replace(f"{2:012d}", f"{1:012d}"))
     same(checkpoint.restore(run, state(0), which), state(2))
+
+
+@pytest.mark.parametrize("which", ["latest", "best"])
+def test_the_pointer_of_another_run_is_noticed(run, which):
+    """Its name may be that of a checkpoint here; nothing here has its digest."""
+    for number in (1, 2):
+        checkpoint.save(run, number, state(number), best=True)
+    (run.checkpoints / which).write_text(f"{1:012d}\n{64 * '0'}\n")
+    with pytest.warns(CheckpointWarning, match=f"{which} is damaged: {1:012d}, which it names, may not be the one"):
+        same(checkpoint.restore(run, state(0), which), state(1))
+
+
+def test_a_best_checkpoint_that_is_saved_once_more_stays_the_best(run):
+    checkpoint.save(run, 1, state(1), best=True)
+    checkpoint.save(run, 1, state(1), best=False)
+    same(checkpoint.restore(run, state(0), "best"), state(1))
 
 
 def test_where_no_checkpoint_is_left_a_sentence_says_so(run):

@@ -67,6 +67,7 @@ def save(run: RunFolder, step: int, state: Any, *, best: bool) -> Path:
     """
     folder = run.checkpoints / f"{step:012d}"
     partial = run.checkpoints / f".{folder.name}.partial"
+    again = _named(run, "best") == folder  # saved once more, with another digest
     items: dict[str, dict[str, Any]] = {}
     for path, leaf in jax.tree_util.tree_flatten_with_path(state)[0]:
         name, array = jax.tree_util.keystr(path), np.asarray(_data(leaf))
@@ -81,7 +82,7 @@ def save(run: RunFolder, step: int, state: Any, *, best: bool) -> Path:
         (partial / folder.name).rename(folder)
         partial.rmdir()
         keep_on_disk(run.checkpoints)  # before a pointer names it
-        for which in ("latest", *(["best"] if best else [])):
+        for which in ("latest", *(["best"] if best or again else [])):
             write_text(run.checkpoints / which, f"{folder.name}\n{_seal(folder)}\n")
     except BaseException as error:
         shutil.rmtree(partial, ignore_errors=True)
@@ -200,9 +201,18 @@ def steps(run: RunFolder) -> int:
 def _intact(run: RunFolder, which: Which | int, items: set[str]) -> Path:
     """The checkpoint of this name; for the latest, the newest one before it if these items of it are damaged."""
     for patience in (_PATIENCE, 0.0):
-        named = _named(run, which)
+        named, sure = _pointed(run, which)
         if named and _undamaged(named, items):
-            return named
+            if sure:
+                return named
+            if not patience:
+                warnings.warn(
+                    f"{run.checkpoints / str(which)} is damaged: {named.name}, which it names, may not be the one that "
+                    "it was written for.",
+                    CheckpointWarning,
+                    stacklevel=2,
+                )
+                return named
         time.sleep(patience if named else 0.0)  # a training may have replaced it meanwhile
     numbered = _numbered(run)
     if not numbered:
@@ -227,22 +237,27 @@ def _numbered(run: RunFolder) -> list[Path]:
 
 
 def _named(run: RunFolder, which: Which | int) -> Path | None:
-    """The folder of a number of steps, or to which a pointer points; None where it is not there.
+    """The folder of a number of steps, or to which a pointer points; None where it is not there."""
+    return _pointed(run, which)[0]
 
-    Where the digest in a pointer is that of another checkpoint than it names, the name is damaged. Earlier pointers
-    have none.
+
+def _pointed(run: RunFolder, which: Which | int) -> tuple[Path | None, bool]:
+    """As `_named`, and whether that is sure: a pointer has the digest of its checkpoint, earlier ones have none.
+
+    The digest decides. Where it is that of no checkpoint, the name is taken, which may be damaged.
     """
     if isinstance(which, int):
         folder = run.checkpoints / f"{which:012d}"
-        return folder if folder.is_dir() else None
+        return (folder, True) if folder.is_dir() else (None, False)
     try:
         name, seal = (*(run.checkpoints / which).read_text(encoding="utf-8").split(), "", "")[:2]
     except (OSError, UnicodeDecodeError):
-        return None
+        return None, False
     for folder in _numbered(run):
         if _seal(folder) == seal:
-            return folder
-    return run.checkpoints / name if name.isdigit() and (run.checkpoints / name).is_dir() else None
+            return folder, True
+    folder = run.checkpoints / name
+    return (folder, not seal) if name.isdigit() and folder.is_dir() else (None, False)
 
 
 def _item(name: str) -> str:
