@@ -200,7 +200,7 @@ results: setup  ## Train and compare: one pursuer against all evaders, and all m
 ROUNDS ?= 1
 STEPS ?= 1_500_000
 population: setup  ## Grow a population of pursuers and evaders from the shipped ones → runs/population (an hour; goes on where it stopped)
-	$(BIN)/safepursuit selfplay --out runs/population --config configs/population.yaml --pursuers zoo:pursuer,lead-intercept --evaders all,zoo:evader --rounds $(ROUNDS) --timesteps $(STEPS)
+	$(BIN)/safepursuit selfplay --out runs/population --config configs/population.yaml --pursuers zoo:pursuer,lead-intercept --evaders all,zoo:evader --rounds $(ROUNDS) --timesteps $(STEPS) --explore 0.4
 
 RESPONSE ?= 16_000_000
 RESPONSES := --seeds 0..2 --timesteps $(RESPONSE) --known zoo:evader --episodes 1500

@@ -17,10 +17,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from safepursuit import metagame
 from safepursuit.cli import main
 from safepursuit.compare.crossplay import crossplay
 from safepursuit.compare.jobs import perform
-from safepursuit.compare.population import FILE, PARTS, Folder, Settings, mixture, opened
+from safepursuit.compare.population import FILE, PARTS, Folder, Settings, mixture, opened, rivals
 from safepursuit.compare.selfplay import REPORT, SelfPlay
 from safepursuit.compare.work import Event
 from safepursuit.evaluation import evaluate
@@ -140,23 +141,33 @@ def test_other_settings_and_other_parameters_are_refused(whole, tmp_path) -> Non
     assert member.is_dir()
 
 
-@given(
-    st.lists(st.integers(0, 20), min_size=1, max_size=12).filter(any),
-    st.sampled_from([0.0, 0.2, 1.0]),
-)
-def test_a_mixture_is_played_in_shares_near_its_weights(counts, explore) -> None:
-    pool = tuple(f"player-{number}" for number in range(len(counts)))
-    exact = {name: count / sum(counts) for name, count in zip(pool, counts, strict=True)}
-    parts = Counter(
-        {
-            name: int(n)
-            for name, n in (one.split(":") for one in mixture(Folder(Path("here")), pool, exact, explore).split(","))
-        }
-    )
+@given(st.lists(st.integers(0, 20), min_size=1, max_size=12).filter(any))
+def test_a_mixture_is_played_in_parts_near_its_shares(counts) -> None:
+    shares = {f"player-{number}": count / sum(counts) for number, count in enumerate(counts)}
+    text = mixture(Folder(Path("here")), shares)
+    parts = Counter({name: int(part) for name, part in (one.split(":") for one in text.split(","))})
     assert sum(parts.values()) == PARTS
-    for name in pool:
-        wanted = (1 - explore) * exact[name] + explore / len(pool)
-        assert parts[name] / PARTS == pytest.approx(wanted, abs=1.5 / PARTS)
+    for name, share in shares.items():
+        assert parts[name] / PARTS == pytest.approx(share, abs=1.5 / PARTS)
+
+
+def test_weaknesses_are_played_more_often_and_the_equilibrium_keeps_its_part() -> None:
+    captured = np.array([[1.0, 0.5, 0.9], [0.8, 0.1, 1.0]])
+    evaders = ["easy", "hard", "new"]
+    population = metagame.begun(["p", "q"], evaders, lambda one, two: captured[int(one == "q"), evaders.index(two)])
+    assert population.mixture(metagame.ROW) == {"p": 1.0}
+    assert population.mixture(metagame.COLUMN) == {"hard": 1.0}
+    found = rivals(population, metagame.ROW, explore=0.5)
+    # Against p they escape in 0, 50 and 10 % of the games.
+    assert found == pytest.approx({"easy": 0, "hard": 0.5 + 0.5 * 5 / 6, "new": 0.5 / 6})
+    # Pursuers by their captures of "hard": 50 and 10 %.
+    assert rivals(population, metagame.COLUMN, explore=1.0) == pytest.approx({"p": 5 / 6, "q": 1 / 6})
+    assert rivals(population, metagame.COLUMN, explore=0.0) == {"p": 1.0, "q": 0.0}
+
+
+def test_where_nobody_is_beaten_all_are_met_alike() -> None:
+    population = metagame.begun(["p"], ["a", "b"], lambda one, two: 1.0)
+    assert rivals(population, metagame.ROW, explore=1.0) == {"a": 0.5, "b": 0.5}
 
 
 @given(st.integers(1, 4), st.integers(1, 4), st.integers(0, 2**32 - 1))

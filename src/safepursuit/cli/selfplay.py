@@ -50,7 +50,7 @@ class Selfplay:
     warm: bool = Settings.warm
     """Begin a response with the weights of its side's latest trained member; --no-warm: with random ones."""
     explore: float = Settings.explore
-    """Share of a response's games that all members of the other side play in equal parts."""
+    """Share of a response's games that all members of the other side play, the stronger ones more often."""
     episodes: int = Settings.episodes
     """Of each pair of members."""
     seed: int = Settings.seed

@@ -56,7 +56,7 @@ class Settings:
     warm: bool = True
     """Begin a response with the weights of its side's latest trained member; else with random ones."""
     explore: float = 0.2
-    """Share of a response's games that all members of the other side play in equal parts, whatever the mixture."""
+    """Share of a response's games that all members of the other side play, whatever the mixture (see `rivals`)."""
     episodes: int = 500
     """Of each pair of members."""
     seed: int = 1
@@ -205,13 +205,26 @@ def admitted(folder: Folder, name: str, role: Role, base: TrainConfig) -> str:
     return member
 
 
-def mixture(
-    folder: Folder, pool: tuple[str, ...], weights: Mapping[str, float], explore: float, games: int = PARTS
-) -> str:
-    """Members of a side as an opponent, in whole shares: their weights, and `explore` in equal parts for all."""
-    shares = {one: (1 - explore) * weights.get(one, 0.0) + explore / len(pool) for one in pool}
+def rivals(population: Population, side: int, explore: float) -> dict[str, float]:
+    """In which shares of its games a response of this side meets the members of the other side.
+
+    Those of their equilibrium, but for `explore`: there a member has its part by how often it beats this side's
+    equilibrium, as in prioritised fictitious self-play (Vinyals et al. 2019); so weaknesses are trained on, and nobody
+    who wins a game is forgotten. Both sides of a round respond to the same members.
+    """
+    row, column = population.rounds[-1].strategies
+    captured = population.matrix[: len(row), : len(column)]
+    strategy, beats = (column, 1 - row @ captured) if side == metagame.ROW else (row, captured @ column)
+    if not beats.sum() > 0:
+        beats = np.ones_like(beats)
+    shares = (1 - explore) * strategy + explore * beats / beats.sum()
+    return dict(zip(population.pools[1 - side], map(float, shares), strict=False))
+
+
+def mixture(folder: Folder, shares: Mapping[str, float], games: int = PARTS) -> str:
+    """Members of a side as an opponent, in whole parts near these shares."""
     parts = Counter(lineup({one: share for one, share in shares.items() if share > 0}, min(PARTS, games)))
-    return ",".join(f"{folder.player(one)}:{parts[one]}" for one in pool if parts[one])
+    return ",".join(f"{folder.player(one)}:{parts[one]}" for one in shares if parts[one])
 
 
 def digest(policy: Policy) -> str:

@@ -1,8 +1,8 @@
 """Self-play: a population of trained pursuers and evaders, grown by responses to each other's mixtures (PSRO).
 
 In a round each side trains a response to what the other side plays in equilibrium among the members so far (Lanctot et
-al. 2017), and all members of the other side beside it, as in that paper's projected replicator dynamics: a response to
-the equilibrium alone forgets whom it does not meet. Responses are approximate, so NashConv is a lower bound.
+al. 2017), and beside it to all its members, the stronger ones more often (`population.rivals`): a response
+to the equilibrium alone forgets whom it does not meet. Responses are approximate, so NashConv is a lower bound.
 
 After the last round either side has a mixture, and one policy that is trained against the other side's mixture: the
 final response, from the weights of its side's latest member. It is a single policy and may be exploited more than the
@@ -24,7 +24,17 @@ from safepursuit.compare import cells, exploit, trainings
 from safepursuit.compare.cells import CellRecord
 from safepursuit.compare.crossplay import crossplay
 from safepursuit.compare.jobs import CellJob
-from safepursuit.compare.population import Folder, Population, Settings, admitted, check_free, mixture, opened, write
+from safepursuit.compare.population import (
+    Folder,
+    Population,
+    Settings,
+    admitted,
+    check_free,
+    mixture,
+    opened,
+    rivals,
+    write,
+)
 from safepursuit.compare.work import Crew, Event, carry_out
 from safepursuit.experiment import TrainConfig
 from safepursuit.experiment.opponents import find
@@ -135,10 +145,8 @@ class SelfPlay:
     def _respond(self, member: str, population: Population, side: int, timesteps: int) -> None:
         """Train a member against the other side's mixture, or go on with that."""
         role, base = ROLES[side], self.settings.base
-        # Both sides of a round respond to the same members.
-        rivals = population.pools[1 - side][: len(population.rounds[-1].strategies[1 - side])]
-        games = base.num_envs // base.shares
-        text = mixture(self.folder, rivals, population.mixture(1 - side), self.settings.explore, games)
+        shares = rivals(population, side, self.settings.explore)
+        text = mixture(self.folder, shares, base.num_envs // base.shares)
         start = self._latest(population.pools[side]) if self.settings.warm else None
         config = replace(
             base,
@@ -208,13 +216,9 @@ def figures(play: SelfPlay, population: Population, finals: Mapping[Role, str]) 
         )
     hits = [(one.result["collision"]["count"], one.result["opponent_collisions"]) for one in found.values()]
     contacts = {role: sum(counts) for role, counts in zip(ROLES, zip(*hits, strict=True), strict=True)}
-    last = {role: population.mixture(side) for side, role in enumerate(ROLES)}
     return {
         "rounds": rounds,
-        "mixtures": {
-            role: mixture(play.folder, population.pools[side], last[role], explore=0.0)
-            for side, role in enumerate(ROLES)
-        },
+        "mixtures": {role: mixture(play.folder, population.mixture(side)) for side, role in enumerate(ROLES)},
         "policies": {role: play.folder.player(finals[role]) for role in ROLES},
         "pairs": crossplay(pursuers, evaders, captured),
         "contacts": contacts | {"episodes": captured.size},
