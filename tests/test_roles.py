@@ -1,8 +1,10 @@
 """Runs in either role: evaders that learn, trained opponents, mixtures of both, responses, the zoo."""
 
 import json
+import shutil
 from dataclasses import replace
 
+import equinox as eqx
 import jax
 import numpy as np
 import pytest
@@ -13,13 +15,15 @@ from safepursuit.agents import Company, Ensemble, Scripted, Trained, View
 from safepursuit.cli import main
 from safepursuit.compare.exploit import candidates, conclusion, search, victim_of
 from safepursuit.evaluation.statistics import paired_comparison
-from safepursuit.experiment import create_run, load_run, zoo
+from safepursuit.experiment import check_opponents, create_run, load_run, zoo
 from safepursuit.experiment.opponents import find
+from safepursuit.experiment.run import Learned
 from safepursuit.game import initial
 from safepursuit.learn import BarrierNetTrainer
 from safepursuit.learn.rollout import collect, fresh_starts, join_games
 from safepursuit.policy import build_policy
-from safepursuit.runs.folder import RunFolderError
+from safepursuit.runs import checkpoint
+from safepursuit.runs.folder import RunFolder, RunFolderError
 from tiny import GAMES, TINY, outspoken
 
 EVADER = replace(TINY, role="evader", pursuer="pure-pursuit")
@@ -121,6 +125,22 @@ def test_a_training_against_runs_and_scripts_resumes_bit_for_bit(runs, tmp_path)
     ours, theirs = (jax.tree.leaves(load_run(run).policy) for run in (whole, cut))
     for one, other in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_training_whose_opponent_has_changed_is_not_gone_on_with(runs, tmp_path, capsys) -> None:
+    rival = tmp_path / "rival"
+    shutil.copytree(runs["evader"].folder.path, rival)
+    config = replace(TINY, evader=f"flee:1,{rival}:3")
+    run = create_run(tmp_path / "run", config, ["a", "test"])
+    check_opponents(run, config)
+    content = load_run(RunFolder.open(rival))
+    other = jax.tree.map(lambda leaf: leaf + 1 if eqx.is_inexact_array(leaf) else leaf, content.policy)
+    checkpoint.save(content.folder, content.steps + 1, Learned(other), best=False)
+    assert main(["resume", str(run.path)]) == 2
+    said = capsys.readouterr().err
+    assert f"trains against {rival}, whose parameters have changed" in " ".join(said.split())
+    (run.path / "opponents.json").unlink()  # a run of an earlier version
+    check_opponents(run, config)
 
 
 @pytest.mark.wide

@@ -12,11 +12,9 @@ import shutil
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from safepursuit import metagame
@@ -26,7 +24,7 @@ from safepursuit.experiment import TrainConfig, TrainedRun, load_run, open_run, 
 from safepursuit.experiment.opponents import trained
 from safepursuit.game import ROLES, Role
 from safepursuit.players import EVADERS, PLAYERS, is_run, lineup
-from safepursuit.policy import Policy
+from safepursuit.policy import digest
 from safepursuit.ranges import check_seed
 from safepursuit.runs import configuration
 from safepursuit.runs.folder import RunFolder, RunFolderError, read_json, slug, write_json
@@ -225,15 +223,6 @@ def mixture(folder: Folder, shares: Mapping[str, float], games: int = PARTS) -> 
     """Members of a side as an opponent, in whole parts near these shares."""
     parts = Counter(lineup({one: share for one, share in shares.items() if share > 0}, min(PARTS, games)))
     return ",".join(f"{folder.player(one)}:{parts[one]}" for one in shares if parts[one])
-
-
-def digest(policy: Policy) -> str:
-    """SHA-256 of a policy's parameters with their names and shapes."""
-    found = sha256()
-    for path, leaf in jax.tree_util.tree_flatten_with_path(policy)[0]:
-        array = np.asarray(leaf)
-        found.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}\n".encode() + array.tobytes())
-    return found.hexdigest()
 
 
 def _about(folder: Folder, member: str) -> dict[str, Any]:

@@ -2,13 +2,15 @@
 
 from safepursuit.experiment.config import PPOConfig, TrainConfig, errors_of
 from safepursuit.experiment.opponents import opponent
-from safepursuit.experiment.run import TrainedRun, create_run, load_config, load_run, store_policy
+from safepursuit.experiment.run import TrainedRun, load_config, load_run, store_policy
+from safepursuit.experiment.starting import check_opponents, create_run
 from safepursuit.experiment.zoo import open_run
 
 __all__ = [
     "PPOConfig",
     "TrainConfig",
     "TrainedRun",
+    "check_opponents",
     "create_run",
     "errors_of",
     "load_config",

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -61,13 +60,6 @@ def policy_shapes(config: TrainConfig) -> Learned:
     return Learned(jax.eval_shape(build))
 
 
-def create_run(path: Path, config: TrainConfig, command: list[str]) -> RunFolder:
-    """Start a run folder, with the texts of the plugins that the configuration uses. Raises RunFolderError."""
-    homes = config.modules()
-    used = {one.name: (one.text, one.sha256) for one in plugins.loaded() if one.module in homes}
-    return RunFolder.create(path, configuration.dump(config), command, used)
-
-
 def store_policy(run: RunFolder, policy: Policy, steps: int, config: str, provenance: Any) -> None:
     """Make a run folder of a policy without its training: it plays and starts trainings, but is not resumed."""
     for folder in (run.checkpoints, run.evaluations, run.figures):
@@ -80,7 +72,7 @@ def store_policy(run: RunFolder, policy: Policy, steps: int, config: str, proven
 def load_config(run: RunFolder) -> TrainConfig:
     """The configuration of a run. Raises ConfigurationError where it is unusable, or a plugin of it is not loaded."""
     known = {one.sha256 for one in plugins.loaded()}
-    for name, digest in run.plugin_digests().items():
+    for name, digest in run.digests("plugins").items():
         if digest not in known:
             raise ConfigurationError(
                 f"{run.path} was trained with the plugin {name}, which is executed only where it is named: add "

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
-from safepursuit.experiment import TrainConfig, load_config, opponent
+from safepursuit.experiment import TrainConfig, check_opponents, load_config, opponent
 from safepursuit.learn import ahead
 from safepursuit.learn.health import Findings, rollout_metrics, safety_layer_time, update_metrics
 from safepursuit.learn.lagrangian import Multiplier
@@ -105,10 +105,14 @@ class BarrierNetTrainer:
 
     @classmethod
     def resumed(cls, run: RunFolder, timesteps: int | None = None) -> "BarrierNetTrainer":
-        """As `load`, but of a run that ended before its first checkpoint the trainer at the start."""
+        """As `load`, but of a run that ended before its first checkpoint the trainer at the start.
+
+        Raises RunFolderError, too, where a trained opponent has changed.
+        """
+        config = load_config(run)
+        check_opponents(run, config)
         if checkpoint.exists(run):
             return cls.load(run, timesteps=timesteps)
-        config = load_config(run)
         return cls(config if timesteps is None else replace(config, timesteps=timesteps), run)
 
     @property

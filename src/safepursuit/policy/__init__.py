@@ -3,7 +3,7 @@
 from safepursuit.policy.config import PolicyConfig
 from safepursuit.policy.head import Head, Situation, situation
 from safepursuit.policy.network import NETWORKS
-from safepursuit.policy.policy import HEADS, NotFiniteError, Policy, build_policy, check_finite, not_finite
+from safepursuit.policy.policy import HEADS, NotFiniteError, Policy, build_policy, check_finite, digest, not_finite
 
 __all__ = [
     "HEADS",
@@ -15,6 +15,7 @@ __all__ = [
     "Situation",
     "build_policy",
     "check_finite",
+    "digest",
     "not_finite",
     "situation",
 ]

@@ -1,6 +1,7 @@
 """A policy: normaliser, actor, critic and the head of its safety architecture, as one immutable value."""
 
 from functools import partial
+from hashlib import sha256
 
 import equinox as eqx
 import jax
@@ -59,6 +60,12 @@ def not_finite(policy: Policy) -> list[str]:
     """The names of the policy's arrays that hold NaN or infinity."""
     leaves = jax.tree_util.tree_flatten_with_path(eqx.filter(policy, eqx.is_inexact_array))[0]
     return ["policy" + jax.tree_util.keystr(path) for path, leaf in leaves if not np.isfinite(leaf).all()]
+
+
+def digest(policy: Policy) -> str:
+    """SHA-256 of the parameters, in double precision."""
+    leaves = jax.tree.leaves(eqx.filter(policy, eqx.is_array))
+    return sha256(b"".join(np.asarray(leaf, np.float64).tobytes() for leaf in leaves)).hexdigest()
 
 
 def check_finite(policy: Policy) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import jax
 
@@ -29,8 +29,8 @@ class RunFolderError(ValueError):
 class RunFolder:
     """Paths and small files of one run.
 
-    config.yaml, command.txt, provenance.json, plugins.json, plugins/, metrics.csv, tensorboard/, checkpoints/,
-    evaluations/, figures/, summary.json.
+    config.yaml, command.txt, provenance.json, plugins.json, plugins/, opponents.json, metrics.csv, tensorboard/,
+    checkpoints/, evaluations/, figures/, summary.json.
     """
 
     def __init__(self, path: Path) -> None:
@@ -46,9 +46,15 @@ class RunFolder:
 
     @classmethod
     def create(
-        cls, path: Path, config: str, command: list[str], plugins: Mapping[str, tuple[str, str]] | None = None
+        cls,
+        path: Path,
+        config: str,
+        command: list[str],
+        plugins: Mapping[str, tuple[str, str]] | None = None,
+        opponents: Mapping[str, str] | None = None,
     ) -> "RunFolder":
-        """Start a run; `plugins` are texts with their SHA-256, by file name, stored and never executed.
+        """Start a run; `plugins` are texts with their SHA-256, by file name, stored and never executed, `opponents` the
+        SHA-256 of trained opponents' parameters, by name.
 
         Raises RunFolderError where the folder is not empty (nothing is overwritten) or cannot be written.
         """
@@ -58,6 +64,8 @@ class RunFolder:
         try:
             for folder in (run.checkpoints, run.evaluations, run.figures):
                 folder.mkdir(parents=True, exist_ok=True)
+            if opponents:
+                write_json(path / "opponents.json", opponents)
             if plugins:
                 write_json(path / "plugins.json", {name: digest for name, (_, digest) in plugins.items()})
                 for name, (text, _) in plugins.items():
@@ -77,13 +85,16 @@ class RunFolder:
             with suppress(OSError):
                 shutil.rmtree(self.path)
 
-    def plugin_digests(self) -> dict[str, str]:
-        """SHA-256 of the run's plugins by file name. Raises RunFolderError for a damaged list."""
-        file = self.path / "plugins.json"
+    def digests(self, kind: Literal["plugins", "opponents"]) -> dict[str, str]:
+        """SHA-256 of the run's plugins by file name, or of its trained opponents by name; empty where it has none.
+
+        Raises RunFolderError for a damaged list.
+        """
+        file = self.path / f"{kind}.json"
         try:
             return dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else {}
         except (OSError, ValueError, TypeError):
-            raise RunFolderError(f"{file} is damaged: it must hold names and digests of plugins.") from None
+            raise RunFolderError(f"{file} is damaged: it must hold names and digests of {kind}.") from None
 
     @classmethod
     def check_free(cls, path: Path) -> None:

@@ -12,11 +12,11 @@ import numpy as np
 import onnxruntime
 
 from safepursuit.adapters.onnx.controller import Command, Measured, deployed
-from safepursuit.adapters.onnx.describing import FORMAT, FORMAT_VERSION, digest, fingerprint
+from safepursuit.adapters.onnx.describing import FORMAT, FORMAT_VERSION, fingerprint
 from safepursuit.adapters.onnx.exporting import double
 from safepursuit.adapters.onnx.states import KINDS, draw
 from safepursuit.experiment import TrainConfig
-from safepursuit.policy import Policy
+from safepursuit.policy import Policy, digest
 
 TOLERANCE = {"double": 1e-9, "single": 1e-5}
 """Largest difference of a control [m/s, rad/s] or clearance [m] that passes, by the precision of the package."""

@@ -6,14 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-import equinox as eqx
-import jax
-import numpy as np
-
 from safepursuit import __version__
 from safepursuit.adapters.onnx.controller import BELIEVED, CONSTRAINTS, EDGES, MOVERS, Command
 from safepursuit.experiment import TrainConfig
-from safepursuit.policy import HEADS, Policy
+from safepursuit.policy import HEADS, Policy, digest
 from safepursuit.robot import Inertial
 from safepursuit.runs import configuration
 from safepursuit.runs.folder import RunFolder, read_json
@@ -93,12 +89,6 @@ def describe(
 def fingerprint(config: TrainConfig) -> str:
     """SHA-256 of the configuration."""
     return hashlib.sha256(configuration.dump(config).encode()).hexdigest()
-
-
-def digest(policy: Policy) -> str:
-    """SHA-256 of the policy's parameters."""
-    leaves = jax.tree.leaves(eqx.filter(policy, eqx.is_array))
-    return hashlib.sha256(b"".join(np.asarray(leaf, np.float64).tobytes() for leaf in leaves)).hexdigest()
 
 
 def model_card(config: TrainConfig, inputs: Mapping[str, Sequence[int]], training: Mapping[str, Any]) -> str:
