@@ -1,6 +1,7 @@
 """Robots with inertia: motion, the certificate of theorem 3, and drives that attack it, within budgets and beyond."""
 
 from dataclasses import asdict, dataclass, replace
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +25,7 @@ from safepursuit.learn import BarrierNetTrainer
 from safepursuit.robot import ROBOTS, Budget, Inertial, Unicycle, within_theory
 from safepursuit.scene import Scene, boundaries
 from safepursuit.shield import Shield, Shielded, filter, survey, unfiltered
-from tiny import outspoken
+from tiny import TINY, outspoken
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -469,14 +470,31 @@ def test_stress_doubles_a_budget_that_is_declared():
         stress.cases(TrainConfig(), ("budget",))
 
 
+def test_a_budget_is_suggested_after_a_million_steps_without_a_contact(monkeypatch):
+    played = []
+
+    def judged(policy, config, *, seed, **rest):
+        share = config.shield.budget.pose / 0.04
+        played.append((share, seed))
+        touched = share < 0.5 or (share == 0.5 and seed == 2)  # a contact late
+        length = np.full(300, 1000)
+        return SimpleNamespace(result={"collision": {"count": int(touched)}}, recording=SimpleNamespace(length=length))
+
+    monkeypatch.setattr(stress, "evaluate", judged)
+    *_, found = stress.suggest(BarrierNetTrainer(TINY).policy, TINY, Budget(pose=0.04, delay=1), episodes=300)
+    assert (found.share, found.budget, found.touched) == (0.75, Budget(pose=0.03, delay=1), 0)
+    assert found.steps == 1_200_000 >= stress.ENOUGH
+    assert played == [(0, 0), (0.25, 0), (0.5, 0), (0.5, 1), (0.5, 2), *((0.75, seed) for seed in range(4))]
+
+
 @pytest.mark.heavy
 def test_with_the_suggested_budget_nothing_is_touched_in_a_million_disturbed_steps():
     config = TrainConfig().with_robot("turtlebot3-burger")
     policy = outspoken(BarrierNetTrainer(replace(config, num_envs=8, devices=1)).policy)
     errors = Budget(pose=0.02, heading=0.02, delay=2)
-    *_, found = stress.suggest(policy, config, errors, episodes=300)
+    *_, found = stress.suggest(policy, config, errors, episodes=1000)
     shield = replace(config.shield, budget=found.budget)
-    policy, steps, seed = replace(policy, head=replace(policy.head, shield=shield)), 0, 0
+    policy, steps, seed = replace(policy, head=replace(policy.head, shield=shield)), 0, 10_000  # scenarios of its own
     while steps < 1_000_000:
         seed += 1
         judged = evaluate(policy, replace(config, shield=shield), episodes=1000, seed=seed, errors=errors)

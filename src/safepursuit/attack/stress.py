@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import count
 from typing import Any, NamedTuple
 
 from safepursuit.agents import Faults
@@ -128,31 +129,42 @@ class Suggestion(NamedTuple):
     """Of the errors that the budget declares; of the delay always all."""
     budget: Budget
     judged: Evaluation
-    """With this budget, under all of the errors."""
+    """With this budget, under all of the errors: the last episodes that were played."""
+    steps: int
+    """Played so far with this budget."""
+
+    @property
+    def touched(self) -> int:
+        """Episodes with an own contact among the last."""
+        return int(self.judged.result["collision"]["count"])
 
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Of the errors, as budgets that `suggest` tries; the last one is proved to do (theorem 3)."""
 
+ENOUGH = 1_000_000
+"""Steps without an own contact after which a budget is suggested."""
+
 
 def suggest(
-    policy: Policy, config: TrainConfig, errors: Budget, *, episodes: int, **against: Any
+    policy: Policy, config: TrainConfig, errors: Budget, *, episodes: int, seed: int = 0, **against: Any
 ) -> Iterator[Suggestion]:
-    """Budgets of growing size for a policy whose robot has these errors, up to the first without an own contact.
+    """Budgets of growing size for a policy whose robot has these errors, each until an own contact or for `ENOUGH`
+    steps; after every `episodes` how it stands. The last one is the suggestion, and has seen no contact unless it is
+    that of all errors.
 
     The delay is always declared in full: the controller has to know it.
     """
     for share in SHARES:
         budget = replace(errors.scaled(share), delay=errors.delay)
-        shield = replace(config.shield, budget=budget)
+        shield, steps = replace(config.shield, budget=budget), 0
         head: Any = policy.head
-        judged = evaluate(
-            replace(policy, head=replace(head, shield=shield)),
-            replace(config, shield=shield),
-            episodes=episodes,
-            **against,
-            errors=errors,
-        )
-        yield Suggestion(share, budget, judged)
-        if not judged.result["collision"]["count"]:
-            return
+        guarded, changed = replace(policy, head=replace(head, shield=shield)), replace(config, shield=shield)
+        for number in count(seed):
+            judged = evaluate(guarded, changed, episodes=episodes, seed=number, **against, errors=errors)
+            steps += int(judged.recording.length.sum())
+            yield (found := Suggestion(share, budget, judged, steps))
+            if found.touched:
+                break
+            if steps >= ENOUGH:
+                return

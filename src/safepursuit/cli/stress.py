@@ -8,7 +8,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from safepursuit.attack.stress import IMPERFECTIONS, stress, suggest
+from safepursuit.attack.stress import ENOUGH, IMPERFECTIONS, stress, suggest
 from safepursuit.cli.usage import Debug, Run, UsageError, check_folders, listed, save_json, say
 from safepursuit.experiment import load_run, open_run
 from safepursuit.robot import Budget
@@ -24,7 +24,8 @@ class Stress:
     """Some of budget, pose, heading, delay, brakes, bias, slip, dropped, radius, step, evader-speed, separated by
     commas, or all."""
     suggest: bool = False
-    """Instead: the smallest budget for the errors named by --budget.… under which the run touches nothing."""
+    """Instead: the smallest budget for the errors named by --budget.… under which the run touches nothing in a million
+    steps."""
     budget: Annotated[Budget, tyro.conf.arg(prefix_name=True)] = field(default_factory=Budget)
     """The errors of your robot, for --suggest."""
     evader: str | None = None
@@ -32,7 +33,7 @@ class Stress:
     pursuer: str | None = None
     """Opponent of an evader, likewise."""
     episodes: int = 500
-    """Episodes per size."""
+    """Episodes per size, and those after which --suggest looks for contacts."""
     json: Path | None = None
     """Write the figures to this file as well."""
     debug: Debug = False
@@ -45,16 +46,21 @@ class Stress:
         against = {"evader": self.evader, "pursuer": self.pursuer}
         rows: list[dict[str, Any]] = []
         if self.suggest:
-            with console.status("trying budgets …"):
+            with console.status("trying budgets …") as status:
                 for one in suggest(trained.policy, trained.config, self.budget, episodes=self.episodes, **against):
-                    found = one.judged.result
-                    rows.append({"budget": asdict(one.budget), "share": one.share} | found)
-                    say(console, f"budget of {one.share:.0%} of the errors: {found['collision']['count']} contacts")
+                    about = f"budget of {one.share:.0%} of the errors"
+                    status.update(f"{about}: {one.steps:,} of {ENOUGH:,} steps without a contact …")
+                    if one.touched or one.steps >= ENOUGH:
+                        tried: dict[str, Any] = {
+                            "budget": asdict(one.budget),
+                            "share": one.share,
+                            "steps_with_budget": one.steps,
+                        }
+                        rows.append(one.judged.result | tried)
+                        seen = f"contact in {one.touched} episodes" if one.touched else "no contact"
+                        say(console, f"{about}: {seen} after {one.steps:,} steps")
             flags = " ".join(f"--budget.{k.replace('_', '-')} {v:g}" for k, v in rows[-1]["budget"].items() if v)
-            seen = (
-                f"{rows[-1]['collision']['count']} contacts, captures {rows[-1]['capture']['rate']:.1%} of the evaders"
-            )
-            say(console, f"{flags or 'no budget'}: {seen}")
+            say(console, f"{flags or 'no budget'}: captures {rows[-1]['capture']['rate']:.1%} of the evaders")
             say(console, "Only errors within the declared budget are covered by the theorem: declare them in full.")
         else:
             names = () if self.imperfection == "all" else listed(self.imperfection, IMPERFECTIONS)
