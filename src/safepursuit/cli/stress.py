@@ -48,17 +48,13 @@ class Stress:
         if self.suggest:
             with console.status("trying budgets …") as status:
                 for one in suggest(trained.policy, trained.config, self.budget, episodes=self.episodes, **against):
-                    about = f"budget of {one.share:.0%} of the errors"
-                    status.update(f"{about}: {one.steps:,} of {ENOUGH:,} steps without a contact …")
+                    name = f"budget of {one.share:.0%} of the errors"
+                    status.update(f"{name}: {one.steps:,} of {ENOUGH:,} steps without a contact …")
                     if one.touched or one.steps >= ENOUGH:
-                        tried: dict[str, Any] = {
-                            "budget": asdict(one.budget),
-                            "share": one.share,
-                            "steps_with_budget": one.steps,
-                        }
+                        tried = {"budget": asdict(one.budget), "share": one.share, "steps_with_budget": one.steps}
                         rows.append(one.judged.result | tried)
                         seen = f"contact in {one.touched} episodes" if one.touched else "no contact"
-                        say(console, f"{about}: {seen} after {one.steps:,} steps")
+                        say(console, f"{name}: {seen} after {one.steps:,} steps")
             flags = " ".join(f"--budget.{k.replace('_', '-')} {v:g}" for k, v in rows[-1]["budget"].items() if v)
             say(console, f"{flags or 'no budget'}: captures {rows[-1]['capture']['rate']:.1%} of the evaders")
             say(console, "Only errors within the declared budget are covered by the theorem: declare them in full.")
