@@ -147,7 +147,7 @@ ENOUGH = 1_000_000
 
 
 def suggest(
-    policy: Policy, config: TrainConfig, errors: Budget, *, episodes: int, seed: int = 0, **against: Any
+    policy: Policy, config: TrainConfig, errors: Budget, *, episodes: int, **against: Any
 ) -> Iterator[Suggestion]:
     """Budgets of growing size for a policy whose robot has these errors, each until an own contact or for `ENOUGH`
     steps; after every `episodes` how it stands. The last one is the suggestion, and has seen no contact unless it is
@@ -160,8 +160,8 @@ def suggest(
         shield, steps = replace(config.shield, budget=budget), 0
         head: Any = policy.head
         guarded, changed = replace(policy, head=replace(head, shield=shield)), replace(config, shield=shield)
-        for number in count(seed):
-            judged = evaluate(guarded, changed, episodes=episodes, seed=number, **against, errors=errors)
+        for seed in count():
+            judged = evaluate(guarded, changed, episodes=episodes, seed=seed, **against, errors=errors)
             steps += int(judged.recording.length.sum())
             yield (found := Suggestion(share, budget, judged, steps))
             if found.touched:
