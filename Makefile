@@ -203,7 +203,7 @@ population: setup  ## Grow a population of pursuers and evaders from the shipped
 	$(BIN)/safepursuit selfplay --out runs/population --config configs/population.yaml --pursuers zoo:pursuer,lead-intercept --evaders all,zoo:evader --rounds $(ROUNDS) --timesteps $(STEPS) --explore 0.4
 
 RESPONSE ?= 16_000_000
-RESPONSES := --seeds 0..2 --timesteps $(RESPONSE) --known zoo:evader --episodes 1500
+RESPONSES = --seeds 0..2 --timesteps $(RESPONSE) --known zoo:evader runs/population/evader/final-$(ROUNDS) --episodes 1500
 exploitability: population  ## Responses to the shipped pursuer, the population's and lead-intercept → docs/benchmarks/exploitability.md (hours; goes on where it stopped)
 	$(BIN)/safepursuit exploit zoo:pursuer $(RESPONSES) --out exploits/mixture
 	$(BIN)/safepursuit exploit runs/population/pursuer/final-$(ROUNDS) $(RESPONSES) --out exploits/population

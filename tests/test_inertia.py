@@ -18,7 +18,7 @@ from safepursuit.attack import stress
 from safepursuit.barriers import stop_sector
 from safepursuit.barriers.stop_sector import Motion, free_way, headings
 from safepursuit.evaluation import evaluate
-from safepursuit.evaluation.referee import judge
+from safepursuit.evaluation.referee import judge, judge_alone
 from safepursuit.experiment import TrainConfig
 from safepursuit.game import Game, GameState, RobotState, transition
 from safepursuit.learn import BarrierNetTrainer
@@ -371,6 +371,39 @@ def test_the_referee_follows_the_ramp(clearance):
     )
     assert verdict.clearance.min() == pytest.approx(clearance, abs=1e-9)
     assert verdict.wall.any() == (clearance < 0)
+
+
+@pytest.mark.parametrize("boundary", ["disc", "wall", "edge"])
+def test_the_referee_has_no_doubt_about_a_robot_that_drives_off_from_beside_a_boundary(boundary):
+    gap, radius, dt = 1.4e-6, 0.124, 0.1  # the falsifier's find: a Burger that turns on the spot, then drives away
+    normal = np.array([1.0, 0.0])
+    heading = np.arccos(0.24)  # of the way and the normal: it leads away, but barely
+    start = np.array([radius + gap - 9, 0.0, heading])
+    robot = ROBOTS.find("turtlebot3-burger")()
+    before, after = np.array([0.0, -2.75]), np.array([0.22, -2.43])
+    end = np.asarray(step(robot, start[:, None], after[:, None], before[:, None]))[:, 0]
+    discs, edges, half = np.empty((1, 0, 3)), np.empty((1, 0, 4)), np.array([20.0, 20.0])
+    at = start[:2] - (radius + gap) * normal
+    if boundary == "disc":
+        discs = np.array([[[*(at - 0.32 * normal), 0.32]]])
+    elif boundary == "edge":
+        edges = np.array([[[at[0], -1.0, at[0], 1.0]]])
+    else:
+        half = np.array([9.0, 9.0])
+    verdict = judge_alone(
+        own=np.stack([start, end])[None],
+        own_control=after[None, None],
+        own_velocity=np.stack([before, after])[None],
+        discs=discs,
+        edges=edges,
+        half_extents=half,
+        own_radius=radius,
+        length=np.array([1]),
+        dt=dt,
+        integrator="ramp",
+    )
+    assert not verdict.collided.any()
+    assert gap - 1e-7 < verdict.clearance.min() <= gap + 1e-12
 
 
 # --- presets ---

@@ -113,7 +113,7 @@ def wall_gap(steps: Steps, half_extents: np.ndarray, fine: np.ndarray | None) ->
     """Least distance of the centre from the four walls during the step: at an end, or where the heading of an arc is
     along an axis; of a robot with inertia, on its fine way."""
     if fine is not None:
-        return np.min(half_extents - np.abs(fine), axis=(-2, -1)) - _beside(steps)
+        return _on_chords(np.min(half_extents - np.abs(fine), axis=-1), steps)
     way = steps.ends
     if steps.integrator == "arc":
         way = steps.along(_moments(steps, np.arange(4) * np.pi / 2))
@@ -123,7 +123,7 @@ def wall_gap(steps: Steps, half_extents: np.ndarray, fine: np.ndarray | None) ->
 def distance_to(point: np.ndarray, steps: Steps, fine: np.ndarray | None) -> np.ndarray:
     """Least distance of the centre from a fixed point during the step, in closed form; with inertia on the fine way."""
     if fine is not None:
-        return nearest(fine - point[..., None, :]) - _beside(steps)
+        return np.min(_from_chords(fine - point[..., None, :]) - _beside(steps), axis=-1)
     start, control, dt = steps.start, steps.control, steps.dt
     ends = steps.ends - point[..., None, :]
     straight = nearest(ends)
@@ -182,10 +182,15 @@ def mover_gap(steps: Steps, fine: np.ndarray | None, mover: np.ndarray, radius: 
 
 def nearest(path: np.ndarray) -> np.ndarray:
     """Least distance of polygonal paths (…, points, 2) from the origin."""
+    return np.min(_from_chords(path), axis=-1)
+
+
+def _from_chords(path: np.ndarray) -> np.ndarray:
+    """Least distance of each chord of polygonal paths (…, points, 2) from the origin, (…, points - 1)."""
     (x, y), (way_x, way_y) = (np.moveaxis(part, -1, 0) for part in (path[..., :-1, :], np.diff(path, axis=-2)))
     square = way_x**2 + way_y**2
     share = np.clip(-(x * way_x + y * way_y) / np.where(square > 0, square, 1), 0, 1)
-    return np.min(np.hypot(x + share * way_x, y + share * way_y), axis=-1)
+    return np.hypot(x + share * way_x, y + share * way_y)
 
 
 def _edge_gap(steps: Steps, fine: np.ndarray | None, edge: np.ndarray) -> np.ndarray:
@@ -196,7 +201,7 @@ def _edge_gap(steps: Steps, fine: np.ndarray | None, edge: np.ndarray) -> np.nda
     ends = edge[..., :2], edge[..., 2:]
     of_ends = np.minimum(*(distance_to(end, steps, fine) for end in ends))
     if fine is not None:
-        of_way = _from_edge(fine, edge[..., None, :]).min(axis=-1) - _beside(steps)
+        of_way = _on_chords(_from_edge(fine, edge[..., None, :]), steps)
         crossed = _crosses(fine, edge)
     else:
         along = np.arctan2(*(ends[1] - ends[0])[..., ::-1].T).T
@@ -218,10 +223,19 @@ def _moments(steps: Steps, directions: np.ndarray) -> np.ndarray:
     return times
 
 
+def _on_chords(gap: np.ndarray, steps: Steps) -> np.ndarray:
+    """The least gap [m] of the way of a robot with inertia, from the gaps at the points of `Steps.fine_way`, if on a
+    chord it is least at one of its ends."""
+    return np.min(np.minimum(gap[..., :-1], gap[..., 1:]) - _beside(steps), axis=-1)
+
+
 def _beside(steps: Steps) -> np.ndarray:
-    """How far [m] the way of a robot with inertia may be beside the chords of `Steps.fine_way`: a curve of length ℓ
-    that turns by φ keeps within ℓφ/4 of its chord."""
-    return steps.speed * steps.turn_rate * (steps.dt / _FINE) ** 2 / 4
+    """How far [m] the way of a robot with inertia may be beside each chord of `Steps.fine_way`, (…, chords): a curve of
+    length ℓ that turns by φ keeps within ℓφ/4 of its chord. A robot that sets off is near its first ones."""
+    share = np.linspace(0, 1, _FINE + 1)
+    sizes = np.abs(steps.before[..., None, :] + share[:, None] * (steps.control - steps.before)[..., None, :])
+    speed, turn_rate = np.moveaxis(np.maximum(sizes[..., :-1, :], sizes[..., 1:, :]), -1, 0)
+    return speed * turn_rate * (steps.dt / _FINE) ** 2 / 4
 
 
 def _beside_in_time(steps: Steps) -> np.ndarray:
