@@ -9,18 +9,19 @@ page of what is finished.
 
 import contextlib
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from safepursuit.attack.falsify import falsify, keep
+from safepursuit.attack.falsify import Finding, falsify, keep
 from safepursuit.attack.planted import CONTROL, mistakes
 from safepursuit.attack.search import SEARCHES
 from safepursuit.attack.worlds import World, shipped
 from safepursuit.benchmark.machine import about, described, package_digest
 from safepursuit.benchmark.tables import Table, grid
 from safepursuit.evaluation.metrics import rate
-from safepursuit.process import use_all_cores
+from safepursuit.process import keep_freed_memory, use_all_cores
 from safepursuit.runs.folder import read_json, slug, write_json, write_text
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -58,6 +59,18 @@ is sound from starts in its safe set.
 """
 
 
+class Told:
+    """Prints about once a minute how far a world is."""
+
+    def __init__(self) -> None:
+        self.last = time.monotonic()
+
+    def __call__(self, finding: Finding) -> None:
+        if time.monotonic() > self.last + 60:
+            self.last = time.monotonic()
+            print(f"  {finding.steps:,} steps", flush=True)
+
+
 def falsified(kind: str, worlds: Sequence[World], budget: int, games: int) -> dict[str, Any]:
     """The figures of these worlds, with `budget` steps each; what is found is kept as recordings beside them."""
     folder = ROOT / "build" / "falsifier" / f"{kind}-{budget}-{games}-{package_digest()[:12]}"
@@ -67,7 +80,7 @@ def falsified(kind: str, worlds: Sequence[World], budget: int, games: int) -> di
         for world in worlds:
             if not files[world.name].is_file():
                 print(f"{kind}, {world.name}", flush=True)
-                found = falsify(world, budget, games=games)
+                found = falsify(world, budget, games=games, progress=Told())
                 keep(found, folder)
                 row = found.summary()
                 row.pop("first", None)
@@ -141,6 +154,7 @@ if __name__ == "__main__":
     budget = int(sys.argv[1])
     planted = int(sys.argv[2]) if len(sys.argv) > 2 else 8_000_000
     use_all_cores()
+    keep_freed_memory()  # or half of the time goes into fetching it anew
     attacked, mistaken = shipped(), (*mistakes(), CONTROL)
     figures = {
         "about": about(),

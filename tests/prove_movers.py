@@ -14,6 +14,7 @@ from typing import Any
 from scipy.stats import binomtest
 
 from movers import drive
+from safepursuit.process import keep_freed_memory
 from safepursuit.robot import ROBOTS, Inertial, Robot, Unicycle
 from safepursuit.runs.folder import read_json, write_json
 from safepursuit.shield import fitting
@@ -76,6 +77,7 @@ def main() -> None:
     words.add_argument("--page", type=Path)
     words.add_argument("--progress", type=Path, default=Path("build/movers_proof.json"))
     wanted = words.parse_args()
+    keep_freed_memory()
     file = wanted.progress
     file.parent.mkdir(parents=True, exist_ok=True)
     done: dict[str, dict[str, Any]] = read_json(file) if file.is_file() else {}

@@ -26,7 +26,7 @@ from safepursuit.barriers import stop_sector
 from safepursuit.benchmark.machine import about, described
 from safepursuit.benchmark.tables import Table, grid, markdown
 from safepursuit.experiment import TrainConfig
-from safepursuit.process import keep_compiled_programs
+from safepursuit.process import keep_compiled_programs, keep_freed_memory
 from safepursuit.robot import ROBOTS, Budget, Inertial, Unicycle
 from safepursuit.runs.folder import read_json, write_json, write_text
 from safepursuit.shield import Shield
@@ -259,6 +259,7 @@ def main() -> None:
     options = words.parse_args()
     jax.config.update("jax_enable_x64", True)
     keep_compiled_programs()
+    keep_freed_memory()
     file, until = options.out / "robots.json", time.monotonic() + 60 * options.minutes
     result: dict[str, Any] = read_json(file) if file.is_file() else {"robots": {}, "variants": []}
     result |= {"machine": about(), "budgets": {name: asdict(one) for name, one in BUDGETS.items()}}

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from rooms import ROOMS, drive
+from safepursuit.process import keep_freed_memory
 from safepursuit.robot import Inertial, Unicycle
 from safepursuit.scene import gallery
 from safepursuit.shield import fitting
@@ -42,6 +43,7 @@ def main() -> None:
     parser.add_argument("--rooms", nargs="+", default=["random", *gallery()])
     parser.add_argument("--page", type=Path)
     wanted = parser.parse_args()
+    keep_freed_memory()
     lines, total, contacts, begin = [], 0, 0, time.monotonic()
     for room in wanted.rooms:
         for name, robot in ROBOTS.items():

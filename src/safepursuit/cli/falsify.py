@@ -17,7 +17,7 @@ from safepursuit.attack.worlds import World, of_run, shipped
 from safepursuit.cli.usage import STANDARD_OUTPUT, Debug, UsageError, check_folders, save_json, say
 from safepursuit.evaluation.metrics import rate
 from safepursuit.experiment import load_run, open_run
-from safepursuit.process import use_all_cores
+from safepursuit.process import keep_freed_memory, use_all_cores
 from safepursuit.ranges import check_seed
 
 _LINE_EVERY = 10.0
@@ -55,6 +55,7 @@ class Falsify:
             raise UsageError(f"{self.out} is a file: name a folder.")
         evolution_strategy()  # says what is missing before anything is searched
         use_all_cores()
+        keep_freed_memory()
         worlds, policy = self._worlds()
         began = time.monotonic()
         findings: list[Finding] = []
