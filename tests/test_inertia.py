@@ -20,6 +20,7 @@ from safepursuit.barriers.stop_sector import Motion, free_way, headings
 from safepursuit.evaluation import evaluate
 from safepursuit.evaluation.referee import judge, judge_alone
 from safepursuit.experiment import TrainConfig
+from safepursuit.experiment.run import policy_shapes
 from safepursuit.game import Game, GameState, RobotState, transition
 from safepursuit.learn import BarrierNetTrainer
 from safepursuit.robot import ROBOTS, Budget, Inertial, Unicycle, within_theory
@@ -514,7 +515,7 @@ def test_a_budget_is_suggested_after_a_million_steps_without_a_contact(monkeypat
         return SimpleNamespace(result={"collision": {"count": int(touched)}}, recording=SimpleNamespace(length=length))
 
     monkeypatch.setattr(stress, "evaluate", judged)
-    *_, found = stress.suggest(BarrierNetTrainer(TINY).policy, TINY, Budget(pose=0.04, delay=1), episodes=300)
+    *_, found = stress.suggest(policy_shapes(TINY).policy, TINY, Budget(pose=0.04, delay=1), episodes=300)
     assert (found.share, found.budget, found.touched) == (0.75, Budget(pose=0.03, delay=1), 0)
     assert found.steps == 1_200_000 >= stress.ENOUGH
     assert played == [(0, 0), (0.25, 0), (0.5, 0), (0.5, 1), (0.5, 2), *((0.75, seed) for seed in range(4))]

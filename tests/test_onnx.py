@@ -315,7 +315,7 @@ def test_the_closed_form_brakes_where_nothing_satisfies_all_rows():
 
 
 @pytest.mark.parametrize(
-    "name", few(["barriernet among", "barriernet burger", "barriernet", "barriernet lab", "cbf-beta", "ppo", *WHEELS])
+    "name", few(["barriernet burger", "barriernet among", "barriernet", "barriernet lab", "cbf-beta", "ppo", *WHEELS])
 )
 def test_a_file_says_what_the_package_says(exported, name):
     passed, result = compare(exported(name), outspoken_policy(name), configured(name), count=700)
