@@ -1,6 +1,7 @@
 """Adversarial drives behind the safety layer, judged by the referee.
 
-Nominal commands head for the nearest boundary, turn at their limits or are random; errors of measurement stay at the
+Nominal commands head for the nearest boundary, turn at their limits or are random, of a robot that reverses also
+backwards and to and fro; errors of measurement stay at the
 corners of the budget for a while, then change; slip is constant within its bound; movers head for the robot.
 """
 
@@ -17,7 +18,7 @@ from safepursuit.barriers import stop_sector
 from safepursuit.game import Game, initial
 from safepursuit.geometry import direction, length, unit
 from safepursuit.play.recording import discs_of
-from safepursuit.robot import Budget, Inertial, Unicycle
+from safepursuit.robot import Budget, Inertial, Unicycle, within_theory
 from safepursuit.scene import Arena, Scene, boundaries
 from safepursuit.shield import Shield
 
@@ -38,6 +39,8 @@ class Drive(NamedTuple):
     steps: int
     fastest_wheel: float
     """[m/s] of any step, over ground; NaN without a wheel base."""
+    backwards: float
+    """Share of steps in which the robot moves backwards."""
 
 
 def drive(
@@ -54,7 +57,8 @@ def drive(
 ) -> Drive:
     """Drive among so many discs, or from `fewest` to so many, behind a shield.
 
-    It takes the robot for the one that is `believed`; the errors of `truth` are drawn, by default those of its budget.
+    It takes the robot for the one that is `believed`, of which the games are where its own kind is none of the
+    package's; the errors of `truth` are drawn, by default those of its budget.
     """
     truth = shield.budget if truth is None else truth
     radius = robot.radius
@@ -63,7 +67,7 @@ def drive(
     )
     game = Game(
         arena,
-        robot,
+        robot if believed is None or within_theory(robot) else believed,
         capture_radius=2 * radius,
         start_distance=(2.1 * radius, 50 * radius),
         start_clearance=0.1 * radius + truth.pose,
@@ -101,6 +105,7 @@ def drive(
         uncertified=int(np.sum(moving & ~np.asarray(certified).T)),
         steps=games * steps,
         fastest_wheel=float(np.max(rims(robot, np.moveaxis(np.asarray(velocities[1]), 1, 0)))),
+        backwards=float(np.mean(np.asarray(velocities[0] + velocities[1])[:, 0] < 0)),
     )
 
 
@@ -152,7 +157,8 @@ def _roll(key, start, scene, robot, believed, shield, truth, steps):
         pose, velocity, queue, mode, corner, centre, touched = carry
         keys = jax.random.split(key, 6)
         changes = jax.random.uniform(keys[0], games) < 0.08
-        mode = jnp.where(changes, jax.random.randint(keys[1], games, 0, 5), mode)
+        modes = 10 if robot.reverses else 5
+        mode = jnp.where(changes, jax.random.randint(keys[1], games, 0, modes), mode)
         corner = jnp.where(changes, jnp.sign(jax.random.normal(keys[2], (5, *games))), corner)
         at = direction(jnp.arctan2(corner[1], corner[0])) * truth.pose
         told = pose + jnp.stack([*at, truth.heading * corner[2]])
@@ -169,7 +175,7 @@ def _roll(key, start, scene, robot, believed, shield, truth, steps):
         reached = robot.reach(queue[0], velocity)
         certified = _stop_is_certified(robot, truth, pose, velocity, here)
         over_ground = (1 + slip) * velocity, (1 + slip) * reached
-        moves = (robot.has_inertia & (velocity[0] > 0)) | (reached[0] > 0)
+        moves = (robot.has_inertia & (velocity[0] != 0)) | (reached[0] != 0)
         after = robot.step(pose, over_ground[1], over_ground[0])
         towards = unit(after[:2][:, None] - centre)
         moved = centre + truth.mover_speed * robot.dt * towards
@@ -192,10 +198,14 @@ def _roll(key, start, scene, robot, believed, shield, truth, steps):
 
 
 def commanded(robot, pose, target, mode, wild):
-    """What is asked for: to head along `target`, to turn at the limits, or anything at random, by the `mode`."""
+    """What is asked for: to head along `target`, to turn at the limits, or anything at random, by the `mode`; from 5 on
+    the same backwards, and from 9 on to and fro."""
     error = jnp.arctan2(target[1], target[0]) - pose[2]
-    error = jnp.mod(error + jnp.pi, 2 * jnp.pi) - jnp.pi
     v, w, one = robot.max_speed, robot.max_turn_rate, jnp.ones(pose.shape[1:])
+    if robot.reverses:
+        back = jnp.where(mode == 9, wild[0] < 0.5, mode >= 5)
+        error, v, mode = error + jnp.where(back, jnp.pi, 0), jnp.where(back, robot.min_speed, v), mode % 5
+    error = jnp.mod(error + jnp.pi, 2 * jnp.pi) - jnp.pi
     return jnp.select(
         [mode == 0, mode == 1, mode == 2, mode == 3],
         [
@@ -212,6 +222,10 @@ def _stop_is_certified(robot, truth, pose, velocity, scene):
     """Whether the sector of *stop* from the true state is free, however far a mover comes until standstill."""
     if not isinstance(robot, Inertial):
         return jnp.ones(pose.shape[1:], bool)
+    if robot.reverses:  # as a robot that looks where it drives
+        turned = jnp.where(velocity[0] < 0, jnp.pi, 0)
+        pose = pose.at[2].add(turned)
+        velocity = velocity.at[0].set(jnp.abs(velocity[0]))
     slower, calmer = robot.reach(jnp.zeros_like(velocity), velocity)
     slip = Budget(slip=truth.slip)
     comes = truth.mover_speed * robot.stopping_time(velocity[0])

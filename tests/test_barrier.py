@@ -118,12 +118,13 @@ def worst_clearance(robot, around, pose, control):
     )
 
 
-def corners_of_the_safe_set(rng, robot, A, b):
-    """Controls (v, w): a corner extreme in a random direction, and for three in ten a mixture of two of them."""
+def corners_of_the_safe_set(rng, robot, A, b, slowest=0.0):
+    """Controls (v, w): a corner extreme in a random direction, and for three in ten a mixture of two of them. v is no
+    lower than `slowest`."""
     swing = np.sin(robot.max_swing)
     count = b.shape[-1]
     sides = np.array([[-1.0, 0.0], [1.0, 0.0], [0.0, -1.0], [0.0, 1.0]])[..., None] * np.ones(count)
-    limits = np.array([0.0, robot.max_speed, swing, swing])[:, None] * np.ones(count)
+    limits = np.stack([-slowest * np.ones(count), *(np.ones(count) * one for one in (robot.max_speed, swing, swing))])
     points, valid = reference.vertices(np.concatenate([A, sides]), np.concatenate([b, limits]))
     assert valid.any(0).all()
 
@@ -136,7 +137,7 @@ def corners_of_the_safe_set(rng, robot, A, b):
     one, other = extreme(), extreme()
     share = np.where(rng.random(count) < 0.3, rng.random(count), 1)
     v, w = share * one + (1 - share) * other
-    return np.clip(v, 0, robot.max_speed), np.clip(w, -swing, swing)
+    return np.clip(v, slowest, robot.max_speed), np.clip(w, -swing, swing)
 
 
 def safe_states(rng, robot, offset, count):
@@ -170,7 +171,7 @@ def attack_rows(robot, offset, count, seed):
     )
     A, b = np.asarray(rows.A), np.asarray(rows.b)
     assert b.min() >= 0  # standing still is allowed, always
-    v, w = corners_of_the_safe_set(rng, robot, A, b)
+    v, w = corners_of_the_safe_set(rng, robot, A, b, lowest_speed(robot, around, pose) if robot.reverses else 0.0)
     control = np.stack([v, np.arcsin(w) / robot.dt])
     if robot.wheel_base is not None:  # the same answer of the program, as the wheels can do it
         control = np.asarray(robot.from_swing(jnp.stack([v, w])))
@@ -186,6 +187,15 @@ def attack_rows(robot, offset, count, seed):
         following.min(),
         value.size,
     )
+
+
+def lowest_speed(robot, around, pose):
+    """Of theorem 1, [m/s]: the limit of a robot that looks the other way, with the other sign."""
+    facing, side = facing_and_side(around.normal(pose[:2]), pose[2] + np.pi)
+    slack = around.distance(pose[:2]) - robot.radius
+    swing = governor.governor_swing(robot, jnp.full(slack.shape, robot.max_turn_rate))
+    speed = governor.governed_speed(robot, *(jnp.asarray(part)[None] for part in (facing, side, slack)), swing)
+    return np.maximum(-np.asarray(speed), robot.min_speed)
 
 
 def attack_governor(robot, count, seed):
@@ -256,6 +266,19 @@ def test_rows_keep_body_and_safe_set_of_a_robot_with_wheels(integrator):
         assert found.decrease < 1e-9
 
 
+@pytest.mark.parametrize("integrator", INTEGRATORS)
+def test_rows_keep_body_and_safe_set_of_a_robot_that_reverses(integrator, tenfold):
+    """Theorem 2 with theorem 1's limit behind as a side of the box."""
+    for seed, (slowest, turn_rate) in enumerate(((-1.0, 2.84), (-0.3, 12.0), (-1.0, 25.0))):
+        robot = Unicycle(max_turn_rate=turn_rate, integrator=integrator, min_speed=slowest)
+        found = attack_rows(robot, 0.1, STATES * tenfold, seed)
+        assert found.clearance >= -1e-9
+        assert found.decrease >= -1e-9
+        assert found.value >= -1e-9
+        assert found.clearance < 1e-4
+        assert found.decrease < 1e-9
+
+
 # --- the attack finds the holes of unsound variants ------------------------------------------------------------------
 
 
@@ -291,6 +314,19 @@ def test_attack_finds_that_wheels_must_not_turn_first(integrator):
     found = attack_rows(TurnsFirst(max_turn_rate=12.0, integrator=integrator, wheel_base=0.5), 0.1, STATES, 0)
     assert found.decrease < -1e-4
     assert found.value < -1e-4
+
+
+def test_attack_finds_that_an_arc_backwards_needs_a_slope_of_its_own(monkeypatch):
+    """The slope for v ≥ 0 alone takes an arc backwards for a way along the heading."""
+    monkeypatch.setattr(control_point, "_bends_behind", lambda robot: False)
+    found = attack_rows(Unicycle(integrator="arc", min_speed=-1.0), 0.1, 100_000, 0)
+    assert found.decrease < -2e-3
+    assert found.value < -2e-3
+
+
+def test_attack_finds_that_no_row_keeps_the_body_clear_behind(monkeypatch):
+    monkeypatch.setattr("test_barrier.lowest_speed", lambda robot, around, pose: robot.min_speed)
+    assert attack_rows(Unicycle(min_speed=-1.0), 0.1, 20_000, 0).clearance < -1e-2
 
 
 def test_attack_finds_that_the_arc_needs_the_governors_swing(monkeypatch):

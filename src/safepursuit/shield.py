@@ -30,7 +30,7 @@ from safepursuit.qp import Halfplanes
 from safepursuit.qp.search import greatest
 from safepursuit.robot import Budget, Inertial, Robot, Unicycle
 from safepursuit.scene import Scene, boundaries, well_formed
-from safepursuit.shapes import Control, Flag, Pose, Scalar, floating
+from safepursuit.shapes import Control, Flag, Pose, Rows, Scalar, floating
 
 _BOX_ROWS = 4
 
@@ -92,6 +92,16 @@ UNICYCLE, SHIELD = Unicycle(), Shield()
 """The robot and the parameters where none are given."""
 
 
+class Backwards(NamedTuple):
+    """Theorem 1 for a robot that drives backwards."""
+
+    speed_limit: Scalar
+    """The highest speed, as a size [m/s], for any turn rate within the limit; 0 where pose or scene are not to be
+    believed."""
+    least_speed: Scalar
+    """As `Surroundings.least_speed`, as a size."""
+
+
 class Surroundings(NamedTuple):
     """A pose in a scene as the safety layer uses it, for any nominal control."""
 
@@ -109,6 +119,8 @@ class Surroundings(NamedTuple):
     motion: Motion | None = None
     """Of a robot with inertia: what its certificate is found from. Its barriers are those of the pose at which it would
     come to rest."""
+    backwards: Backwards | None = None
+    """Of a robot without inertia that reverses."""
 
     @property
     def velocity(self) -> Control | None:
@@ -142,7 +154,8 @@ class Shielded(NamedTuple):
     active: Bool[Array, "rows *batch"]
     """Which boundary (discs, walls, then the other robot if it has a row) held the control."""
     governed: Flag
-    """The speed governor acted (never, from a state in the safe set of theorem 2), or the certificate of theorem 3."""
+    """The speed governor acted (from a state in the safe set of theorem 2 never ahead, but behind a robot that
+    reverses), or the certificate of theorem 3."""
     stopped: Flag
     """No command could be certified, and the control is *stop*."""
     lost_gradient: Flag
@@ -227,7 +240,7 @@ def survey(
     budget = shield.budget.at_execution(robot)
     if robot.has_inertia:
         assert velocity is not None  # `stopped` has raised
-        motion, slowest = Motion.of(pose, velocity, around), jnp.zeros_like(pose[2])
+        motion, slowest, backwards = Motion.of(pose, velocity, around), jnp.zeros_like(pose[2]), None
         known &= jnp.isfinite(velocity[0] + velocity[1])
         speed = jnp.full_like(pose[2], robot.max_speed)
     else:
@@ -235,15 +248,23 @@ def survey(
         swing = (1 + budget.slip) * governor_swing(robot, jnp.full_like(pose[2], robot.max_turn_rate)) + budget.heading
         added = shield.inflation + budget.pose + shield.margin + budget.mover_speed * robot.dt
         slack = around.distance - (robot.radius + added)
-        ways = *in_heading_frame(direction(pose[2]), around.normal), slack, swing
-        speed = governed_speed(robot, *ways) / (1 + budget.slip)
-        if budget.pose or budget.mover_speed or around.moves is not None:
-            centre = around.distance + around.radius
-            moves = around.moves if around.moves is not None and not budget.mover_speed else budget.mover_speed > 0
-            speed = jnp.minimum(speed, may_leave(*ways, centre, budget.pose, moves))
-        slowest = least_speed(robot, *ways, 0.5 * shield.margin)
+
+        def speeds(facing: Rows, side: Rows) -> Backwards:
+            ways = facing, side, slack, swing
+            speed = governed_speed(robot, *ways) / (1 + budget.slip)
+            if budget.pose or budget.mover_speed or around.moves is not None:
+                centre = around.distance + around.radius
+                moves = around.moves if around.moves is not None and not budget.mover_speed else budget.mover_speed > 0
+                speed = jnp.minimum(speed, may_leave(*ways, centre, budget.pose, moves))
+            return Backwards(speed, least_speed(robot, *ways, 0.5 * shield.margin))
+
+        facing, side = in_heading_frame(direction(pose[2]), around.normal)
+        speed, slowest = speeds(facing, side)
+        backwards = speeds(-facing, -side) if robot.reverses else None
     # At a disc's very centre it has no normal, and every way out is as long.
     centred = jnp.min(around.distance + around.radius, axis=0) <= 0
+    if backwards is not None:
+        backwards = backwards._replace(speed_limit=jnp.where(known & ~centred, backwards.speed_limit, 0))
     return Surroundings(
         found=found,
         speed_limit=jnp.where(known, jnp.where(centred, 0, speed), jnp.nan),
@@ -251,6 +272,7 @@ def survey(
         clear=known & (standing >= -(shield.margin + budget.pose)),
         least_speed=slowest,
         motion=motion,
+        backwards=backwards,
     )
 
 
@@ -260,7 +282,7 @@ def problem(shield: Shield, robot: Robot, surroundings: Surroundings, gains: Gai
     `gains` is γ in [0, 1]: one number, one per boundary in the order of `surroundings`, or a rule; None is
     `shield.gain`. u = 0 is always inside.
     """
-    box = qp.Box(*robot.swing_box(surroundings.clearance, surroundings.velocity))
+    box = _box(robot, surroundings, surroundings.clearance)
     return qp.join(qp.sides(box), _rows(shield, robot, _Ingredients.of(shield, surroundings, gains)))
 
 
@@ -332,12 +354,14 @@ def guard(
     saturates = robot.has_inertia or robot.wheel_base is not None
     asked = robot.reach(nominal, velocity) if saturates else nominal
     build, ingredients = partial(_rows, shield, robot), _Ingredients.of(shield, surroundings, gains)
-    box = qp.Box(*robot.swing_box(nominal[0], velocity))
+    box = _box(robot, surroundings, nominal[0])
     metric = jnp.asarray([1.0, (shield.offset / robot.dt) ** 2], nominal.dtype)
     solution = qp.project_onto(robot.to_swing(asked, velocity), build, ingredients, metric, box)
     rows = qp.join(qp.sides(box), build(ingredients))
     control = robot.reach(robot.from_swing(solution.u, velocity), velocity)
     control, governed, stopped = govern(control, surroundings, robot=robot, shield=shield)
+    if surroundings.backwards is not None:  # theorem 1's limit behind is a side of the box
+        governed |= solution.active[0] & (box.low[0] > robot.min_speed)
     solved = solution.violation <= 0
     lost = (greatest(solution.multipliers) > 0) | ~solved | governed
     if saturates:
@@ -350,7 +374,7 @@ def guard(
         feasible=solved & surroundings.clear & jnp.isfinite(jnp.sum(rows.b, axis=0)),
         residual=greatest(rows.A[:, 0] * solution.u[0] + rows.A[:, 1] * solution.u[1] - rows.b),
         clearance=surroundings.clearance,
-        active=_by_boundary(shield, solution.active[_BOX_ROWS:], surroundings),
+        active=_by_boundary(shield, robot, solution.active[_BOX_ROWS:], surroundings),
         governed=governed,
         stopped=stopped,
         lost_gradient=lost,
@@ -397,7 +421,7 @@ def adopt(control: Control, nominal: Control, surroundings: Surroundings, *, rob
     correction = length(robot.to_unit_box(done.control) - robot.to_unit_box(nominal))
     within = length(robot.to_unit_box(done.control) - robot.to_unit_box(robot.limit(nominal)))
     intervened = done.governed | (within > CHANGED)
-    held = _by_boundary(shield, (excess == jnp.max(excess, axis=0)) & intervened, surroundings)
+    held = _by_boundary(shield, robot, (excess == jnp.max(excess, axis=0)) & intervened, surroundings)
     return done._replace(nominal=nominal, intervened=intervened, correction=correction, active=held)
 
 
@@ -415,16 +439,22 @@ def govern(
         governed = control[0] > limit
         speed = jnp.where(governed, limit, control[0])
         creeps = speed < surroundings.least_speed
+        if surroundings.backwards is not None:
+            most, least = surroundings.backwards
+            governed = governed | (control[0] < -most)
+            speed = jnp.maximum(speed, -most)
+            creeps = ((speed >= 0) & creeps) | ((speed < 0) & (-speed < least))
         safe = jnp.stack([jnp.where(creeps, 0, speed), control[1]])
-        governed = governed | (creeps & (control[0] > 0))
+        governed = governed | (creeps & (control[0] != 0 if robot.reverses else control[0] > 0))
     else:
         assert isinstance(robot, Inertial)
         reached = robot.reach(control, surroundings.velocity)
         budget = shield.budget.at_execution(robot)
         margin = shield.inflation + shield.margin
         # What was certified is sent: a robot that is faster than measured would reach more of a larger command.
-        # And a base's firmware has its own way with a command that its wheels cannot do.
-        sent = reached if budget.speed or budget.turn_rate or robot.wheel_base is not None else control
+        # And a base's firmware has its own way with a command that its wheels cannot do, or to the other direction.
+        exact = not (budget.speed or budget.turn_rate or robot.reverses) and robot.wheel_base is None
+        sent = control if exact else reached
         motion, reached = jax.lax.stop_gradient((surroundings.motion, reached))
         safe, governed, stopped = certify(robot, budget, margin, 0.5 * shield.margin, motion, reached)
         safe = jnp.where(governed, safe, sent)
@@ -442,6 +472,15 @@ def distance(shield: Shield, robot: Robot, shielded: Shielded, velocity: Control
     projected = jax.lax.stop_gradient(robot.to_swing(shielded.control, velocity))
     turn_weight = (shield.offset / robot.dt) ** 2
     return ((nominal[0] - projected[0]) ** 2 + turn_weight * (nominal[1] - projected[1]) ** 2) / robot.max_speed**2
+
+
+def _box(robot: Robot, surroundings: Surroundings, like: Scalar) -> qp.Box:
+    """The limits of (v, w); of a robot without inertia that reverses also theorem 1's behind it, whose body no row of
+    theorem 2 keeps clear there (theory.md §2.8)."""
+    low, high = robot.swing_box(like, surroundings.velocity)
+    if surroundings.backwards is not None:
+        low = jnp.stack([jnp.maximum(low[0], -surroundings.backwards.speed_limit), low[1]])
+    return qp.Box(low, high)
 
 
 class _Ingredients(NamedTuple):
@@ -462,11 +501,11 @@ def _rows(shield: Shield, robot: Robot, ingredients: _Ingredients) -> Halfplanes
     return qp.join(*(kind.rows(robot, found, gain) for kind, found in pairs))
 
 
-def _by_boundary(shield: Shield, held: Bool[Array, "rows *batch"], surroundings: Surroundings) -> Array:
+def _by_boundary(shield: Shield, robot: Robot, held: Bool[Array, "rows *batch"], surroundings: Surroundings) -> Array:
     """Which boundaries hold the control, from the rows that do; per kind of barrier, in the order of the scene."""
     parts, first = [], 0
     for kind, found in zip(shield.kinds, surroundings.found, strict=False):
-        count, each = len(found.value), kind.rows_each
+        count, each = len(found.value), kind.rows_each(robot)
         rows = held[first : first + count * each].reshape(count, each, *held.shape[1:])
         any_row = rows[:, 0]
         for row in range(1, each):  # `any` is slow on CPU

@@ -54,8 +54,8 @@ def observation_space(game: Game) -> Box:
 
 
 def action_space(robot: Robot, normalised: bool) -> Box:
-    """(2,) float32: speed and turn rate, within [−1, 1]² or in [0, v̄] m/s × [−ω̄, ω̄] rad/s."""
+    """(2,) float32: speed and turn rate, within [−1, 1]² or in [v̲, v̄] m/s × [−ω̄, ω̄] rad/s."""
     if normalised:
         return Box(-1.0, 1.0, (2,), np.float32)
     high = np.array([robot.max_speed, robot.max_turn_rate], np.float32)
-    return Box(np.array([0.0, -robot.max_turn_rate], np.float32), high, dtype=np.float32)
+    return Box(np.array([robot.min_speed, -robot.max_turn_rate], np.float32), high, dtype=np.float32)

@@ -70,14 +70,18 @@ def arena_of(config: TrainConfig) -> Game:
 
 
 def _hostile(states: GameState, key: Key[Array, ""], game: Game) -> GameState:
-    """Half of the pursuers in contact with their nearest boundary, facing it or driving along it."""
+    """Half of the pursuers in contact with their nearest boundary, facing it (or, if they reverse, looking away from
+    it) or driving along it."""
     pose = states.pursuer
     around = boundaries(states.scene, pose[:2])
     nearest = around.distance == jnp.min(around.distance, axis=0)
     normal = jnp.sum(jnp.where(nearest, around.normal, 0), axis=1) / jnp.maximum(jnp.sum(nearest, axis=0), 1)
     gap = jnp.min(around.distance, axis=0) - game.robot.radius
     place = pose[:2] - (gap - 1e-6) * normal
-    offset = jax.random.choice(key, jnp.asarray([jnp.pi, jnp.pi / 2, -jnp.pi / 2, 3.0, 2.0]), gap.shape)
+    bearings = [jnp.pi, jnp.pi / 2, -jnp.pi / 2, 3.0, 2.0]
+    if game.robot.reverses:
+        bearings += [one - jnp.pi for one in bearings]
+    offset = jax.random.choice(key, jnp.asarray(bearings), gap.shape)
     facing = jnp.stack([*place, jnp.arctan2(normal[1], normal[0]) + offset])
     clear = clearance(states.scene, place, game.robot.radius) >= 0
     far = length(place - states.evader[:2]) > game.capture_radius

@@ -37,7 +37,8 @@ class Plan(NamedTuple):
     nominal: Float[Numbers, "time 2 games"]
     """In half-widths of the actuator box, within it or beyond."""
     chases: Bool[Numbers, "time games"]
-    """Instead of the nominal control: full speed towards the nearest boundary, off by half the second number [rad]."""
+    """Instead of the nominal control: full speed towards the nearest boundary, off by half the second number [rad]; of
+    a robot that reverses backwards where the first number is negative."""
     gains: Float[Numbers, "boundaries games"]
     errors: Float[Numbers, "time 5 games"]
     """Shares of the errors: x and y of the position (within the unit disc), heading, speed, turn rate, in [−1, 1]."""
@@ -123,7 +124,11 @@ def nominal_control(plan_part: tuple[Any, Any], robot: Any, pose: Pose, scene: S
     nearest = jnp.argmin(around.distance, axis=0)[None, None]
     normal = jnp.take_along_axis(around.normal, nearest, axis=1)[:, 0]
     turn = jnp.arctan2(-normal[1], -normal[0]) - pose[2] + 0.5 * wanted[1]
+    speed = robot.max_speed
+    if robot.reverses:
+        back = wanted[0] < 0
+        turn, speed = turn + jnp.where(back, jnp.pi, 0), jnp.where(back, robot.min_speed, speed)
     turn = jnp.mod(turn + jnp.pi, 2 * jnp.pi) - jnp.pi
     rate = jnp.clip(turn / robot.dt, -robot.max_turn_rate, robot.max_turn_rate)
-    ahead = jnp.stack([jnp.full_like(rate, robot.max_speed), rate])
-    return jnp.where(chases, ahead, robot.from_unit_box(wanted))
+    towards = jnp.stack([jnp.full_like(rate, speed), rate])
+    return jnp.where(chases, towards, robot.from_unit_box(wanted))

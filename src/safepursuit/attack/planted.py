@@ -54,6 +54,13 @@ def as_if_euler(nominal: Control, pose: Pose, scene: Scene, robot: Any, shield: 
     return governed(nominal, pose, scene, replace(robot, integrator="euler"), shield, gains, velocity)
 
 
+def ahead_only(nominal: Control, pose: Pose, scene: Scene, robot: Any, shield: Shield, gains: Any, velocity: Any):
+    """The shield with the limit ahead for both ways, before a robot that reverses."""
+    around = safety.survey(shield, robot, pose, scene, velocity=velocity)
+    around = around._replace(backwards=safety.Backwards(around.speed_limit, around.least_speed))
+    return safety.guard(nominal, around, robot=robot, shield=shield, gains=gains)
+
+
 def nearest_eight(nominal: Control, pose: Pose, scene: Scene, robot: Any, shield: Shield, gains: Any, velocity: Any):
     """The shield, which knows eight discs at most."""
     known = scene.present & (jnp.arange(len(scene.present)) < 8)[:, None]
@@ -120,6 +127,7 @@ def mistakes() -> tuple[World, ...]:
         World("radius of the centre at the point ahead", euler, _CentreRadiusShield(), discs=8, **_SAFE),
         World("no |w| term", euler, _NoTurnTermShield(), discs=8, **_SAFE),
         behind("arc with ψ = 0", arc, guard=as_if_euler, discs=8),
+        behind("governor that looks only ahead", replace(euler, min_speed=-1.0), guard=ahead_only, discs=8),
         behind("rows beyond 8 discs dropped", euler, guard=nearest_eight, discs=16),
         behind("outer box of a Beta policy, no clamp", euler, guard=outer_box, discs=4, start_clearance=0.25),
         behind("stop without the ramp", inertial, guard=without_ramp, discs=8),

@@ -41,7 +41,11 @@ def _brakes(size: float, config: TrainConfig) -> dict[str, Any]:
     rate = size * robot.max_speed / (10 * robot.dt)
     turning = size * robot.max_turn_rate / (10 * robot.dt)
     limits = robot.radius, robot.max_speed, robot.max_turn_rate, robot.dt
-    return {"robot": Inertial(*limits, acceleration=rate, braking=rate, turn_acceleration=turning)}
+    return {
+        "robot": Inertial(
+            *limits, acceleration=rate, braking=rate, turn_acceleration=turning, min_speed=robot.min_speed
+        )
+    }
 
 
 def _robot(name: str) -> Callable[[float, TrainConfig], dict[str, Any]]:

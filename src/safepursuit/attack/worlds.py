@@ -112,6 +112,9 @@ def shipped() -> tuple[World, ...]:
         behind("inertia, weak brakes", slow),
         behind("inertia with errors and delay", inertial, ALL_ERRORS),
         behind("inertia, certificate alone, with errors", slow, replace(ALL_ERRORS, delay=0), guard=governed),
+        behind("arc, reverse", replace(arc, min_speed=-1.0)),
+        behind("inertia, reverse, with delay", replace(inertial, min_speed=-0.7), replace(ALL_ERRORS, speed=0.0)),
+        behind("inertia, reverse, with errors", replace(slow, min_speed=-1.0), replace(ALL_ERRORS, delay=0)),
         *(
             behind(name.replace("_", "-"), ROBOTS.find(name)())
             for name in ROBOTS

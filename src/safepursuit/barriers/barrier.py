@@ -29,8 +29,7 @@ class Barriers(NamedTuple):
 class Barrier(Protocol):
     """A kind of barrier with its parameters: a frozen dataclass."""
 
-    @property
-    def rows_each(self) -> int:
+    def rows_each(self, robot: Robot) -> int:
         """Rows of the program per barrier."""
 
     def find(self, robot: Robot, pose: Pose, scene: Scene, opponent: Pose | None) -> Barriers | None:

@@ -30,7 +30,9 @@ class ControlPoint:
     """Added to the robot's radius [m]."""
     nearest_first: bool = True
     """Sort up to `_FEW` barriers by their value, which makes the projection faster."""
-    rows_each: int = 2
+
+    def rows_each(self, robot: Robot) -> int:
+        return 4 if _bends_behind(robot) else 2
 
     def find(self, robot: Robot, pose: Pose, scene: Scene, opponent: Pose | None = None) -> Barriers:
         ahead = direction(pose[2])
@@ -65,6 +67,11 @@ def turn_slope(robot: Robot) -> float:
     return math.tan(0.5 * robot.max_swing)
 
 
+def _bends_behind(robot: Robot) -> bool:
+    """Whether v < 0 has a slope A_v of its own: that of Euler's step is the same both ways."""
+    return robot.reverses and robot.integrator != "euler"
+
+
 def control_point_rows(robot: Robot, offset: float, barriers: Barriers, gain: Rows) -> Halfplanes:
     """Rows in (v, w), w = sin(ωΔ), under which h⁺ ≥ (1 − γ)h for every boundary (theorem 2).
 
@@ -72,27 +79,35 @@ def control_point_rows(robot: Robot, offset: float, barriers: Barriers, gain: Ro
 
     with A_v = Δ c_β (Euler) or Δ(c_β⁻ + S c_β⁺ − μ|s_β|), S = sin φ̄/φ̄, μ = (1 − cos φ̄)/φ̄ (arc). The guarantee holds
     for any `gain` γ in [0, 1], one per boundary. A boundary with a zero normal is padding and bounds nothing. Returned
-    as A u ≤ b [m], for each boundary the row with −κ, then the one with +κ.
+    as A u ≤ b [m], for each boundary the row with −κ, then the one with +κ; for arcs of a robot that reverses then the
+    same two with the slope for v < 0, Δ(c_β⁺ + S c_β⁻ + μ|s_β|), which is no smaller (theory.md §2.8).
     """
     ahead, behind = jnp.maximum(barriers.facing, 0), jnp.minimum(barriers.facing, 0)
     if robot.integrator == "euler":
-        speed = robot.dt * barriers.facing
+        slopes = [robot.dt * barriers.facing]
     else:
         swing = robot.max_swing
         chord, drift = math.sin(swing) / swing, (1 - math.cos(swing)) / swing
-        speed = robot.dt * (behind + chord * ahead - drift * jnp.abs(barriers.side))
+        slopes = [robot.dt * (behind + chord * ahead - drift * jnp.abs(barriers.side))]
+    if _bends_behind(robot):
+        slopes.append(robot.dt * (ahead + chord * behind + drift * jnp.abs(barriers.side)))
     error = turn_slope(robot) * ahead
     bound = gain * jnp.maximum(barriers.value, 0)
 
     # Both signs by broadcasting: XLA on CPU concatenates element by element.
-    rows, *batch = speed.shape
-    sign = jnp.asarray([-1.0, 1.0], speed.dtype).reshape((2,) + (1,) * len(batch))
+    rows, *batch = error.shape
+    sign = jnp.asarray([-1.0, 1.0] * len(slopes), error.dtype).reshape((-1,) + (1,) * len(batch))
+    each = len(sign)
 
-    def both(each: Array) -> Array:
-        return jnp.broadcast_to(each[:, None], (rows, 2, *batch)).reshape(2 * rows, *batch)
+    def spread(values: Array) -> Array:
+        return jnp.broadcast_to(values[:, None], (rows, each, *batch)).reshape(each * rows, *batch)
 
-    turn = both(barriers.side) + (sign * error[:, None]).reshape(2 * rows, *batch)
-    return Halfplanes(jnp.stack([both(-speed), -offset * turn], axis=1), both(bound))
+    turn = spread(barriers.side) + (sign * error[:, None]).reshape(each * rows, *batch)
+    if len(slopes) == 1:
+        speed = spread(-slopes[0])
+    else:
+        speed = -jnp.stack([slopes[0], slopes[0], slopes[1], slopes[1]], axis=1).reshape(each * rows, *batch)
+    return Halfplanes(jnp.stack([speed, -offset * turn], axis=1), spread(bound))
 
 
 def _as_they_come(*values: Rows) -> tuple[Array, ...]:

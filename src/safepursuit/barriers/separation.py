@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from safepursuit.barriers.barrier import Barriers, in_heading_frame
 from safepursuit.barriers.governor import approach
 from safepursuit.geometry import direction, length, unit
-from safepursuit.qp import Halfplanes
+from safepursuit.qp import Halfplanes, join
 from safepursuit.robot import Robot
 from safepursuit.scene import Scene
 from safepursuit.shapes import Pose, Rows, Scalar
@@ -21,7 +21,9 @@ class Separation:
     """D_min of the centres [m]."""
     gain: float
     """γ per step."""
-    rows_each: int = 1
+
+    def rows_each(self, robot: Robot) -> int:
+        return 2 if robot.reverses else 1
 
     def find(self, robot: Robot, pose: Pose, scene: Scene, opponent: Pose | None) -> Barriers | None:
         if opponent is None:
@@ -38,11 +40,18 @@ class Separation:
 def robot_row(robot: Robot, facing: Scalar, side: Scalar, slack: Scalar, gain: float) -> Halfplanes:
     """One row that limits this robot's own approach to the other one: n·Δp ≥ −γ max(0, D − D_min) (theory.md §2.4).
 
-    `slack` = D − D_min [m], `facing` and `side` of the normal from the other robot to this one. It bounds v alone.
+    `slack` = D − D_min [m], `facing` and `side` of the normal from the other robot to this one. It bounds v alone; of a
+    robot that reverses a second row bounds −v.
     """
-    share = approach(facing, side, 0.0 if robot.integrator == "euler" else 0.5 * robot.max_swing)
+    swing = 0.0 if robot.integrator == "euler" else 0.5 * robot.max_swing
+    share = approach(facing, side, swing)
     row = jnp.stack([robot.dt * share, jnp.zeros_like(share)])
-    return Halfplanes(row[None], gain * jnp.maximum(slack, 0)[None])
+    rows = Halfplanes(row[None], gain * jnp.maximum(slack, 0)[None])
+    if not robot.reverses:
+        return rows
+    share = approach(-facing, side, swing)
+    behind = jnp.stack([-robot.dt * share, jnp.zeros_like(share)])
+    return join(rows, rows._replace(A=behind[None]))
 
 
 def check_robot_gain(robot: Robot, gain: float, min_separation: float, capture_radius: float) -> None:

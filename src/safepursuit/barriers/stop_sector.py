@@ -3,10 +3,11 @@
     S = {p + λ e(θ + φ) : 0 ≤ λ ≤ L, φ⁻ ≤ φ ≤ φ⁺}
 
 with L the way of the step and of the stop after it, and [φ⁻, φ⁺] the hull of all headings on it. A command is certified
-if the body, moved along S, touches no obstacle. No convexity and no derivative of a distance is used.
+if the body, moved along S, touches no obstacle. No convexity and no derivative of a distance is used. A step backwards
+is that of a robot that looks the other way: S with −e in place of e.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
@@ -45,6 +46,13 @@ class Motion(NamedTuple):
             edges = edges._replace(start=start, end=end)
         return cls(velocity, around.distance, facing, side, around.radius, edges, around.moves)
 
+    @property
+    def backwards(self) -> "Motion":
+        """As seen by a robot that looks the other way and drives as this one does: its speed has the other sign."""
+        edges = None if self.edges is None else self.edges._replace(start=-self.edges.start, end=-self.edges.end)
+        velocity = jnp.stack([-self.velocity[0], self.velocity[1]])
+        return self._replace(velocity=velocity, facing=-self.facing, side=-self.side, edges=edges)
+
 
 class Certified(NamedTuple):
     control: Control
@@ -62,25 +70,46 @@ def certify(robot: Inertial, budget: Budget, margin: float, gain: float, motion:
     safe because the last certified command covers it (theorem 3); from a standstill clear of everything the first one
     is. Where the body is nearer to a boundary than `margin` [m], a step must bring it away by `gain` [m], so that
     rounding does not carry it on (theory.md §2.5). Control and motion must be finite.
+
+    A robot that reverses is certified both ways: for the one that it does not take there is nothing to certify, unless
+    an error of the speed leaves open which one that is (theory.md §2.8).
     """
-    fastest = motion.velocity[0] + budget.speed
-    slowest = jnp.maximum(fastest - robot.braking * robot.dt, 0)
+
+    def along(seen: Motion, speeds: tuple[Scalar, Scalar], hull: tuple[Scalar, Scalar], asked: Control) -> Any:
+        fastest, slowest = speeds
+        way = free_way(robot, budget, margin, seen, *hull) / (1 + budget.slip)
+        limit = robot.speed_for(fastest, way)
+        speed = jnp.minimum(asked[0], limit)
+        driven = 0.5 * robot.dt * (seen.velocity[0] + speed)
+        escapes = (driven <= 0) | (driven * _away(robot, margin, seen, *hull) >= gain)
+        return (limit >= slowest) & escapes, speed
+
+    speeds = _speeds(robot, budget, motion)
     calm = robot.reach(jnp.zeros_like(control), motion.velocity)[1]
+    behind = motion.backwards if robot.reverses else None
     found = []
     for turn_rate in (control[1], calm):
-        low, high = headings(robot, budget, motion.velocity[1], turn_rate)
-        way = free_way(robot, budget, margin, motion, low, high) / (1 + budget.slip)
-        limit = robot.speed_for(fastest, way)
-        speed = jnp.minimum(control[0], limit)
-        driven = 0.5 * robot.dt * (motion.velocity[0] + speed)
-        escapes = (driven <= 0) | (driven * _away(robot, margin, motion, low, high) >= gain)
-        found.append(((limit >= slowest) & escapes, speed, turn_rate))
+        hull = headings(robot, budget, motion.velocity[1], turn_rate)
+        certified, speed = along(motion, speeds, hull, control)
+        if behind is not None:
+            free, back = along(behind, _speeds(robot, budget, behind), hull, jnp.stack([-speed, turn_rate]))
+            certified, speed = certified & free, -back
+        found.append((certified, speed, turn_rate))
     (first, speed, turn_rate), (second, slower, calm) = found
     safe = jnp.stack(
         [jnp.where(first, speed, jnp.where(second, slower, 0)), jnp.where(first, turn_rate, jnp.where(second, calm, 0))]
     )
     stopped = ~(first | second)
-    return Certified(safe, ~first | (speed < control[0]), stopped)
+    changed = ~first | (speed < control[0] if behind is None else speed != control[0])
+    return Certified(safe, changed, stopped)
+
+
+def _speeds(robot: Inertial, budget: Budget, motion: Motion) -> tuple[Scalar, Scalar]:
+    """How fast [m/s] the robot may be ahead, by the error of its speed, and then at least is after a step."""
+    fastest = motion.velocity[0] + budget.speed
+    if robot.reverses:
+        fastest = jnp.maximum(fastest, 0)
+    return fastest, jnp.maximum(fastest - robot.braking * robot.dt, 0)
 
 
 def headings(robot: Inertial, budget: Budget, before: Scalar, turn_rate: Scalar) -> tuple[Scalar, Scalar]:
@@ -112,7 +141,8 @@ def until_rest(robot: Robot, budget: Budget, velocity: Control | None) -> Scalar
     if not isinstance(robot, Inertial):
         return step
     assert velocity is not None
-    fastest = jnp.minimum(velocity[0] + budget.speed + robot.acceleration * robot.dt, robot.max_speed)
+    speed = jnp.abs(velocity[0]) if robot.reverses else velocity[0]
+    fastest = jnp.minimum(speed + budget.speed + robot.acceleration * robot.dt, robot.max_speed)
     return step + robot.stopping_time(fastest)
 
 

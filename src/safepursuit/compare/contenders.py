@@ -21,7 +21,10 @@ _STORED = ("group", "method", "seed", "run", "steps")
 _SIZE = "arena.half_extents"
 
 _SAME = (
-    *(f"robot.{name}" for name in ("radius", "max_speed", "max_turn_rate", "dt", "integrator", "wheel_base")),
+    *(
+        f"robot.{name}"
+        for name in ("radius", "max_speed", "max_turn_rate", "dt", "integrator", "wheel_base", "min_speed")
+    ),
     *("evader_model", "capture_radius", "horizon", _SIZE),
 )
 """Fields of the game in which all trainings must equal the default game of their robot; a room has its own size."""

@@ -131,13 +131,13 @@ def distance_to(point: np.ndarray, steps: Steps, fine: np.ndarray | None) -> np.
         return straight
     turn_rate = control[..., 1]
     turns = np.abs(turn_rate) > STRAIGHT
-    radius = control[..., 0] / np.where(turns, turn_rate, 1)  # of the circle driven on, positive to the left
+    radius = control[..., 0] / np.where(turns, turn_rate, 1)  # of the circle driven on, positive for one to the left
     heading = start[..., 2]
     centre_x = start[..., 0] - radius * np.sin(heading) - point[..., 0]
     centre_y = start[..., 1] + radius * np.cos(heading) - point[..., 1]
     # The nearest point of the circle is on the arc if the way there, in the turning sense, is no longer than the arc.
     inward = np.arctan2(-centre_y, -centre_x)
-    begin = heading - np.sign(turn_rate) * np.pi / 2  # direction from the circle's centre to the robot
+    begin = heading - np.sign(radius) * np.pi / 2  # direction from the circle's centre to the robot
     way = np.mod((inward - begin) * np.sign(turn_rate), 2 * np.pi)
     at_circle = np.abs(np.hypot(centre_x, centre_y) - np.abs(radius))
     at_ends = np.min(np.hypot(ends[..., 0], ends[..., 1]), axis=-1)

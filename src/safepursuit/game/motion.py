@@ -76,7 +76,10 @@ def _follow_line(
     robot: Robot, pose: Pose, control: Control, velocity: Control, scene: Scene, drift: Drift | None
 ) -> tuple[Way, Flag, Flag]:
     """Straight on; a stopped robot moves evenly to where it stops."""
-    end, wall, disc = _advance(robot, pose[:2], direction(pose[2]), control[0] * robot.dt, scene, drift)
+    start, ahead, distance = pose[:2], direction(pose[2]), control[0] * robot.dt
+    if robot.reverses:
+        ahead, distance = jnp.where(distance < 0, -ahead, ahead), jnp.abs(distance)
+    end, wall, disc = _advance(robot, start, ahead, distance, scene, drift)
     return jnp.stack([pose[:2], end], axis=1), wall, disc
 
 

@@ -156,7 +156,8 @@ class Game:
     @property
     def evader(self) -> Unicycle:
         """The evader's limits, with the highest speed if it is drawn per episode (`RobotState.max_speed`)."""
-        return replace(self.evader_at_par, max_speed=self.evader_at_par.max_speed * self.evader_speed_ratio)
+        one, ratio = self.evader_at_par, self.evader_speed_ratio
+        return replace(one, max_speed=one.max_speed * ratio, min_speed=one.min_speed * ratio)
 
     @property
     def evader_at_par(self) -> Unicycle:
@@ -194,6 +195,8 @@ def transition(state: GameState, controls: tuple[Control, ...], game: Game) -> T
         control = jnp.where(jnp.isfinite(control), robot.reach(control, own.control), jnp.nan)
         if own.max_speed is not None:
             control = control.at[0].min(own.max_speed)
+            if robot.reverses:
+                control = control.at[0].max(own.max_speed * (robot.min_speed / robot.max_speed))
         moves.append(move(robot, own.pose, control, own.control, state.scene, drift))
     pursuer, evader = moves
     between = evader.way - pursuer.way

@@ -276,7 +276,7 @@ def _limits(robot: Robot) -> np.ndarray:
     rates = [np.inf] * 3
     if isinstance(robot, Inertial):
         rates = [robot.acceleration, robot.braking, robot.turn_acceleration]
-    return np.array([0.0, robot.max_speed, robot.max_turn_rate, *rates, wheel_base, robot.radius])
+    return np.array([robot.min_speed, robot.max_speed, robot.max_turn_rate, *rates, wheel_base, robot.radius])
 
 
 def _walls(recording: Recording) -> np.ndarray:

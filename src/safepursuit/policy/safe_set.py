@@ -4,6 +4,7 @@ Both are bijections wherever the set has an interior, depend on the state alone,
 speed. An interval of width zero maps to its point, without a division by the width.
 
     box       v = v̄_A z₁,  ω = ω̄(2z₂ − 1)                                theorem 1: the safe set *is* this box
+              (of a robot that reverses v from −v̄_B to v̄_A)
     polygon   w = w_lo + (w_hi − w_lo) z₂,  then v = v_lo(w) + (v_hi(w) − v_lo(w)) z₁      theorem 2's polygon
 """
 
@@ -17,13 +18,16 @@ from safepursuit.shield import Surroundings
 
 
 def actuator_box(robot: Robot, z: Float[Array, "2 *batch"]) -> Control:
-    """All controls within the limits, safe or not: v = v̄ z₁, ω = ω̄(2z₂ − 1)."""
+    """All controls within the limits, safe or not: v = v̲ + (v̄ − v̲) z₁, ω = ω̄(2z₂ − 1)."""
     return robot.from_unit_box(2 * z - 1)
 
 
 def box(robot: Robot, surroundings: Surroundings, z: Float[Array, "2 *batch"]) -> Control:
     """The control in the box of theorem 1."""
     speed, turn_rate = actuator_box(robot, z)
+    if surroundings.backwards is not None:
+        slowest = jnp.maximum(-surroundings.backwards.speed_limit, robot.min_speed)
+        return jnp.stack([slowest + (surroundings.speed_limit - slowest) * z[0], turn_rate])
     return jnp.stack([speed * (surroundings.speed_limit / robot.max_speed), turn_rate])
 
 
@@ -31,7 +35,7 @@ def polygon(robot: Robot, rows: Halfplanes, z: Float[Array, "2 *batch"], velocit
     """The control in the polygon of `rows`, the actuator box included, in the (v, w) plane."""
     low, high = swing_range(rows)
     w = low + (high - low) * z[1]
-    slowest, fastest = speed_range(rows, w)
+    slowest, fastest = speed_range(rows, w, forwards=not robot.reverses)
     return robot.from_swing(jnp.stack([slowest + (fastest - slowest) * z[0], w]), velocity)
 
 
@@ -56,10 +60,11 @@ def swing_range(rows: Halfplanes) -> tuple[Scalar, Scalar]:
     return low, high
 
 
-def speed_range(rows: Halfplanes, w: Scalar) -> tuple[Scalar, Scalar]:
-    """Least and greatest v of the polygon at this w, within `swing_range`."""
+def speed_range(rows: Halfplanes, w: Scalar, *, forwards: bool = True) -> tuple[Scalar, Scalar]:
+    """Least and greatest v of the polygon at this w, within `swing_range`; `forwards` where the box has v ≥ 0."""
     v = rows.A[:, 0]
     reach = (rows.b - rows.A[:, 1] * w) / jnp.where(v != 0, v, 1)
-    fastest = jnp.maximum(jnp.min(jnp.where(v > 0, reach, jnp.inf), axis=0), 0)
-    slowest = jnp.maximum(jnp.max(jnp.where(v < 0, reach, -jnp.inf), axis=0), 0)
+    least = 0 if forwards else -jnp.inf
+    fastest = jnp.maximum(jnp.min(jnp.where(v > 0, reach, jnp.inf), axis=0), least)
+    slowest = jnp.maximum(jnp.max(jnp.where(v < 0, reach, -jnp.inf), axis=0), least)
     return jnp.minimum(slowest, fastest), fastest

@@ -39,7 +39,7 @@ class Budget:
         A limit of acceleration brings two velocities no further apart, so their errors stay. The heading adds kΔ(ε_ω +
         σω̄), the position kΔ(ε_v + σv̄) and the way kΔv̄ times the error of the heading at its end; a mover may have come
         nearer by kΔv_o. Raises ValueError for an error of the velocity of a robot with inertia and a wheel base, whose
-        wheels tie speed and turn rate together (§2.7).
+        wheels tie speed and turn rate together (§2.7), and for an error of the speed and a delay of one that reverses.
         """
         if robot.has_inertia and robot.wheel_base is not None and (self.speed or self.turn_rate):
             raise ValueError(
@@ -47,10 +47,17 @@ class Budget:
                 "speed and turn_rate to 0, or leave out wheel_base and lower max_speed and max_turn_rate until the "
                 "wheels can do both."
             )
+        if robot.has_inertia and robot.reverses and self.speed and self.delay:
+            raise ValueError(
+                "a robot with inertia that reverses is proved safe with an error of the speed or a delay, not with "
+                "both: which way it drives could not be predicted. Set the budget's speed or delay to 0, or min_speed."
+            )
         time = self.delay * robot.dt
         speed, turn_rate = (self.speed, self.turn_rate) if robot.has_inertia else (0.0, 0.0)
         heading = self.heading + time * (turn_rate + self.slip * robot.max_turn_rate)
         pose = self.pose + time * (speed + self.slip * robot.max_speed + self.mover_speed)
         if self.delay:
             pose += time * robot.max_speed * heading
+        if robot.reverses:  # motors that pass through rest within a step drive on by half a step of the error at most
+            pose += 0.5 * robot.dt * speed
         return replace(self, pose=pose, heading=heading, speed=speed, turn_rate=turn_rate, delay=0)

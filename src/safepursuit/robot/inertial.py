@@ -2,7 +2,8 @@
 
 A command (v, ω) is first cut to what the motors can reach from the present velocity; `ramp` is its motion. *Stop* is
 the command (0, 0): speed and turn rate fall as fast as they can, each for itself. Way and turn until standstill have
-closed forms, linear between whole steps.
+closed forms, linear between whole steps. A robot that reverses comes to rest before it goes on the other way: no step
+has speeds of both signs.
 """
 
 import math
@@ -20,6 +21,9 @@ from safepursuit.shapes import Control, Pose, Scalar
 
 _GAUSS = 0.5 / math.sqrt(3)
 """Distance of Gauss' two points from the middle of a piece, in lengths of the piece."""
+
+_STILL = 8
+"""Rounding errors of v̄ up to which a speed is rest: the sum of what steps of acceleration leave of 0."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Inertial(Unicycle):
         ranges.check(self, "robot", positive=("acceleration", "braking", "turn_acceleration"))
 
     def faster(self, factor: float) -> "Inertial":
-        limits = ("max_speed", "max_turn_rate", "acceleration", "braking", "turn_acceleration")
+        limits = ("max_speed", "max_turn_rate", "min_speed", "acceleration", "braking", "turn_acceleration")
         return replace(self, **{name: factor * getattr(self, name) for name in limits})
 
     @property
@@ -101,10 +105,14 @@ class Inertial(Unicycle):
         step = self.turn_acceleration * self.dt
         low = [v - self.braking * self.dt, turn_rate - step]
         high = [v + self.acceleration * self.dt, turn_rate + step]
+        if self.reverses:  # the sign stays within a step; from rest either one is open
+            still = _STILL * float(jnp.finfo(jnp.result_type(v)).eps) * self.max_speed
+            low[0] = jnp.where(v > still, jnp.maximum(low[0], 0), v - self.acceleration * self.dt)
+            high[0] = jnp.where(v < -still, jnp.minimum(v + self.braking * self.dt, 0), high[0])
         return self.within_box(jnp.stack(low)), self.within_box(jnp.stack(high))
 
     def stopping_way(self, v: Scalar) -> Scalar:
-        """D(v) [m]: the way until standstill after a speed v ≥ 0."""
+        """D(v) [m]: the way until standstill, with the sign of the speed."""
         return self.dt * self._still_way(v)
 
     def stopping_turn(self, turn_rate: Scalar) -> Scalar:
@@ -112,15 +120,15 @@ class Inertial(Unicycle):
         return self.dt * self._still_turn(turn_rate)
 
     def stopping_time(self, v: Scalar) -> Scalar:
-        """T(v) [s] until standstill."""
+        """T(v) [s] until standstill from a speed v ≥ 0."""
         return self.dt * jnp.ceil(v / (self.braking * self.dt))
 
     def way_to_stop(self, v_before: Scalar, v: Scalar) -> Scalar:
-        """L [m]: the way of a step from speed `v_before` to `v`, and of the stop after it."""
+        """L [m]: the way of a step from speed `v_before` to `v`, and of the stop after it; with the sign of both."""
         return 0.5 * self.dt * (v_before + v) + self.stopping_way(v)
 
     def speed_for(self, v_before: Scalar, way: Scalar) -> Scalar:
-        """The speed at the end of the step for which L is `way`; negative where it is out of reach."""
+        """The speed v ≥ 0 at the end of the step for which L is `way`; negative where it is out of reach."""
         return _before_stop(way / self.dt - 0.5 * v_before, self.braking * self.dt)
 
     def swing_box(self, like: Scalar, velocity: Control | None = None) -> tuple[Control, Control]:
@@ -146,10 +154,13 @@ class Inertial(Unicycle):
         way = rate + 0.5 * slower + self._still_way(slower)
         swing = jnp.arcsin(jnp.clip(w, -limit, limit)) / self.dt + 0.5 * calmer + self._still_turn(calmer)
         turn_rate = jnp.sign(swing) * _before_stop(jnp.abs(swing), self.turn_acceleration * self.dt)
-        return jnp.stack([_before_stop(way, self.braking * self.dt), turn_rate])
+        speed = _before_stop(jnp.abs(way) if self.reverses else way, self.braking * self.dt)
+        return jnp.stack([jnp.sign(way) * speed if self.reverses else speed, turn_rate])
 
     def _still_way(self, v: Scalar) -> Scalar:
         """D(v)/Δ [m/s]."""
+        if self.reverses:
+            return jnp.sign(v) * _until_zero(jnp.abs(v), self.braking * self.dt)
         return _until_zero(v, self.braking * self.dt)
 
     def _still_turn(self, turn_rate: Scalar) -> Scalar:
@@ -159,7 +170,8 @@ class Inertial(Unicycle):
     def braked(self, velocity: Control | None) -> Control:
         """Speed and turn rate at the end of a step of *stop*."""
         v, turn_rate = _given(velocity)
-        slower = jnp.maximum(v - self.braking * self.dt, 0)
+        slower = jnp.maximum((jnp.abs(v) if self.reverses else v) - self.braking * self.dt, 0)
+        slower = jnp.sign(v) * slower if self.reverses else slower
         calmer = jnp.maximum(jnp.abs(turn_rate) - self.turn_acceleration * self.dt, 0)
         return jnp.stack([slower, jnp.sign(turn_rate) * calmer])
 

@@ -37,6 +37,10 @@ class Robot(Hashable, Protocol):
     @property
     def wheel_base(self) -> float | None: ...
     @property
+    def min_speed(self) -> float: ...
+    @property
+    def reverses(self) -> bool: ...
+    @property
     def max_swing(self) -> float: ...
     @property
     def has_inertia(self) -> bool: ...
@@ -61,7 +65,7 @@ class Robot(Hashable, Protocol):
 
 @dataclass(frozen=True)
 class Unicycle:
-    """A round robot that drives forwards and turns, its control held constant over each step."""
+    """A round robot that drives and turns, its control held constant over each step."""
 
     has_inertia: ClassVar[bool] = False
     """The speed reached in a step depends on that before it."""
@@ -69,7 +73,7 @@ class Unicycle:
     radius: float = 0.15
     """Body radius r [m]."""
     max_speed: float = 1.0
-    """Speed limit v̄ [m/s]; the speed is never negative."""
+    """Speed limit v̄ [m/s]."""
     max_turn_rate: float = 2.84
     """Turn-rate limit ω̄ [rad/s], both ways."""
     dt: float = 0.05
@@ -79,9 +83,17 @@ class Unicycle:
     wheel_base: float | None = None
     """Distance b [m] of the wheels of a differential drive, neither of which is faster than v̄: v + b|ω|/2 ≤ v̄
     (theory.md §2.7). None: speed and turn rate are limited each for itself."""
+    min_speed: float = 0.0
+    """Lowest speed v̲ [m/s]: at 0 the robot drives forwards only, below it backwards as well (theory.md §2.8), no faster
+    than forwards."""
 
     def __post_init__(self) -> None:
         ranges.check(self, "robot", positive=("radius", "max_speed", "max_turn_rate", "dt", "wheel_base"))
+        if not -self.max_speed <= self.min_speed <= 0:
+            raise ValueError(
+                f"robot min_speed must lie between {-self.max_speed:g} (backwards as fast as forwards) and 0, not "
+                f"{self.min_speed:g}."
+            )
         integrators = ("ramp",) if self.has_inertia else ("euler", "arc")
         if self.integrator not in integrators:
             known = " or ".join(map(repr, integrators))
@@ -91,6 +103,11 @@ class Unicycle:
                 f"the robot may turn {self.max_swing:.2f} rad in one step, but the guarantee needs less than π/2: "
                 "reduce max_turn_rate or dt."
             )
+
+    @property
+    def reverses(self) -> bool:
+        """Whether the robot drives backwards, too."""
+        return self.min_speed < 0
 
     @property
     def max_swing(self) -> float:
@@ -104,7 +121,8 @@ class Unicycle:
 
     def faster(self, factor: float) -> "Unicycle":
         """The robot with all limits of motion times `factor`."""
-        return replace(self, max_speed=factor * self.max_speed, max_turn_rate=factor * self.max_turn_rate)
+        limits = ("max_speed", "max_turn_rate", "min_speed")
+        return replace(self, **{name: factor * getattr(self, name) for name in limits})
 
     def displacement(
         self, heading: Scalar, control: Control, time: Float[Array, "..."] | float
@@ -143,24 +161,31 @@ class Unicycle:
         return pose
 
     def limit(self, control: Control) -> Control:
-        """The control cut off at the actuator limits [0, v̄] × [−ω̄, ω̄]; then, where the wheels cannot do both, speed
+        """The control cut off at the actuator limits [v̲, v̄] × [−ω̄, ω̄]; then, where the wheels cannot do both, speed
         and turn rate scaled by one factor, which keeps the curvature."""
         cut = self.within_box(control)
         return cut if self.wheel_base is None else self.wheel_share(cut) * cut
 
     def within_box(self, control: Control) -> Control:
-        """The control cut off at [0, v̄] × [−ω̄, ω̄], whatever the wheels can do."""
+        """The control cut off at [v̲, v̄] × [−ω̄, ω̄], whatever the wheels can do."""
         return jnp.stack(
-            [jnp.clip(control[0], 0, self.max_speed), jnp.clip(control[1], -self.max_turn_rate, self.max_turn_rate)]
+            [
+                jnp.clip(control[0], self.min_speed if self.reverses else 0, self.max_speed),
+                jnp.clip(control[1], -self.max_turn_rate, self.max_turn_rate),
+            ]
         )
 
     def wheel_share(self, control: Control, rest: Control | None = None) -> Scalar:
-        """The largest share, at most 1, of the way from `rest` to a control with v ≥ 0 that the wheels can do.
+        """The largest share, at most 1, of the way from `rest` to a control that the wheels can do.
 
-        They can do `rest`, by default (0, 0), which is no larger in either part and does not turn the other way.
+        They can do `rest`, by default (0, 0), which is no larger in either part and neither turns nor drives the other
+        way.
         """
         rest, lever = jnp.zeros_like(control) if rest is None else rest, 0.5 * (self.wheel_base or 0.0)
-        used, least = (speed + lever * jnp.abs(turn_rate) for speed, turn_rate in (control, rest))
+        used, least = (
+            (jnp.abs(speed) if self.reverses else speed) + lever * jnp.abs(turn_rate)
+            for speed, turn_rate in (control, rest)
+        )
         beyond = (used > self.max_speed) & (used > least)
         return jnp.where(beyond, jnp.maximum(self.max_speed - least, 0) / jnp.where(beyond, used - least, 1), 1)
 
@@ -171,7 +196,7 @@ class Unicycle:
     def swing_box(self, like: Scalar, velocity: Control | None = None) -> tuple[Control, Control]:
         """Lowest and highest (v, w) of the program, with the dtype and the batch axes of `like`."""
         swing = math.sin(self.max_swing)
-        low, high = (jnp.asarray(limits, like.dtype) for limits in ([0.0, -swing], [self.max_speed, swing]))
+        low, high = (jnp.asarray(limits, like.dtype) for limits in ([self.min_speed, -swing], [self.max_speed, swing]))
         low, high = (jnp.broadcast_to(one.reshape(2, *(1,) * like.ndim), (2, *like.shape)) for one in (low, high))
         return low, high
 
@@ -201,8 +226,14 @@ class Unicycle:
 
     def to_unit_box(self, control: Control, velocity: Control | None = None) -> Float[Array, "2 *batch"]:
         """In half-widths of the actuator box about its centre; the limits are [−1, 1]²."""
+        if self.reverses:
+            middle, width = self.max_speed + self.min_speed, self.max_speed - self.min_speed
+            return jnp.stack([(2 * control[0] - middle) / width, control[1] / self.max_turn_rate])
         return jnp.stack([2 * control[0] / self.max_speed - 1, control[1] / self.max_turn_rate])
 
     def from_unit_box(self, scaled: Float[Array, "2 *batch"], velocity: Control | None = None) -> Control:
         """Inverse of `to_unit_box`."""
+        if self.reverses:
+            middle, width = self.max_speed + self.min_speed, self.max_speed - self.min_speed
+            return jnp.stack([0.5 * (middle + width * scaled[0]), self.max_turn_rate * scaled[1]])
         return jnp.stack([0.5 * self.max_speed * (scaled[0] + 1), self.max_turn_rate * scaled[1]])

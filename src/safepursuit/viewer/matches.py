@@ -32,10 +32,12 @@ def match(game: Game, models: Sequence[Model], seed: int = 0) -> bytes:
     """The data: the rules of a game, pursuers for it, random starts, and the runtime of ONNX files.
 
     Raises ValueError where a model takes fewer discs than the game's layouts have, no layout is found, or one has other
-    walls than the arena's four, or the robots have a wheel base.
+    walls than the arena's four, or the robots have a wheel base or reverse.
     """
     if game.robot.wheel_base is not None:
         raise ValueError("the page knows no limits of wheels: it cannot show a robot with a wheel_base.")
+    if game.robot.reverses:
+        raise ValueError("the page knows no way to drive backwards: it cannot show a robot with a min_speed below 0.")
     for model in models:
         if model.discs < game.arena.obstacles:
             raise ValueError(f"{model.name} takes {model.discs} discs, fewer than the {game.arena.obstacles} here.")

@@ -143,7 +143,7 @@ def _programs(
         index = (
             found.boundary if number == 0 else jnp.full_like(found.boundary, len(around.barriers.value) + number - 1)
         )
-        boundary.append(jnp.repeat(index, kind.rows_each, axis=0))
+        boundary.append(jnp.repeat(index, kind.rows_each(robot), axis=0))
     least = jnp.argmin(around.barriers.value, axis=0)
     every = jnp.broadcast_to(jnp.asarray(gains, nominal.dtype), around.barriers.value.shape)
     return _Step(
@@ -165,5 +165,10 @@ def _sector(robot: Robot, shield: Shield, velocity: Any, control: Any) -> Any:
         return None
     budget = shield.budget.at_execution(robot)
     low, high = headings(robot, budget, velocity[1], control[1])
-    way = (1 + budget.slip) * robot.way_to_stop(velocity[0] + budget.speed, control[0])
-    return jnp.stack([way, low, high])
+    if not robot.reverses:
+        way = (1 + budget.slip) * robot.way_to_stop(velocity[0] + budget.speed, control[0])
+        return jnp.stack([way, low, high])
+    back = velocity[0] + control[0] < 0
+    before, after = (jnp.where(back, -speed, speed) for speed in (velocity[0], control[0]))
+    way, turned = (1 + budget.slip) * robot.way_to_stop(before + budget.speed, after), jnp.where(back, jnp.pi, 0)
+    return jnp.stack([way, low + turned, high + turned])

@@ -47,7 +47,7 @@ CONSTRAINTS: dict[int, str] = {
     WALLS + 2: "the wall at +y",
     WALLS + 3: "the wall at -y",
     OTHER_ROBOT: "the other robot",
-    LIMITS: "the limit v >= 0",
+    LIMITS: "the limit v >= min_speed",
     LIMITS + 1: "the limit v <= max_speed",
     LIMITS + 2: "the limit omega >= -max_turn_rate",
     LIMITS + 3: "the limit omega <= max_turn_rate",
@@ -226,7 +226,7 @@ def _active(done: Shielded, rows: Mapping[str, int], robot: Robot) -> Int[Array,
     nominal, rank = done.nominal, done.nominal.ndim - 1
     low, high = (
         jnp.asarray(ends, nominal.dtype).reshape((2,) + (1,) * rank)
-        for ends in ((0, -robot.max_turn_rate), (robot.max_speed, robot.max_turn_rate))
+        for ends in ((robot.min_speed, -robot.max_turn_rate), (robot.max_speed, robot.max_turn_rate))
     )
     firsts = ("discs", 0), ("movers", MOVERS), ("walls", WALLS), ("edges", EDGES)
     counts = {**rows, "walls": 4}

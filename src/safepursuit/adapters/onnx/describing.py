@@ -98,7 +98,7 @@ def model_card(config: TrainConfig, inputs: Mapping[str, Sequence[int]], trainin
     numbers = "\n".join(f"| `{name}` | {text} |" for name, text in _units(inputs).items())
     kinds = [name for name in ("discs", "edges", "movers") if _rows(inputs, name)]
     rows = ", ".join(f"{_rows(inputs, name)} rows for {name}" for name in kinds)
-    limits = f"[0, {robot.max_speed:g}] m/s and ±{robot.max_turn_rate:g} rad/s"
+    limits = f"[{robot.min_speed:g}, {robot.max_speed:g}] m/s and ±{robot.max_turn_rate:g} rad/s"
     if robot.wheel_base is not None:
         limits += f", no wheel is faster than {robot.max_speed:g} m/s"
     steps = f", {training['steps']:,} steps" if "steps" in training else ""

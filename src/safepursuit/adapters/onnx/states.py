@@ -47,7 +47,8 @@ def draw(
     centre = uniform(-1, 1, discs, 2) * half
     pose = np.concatenate([uniform(-1, 1, 2) * (half - robot.radius), uniform(-np.pi, np.pi, 1)], axis=1)
     opponent = np.concatenate([uniform(-1, 1, 2) * (half - robot.radius), uniform(-np.pi, np.pi, 1)], axis=1)
-    controls = [np.stack([uniform(0, robot.max_speed), uniform(-1, 1) * robot.max_turn_rate], axis=1) for _ in range(2)]
+    slowest, fastest = robot.min_speed, robot.max_speed
+    controls = [np.stack([uniform(slowest, fastest), uniform(-1, 1) * robot.max_turn_rate], axis=1) for _ in range(2)]
 
     # A disc or a wall is moved to where its surface has this clearance from the body.
     clearance = np.select(
@@ -82,7 +83,7 @@ def draw(
         "half_extents": np.broadcast_to(half, (count, 2)).copy(),
     }
     if delay:
-        sent = [uniform(0, robot.max_speed, delay), uniform(-1, 1, delay) * robot.max_turn_rate]
+        sent = [uniform(slowest, fastest, delay), uniform(-1, 1, delay) * robot.max_turn_rate]
         inputs["pending"] = np.stack(sent, axis=-1)
     if movers:
         bound = uniform(0, 1.5 * robot.max_speed, movers)
