@@ -214,7 +214,7 @@ exploitability: population  ## Responses to the shipped pursuer, the population'
 bench-reference: setup  ## How far pursuers are from optimal in a game whose value is known → docs/benchmarks/reference_value.md
 	$(BIN)/python benchmarks/reference_value.py
 
-zoo: setup  ## Train, judge and pack the policies that ship (hours) → src/safepursuit/zoo/
+zoo: population  ## Train, judge and pack the policies that ship (hours) → src/safepursuit/zoo/
 	$(BIN)/python tools/zoo.py
 
 rooms: setup  ## Draw every room of the gallery, and a chase in it → docs/images/rooms/

@@ -43,7 +43,7 @@ def per_cent(flags: np.ndarray) -> str:
 
 def row(contrast: dict[str, Any], own: np.ndarray, rival: np.ndarray) -> tuple[str, ...]:
     low, middle, high = (100 * contrast["difference"][name] for name in ("low", "value", "high"))
-    points = f"{middle:+.1f} [{low:+.1f}, {high:+.1f}]"
+    points = f"{middle:+.1f} [{low:+.1f}, {high:+.1f}]".replace("-", "−")
     name = "all together" if contrast["evader"] == OVERALL else contrast["evader"]
     return name, per_cent(own), per_cent(rival), points, "yes" if low > -2 else "no"
 
