@@ -1,6 +1,7 @@
 """Runs in either role: evaders that learn, trained opponents, mixtures of both, responses, the zoo."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -21,6 +22,7 @@ from safepursuit.experiment.run import Learned
 from safepursuit.game import initial
 from safepursuit.learn import BarrierNetTrainer
 from safepursuit.learn.rollout import collect, fresh_starts, join_games
+from safepursuit.players import is_run, weights
 from safepursuit.policy import build_policy
 from safepursuit.runs import checkpoint
 from safepursuit.runs.folder import RunFolder, RunFolderError
@@ -173,6 +175,17 @@ def test_the_paired_difference_lies_in_its_interval(pairs) -> None:
     assert -1 <= found.low <= found.high <= 1
     back = paired_comparison(other, one).difference
     assert (back.low, back.high) == (pytest.approx(-found.high), pytest.approx(-found.low))
+
+
+@pytest.mark.parametrize("name", zoo.catalogue())
+def test_what_ships_plays_its_role_and_names_nothing_that_does_not_ship(name, tmp_path) -> None:
+    run = load_run(zoo.unpacked(name, cache=tmp_path))
+    assert run.config.role == name.rpartition("-")[2]
+    assert run.config.promises
+    text = "".join(file.read_text() for file in run.folder.path.glob("*.*"))
+    assert not re.search(r"(^|[\s,:\"'])/\w", text)  # no path of the machine on which it was made
+    for opponent in weights(run.config.opponent, run.config.opponent_role):
+        assert not is_run(opponent) or opponent.removeprefix("zoo:") in zoo.catalogue()
 
 
 def test_the_zoo_gives_back_what_was_packed(runs, tmp_path, monkeypatch) -> None:
