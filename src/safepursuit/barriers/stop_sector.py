@@ -16,7 +16,7 @@ from safepursuit.barriers.barrier import in_heading_frame
 from safepursuit.geometry import direction, ray_segment_hit
 from safepursuit.robot import Budget, Inertial, Robot
 from safepursuit.scene import Boundaries, Edges
-from safepursuit.shapes import Control, Flag, Pose, Rows, Scalar
+from safepursuit.shapes import Control, Flag, Point, Pose, Rows, Scalar
 
 
 class Motion(NamedTuple):
@@ -32,7 +32,9 @@ class Motion(NamedTuple):
     radius: Rows
     """Radius of curvature [m]; infinite for a wall."""
     edges: Edges | None = None
-    """Of the last boundaries: where they stand."""
+    """Of the last boundaries: where they stand, from its centre in the world frame."""
+    ahead: Point | None = None
+    """e in the world frame, where there are edges."""
     moves: Bool[Array, "rows *batch"] | None = None
     """Which boundaries move: those are as large as all that they can touch until the robot stands still."""
 
@@ -41,17 +43,15 @@ class Motion(NamedTuple):
         """From the boundaries around the centre of the robot."""
         ahead, edges = direction(pose[2]), around.edges
         facing, side = in_heading_frame(ahead, around.normal)
-        if edges is not None:
-            start, end = (jnp.stack(in_heading_frame(ahead, part)) for part in (edges.start, edges.end))
-            edges = edges._replace(start=start, end=end)
-        return cls(velocity, around.distance, facing, side, around.radius, edges, around.moves)
+        known = None if edges is None else ahead
+        return cls(velocity, around.distance, facing, side, around.radius, edges, known, around.moves)
 
     @property
     def backwards(self) -> "Motion":
         """As seen by a robot that looks the other way and drives as this one does: its speed has the other sign."""
-        edges = None if self.edges is None else self.edges._replace(start=-self.edges.start, end=-self.edges.end)
+        ahead = None if self.ahead is None else -self.ahead
         velocity = jnp.stack([-self.velocity[0], self.velocity[1]])
-        return self._replace(velocity=velocity, facing=-self.facing, side=-self.side, edges=edges)
+        return self._replace(velocity=velocity, facing=-self.facing, side=-self.side, ahead=ahead)
 
 
 class Certified(NamedTuple):
@@ -192,14 +192,18 @@ def free_way(robot: Inertial, budget: Budget, margin: float, motion: Motion, low
     reach = jnp.full_like(gap[straight], jnp.inf)
     for edge in edges:
         blocked = ((_dot(edge, towards) > away) | moves)[straight]
-        hit = jnp.where(room[straight] < 0, jnp.where(blocked, 0, jnp.inf), _to_edges(motion.edges, edge, body))
+        hit = jnp.where(room[straight] < 0, jnp.where(blocked, 0, jnp.inf), _to_edges(motion, edge, body))
         reach = jnp.minimum(reach, hit)
     return jnp.minimum(free, jnp.min(jnp.where(inside[straight], gap[straight], reach), axis=0))
 
 
-def _to_edges(edges: Edges, ray: Array, body: Scalar | float) -> Rows:
+def _to_edges(motion: Motion, ray: Array, body: Scalar | float) -> Rows:
     """The way [m] along a ray until a body of this radius touches each edge; infinite for padding."""
-    rays = jnp.broadcast_to(ray[:, None], edges.start.shape)
+    edges, ahead = motion.edges, motion.ahead
+    assert edges is not None
+    assert ahead is not None
+    world = jnp.stack([_dot(ray, (ahead[0], -ahead[1])), _dot(ray, (ahead[1], ahead[0]))])
+    rays = jnp.broadcast_to(world[:, None], edges.start.shape)
     return jnp.where(edges.present, ray_segment_hit(edges.start, edges.end, rays, body), jnp.inf)
 
 
