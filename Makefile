@@ -207,9 +207,8 @@ RESPONSES = --seeds 0..2 --timesteps $(RESPONSE) --known zoo:evader runs/populat
 exploitability: population  ## Responses to the shipped pursuer, the population's and lead-intercept → docs/benchmarks/exploitability.md (hours; goes on where it stopped)
 	$(BIN)/safepursuit exploit zoo:pursuer $(RESPONSES) --out exploits/mixture
 	$(BIN)/safepursuit exploit runs/population/pursuer/round-$(ROUNDS) $(RESPONSES) --out exploits/population
-	$(BIN)/safepursuit exploit runs/population/pursuer/final-$(ROUNDS) $(RESPONSES) --out exploits/final
 	$(BIN)/safepursuit exploit lead-intercept $(RESPONSES) --config configs/population.yaml --out exploits/lead-intercept
-	$(BIN)/python tools/exploitability.py runs/population "the mixture pursuer"=exploits/mixture "the population's pursuer"=exploits/population "its final policy"=exploits/final lead-intercept=exploits/lead-intercept
+	$(BIN)/python tools/exploitability.py runs/population "the mixture pursuer"=exploits/mixture "the population's pursuer"=exploits/population lead-intercept=exploits/lead-intercept
 
 bench-reference: setup  ## How far pursuers are from optimal in a game whose value is known → docs/benchmarks/reference_value.md
 	$(BIN)/python benchmarks/reference_value.py
