@@ -41,7 +41,7 @@ def test_a_number_that_is_none_is_refused_by_name(config, name, value):
         checked(config, **{name: value})
 
 
-@pytest.mark.parametrize(("config", "name"), fields(float, int))
+@pytest.mark.parametrize(("config", "name"), [one for one in fields(float, int) if "min_speed" not in one.values])
 def test_a_negative_number_is_refused_by_name(config, name):
     with pytest.raises(ValueError, match=rf"\b(the number of )?{name}\b.*-1"):
         checked(config, **{name: -1})

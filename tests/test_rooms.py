@@ -318,14 +318,15 @@ def test_planted_errors_of_the_certificate_are_found(planted, monkeypatch):
     """A reflex corner, the end of a segment and a wall between two samples, each missed by one variant."""
     right = stop_sector._to_edges
 
-    def wrong(edges, ray, body):
+    def wrong(motion, ray, body):
+        edges = motion.edges
         if planted == "nearest point only":
             return jnp.full(edges.present.shape, jnp.inf)
         if planted == "ends forgotten":
             middle, half = 0.5 * (edges.start + edges.end), 0.3 * (edges.end - edges.start)
-            return right(edges._replace(start=middle - half, end=middle + half), ray, body)
+            return right(motion._replace(edges=edges._replace(start=middle - half, end=middle + half)), ray, body)
         clockwise = edges.start[0] * edges.end[1] - edges.start[1] * edges.end[0] < 0
-        return jnp.where(clockwise, jnp.inf, right(edges, ray, body))
+        return jnp.where(clockwise, jnp.inf, right(motion, ray, body))
 
     monkeypatch.setattr(stop_sector, "_to_edges", wrong)
     assert drive(INERTIAL, Shield(), ROOMS["random"], games=48, steps=120, fresh=True).contacts > 0
