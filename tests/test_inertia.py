@@ -542,6 +542,9 @@ def test_weak_brakes_are_those_of_the_robot_in_truth():
         assert all(isinstance(robot, Inertial) for robot in robots)
         assert [robot.braking / robots[0].braking for robot in robots] == pytest.approx([1, 0.625, 0.3125])
         assert robots[0].radius == config.game.robot.radius
+    built = Unicycle(wheel_base=0.3, min_speed=-0.2)
+    weak = stress.IMPERFECTIONS["brakes"].changes(0.5, TrainConfig(game=Game(robot=built)))["robot"]
+    assert (weak.wheel_base, weak.min_speed) == (0.3, -0.2)  # its brakes are weak, nothing else
 
 
 # --- errors that no budget has a place for ---

@@ -1,7 +1,7 @@
 """Capture and own contacts against the size of each imperfection, one at a time, inside and beyond the budget."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -9,7 +9,7 @@ from safepursuit.agents import Faults
 from safepursuit.evaluation.evaluation import Evaluation, evaluate
 from safepursuit.experiment import TrainConfig
 from safepursuit.policy import Policy
-from safepursuit.robot import Budget, Inertial
+from safepursuit.robot import Budget, Inertial, Unicycle
 
 
 class Imperfection(NamedTuple):
@@ -40,12 +40,8 @@ def _brakes(size: float, config: TrainConfig) -> dict[str, Any]:
     # Without inertia the share is of a stop within ten steps.
     rate = size * robot.max_speed / (10 * robot.dt)
     turning = size * robot.max_turn_rate / (10 * robot.dt)
-    limits = robot.radius, robot.max_speed, robot.max_turn_rate, robot.dt
-    return {
-        "robot": Inertial(
-            *limits, acceleration=rate, braking=rate, turn_acceleration=turning, min_speed=robot.min_speed
-        )
-    }
+    kept: dict[str, Any] = {one.name: getattr(robot, one.name) for one in fields(Unicycle) if one.name != "integrator"}
+    return {"robot": Inertial(**kept, acceleration=rate, braking=rate, turn_acceleration=turning)}
 
 
 def _robot(name: str) -> Callable[[float, TrainConfig], dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,9 @@ _STORED = ("group", "method", "seed", "run", "steps")
 
 _SIZE = "arena.half_extents"
 
-_SAME = (
-    *(
-        f"robot.{name}"
-        for name in ("radius", "max_speed", "max_turn_rate", "dt", "integrator", "wheel_base", "min_speed")
-    ),
-    *("evader_model", "capture_radius", "horizon", _SIZE),
-)
-"""Fields of the game in which all trainings must equal the default game of their robot; a room has its own size."""
+_SAME = ("evader_model", "capture_radius", "horizon", _SIZE)
+"""Fields of the game in which, beside the robot's, all trainings must equal the default game of their robot; a room has
+its own size."""
 
 
 @dataclass(frozen=True)
@@ -196,8 +191,8 @@ def refuse_another_game(config: TrainConfig, who: str) -> None:
     """Raise ValueError where a training's game differs from the default one of its robot in what makes figures
     comparable."""
     default = Game.of_robot(config.game.robot_model)
-    limits = ("robot.acceleration", "robot.braking", "robot.turn_acceleration") if default.robot.has_inertia else ()
-    same = [name for name in (*_SAME, *limits) if not (config.game.arena.room and name == _SIZE)]
+    robot = (f"robot.{one.name}" for one in fields(default.robot))
+    same = [name for name in (*robot, *_SAME) if not (config.game.arena.room and name == _SIZE)]
     for name in same:
         theirs, ours = (attrgetter(name)(game) for game in (config.game, default))
         if theirs != ours:
