@@ -7,6 +7,7 @@ has speeds of both signs.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
@@ -154,14 +155,15 @@ class Inertial(Unicycle):
         way = rate + 0.5 * slower + self._still_way(slower)
         swing = jnp.arcsin(jnp.clip(w, -limit, limit)) / self.dt + 0.5 * calmer + self._still_turn(calmer)
         turn_rate = jnp.sign(swing) * _before_stop(jnp.abs(swing), self.turn_acceleration * self.dt)
-        speed = _before_stop(jnp.abs(way) if self.reverses else way, self.braking * self.dt)
-        return jnp.stack([jnp.sign(way) * speed if self.reverses else speed, turn_rate])
+        return jnp.stack([self._either_way(lambda size: _before_stop(size, self.braking * self.dt), way), turn_rate])
 
     def _still_way(self, v: Scalar) -> Scalar:
         """D(v)/Δ [m/s]."""
-        if self.reverses:
-            return jnp.sign(v) * _until_zero(jnp.abs(v), self.braking * self.dt)
-        return _until_zero(v, self.braking * self.dt)
+        return self._either_way(lambda size: _until_zero(size, self.braking * self.dt), v)
+
+    def _either_way(self, rule: Callable[[Scalar], Scalar], v: Scalar) -> Scalar:
+        """A rule for speeds (or ways) v ≥ 0, mirrored for those of a robot that reverses (theory.md §2.8)."""
+        return jnp.sign(v) * rule(jnp.abs(v)) if self.reverses else rule(v)
 
     def _still_turn(self, turn_rate: Scalar) -> Scalar:
         """Ψ(ω)/Δ [rad/s]."""
@@ -170,8 +172,7 @@ class Inertial(Unicycle):
     def braked(self, velocity: Control | None) -> Control:
         """Speed and turn rate at the end of a step of *stop*."""
         v, turn_rate = _given(velocity)
-        slower = jnp.maximum((jnp.abs(v) if self.reverses else v) - self.braking * self.dt, 0)
-        slower = jnp.sign(v) * slower if self.reverses else slower
+        slower = self._either_way(lambda size: jnp.maximum(size - self.braking * self.dt, 0), v)
         calmer = jnp.maximum(jnp.abs(turn_rate) - self.turn_acceleration * self.dt, 0)
         return jnp.stack([slower, jnp.sign(turn_rate) * calmer])
 
