@@ -9,17 +9,19 @@ page of what is finished.
 
 import contextlib
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from safepursuit.attack.falsify import Finding, falsify, keep
+from rich.console import Console
+
+from safepursuit.attack.falsify import falsify, keep
 from safepursuit.attack.planted import CONTROL, mistakes
 from safepursuit.attack.search import SEARCHES
 from safepursuit.attack.worlds import World, shipped
 from safepursuit.benchmark.machine import about, described, package_digest
 from safepursuit.benchmark.tables import Table, grid
+from safepursuit.cli.falsify import teller
 from safepursuit.evaluation.metrics import rate
 from safepursuit.process import keep_freed_memory, use_all_cores
 from safepursuit.runs.folder import read_json, slug, write_json, write_text
@@ -59,28 +61,17 @@ is sound from starts in its safe set.
 """
 
 
-class Told:
-    """Prints about once a minute how far a world is."""
-
-    def __init__(self) -> None:
-        self.last = time.monotonic()
-
-    def __call__(self, finding: Finding) -> None:
-        if time.monotonic() > self.last + 60:
-            self.last = time.monotonic()
-            print(f"  {finding.steps:,} steps", flush=True)
-
-
 def falsified(kind: str, worlds: Sequence[World], budget: int, games: int) -> dict[str, Any]:
     """The figures of these worlds, with `budget` steps each; what is found is kept as recordings beside them."""
     folder = ROOT / "build" / "falsifier" / f"{kind}-{budget}-{games}-{package_digest()[:12]}"
     folder.mkdir(parents=True, exist_ok=True)
     files = {world.name: folder / f"{slug(world.name)}.json" for world in worlds}
-    with contextlib.suppress(KeyboardInterrupt):
-        for world in worlds:
+    console = Console()
+    with contextlib.suppress(KeyboardInterrupt), console.status(kind) as status:
+        for index, world in enumerate(worlds):
             if not files[world.name].is_file():
-                print(f"{kind}, {world.name}", flush=True)
-                found = falsify(world, budget, games=games, progress=Told())
+                tell = teller(console, status, world, len(worlds), index)
+                found = falsify(world, budget, games=games, progress=tell)
                 keep(found, folder)
                 row = found.summary()
                 row.pop("first", None)

@@ -63,7 +63,7 @@ class Falsify:
             for index, world in enumerate(worlds):
                 # What a world leaves unused is for the others.
                 left = self.budget - sum(one.steps for one in findings)
-                tell = _teller(console, status, world, len(worlds), index)
+                tell = teller(console, status, world, len(worlds), index)
                 found = falsify(
                     world, max(1, left // (len(worlds) - index)), seed=self.seed, policy=policy, progress=tell
                 )
@@ -119,7 +119,7 @@ def _line(found: Finding) -> str:
     return f"{found.minimal.sentence(found.world)}, by {found.found_by}, after {found.steps:,} steps"
 
 
-def _teller(console: Console, status: Any, world: World, worlds: int, index: int) -> Callable[[Finding], None]:
+def teller(console: Console, status: Any, world: World, worlds: int, index: int) -> Callable[[Finding], None]:
     """Reports progress: on a terminal in place, elsewhere by a line now and then."""
     last = time.monotonic()
 
