@@ -1,8 +1,8 @@
 """Self-play: a population of trained pursuers and evaders, grown by responses to each other's mixtures (PSRO).
 
 In a round each side trains a response to what the other side plays in equilibrium among the members so far (Lanctot et
-al. 2017), and beside it to all its members, the stronger ones more often (`population.rivals`): a response
-to the equilibrium alone forgets whom it does not meet. Responses are approximate, so NashConv is a lower bound.
+al. 2017), and beside it to all its members, the stronger ones more often (`population.rivals`): a response to the
+equilibrium alone forgets whom it does not meet. Responses are approximate, so NashConv is a lower bound.
 
 After the last round either side has a mixture, and one policy that is trained against the other side's mixture: the
 final response, from the weights of its side's latest member. It is a single policy and may be exploited more than the
