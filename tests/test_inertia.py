@@ -547,6 +547,18 @@ def test_weak_brakes_are_those_of_the_robot_in_truth():
     assert (weak.wheel_base, weak.min_speed) == (0.3, -0.2)  # its brakes are weak, nothing else
 
 
+@pytest.mark.wide
+def test_a_pursuer_without_inertia_drives_a_robot_that_has_some():
+    config = replace(TrainConfig(), num_envs=8, devices=1)
+    policy = outspoken(BarrierNetTrainer(config).policy)
+    weak = stress.IMPERFECTIONS["brakes"].changes(0.25, config)
+    driven = evaluate(policy, config, episodes=8, **weak).recording
+    most = weak["robot"].acceleration * config.game.robot.dt
+    speeds = np.linalg.norm(np.diff(driven.pursuer[..., :2], axis=1), axis=-1) / config.game.robot.dt
+    assert 0 < speeds[:, 0].max() <= 1.01 * most  # from rest, whatever is asked for
+    assert np.nanmax(speeds) > 2 * most
+
+
 # --- errors that no budget has a place for ---
 
 

@@ -74,7 +74,7 @@ def _table(rows: list[dict[str, Any]]) -> Table:
         caption_justify="left",
     )
     for name in ("imperfection", "captured (95 %)", "contacts", "clearance"):
-        table.add_column(name, justify="left" if name == "imperfection" else "right", no_wrap=True)
+        table.add_column(name, justify="left" if name == "imperfection" else "right", no_wrap=name != "imperfection")
     for row in rows:
         capture, name, size = row["capture"], row["imperfection"], row["size"]
         about = f"{name} {size:g} {IMPERFECTIONS[name].unit}" if size else name

@@ -94,7 +94,7 @@ def evaluate(
     if isinstance(errors, Faults) and errors.slip:
         robot = (robot or game.robot).faster(1 + errors.slip)
     if robot is not None:
-        known = isinstance(robot, type(game.robot))
+        known = type(robot) is type(game.robot)
         believed, game = game, replace(game, robot=robot, robot_model=game.robot_model if known else "inertial")
     if errors is not None or believed is not None:
         own = Imprecise(own, errors or Budget(), believed, known_delay=config.shield.budget.delay)
