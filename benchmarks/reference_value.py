@@ -3,9 +3,10 @@
 usage: python benchmarks/reference_value.py [--steps N]
 
 Two kinematic robots far from walls, without discs: the evader is slower, and both turn slowly enough that a pursuer
-which runs straight at it loses time. The state reduces to the evader's pose (x, y, θ) in the pursuer's frame (Isaacs
-1965, the game of two cars). The value, the time to capture when both play well, follows by dynamic programming on a
-grid, a semi-Lagrangian scheme (Falcone and Ferretti 2014):
+which runs straight at it loses time, but not so slowly that an evader which circles beside the pursuer is nearly safe:
+there (1 rad/s) the value is steeper than any grid. The state reduces to the evader's pose (x, y, θ) in the pursuer's
+frame (Isaacs 1965, the game of two cars). The value, the time to capture when both play well, follows by dynamic
+programming on a grid, a semi-Lagrangian scheme (Falcone and Ferretti 2014):
 
     V(x) = Δ + min over the pursuer's controls of max over the evader's of V(x after Δ),    V ≤ 0 where it is captured
 
@@ -48,7 +49,7 @@ OUT, HOME = ROOT / "docs" / "benchmarks", ROOT / "build" / "reference"
 
 GAME = Game(
     Arena(half_extents=(14.0, 14.0), obstacles=0),
-    Unicycle(max_turn_rate=1.0),
+    Unicycle(max_turn_rate=2.0),
     evader_speed_ratio=0.6,
     start_distance=(1.0, 4.0),
 )
@@ -207,7 +208,7 @@ def learned(steps: int) -> Trained:
 def row(name: str, found: dict[str, np.ndarray], value: np.ndarray) -> tuple[str, ...]:
     def cell(seconds: np.ndarray, less: Any = 0.0) -> str:
         gap = seconds - less
-        return f"{gap.mean():.2f} ± {1.96 * gap.std() / np.sqrt(gap.size):.2f} s"
+        return f"{gap.mean():.2f} ± {1.96 * gap.std() / np.sqrt(gap.size):.2f} s".replace("-", "−")
 
     return (name, *(cell(seconds) for seconds in found.values()), cell(found["optimal"], value))
 

@@ -1,4 +1,5 @@
-"""Shapes are enforced while tests run, and what is compiled once is kept for all processes and for the next run."""
+"""Shapes are enforced while tests run, but for `make fuzz`; what is compiled once is kept for all processes and for the
+next run."""
 
 import gc
 import hashlib
@@ -16,7 +17,8 @@ from jaxtyping import install_import_hook
 
 from browser import Browser, browser
 
-install_import_hook("safepursuit", "beartype.beartype")
+if "FUZZ" not in os.environ:  # what is thrown at a surface meets what a user has
+    install_import_hook("safepursuit", "beartype.beartype")
 
 COMPILED = Path(os.environ.get("SAFEPURSUIT_TEST_CACHE", Path(__file__).parents[1] / ".jax_cache"))
 """Compiled programs, named by a hash of program, versions and flags: never stale. `make clean` removes them; another
