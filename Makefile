@@ -66,8 +66,8 @@ test-heavy: setup  ## The long proofs and trainings
 	$(BIN)/pytest -m heavy
 
 FUZZ ?= 100000
-fuzz: setup  ## FUZZ random inputs for each surface: command line, files, scenes, environments, shield, exported controller
-	FUZZ=$(FUZZ) $(BIN)/pytest -q -m "not heavy" tests/test_fuzz.py tests/test_onnx.py::test_any_numbers_at_all_give_a_control_within_the_limits --durations 0
+fuzz: setup  ## FUZZ random inputs for each surface: command line, files, scenes, environments, shield, exported controller → docs/benchmarks/fuzz.md (hours; goes on where it stopped)
+	$(BIN)/python tools/fuzz.py $(FUZZ) --page docs/benchmarks/fuzz.md
 
 SOAK ?= 2000000000
 soak: setup  ## One training of SOAK steps, its memory, speed and counters watched (hours) → docs/benchmarks/endurance.md

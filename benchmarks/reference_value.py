@@ -13,6 +13,11 @@ programming on a grid, a semi-Lagrangian scheme (Falcone and Ferretti 2014):
 Here the evader knows the pursuer's choice, which makes V an upper value; with the two exchanged it is a lower one. The
 players `optimal` of both roles look one step ahead with V, and take part in the package's own game. The page says how
 much longer than the value lead-intercept, other scripts and a learned pursuer take.
+
+The second game is a chase around one disc. A pursuer that turns at once and keeps to the shortest way g around the
+disc shortens it by at least v − u per second, whatever an evader of speed u does, and so captures within
+(g − capture radius)/(v − u). The evader that runs straight away from the near end of that way allows no more, but where
+the way around the other side is nearly as short.
 """
 
 import argparse
@@ -25,6 +30,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import shapely
 from jax.scipy.ndimage import map_coordinates
 from scipy.sparse import csr_array
 
@@ -34,11 +40,13 @@ from safepursuit.benchmark.tables import Table, grid
 from safepursuit.compare import trainings
 from safepursuit.evaluation.episodes import record
 from safepursuit.evaluation.scenarios import Scenarios
-from safepursuit.experiment import PPOConfig, TrainConfig, load_run
+from safepursuit.experiment import PPOConfig, TrainConfig, load_run, open_run
 from safepursuit.experiment.opponents import find
 from safepursuit.game import Game, initial
-from safepursuit.geometry import wrap_angle
+from safepursuit.geometry import length, wrap_angle
 from safepursuit.players import EVADERS, PURSUERS, Sight
+from safepursuit.players.course import around_discs, clear_of_boundaries
+from safepursuit.players.player import steer
 from safepursuit.process import keep_compiled_programs
 from safepursuit.robot import Robot, Unicycle
 from safepursuit.runs.folder import write_json, write_text
@@ -53,6 +61,7 @@ GAME = Game(
     evader_speed_ratio=0.6,
     start_distance=(1.0, 4.0),
 )
+DISC = Game(Arena(half_extents=(10.0, 10.0), obstacles=1, radius_range=(1.0, 1.0)), evader_speed_ratio=0.6)
 EPISODES = 1000
 WAIT = 0.2
 """Δ, the step of the dynamic program [s]."""
@@ -188,12 +197,58 @@ def known(value: Value, scenarios: Scenarios) -> np.ndarray:
     return np.asarray(value(away * jnp.cos(bearing), away * jnp.sin(bearing), evader[2] - pursuer[2]))
 
 
-def times(own: Agent, evader: str, scenarios: Scenarios) -> np.ndarray:
-    """Seconds until capture (episodes,), the horizon where there was none."""
-    played = record(own, find(evader, "evader", scenarios.game, shield=None), scenarios)
-    seconds = played.length * played.game.robot.dt
-    print(f"{type(own).__name__} against {evader}: {played.length.mean() * played.game.robot.dt:.2f} s", flush=True)
-    return np.where(played.outcome == "capture", seconds, scenarios.game.horizon * scenarios.game.robot.dt)
+def away_along_the_way(key: Any, sight: Sight, robot: Robot) -> jax.Array:
+    """Away from where the shortest way to the pursuer leads, around a disc in between."""
+    course = -around_discs(sight.own[:2], sight.opponent[:2], sight.scene, robot)
+    return steer(robot, sight.own, clear_of_boundaries(sight.own[:2], course, sight.scene, robot))
+
+
+def starts_at_the_disc(game: Game, episodes: int) -> Scenarios:
+    """The disc in the middle, both robots near it and out of reach of each other, any headings."""
+    states = initial(jax.random.key(7), game, episodes)
+    drawn = jax.random.uniform(jax.random.key(8), (6, 4 * episodes))
+    near = game.arena.radius_range[1] + game.robot.radius + game.start_clearance
+    poses = []
+    for away, bearing, heading in (drawn[:3], drawn[3:]):
+        r, angle = near + 1.2 * away, 2 * jnp.pi * bearing
+        poses.append(jnp.stack([r * jnp.cos(angle), r * jnp.sin(angle), 2 * jnp.pi * heading]))
+    apart = jnp.flatnonzero(length(poses[1][:2] - poses[0][:2]) > 2 * game.capture_radius)[:episodes]
+    robots = [one._replace(pose=pose[:, apart]) for one, pose in zip(states.robots, poses, strict=True)]
+    scene = states.scene._replace(centre=0 * states.scene.centre)
+    states = states._replace(robots=tuple(robots), scene=scene)
+    return Scenarios(game, states, jax.random.split(jax.random.key(9), episodes))
+
+
+def within(scenarios: Scenarios) -> np.ndarray:
+    """The time [s] within which a pursuer that turns at once captures around the disc (episodes,)."""
+    game = scenarios.game
+    here, there = (np.asarray(one.pose[:2], float) for one in scenarios.states.robots)
+    rim = game.arena.radius_range[1] + game.robot.radius
+    way = shapely.distance(*(shapely.points(place.T) for place in (here, there)))
+    across = shapely.distance(shapely.linestrings(np.stack([here.T, there.T], axis=1)), shapely.Point(0, 0)) < rim
+    distances = np.linalg.norm(here, axis=0), np.linalg.norm(there, axis=0)
+    angle = np.abs(wrap_angle(np.arctan2(here[1], here[0]) - np.arctan2(there[1], there[0])))
+    bent = angle - sum(np.arccos(rim / one) for one in distances)
+    around = rim * bent + sum(np.sqrt(one**2 - rim**2) for one in distances)
+    shortest = np.where(across, around, way)
+    return (shortest - game.capture_radius) / (game.robot.max_speed - game.evader.max_speed)
+
+
+Times = dict[str, dict[str, np.ndarray]]
+"""Of each pursuer against each evader: seconds until capture (episodes,), the horizon where there was none."""
+
+
+def times(pursuers: dict[str, Agent], evaders: tuple[str, ...], scenarios: Scenarios) -> Times:
+    found: Times = {}
+    for name, own in pursuers.items():
+        for evader in evaders:
+            played = record(own, find(evader, "evader", scenarios.game, shield=None), scenarios)
+            seconds = (
+                np.where(played.outcome == "capture", played.length, scenarios.game.horizon) * played.game.robot.dt
+            )
+            found.setdefault(name, {})[evader] = seconds
+            print(f"{name} against {evader}: {seconds.mean():.2f} s", flush=True)
+    return found
 
 
 def learned(steps: int) -> Trained:
@@ -205,12 +260,15 @@ def learned(steps: int) -> Trained:
     return load_run(run).agent
 
 
-def row(name: str, found: dict[str, np.ndarray], value: np.ndarray) -> tuple[str, ...]:
-    def cell(seconds: np.ndarray, less: Any = 0.0) -> str:
-        gap = seconds - less
-        return f"{gap.mean():.2f} ± {1.96 * gap.std() / np.sqrt(gap.size):.2f} s".replace("-", "−")
+def compared(found: Times, least: np.ndarray, against: str, last: str) -> str:
+    """A table; its last column says how much longer than `least` each takes, start by start."""
 
-    return (name, *(cell(seconds) for seconds in found.values()), cell(found["optimal"], value))
+    def cell(seconds: np.ndarray) -> str:
+        half = 1.96 * seconds.std() / np.sqrt(seconds.size)
+        return f"{seconds.mean():.2f} ± {half:.2f} s".replace("-", "−")
+
+    rows = [(name, *map(cell, each.values()), cell(each[against] - least)) for name, each in found.items()]
+    return grid(Table("", ("pursuer", *next(iter(found.values())), last), rows, left=1))
 
 
 def main() -> None:
@@ -221,53 +279,74 @@ def main() -> None:
     (upper, below), (coarse, _) = solve(), solve(across=29, around=13)
     PURSUERS.add("optimal")(player(upper, GAME, "pursuer"))
     EVADERS.add("optimal")(player(upper, GAME, "evader"))
-    scenarios = starts(GAME, EPISODES)
-    value, least, rough = (known(one, scenarios) for one in (upper, below, coarse))
-    agents: dict[str, Agent] = {
-        name: Scripted(name, None) for name in ("optimal", "lead-intercept", "constant-bearing", "pure-pursuit")
-    }
-    agents[f"barriernet, {steps / 1e6:g} M steps"] = learned(steps)
-    found = {
-        name: {evader: times(agent, evader, scenarios) for evader in ("optimal", "flee", "run")}
-        for name, agent in agents.items()
-    }
-    head = ("pursuer", *(f"against {evader}" for evader in found["optimal"]), "longer than the value")
-    table = grid(Table("", head, [row(name, one, value) for name, one in found.items()], left=1))
+    EVADERS.add("away along the way")(away_along_the_way)
+
+    def scripted(*names: str) -> dict[str, Agent]:
+        return {name: Scripted(name, None) for name in names}
+
+    two_cars, disc = starts(GAME, EPISODES), starts_at_the_disc(DISC, EPISODES)
+    value, least, rough = (known(one, two_cars) for one in (upper, below, coarse))
+    pursuers = scripted("optimal", "lead-intercept", "constant-bearing", "pure-pursuit")
+    pursuers[f"barriernet, {steps / 1e6:g} M steps"] = learned(steps)
+    open_field = times(pursuers, ("optimal", "flee", "run"), two_cars)
+    pursuers = scripted("tangent-pursuit", "lead-intercept")
+    pursuers["zoo:pursuer"] = load_run(open_run("zoo:pursuer")).agent
+    around = times(pursuers, ("away along the way", "flee", "orbit", "hide"), disc)
     facts = about()
-    write_json(
-        OUT / "reference_value.json",
-        {
-            "value": float(value.mean()),
-            "lower_value": float(least.mean()),
-            "coarse_value": float(rough.mean()),
-            "times": {name: {evader: float(one.mean()) for evader, one in row.items()} for name, row in found.items()},
-            "episodes": EPISODES,
-            "machine": facts,
+    figures = {
+        "value": float(value.mean()),
+        "lower_value": float(least.mean()),
+        "coarse_value": float(rough.mean()),
+        "at_the_disc_within": float(within(disc).mean()),
+        "times": {
+            name: {evader: float(one.mean()) for evader, one in each.items()}
+            for name, each in (open_field | {f"{name}, one disc": each for name, each in around.items()}).items()
         },
+        "episodes": EPISODES,
+        "machine": facts,
+    }
+    write_json(OUT / "reference_value.json", figures)
+    tables = (
+        compared(open_field, value, "optimal", "longer than the value"),
+        compared(around, within(disc), "away along the way", "longer than the bound"),
     )
-    write_text(OUT / "reference_value.md", page(table, value, least, rough, described(facts)))
+    write_text(OUT / "reference_value.md", page(*tables, figures, described(facts)))
 
 
-def page(table: str, value: np.ndarray, least: np.ndarray, rough: np.ndarray, machine: str) -> str:
+def page(open_field: str, around: str, figures: dict[str, Any], machine: str) -> str:
     robot = GAME.robot
-    return f"""# How far from optimal: a pursuit whose value is known
+    return f"""# How far from optimal: pursuits whose value is known
 
-Written by `make bench-reference` (`benchmarks/reference_value.py`); do not edit by hand. Without walls in reach and
-without discs, the state of the game is the evader's pose in the pursuer's frame, and dynamic programming gives the time
-to capture when both play well. Both robots turn at up to {robot.max_turn_rate:g} rad/s, the pursuer drives up to
-{robot.max_speed:g} m/s, the evader {GAME.evader.max_speed:g} m/s; capture at {GAME.capture_radius:g} m, starts
-{GAME.start_distance[0]:g} to {GAME.start_distance[1]:g} m apart in all directions, {EPISODES:,} of them, the same for
-all.
+Written by `make bench-reference` (`benchmarks/reference_value.py`); do not edit by hand. Seconds to capture, means of
+{EPISODES:,} episodes with 95 % intervals, the same starts for all; an episode without capture counts as {LONGEST:g} s.
+The columns between are evaders.
 
-Value at these starts, in the mean: {value.mean():.2f} s (evader informed), {least.mean():.2f} s (pursuer informed),
-{rough.mean():.2f} s on a grid half as fine. What the pair of optimal players takes in the package's own game beyond the
-value is the error of grid and step.
+## Two cars in the open
 
-{table}
+Without walls in reach and without discs, the state of the game is the evader's pose in the pursuer's frame, and dynamic
+programming gives the time to capture when both play well. Both robots turn at up to {robot.max_turn_rate:g} rad/s, the
+pursuer drives up to {robot.max_speed:g} m/s, the evader {GAME.evader.max_speed:g} m/s; capture at
+{GAME.capture_radius:g} m, starts {GAME.start_distance[0]:g} to {GAME.start_distance[1]:g} m apart in all directions.
 
-Means of {EPISODES:,} episodes with 95 % intervals; an episode without capture counts as {LONGEST:g} s. The last column
-is against the optimal evader, start by start. That evader expects an optimal pursuer, and another one may do worse
-against another evader: the column is a lower bound of how far a pursuer is from optimal.
+Value at these starts, in the mean: {figures["value"]:.2f} s (evader informed), {figures["lower_value"]:.2f} s (pursuer
+informed), {figures["coarse_value"]:.2f} s on a grid half as fine. What the pair of optimal players takes in the
+package's own game beyond the value is the error of grid and step.
+
+{open_field}
+
+The last column is against the optimal evader, start by start. That evader expects an optimal pursuer, and another one
+may do worse against another evader: the column is a lower bound of how far a pursuer is from optimal.
+
+## Around one disc
+
+A disc of radius {DISC.arena.radius_range[1]:g} m, the evader at {DISC.evader_speed_ratio:g} times the pursuer's speed,
+both near the disc. A pursuer that turns at once and keeps to the shortest way around the disc captures any evader
+within (way − capture radius)/(difference of the speeds), here {figures["at_the_disc_within"]:.2f} s in the mean. The
+evader *away along the way* runs straight away from the near end of that way, and allows no more but where the way
+around the other side is nearly as short. What a pursuer takes longer is turning, distance kept from the disc, and what
+it does wrong.
+
+{around}
 
 {machine}
 """

@@ -309,6 +309,8 @@ def test_a_number_that_is_too_large_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     sentence(2, ["train", "--seed", 2**63], "seed must lie between 0 and 4294967295")
     sentence(2, ["train", "--game.horizon", 10**11], "game.horizon must be less than 2,147,483,648")
+    sentence(2, ["train", "--num-envs", 2 * 10**9], "num_envs may be at most 4,194,304")
+    sentence(2, ["train", "--num-envs", 2**20, "--rollout-length", 2**11], "rollout_length less than 2,147,483,648")
     (tmp_path / "number.yaml").write_text("42")
     sentence(2, ["train", "--config", "number.yaml"], "number.yaml must hold keys and values")
     assert [file.name for file in tmp_path.iterdir()] == ["number.yaml"]

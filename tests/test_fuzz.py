@@ -150,6 +150,9 @@ def test_a_configuration_with_characters_replaced(place, by, cut):
 @example("[" * 500)
 @example("a: &a [*a]")
 @example("seed: 1e999")
+@example("game: {robot: {}, robot_model: []}")
+@example("game: {capture_radius: 1" + 400 * "0" + "}")
+@example("num_envs: 2000000000\nevader: flee,hide")
 @example("!!python/name:os.system ''")
 def test_any_text_as_a_configuration(text):
     check_text(text)

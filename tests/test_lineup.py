@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from safepursuit import game as rules
 from safepursuit.game import Game
-from safepursuit.players import EVADERS, Sight, players_of, weights
-from safepursuit.players.lineup import lineup, play_together
+from safepursuit.players import EVADERS, Sight, check_all_play, players_of, weights
+from safepursuit.players.lineup import first_game, lineup, play_together
 from tiny import moved
 
 WEIGHTS = st.dictionaries(st.sampled_from(sorted(EVADERS)), st.floats(0.1, 10), min_size=1)
@@ -38,6 +38,18 @@ def test_everybody_plays_as_often_as_the_weights_say(weights, games):
     for name, weight in weights.items():
         assert abs(played[name] - games * weight / total) <= 1.0 + 1e-9 or len(weights) > 2
         assert abs(played[name] - games * weight / total) < 2
+
+
+@given(WEIGHTS | st.dictionaries(st.sampled_from(sorted(EVADERS)), st.integers(1, 40).map(float), min_size=1))
+def test_the_first_game_of_each_is_known_without_drawing_up_the_others(weights):
+    chosen = lineup(weights, 2000)
+    assert {name: first_game(weights, name) for name in weights} == {name: chosen.index(name) for name in weights}
+
+
+def test_whether_all_play_takes_no_longer_for_two_billion_games():
+    check_all_play({"flee": 1.0, "hide": 1e-6}, 2**31 - 1)
+    with pytest.raises(ValueError, match=r"of 2147483647 games none is left for hide: raise num_envs or its weight\."):
+        check_all_play({"flee": 1.0, "hide": 1e-300}, 2**31 - 1)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Write docs/reliability.md from the pages of `make falsify`, `test-crash` and `soak`: `make reliability`."""
+"""Write docs/reliability.md from the pages of `make falsify`, `fuzz`, `test-crash` and `soak`: `make reliability`."""
 
 import re
 from pathlib import Path
@@ -9,6 +9,7 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 PARTS = (
     ("falsifier", "No collision behind the shield", "make falsify"),
+    ("fuzz", "Whatever is typed or damaged", "make fuzz"),
     ("crashes", "Killed, and gone on", "make test-crash"),
     ("endurance", "Long trainings", "make soak"),
 )
@@ -25,9 +26,6 @@ Written by `make reliability` from the pages that it links; each names the comma
 * **Damage.** Every file of a run is flipped at 20 places, cut, lengthened, emptied, removed and replaced, and read as
   `evaluate` and as `resume` do: the same result, or a sentence (`pytest -m heavy tests/test_damage.py`; a part of it in
   `make test`).
-* **Anything typed.** Command line, configuration, scenes, run folders, recordings, comparisons, actions in an
-  environment, and numbers into the shield and an exported controller, by Hypothesis; what once failed is an example in
-  `tests/test_fuzz.py` (`make fuzz`).
 * **Age.** A run folder of release 0.1 is read and resumed.
 * **Interruptions.** Full disk, read-only folder, lock, Ctrl-C, SIGTERM, SIGHUP, closed pipe: each has a test of its
   sentence and exit status.

@@ -25,8 +25,8 @@ command stands at its end: the same command repeats it, and goes on where it was
 the opponents and the statistics are specified in [benchmark.md](benchmark.md), the figures in
 [evaluation.md](evaluation.md), the methods in [methods.md](methods.md). How hard the evaders are for scripted pursuers:
 [benchmarks/scripted_players.md](benchmarks/scripted_players.md). How often trained evaders escape from the shipped
-pursuer, and from a population's: [benchmarks/exploitability.md](benchmarks/exploitability.md). How far pursuers are from
-optimal play where that is known: [benchmarks/reference_value.md](benchmarks/reference_value.md).
+pursuer, and from a population's: [benchmarks/exploitability.md](benchmarks/exploitability.md). How far pursuers are
+from optimal play where that is known: [benchmarks/reference_value.md](benchmarks/reference_value.md).
 """
 
 

@@ -117,8 +117,10 @@ def _words(error: Exception) -> str:
         return f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
     if isinstance(error, AssertionError | RuntimeError) and (missing := missing_platform()):
         return missing
-    if isinstance(error, MemoryError):
-        return f"the memory does not suffice: {error}."
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):  # the latter is XLA's
+        said = str(error).partition("RESOURCE_EXHAUSTED: ")[2] or str(error)
+        what = f" ({said.splitlines()[0].rstrip('.')})" if said else ""
+        return f"the memory does not suffice{what}: use fewer games, episodes or steps."
     if isinstance(error, OverflowError):
         return "a number is too large to compute with; --debug shows where."
     if isinstance(error, ValueError | RuntimeError | OSError) and str(error):

@@ -6,7 +6,7 @@ from typing import Any
 from safepursuit import ranges
 from safepursuit.barriers.control_point import arc_allowance
 from safepursuit.game import REWARDS, ROLES, SENSORS, Game, Role, other
-from safepursuit.players import PLAYERS, full_lineup, is_run, players_of, weights
+from safepursuit.players import PLAYERS, check_all_play, is_run, players_of, weights
 from safepursuit.policy import HEADS, NETWORKS, PolicyConfig
 from safepursuit.robot import ROBOTS, Budget, Unicycle, within_theory
 from safepursuit.runs.configuration import numbers
@@ -55,6 +55,10 @@ class PPOConfig:
             share=("discount", "trace", "warmup"),
             at_least_1=("epochs", "minibatches"),
         )
+
+
+MOST_GAMES = 2**22
+"""Beyond it the memory of any machine is spent before that is noticed."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,11 @@ class TrainConfig:
         for name, value in numbers(self):
             if isinstance(value, int) and name not in ("timesteps", "seed") and not abs(value) < 2**31:
                 raise ValueError(f"{name} must be less than {2**31:,}, not {value}.")
+        if self.num_envs > MOST_GAMES or self.steps_per_iteration >= 2**31:
+            raise ValueError(
+                f"num_envs may be at most {MOST_GAMES:,}, and num_envs · rollout_length less than {2**31:,}; they are "
+                f"{self.num_envs:,} and {self.steps_per_iteration:,}."
+            )
         if self.on_nonfinite not in ("stop", "skip"):
             raise ValueError(f"on_nonfinite must be stop or skip, not {self.on_nonfinite!r}.")
         if self.num_envs % self.shares:
@@ -117,7 +126,7 @@ class TrainConfig:
             )
         if self.role not in ROLES:
             raise ValueError(f"role must be {' or '.join(ROLES)}, not {self.role!r}.")
-        full_lineup(weights(self.opponent, self.opponent_role), self.num_envs // self.shares)
+        check_all_play(weights(self.opponent, self.opponent_role), self.num_envs // self.shares)
         if self.rollout_length % self.ppo.minibatches:
             raise ValueError(
                 f"rollout_length {self.rollout_length} cannot be cut into {self.ppo.minibatches} minibatches of whole "

@@ -14,7 +14,7 @@ from safepursuit.experiment.config import TrainConfig
 from safepursuit.experiment.run import TrainedRun, load_run
 from safepursuit.experiment.zoo import open_run
 from safepursuit.game import Game, Role
-from safepursuit.players import full_lineup, is_run, weights
+from safepursuit.players import check_all_play, is_run, lineup, weights
 from safepursuit.shield import Shield, fitting
 
 DEFAULTS: Mapping[Role, str] = {"pursuer": "lead-intercept", "evader": "random"}
@@ -35,7 +35,8 @@ class Opponents:
 
     def lineup(self, games: int) -> tuple[str, ...]:
         """The player of each game; a single name where all are the same. Raises ValueError where one gets no game."""
-        names = full_lineup(dict(self.weights), games)
+        check_all_play(dict(self.weights), games)
+        names = lineup(dict(self.weights), games)
         return names if len(set(names)) > 1 else names[:1]
 
     def agent(self, names: Sequence[str]) -> Agent:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from safepursuit.game import Role
 from safepursuit.players.evaders import flee, hide, orbit, random_controls, run
-from safepursuit.players.lineup import full_lineup, lineup, parse, play_together
+from safepursuit.players.lineup import check_all_play, lineup, parse, play_together
 from safepursuit.players.player import Player, Sight
 from safepursuit.players.pursuers import constant_bearing, lead_intercept, pure_pursuit, tangent_pursuit, voronoi
 from safepursuit.players.rollout_mpc import mpc_evader, mpc_lead_evader, mpc_pursuer, mpc_robust_evader
@@ -43,7 +43,7 @@ __all__ = [
     "PURSUERS",
     "Player",
     "Sight",
-    "full_lineup",
+    "check_all_play",
     "is_run",
     "lineup",
     "play_together",

@@ -56,12 +56,24 @@ def lineup(weights: dict[str, float], games: int) -> tuple[str, ...]:
     return tuple(chosen)
 
 
-def full_lineup(weights: dict[str, float], games: int) -> tuple[str, ...]:
-    """`lineup`. Raises ValueError where a player gets no game."""
-    chosen = lineup(weights, games)
-    if idle := set(weights) - set(chosen):
+def check_all_play(weights: dict[str, float], games: int) -> None:
+    """Raise ValueError where `lineup` has no game for a player; at once, for any number of games."""
+    if idle := [name for name in weights if first_game(weights, name) >= games]:
         raise ValueError(f"of {games} games none is left for {', '.join(sorted(idle))}: raise num_envs or its weight.")
-    return chosen
+
+
+def first_game(weights: dict[str, float], name: str) -> float:
+    """The number, from 0, of the first game of a player in `lineup`: how many averages of others come before its own.
+
+    Of another player those over an odd number below the ratio of their weights, or equal to it if it is named earlier.
+    """
+    names = list(weights)
+    before = 0.0
+    for other, weight in weights.items():
+        ratio = min(weight / weights[name], 1e18)
+        earlier = names.index(other) < names.index(name)
+        before += 0.0 if other == name else max((ratio + 1) // 2 if earlier else -((1 - ratio) // 2), 0.0)
+    return before
 
 
 def play_together(names: Sequence[str], players: Registry[Player], key: Keys, sight: Sight, robot: Robot) -> Control:

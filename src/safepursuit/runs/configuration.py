@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_type_hints
@@ -129,21 +130,26 @@ def nearest(word: str, known: list[str]) -> str:
 def _overlay(config: T, values: Mapping, source: str, prefix: str) -> T:
     fields = {field.name for field in dataclasses.fields(config)}  # type: ignore[arg-type]
     changes: dict[str, Any] = {}
-    for key, value in values.items():
+    # Plain values first: the default of a part may depend on them.
+    for key, value in sorted(values.items(), key=lambda item: _is_part(config, item[0])):
         name = f"{prefix}{key}"
         if key not in fields:
             hint = nearest(str(key), sorted(fields)) or f"; known are {', '.join(sorted(fields))}."
             raise ConfigurationError(f"{source}: unknown key {name!r}{hint}")
         current = getattr(config, key)
-        if hasattr(config, "default_part"):  # which may depend on another value of the file
-            current = config.default_part(key, values)
-        if dataclasses.is_dataclass(current):
+        if _is_part(config, key):
+            current = config.default_part(key, changes) if hasattr(config, "default_part") else current
             if not isinstance(value, Mapping):
-                raise ConfigurationError(f"{source}: {name} must hold keys and values, not {value!r}.")
+                raise ConfigurationError(f"{source}: {name} must hold keys and values, not {_shown(value)}.")
             changes[key] = _overlay(current, value, source, f"{name}.")
         else:
             changes[key] = _converted(value, current, source, name, _alternatives(config, key))
     return dataclasses.replace(config, **changes)  # type: ignore[type-var]
+
+
+def _is_part(config: Any, key: Any) -> bool:
+    """Whether this field is a dataclass of its own."""
+    return isinstance(key, str) and dataclasses.is_dataclass(getattr(config, key, None))
 
 
 def _alternatives(config: Any, key: str) -> tuple[type, ...]:
@@ -161,14 +167,22 @@ def _converted(value: Any, current: Any, source: str, name: str, alternatives: t
     kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "a word", tuple: "a list"}
     kind = type(current)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        with suppress(OverflowError):
+            return float(value)
     if kind is int and isinstance(value, float) and value.is_integer():
         return int(value)
     if kind is tuple and isinstance(value, list):
         like = list(current) + [current[-1]] * (len(value) - len(current))
         return tuple(_converted(one, default, source, name) for one, default in zip(value, like, strict=False))
     if isinstance(value, str) and "${" in value:
-        raise ConfigurationError(f"{source}: {name} is {value!r}: interpolations are not read, write the value out.")
+        raise ConfigurationError(
+            f"{source}: {name} is {_shown(value)}: interpolations are not read, write the value out."
+        )
     if type(value) is not kind:
-        raise ConfigurationError(f"{source}: {name} must be {kinds.get(kind, kind.__name__)}, not {value!r}.")
+        raise ConfigurationError(f"{source}: {name} must be {kinds.get(kind, kind.__name__)}, not {_shown(value)}.")
     return value
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"

@@ -1,0 +1,134 @@
+"""Random inputs for every surface, counted: `make fuzz`.
+
+usage: python tools/fuzz.py [CASES] [--only SURFACE …] [--page FILE]
+
+Each surface is a test, or some, in a process of its own; what has been tried enough is not tried again, as long as
+package and tests are the same. Ends with status 1 where a case failed; what failed stands in build/fuzz-SURFACE.txt.
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import time
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from safepursuit.benchmark.machine import about, described, package_digest
+from safepursuit.benchmark.tables import Table, grid
+from safepursuit.runs.folder import read_json, write_json, write_text
+
+ROOT = Path(__file__).resolve().parents[1]
+LEDGER = ROOT / "build" / "fuzz.json"
+
+SURFACES = {
+    "exported controller": ["test_onnx.py::test_any_numbers_at_all_give_a_control_within_the_limits"],
+    "comparison": ["test_fuzz.py::test_any_json_as_a_cell_of_a_comparison"],
+    "shield": ["test_fuzz.py::test_the_shield_on_any_numbers"],
+    "scene": ["test_fuzz.py::test_any_scene_file"],
+    "recording": ["test_fuzz.py::test_a_recording_with_bytes_replaced"],
+    "environment": ["test_fuzz.py::test_any_action_in_an_environment"],
+    "command line": ["test_fuzz.py::test_any_words_on_the_command_line"],
+    "configuration": [
+        "test_fuzz.py::test_any_text_as_a_configuration",
+        "test_fuzz.py::test_a_configuration_with_characters_replaced",
+        "test_fuzz.py::test_a_configuration_with_anything_in_the_place_of_a_value",
+    ],
+    "run folder": ["test_fuzz.py::test_a_run_with_bytes_replaced"],
+}
+"""The tests of each; they share its cases."""
+
+_COUNTED = re.compile(r"(\d+) passing, (\d+) failing, and (\d+) invalid test cases")
+_STOPPED = re.compile(r"Stopped because (.+)")
+
+
+def together(test: str) -> int:
+    """Cases of one example of a test."""
+    return 32 if "test_onnx" in test else 1
+
+
+def tried(surface: str, cases: int) -> dict[str, Any]:
+    """Run the tests of a surface, each with its share of the cases."""
+    tests, began = SURFACES[surface], time.monotonic()
+    share = -(-cases // len(tests))
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "not heavy", "-p", "no:cacheprovider"]
+    command += ["--hypothesis-show-statistics", *(str(ROOT / "tests" / test) for test in tests)]
+    done = subprocess.run(
+        command, env=os.environ | {"FUZZ": str(share)}, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    said = done.stdout.decode(errors="replace")
+    (LEDGER.parent / f"fuzz-{surface.replace(' ', '-')}.txt").write_text(said, encoding="utf-8")
+    counts = [tuple(map(int, found)) for found in _COUNTED.findall(said)]
+    size = together(tests[0])
+    return {
+        "cases": size * sum(passing for passing, *_ in counts),
+        "failing": max(int(done.returncode != 0), sum(failing for _, failing, _ in counts)),
+        "stopped": sorted(set(_STOPPED.findall(said))),
+        "seconds": time.monotonic() - began,
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("cases", nargs="?", type=int, default=100_000)
+    parser.add_argument("--only", nargs="+", choices=SURFACES, default=list(SURFACES))
+    parser.add_argument("--page", type=Path)
+    asked = parser.parse_args()
+    tests = "".join((ROOT / "tests" / name).read_text(encoding="utf-8") for name in ("test_fuzz.py", "test_onnx.py"))
+    known = {"package": package_digest(), "tests": sha256(tests.encode()).hexdigest()}
+    LEDGER.parent.mkdir(exist_ok=True)
+    ledger = read_json(LEDGER) if LEDGER.is_file() else {}
+    if {name: ledger.get(name) for name in known} != known:
+        ledger = known | {"surfaces": {}}
+    for surface in asked.only:
+        found = ledger["surfaces"].get(surface)
+        if found and found["cases"] >= asked.cases and not found["failing"]:
+            continue
+        print(f"{surface}: {asked.cases:,} cases …", flush=True)
+        found = tried(surface, asked.cases)
+        ledger = read_json(LEDGER) if LEDGER.is_file() and read_json(LEDGER).items() >= known.items() else ledger
+        ledger["surfaces"][surface] = found
+        write_json(LEDGER, ledger)
+        print(f"{surface}: {found['cases']:,} cases, {found['failing']} failing, {found['seconds']:,.0f} s", flush=True)
+    if asked.page:
+        write_text(asked.page, page(ledger["surfaces"], asked.cases))
+    return int(any(found["failing"] for found in ledger["surfaces"].values()))
+
+
+def page(surfaces: dict[str, Any], cases: int) -> str:
+    rows = [
+        (name, f"{found['cases']:,}", str(found["failing"]), f"{found['seconds']:,.0f} s")
+        for name in SURFACES
+        if (found := surfaces.get(name))
+    ]
+    table = grid(Table("", ("surface", "cases", "failing", "time"), rows))
+    counts = [found["cases"] for found in surfaces.values()]
+    failing = sum(found["failing"] for found in surfaces.values())
+    return f"""\
+# Fuzzing
+
+`make fuzz FUZZ={cases}` wrote this page. Each case ends in a result or in one sentence: no traceback, no hang, nothing
+silently wrong (`tests/test_fuzz.py`, and `tests/test_onnx.py` for the exported controller; Hypothesis).
+
+**{sum(counts):,} cases over {len(counts)} of {len(SURFACES)} surfaces, at least {min(counts, default=0):,} each:
+{failing} failing.**
+
+{table}
+
+What fuzzing has found so far, the worst first; each kind is closed, and an example in the tests:
+
+* A configuration of a few lines with aliases (`*name`) expands to any size, and one nested 500 deep exhausts the stack:
+  both are refused before anything is built from them.
+* The complaint about a damaged recording quoted what the damage had made of it, of any length and with characters that
+  move the cursor: it is cut at 200 characters and escaped.
+* A room of 1e-300 m has no place for a robot, and was accepted: a room in which one of the robots cannot start is
+  refused.
+
+{described(about())}
+"""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
