@@ -25,7 +25,9 @@ INTRODUCTION = """\
 
 Written by `make stress` (`tools/stress_page.py`); do not edit by hand. Each imperfection of
 [`safepursuit stress`](../robots.md#3-what-it-stands) alone, in growing sizes. *Declared* is what the budget of the run
-covers, so that no contact may happen. *Contacts* are episodes with an own collision, judged by the referee.
+covers, so that no contact may happen. *Contacts* are episodes with an own collision, judged by the referee, and what
+touched: wall, disc, or the other robot, which the radius of capture keeps away as long as robots and steps are those
+believed. The least clearance is that from walls and discs.
 """
 
 
@@ -49,10 +51,11 @@ def table(rows: list[dict[str, Any]]) -> str:
                 "yes" if row["within"] else "",
                 f"{capture['rate']:.1%} ({capture['low']:.1%}–{capture['high']:.1%})",
                 f"{contacts['count']} ({contacts['low']:.1%}–{contacts['high']:.1%})",
-                "" if least is None else f"{1e3 * least:.1f} mm",
+                " / ".join(str(contacts["by"][kind]) for kind in ("wall", "obstacle", "robot")),
+                "" if least is None else f"{1e3 * least:.1f} mm".replace("-", "−"),
             )
         )
-    head = ("imperfection", "declared", "captured (95 %)", "contacts (95 %)", "least clearance")
+    head = ("imperfection", "declared", "captured (95 %)", "contacts (95 %)", "wall / disc / robot", "least clearance")
     return grid(Table("", head, body, left=2))
 
 
