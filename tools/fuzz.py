@@ -59,6 +59,7 @@ def tried(surface: str, cases: int) -> dict[str, Any]:
         command, env=os.environ | {"FUZZ": str(share)}, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     said = done.stdout.decode(errors="replace")
+    LEDGER.parent.mkdir(exist_ok=True)
     (LEDGER.parent / f"fuzz-{surface.replace(' ', '-')}.txt").write_text(said, encoding="utf-8")
     counts = [tuple(map(int, found)) for found in _COUNTED.findall(said)]
     size = together(tests[0])
@@ -70,31 +71,36 @@ def tried(surface: str, cases: int) -> dict[str, Any]:
     }
 
 
+def state(surface: str) -> str:
+    """A digest of the package and of the tests of a surface."""
+    files = sorted({test.partition("::")[0] for test in SURFACES[surface]})
+    texts = [package_digest(), *((ROOT / "tests" / name).read_text(encoding="utf-8") for name in files)]
+    return sha256("".join(texts).encode()).hexdigest()
+
+
+def known() -> dict[str, Any]:
+    """What the ledger says of each surface in its present state."""
+    ledger = read_json(LEDGER) if LEDGER.is_file() else {}
+    return {name: found for name, found in ledger.items() if found["of"] == state(name)}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("cases", nargs="?", type=int, default=100_000)
     parser.add_argument("--only", nargs="+", choices=SURFACES, default=list(SURFACES))
     parser.add_argument("--page", type=Path)
     asked = parser.parse_args()
-    tests = "".join((ROOT / "tests" / name).read_text(encoding="utf-8") for name in ("test_fuzz.py", "test_onnx.py"))
-    known = {"package": package_digest(), "tests": sha256(tests.encode()).hexdigest()}
-    LEDGER.parent.mkdir(exist_ok=True)
-    ledger = read_json(LEDGER) if LEDGER.is_file() else {}
-    if {name: ledger.get(name) for name in known} != known:
-        ledger = known | {"surfaces": {}}
     for surface in asked.only:
-        found = ledger["surfaces"].get(surface)
-        if found and found["cases"] >= asked.cases and not found["failing"]:
-            continue
-        print(f"{surface}: {asked.cases:,} cases …", flush=True)
-        found = tried(surface, asked.cases)
-        ledger = read_json(LEDGER) if LEDGER.is_file() and read_json(LEDGER).items() >= known.items() else ledger
-        ledger["surfaces"][surface] = found
-        write_json(LEDGER, ledger)
+        found = known().get(surface)
+        if not found or found["cases"] < asked.cases or found["failing"]:
+            print(f"{surface}: {asked.cases:,} cases …", flush=True)
+            found = {"of": state(surface)} | tried(surface, asked.cases)
+            write_json(LEDGER, known() | {surface: found})
         print(f"{surface}: {found['cases']:,} cases, {found['failing']} failing, {found['seconds']:,.0f} s", flush=True)
+    found = known()
     if asked.page:
-        write_text(asked.page, page(ledger["surfaces"], asked.cases))
-    return int(any(found["failing"] for found in ledger["surfaces"].values()))
+        write_text(asked.page, page(found, asked.cases))
+    return int(any(one["failing"] for one in found.values()))
 
 
 def page(surfaces: dict[str, Any], cases: int) -> str:

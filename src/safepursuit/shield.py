@@ -305,11 +305,12 @@ def filter(
     boundary in the order of `scene.boundaries`, for all poses or per pose. Raises ValueError for other shapes.
 
     Safe from every pose whose body is clear of the scene, for any gains in [0, 1] and any nominal control; a nominal
-    control that is not finite counts as 0. Elsewhere `feasible` is False: a body that overlaps something moves only
-    outwards, and where the pose is not finite, its heading beyond `MAX_HEADING`, or a present disc not finite or of
-    negative radius, the robot stands still. Such a disc in a scene of NumPy arrays, which can be looked at, raises
-    ValueError. Differentiable in `nominal`, `pose` and `gains`. Computed in float32 or float64; smaller numbers, such
-    as float16, are computed in float32.
+    control that is not finite counts as 0. Elsewhere `feasible` is False: a body that overlaps something that stands
+    moves only outwards, and where the pose is not finite, its heading beyond `MAX_HEADING`, or a present disc not
+    finite or of negative radius, the robot stands still. A mover that has come to a robot at rest leaves `feasible`
+    True: no contact is promised while the robot moves. A disc that is not finite in a scene of NumPy arrays, which can
+    be looked at, raises ValueError. Differentiable in `nominal`, `pose` and `gains`. Computed in float32 or float64;
+    smaller numbers, such as float16, are computed in float32.
     """
     nominal, pose = floating(nominal), floating(pose)
     opponent = None if opponent is None else floating(opponent)

@@ -36,7 +36,8 @@ UNITS = {
     "safe_control": "v [m/s] and omega [rad/s] for the next dt seconds",
     "nominal_control": "what the network asks for [m/s, rad/s]",
     "active": "which constraint holds the control, see constraints",
-    "feasible": "the guarantee holds: the inputs can be trusted, the body overlaps nothing, the program had a solution",
+    "feasible": "the guarantee holds: the inputs can be trusted, the body overlaps nothing that stands, and the "
+    "program had a solution",
     "clearance": "distance of the body from the nearest disc, mover, wall or edge [m], negative if it overlaps; 0 if "
     "not trusted",
 }
