@@ -227,7 +227,8 @@ def within(scenarios: Scenarios) -> np.ndarray:
     way = shapely.distance(*(shapely.points(place.T) for place in (here, there)))
     across = shapely.distance(shapely.linestrings(np.stack([here.T, there.T], axis=1)), shapely.Point(0, 0)) < rim
     distances = np.linalg.norm(here, axis=0), np.linalg.norm(there, axis=0)
-    angle = np.abs(wrap_angle(np.arctan2(here[1], here[0]) - np.arctan2(there[1], there[0])))
+    bearings = [np.arctan2(place[1], place[0]) for place in (here, there)]
+    angle = np.abs(np.asarray(wrap_angle(jnp.asarray(bearings[0] - bearings[1]))))
     bent = angle - sum(np.arccos(rim / one) for one in distances)
     around = rim * bent + sum(np.sqrt(one**2 - rim**2) for one in distances)
     shortest = np.where(across, around, way)

@@ -5,6 +5,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import shapely
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -59,3 +60,36 @@ def test_a_relative_motion_is_that_of_two_robots_in_the_world(found) -> None:
 def _relative(own, other):
     gap = np.exp(-1j * own[2]) * complex(other[0] - own[0], other[1] - own[1])
     return gap.real, gap.imag, other[2] - own[2]
+
+
+@pytest.mark.wide
+def test_two_that_play_by_the_value_take_as_long_as_it_says(found) -> None:
+    module, upper, _ = found
+    with pytest.MonkeyPatch.context() as patch:
+        for players, role in ((module.PURSUERS, "pursuer"), (module.EVADERS, "evader")):
+            patch.setitem(players, "optimal", module.player(upper, module.GAME, role))
+        scenarios = module.starts(module.GAME, 64)
+        taken = module.times({"optimal": module.Scripted("optimal", None)}, ("optimal",), scenarios)
+    gap = taken["optimal"]["optimal"] - module.known(upper, scenarios)
+    assert abs(gap.mean()) < 0.3
+    assert np.abs(gap).max() < 1.5
+
+
+@pytest.mark.wide
+def test_the_bound_around_a_disc_is_of_the_shortest_way_that_a_string_finds(found) -> None:
+    """A string drawn tight around disc and robots: the hull of all, cut at the robots."""
+    module, *_ = found
+    game = module.DISC
+    scenarios = module.starts_at_the_disc(game, 40)
+    rim = shapely.Point(0, 0).buffer(game.arena.radius_range[1] + game.robot.radius, quad_segs=512)
+    closing = game.robot.max_speed - game.evader.max_speed
+    for here, there, bound in zip(
+        *(np.asarray(one.pose[:2]).T for one in scenarios.states.robots), module.within(scenarios), strict=True
+    ):
+        line = shapely.LineString([here, there])
+        way = line.length
+        if line.intersection(rim).length > 0:
+            hull = shapely.union_all([rim, shapely.Point(here), shapely.Point(there)]).convex_hull.exterior
+            one, two = (hull.project(shapely.Point(place)) for place in (here, there))
+            way = min(abs(one - two), hull.length - abs(one - two))
+        assert bound == pytest.approx((way - game.capture_radius) / closing, abs=1e-3)
