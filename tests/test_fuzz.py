@@ -74,7 +74,11 @@ def harmless(monkeypatch, tmp_path):
 def test_any_words_on_the_command_line(harmless, words):
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        status = cli.main(words)
+        try:
+            status = cli.main(words)
+        except Exception:
+            assert "--debug" in words  # which shows where an error comes from
+            return
     said = err.getvalue()
     assert status in (0, 1, 2)
     assert "Traceback" not in said
@@ -109,7 +113,7 @@ def check_text(text):
     again = configuration.parse(TrainConfig(), configuration.dump(found), "again")
     assert again == found  # what is accepted is a configuration that can be stored
     for _, value in configuration.numbers(found):
-        assert not np.isnan(value)
+        assert not isinstance(value, float) or not np.isnan(value)
     return None
 
 
