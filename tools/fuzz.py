@@ -123,14 +123,14 @@ silently wrong (`tests/test_fuzz.py`, and `tests/test_onnx.py` for the exported 
 
 {table}
 
-What fuzzing has found so far, the worst first; each kind is closed, and an example in the tests:
+The worst that fuzzing has found, and what became of it; each is an example in the tests now:
 
-* A configuration of a few lines with aliases (`*name`) expands to any size, and one nested 500 deep exhausts the stack:
-  both are refused before anything is built from them.
-* The complaint about a damaged recording quoted what the damage had made of it, of any length and with characters that
-  move the cursor: it is cut at 200 characters and escaped.
-* A room of 1e-300 m has no place for a robot, and was accepted: a room in which one of the robots cannot start is
-  refused.
+* A configuration that asks for two billion games was drawn up game by game before anything else was looked at, for
+  minutes. Who plays is known without that now, and more than 4,194,304 games are refused.
+* A list in the place of a robot's name ended in a traceback. Plain values of a file are read before the parts whose
+  defaults depend on them.
+* An exported controller called a state feasible in which a mover overlaps the robot, which stood still, against its
+  own words. The words were wrong: a mover may touch a robot at rest, and they say so.
 
 {described(about())}
 """
