@@ -17,7 +17,7 @@ import onnx
 import onnxruntime
 import pytest
 import shapely
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
@@ -450,6 +450,7 @@ AT_ONCE = 32
 
 @pytest.mark.parametrize("name", few(["barriernet", "barriernet lab", "barriernet corridor"]))
 @given(st.lists(ANYTHING, min_size=4, max_size=20), st.integers(0, 2**32 - 1))
+@example([0.0, 1.0, 1.0, 1.0], 961875)
 @settings(deadline=None, max_examples=-(-int(os.environ.get("FUZZ", 800)) // AT_ONCE))
 def test_any_numbers_at_all_give_a_control_within_the_limits(exported, name, numbers, seed):
     config = configured(name)
