@@ -59,17 +59,17 @@ def _evader_speed(size: float, config: TrainConfig) -> dict[str, Any]:
 
 
 IMPERFECTIONS: dict[str, Imperfection] = {
-    "budget": Imperfection("times that declared", (1.0, 2.0), _budget),
+    "budget": Imperfection("× declared", (1.0, 2.0), _budget),
     "pose": Imperfection("m", (0.01, 0.02, 0.05, 0.1, 0.2), _error("pose")),
     "heading": Imperfection("rad", (0.02, 0.05, 0.1, 0.2, 0.4), _error("heading")),
     "delay": Imperfection("steps", (1.0, 2.0, 3.0, 4.0, 5.0), _error("delay")),
-    "brakes": Imperfection("of those believed", (0.8, 0.5, 0.25), _brakes),
+    "brakes": Imperfection("× believed", (0.8, 0.5, 0.25), _brakes),
     "bias": Imperfection("m", (0.01, 0.02, 0.05, 0.1, 0.2), _error("bias")),
     "slip": Imperfection("of the way", (0.02, 0.05, 0.1, 0.2), _error("slip")),
     "dropped": Imperfection("of the measurements", (0.1, 0.3, 0.5), _error("dropped")),
-    "radius": Imperfection("times that believed", (1.05, 1.1, 1.2), _robot("radius")),
-    "step": Imperfection("times that believed", (1.25, 1.5, 2.0), _robot("dt")),
-    "evader-speed": Imperfection("times that of the training", (1.1, 1.25, 1.5), _evader_speed),
+    "radius": Imperfection("× believed", (1.05, 1.1, 1.2), _robot("radius")),
+    "step": Imperfection("× believed", (1.25, 1.5, 2.0), _robot("dt")),
+    "evader-speed": Imperfection("× trained", (1.1, 1.25, 1.5), _evader_speed),
 }
 """By name. "budget" is all errors of measurement and the delay that the run declares; "brakes" of a robot believed to
 have no inertia are shares of a stop from full speed within ten steps; "slip" is of way and turn;
