@@ -63,17 +63,30 @@ def check_all_play(weights: dict[str, float], games: int) -> None:
 
 
 def first_game(weights: dict[str, float], name: str) -> float:
-    """The number, from 0, of the first game of a player in `lineup`: how many averages of others come before its own.
-
-    Of another player those over an odd number below the ratio of their weights, or equal to it if it is named earlier.
-    """
+    """The number, from 0, of the first game of a player in `lineup`: how many averages of others come before its own."""
     names = list(weights)
-    before = 0.0
-    for other, weight in weights.items():
-        ratio = min(weight / weights[name], 1e18)
-        earlier = names.index(other) < names.index(name)
-        before += 0.0 if other == name else max((ratio + 1) // 2 if earlier else -((1 - ratio) // 2), 0.0)
-    return before
+    return sum(
+        _averages_before(weight, weights[name], names.index(other) < names.index(name))
+        for other, weight in weights.items()
+        if other != name
+    )
+
+
+def _averages_before(weight: float, own: float, named_first: bool) -> float:
+    """How many of weight / 1, weight / 3, weight / 5 … come before `own`, to the last bit."""
+    if weight / own > 1e15:
+        return weight / own / 2
+
+    def comes_before(number: int) -> bool:
+        average = weight / (2 * number + 1)
+        return average > own or (average == own and named_first)
+
+    number = int(weight / own) // 2
+    while comes_before(number):
+        number += 1
+    while number and not comes_before(number - 1):
+        number -= 1
+    return number
 
 
 def play_together(names: Sequence[str], players: Registry[Player], key: Keys, sight: Sight, robot: Robot) -> Control:
