@@ -63,12 +63,12 @@ def check_all_play(weights: dict[str, float], games: int) -> None:
 
 
 def first_game(weights: dict[str, float], name: str) -> float:
-    """The number, from 0, of the first game of a player in `lineup`: how many averages of others come before its own."""
+    """The number, from 0, of a player's first game in `lineup`: how many averages of others come before its own."""
     names = list(weights)
-    return sum(
+    others = {other: weight for other, weight in weights.items() if other != name}
+    return math.fsum(
         _averages_before(weight, weights[name], names.index(other) < names.index(name))
-        for other, weight in weights.items()
-        if other != name
+        for other, weight in others.items()
     )
 
 
@@ -86,7 +86,7 @@ def _averages_before(weight: float, own: float, named_first: bool) -> float:
         number += 1
     while number and not comes_before(number - 1):
         number -= 1
-    return number
+    return float(number)
 
 
 def play_together(names: Sequence[str], players: Registry[Player], key: Keys, sight: Sight, robot: Robot) -> Control:
