@@ -178,15 +178,22 @@ def player(value: Value, game: Game, role: str) -> Callable[[Any, Sight, Robot],
 
 def starts(game: Game, episodes: int) -> Scenarios:
     """The pursuer in the middle, the evader up to 4 m away, any headings."""
-    states = initial(jax.random.key(7), game, episodes)
     distance, bearing, *headings = jax.random.uniform(jax.random.key(8), (4, episodes))
     turned = [2 * jnp.pi * one for one in (bearing, *headings)]
     low, high = game.start_distance
     away = low + (high - low) * distance
     here = jnp.stack([0 * away, 0 * away, turned[1]])
-    there = jnp.stack([away * jnp.cos(turned[0]), away * jnp.sin(turned[0]), turned[2]])
-    robots = [one._replace(pose=pose) for one, pose in zip(states.robots, (here, there), strict=True)]
-    return Scenarios(game, states._replace(robots=tuple(robots)), jax.random.split(jax.random.key(9), episodes))
+    return placed(game, here, jnp.stack([away * jnp.cos(turned[0]), away * jnp.sin(turned[0]), turned[2]]))
+
+
+def placed(game: Game, *poses: jax.Array) -> Scenarios:
+    """The robots at these poses (3, episodes), the pursuer's first; a disc, where there is one, in the middle."""
+    episodes = poses[0].shape[1]
+    states = initial(jax.random.key(7), game, episodes)
+    robots = tuple(one._replace(pose=pose) for one, pose in zip(states.robots, poses, strict=True))
+    scene = states.scene._replace(centre=0 * states.scene.centre)
+    states = states._replace(robots=robots, scene=scene)
+    return Scenarios(game, states, jax.random.split(jax.random.key(9), episodes))
 
 
 def known(value: Value, scenarios: Scenarios) -> np.ndarray:
@@ -205,7 +212,6 @@ def away_along_the_way(key: Any, sight: Sight, robot: Robot) -> jax.Array:
 
 def starts_at_the_disc(game: Game, episodes: int) -> Scenarios:
     """The disc in the middle, both robots near it and out of reach of each other, any headings."""
-    states = initial(jax.random.key(7), game, episodes)
     drawn = jax.random.uniform(jax.random.key(8), (6, 4 * episodes))
     near = game.arena.radius_range[1] + game.robot.radius + game.start_clearance
     poses = []
@@ -213,10 +219,7 @@ def starts_at_the_disc(game: Game, episodes: int) -> Scenarios:
         r, angle = near + 1.2 * away, 2 * jnp.pi * bearing
         poses.append(jnp.stack([r * jnp.cos(angle), r * jnp.sin(angle), 2 * jnp.pi * heading]))
     apart = jnp.flatnonzero(length(poses[1][:2] - poses[0][:2]) > 2 * game.capture_radius)[:episodes]
-    robots = [one._replace(pose=pose[:, apart]) for one, pose in zip(states.robots, poses, strict=True)]
-    scene = states.scene._replace(centre=0 * states.scene.centre)
-    states = states._replace(robots=tuple(robots), scene=scene)
-    return Scenarios(game, states, jax.random.split(jax.random.key(9), episodes))
+    return placed(game, *(pose[:, apart] for pose in poses))
 
 
 def within(scenarios: Scenarios) -> np.ndarray:
@@ -224,7 +227,7 @@ def within(scenarios: Scenarios) -> np.ndarray:
     game = scenarios.game
     here, there = (np.asarray(one.pose[:2], float) for one in scenarios.states.robots)
     rim = game.arena.radius_range[1] + game.robot.radius
-    way = shapely.distance(*(shapely.points(place.T) for place in (here, there)))
+    way = np.linalg.norm(here - there, axis=0)
     across = shapely.distance(shapely.linestrings(np.stack([here.T, there.T], axis=1)), shapely.Point(0, 0)) < rim
     distances = np.linalg.norm(here, axis=0), np.linalg.norm(there, axis=0)
     bearings = [np.arctan2(place[1], place[0]) for place in (here, there)]

@@ -298,7 +298,14 @@ def test_a_training_in_which_nothing_was_learned_leaves_no_folder(tmp_path, monk
     def interrupted(*_):
         signal.raise_signal(signal.SIGTERM)
 
-    for break_down, status, words in ((full, 1, "metrics.csv: No space left"), (interrupted, 143, "interrupted.")):
+    def exhausted(*_):
+        raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 5 bytes.")
+
+    for break_down, status, words in (
+        (full, 1, "metrics.csv: No space left"),
+        (interrupted, 143, "interrupted."),
+        (exhausted, 1, "memory does not suffice (Out of memory allocating 5 bytes): use fewer games"),
+    ):
         monkeypatch.setattr(BarrierNetTrainer, "collect_rollout", break_down)
         for path in (tmp_path / "run", tmp_path / "deep" / "run"):
             sentence(status, [*SMOKE, "--run-dir", path], words)

@@ -41,7 +41,6 @@ SURFACES = {
 """The tests of each; they share its cases."""
 
 _COUNTED = re.compile(r"(\d+) passing, (\d+) failing, and (\d+) invalid test cases")
-_STOPPED = re.compile(r"Stopped because (.+)")
 
 
 def together(test: str) -> int:
@@ -66,7 +65,6 @@ def tried(surface: str, cases: int) -> dict[str, Any]:
     return {
         "cases": size * sum(passing for passing, *_ in counts),
         "failing": max(int(done.returncode != 0), sum(failing for _, failing, _ in counts)),
-        "stopped": sorted(set(_STOPPED.findall(said))),
         "seconds": time.monotonic() - began,
     }
 
