@@ -81,7 +81,7 @@ class BarrierNetTrainer:
         self.rival = opponent(config.share)
         """Who plays the other robot in the games of one device."""
         self.state = _placed(_initial_state(config), config)
-        self.history: list[dict[str, float]] = []
+        self._rows: list[dict[str, float]] = []
         self._fresh = True
 
     @classmethod
@@ -99,8 +99,6 @@ class BarrierNetTrainer:
             config = replace(config, timesteps=timesteps)
         trainer = cls(config, run)
         trainer.state = _placed(checkpoint.restore(run, trainer.state, which), config)
-        with contextlib.suppress(MetricsError):  # `open_log` sets it aside
-            trainer.history = rows_until(run, trainer.state.iteration)
         return trainer
 
     @classmethod
@@ -119,6 +117,18 @@ class BarrierNetTrainer:
     def policy(self) -> Policy:
         """As it is now, on the first of the training's devices."""
         return self.state.policy if self.config.shares == 1 else on_first(self.state.policy)
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """The metrics of every iteration, as in the run folder's log; a training without a run folder keeps them itself.
+
+        Empty where the log is damaged.
+        """
+        if self.run is None:
+            return self._rows
+        with contextlib.suppress(MetricsError):  # `open_log` sets it aside
+            return rows_until(self.run, self.state.iteration)
+        return []
 
     def begin_with(self, policy: Policy) -> None:
         """Replace the random weights by those of another training. Raises ValueError where they do not fit."""
@@ -321,7 +331,7 @@ class BarrierNetTrainer:
         elapsed: float,
         speed: float,
     ) -> dict[str, float]:
-        """Add an iteration that took `elapsed` seconds to history and state; returns its metrics.
+        """Add an iteration that took `elapsed` seconds to the state; returns its metrics.
 
         `layer_time` [µs] is that of the safety layer, `speed` in steps per second.
         """
@@ -345,7 +355,8 @@ class BarrierNetTrainer:
             "time/seconds": self.state.seconds,
             "time/compiled": float(compiled),
         }
-        self.history.append(metrics)
+        if self.run is None:
+            self._rows.append(metrics)
         return metrics
 
     @property
