@@ -143,7 +143,7 @@ def lessons(
         play_key, update_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), number))
         state, rollout = play(policy, state, play_key, probe)
         rate = jnp.asarray(RATE * (1 - number / updates), jnp.float32)
-        policy, adam, multiplier, _ = update(policy, adam, rewrite(rollout), multiplier, update_key, rate, config)
+        policy, adam, multiplier, _ = update(policy, adam, rewrite(rollout), multiplier, update_key, rate, None, config)
         yield Lesson(policy, multiplier, rollout)
 
 

@@ -104,6 +104,18 @@ def loss_and_gradient(policy, samples):
     return jax.value_and_grad(loss)(learned)
 
 
+def test_a_teacher_pulls_by_the_squared_distance_of_the_nominal_controls():
+    policy, where = build(), at_the_wall()
+    samples = batch(policy, where)
+    advice = jnp.asarray([[0.2, 1.0, 0.0, 0.7], [1.0, -2.84, 0.0, 0.3]])
+    own = np.asarray(policy.head.nominal(distribute(policy, samples.observation, where)))
+    away = (own - np.asarray(advice)) / np.array([[ROBOT.max_speed / 2], [ROBOT.max_turn_rate]])
+    alone, _ = ppo_loss(policy, samples, CONFIG)
+    taught, terms = ppo_loss(policy, samples._replace(advice=advice), CONFIG, imitation=jnp.asarray(0.7))
+    assert float(terms.imitation) == pytest.approx(np.mean(np.sum(away**2, axis=0)))
+    assert float(taught - alone) == pytest.approx(0.7 * float(terms.imitation))
+
+
 @pytest.fixture(scope="module")
 def close():
     """Without the penalty, which holds the projection constant on purpose: it has tests of its own."""

@@ -27,7 +27,7 @@ def test_a_training_of_every_method_is_in_double_precision(method):
     config = replace(TINY, method=method)
     policy, moments, multiplier, games, starts, rollout = ahead._shapes(config, opponent(config))
     key, rate = jax.random.key(0), jnp.asarray(0.0, float)
-    learned = update_program(config).jitted.eval_shape(policy, moments, rollout, multiplier, key, rate)
+    learned = update_program(config).jitted.eval_shape(policy, moments, rollout, multiplier, key, rate, None)
     assert kinds((policy, moments, multiplier, games, starts, rollout, learned)) == {"float64"}
     assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), learned[:3]) == jax.tree.map(
         lambda leaf: (leaf.shape, leaf.dtype), (policy, moments, multiplier)

@@ -149,10 +149,12 @@ def test_a_training_whose_opponent_has_changed_is_not_gone_on_with(runs, tmp_pat
 def test_exploit_names_the_strongest_response_and_goes_on_where_it_stopped(runs, tmp_path, monkeypatch) -> None:
     victim = victim_of(str(runs["pursuer"].folder.path), None, TINY)
     assert (victim.role, victim.success) == ("pursuer", "escapes")
-    given = candidates(victim, [0], [None, str(runs["evader"].folder.path)], "barriernet", GAMES * 8, 1, tmp_path)
+    starts = [None, str(runs["evader"].folder.path), "hide"]
+    given = candidates(victim, [0], starts, "barriernet", GAMES * 8, 1, tmp_path)
+    assert [(one.start, one.config.teacher) for one in given[-3:]] == [(None, None), (starts[1], None), (None, "hide")]
     scripts = [one for one in given if one.folder is None and one.name in ("flee", "run")]
     learned = [one for one in given if one.folder is not None]
-    assert [one.name for one in learned] == ["seed-0", "from-evader-0"]
+    assert [one.name for one in learned] == ["seed-0", "from-evader-0", "from-hide-0"]
     found = search(victim, scripts + learned, 12, 0, tmp_path, ["a", "test"])
     rates = [row["escapes"]["rate"] for row in found["candidates"]]
     assert rates == sorted(rates, reverse=True)

@@ -60,7 +60,7 @@ def of_the_rollouts(trainer):
     old = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), (policy, state.optimiser, state.multiplier))
     _, update_key = jax.random.split(trainer.state.key)
     rate = jnp.asarray(trainer.learning_rate, jnp.float32)
-    expected = update(old[0], old[1], whole, old[2], update_key, rate, config.ppo)
+    expected = update(old[0], old[1], whole, old[2], update_key, rate, None, config.ppo)
     report = trainer.update(rollout)
     found = (trainer.state.policy, trainer.state.optimiser, trainer.state.multiplier, report)
     return {

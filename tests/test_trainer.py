@@ -80,6 +80,31 @@ def test_a_training_plays_what_it_was_asked_for(whole):
     assert [row["steps"] for row in rows] == [GAMES * STEPS * k for k in range(1, ITERATIONS + 1)]
 
 
+def test_a_learner_comes_to_drive_like_its_teacher():
+    ppo = replace(TINY.ppo, imitation=10.0, imitation_share=0.75, learning_rate=0.02, target_kl=0.0)
+    config = replace(TINY, teacher="pure-pursuit", policy=replace(TINY.policy, hidden=(32,)), ppo=ppo)
+    trainer, seen, weights = BarrierNetTrainer(replace(config, timesteps=20 * GAMES * STEPS)), [], []
+    trainer.train([seen.append, lambda _: weights.append(trainer.imitation)])
+    assert [weights[number - 1] for number in (3, 15, 19)] == pytest.approx([8.0, 0.0, 0.0], abs=1e-9)
+    distances = [row["ppo/imitation"] for row in seen]
+    assert np.mean(distances[10:15]) < 0.5 * distances[0]  # with the weight 0 it more than doubles
+    rollout = trainer.collect_rollout()
+    (pose, other), advice = (np.asarray(one) for one in rollout.situation[:2]), np.asarray(rollout.advice)
+    bearing = np.arctan2(other[:, 1] - pose[:, 1], other[:, 0] - pose[:, 0]) - pose[:, 2]
+    np.testing.assert_allclose(advice[:, 0], np.maximum(np.cos(bearing), 0) * config.robot.max_speed, atol=1e-5)
+    assert np.all(np.sign(advice[:, 1]) == np.sign(np.sin(bearing)))
+
+
+def test_a_teacher_is_a_script_of_the_learners_role():
+    with pytest.raises(ValueError, match="unknown pursuer 'flee'"):
+        replace(TINY, teacher="flee")
+    with pytest.raises(ValueError, match=r"imitation_share must lie in \(0, 1\], not 0"):
+        replace(TINY, ppo=replace(TINY.ppo, imitation_share=0.0))
+    taught = replace(TINY, teacher="pure-pursuit")
+    assert taught.in_role("pursuer").teacher == "pure-pursuit"
+    assert taught.in_role("evader").teacher is None
+
+
 def test_metrics_have_the_names_of_the_contract(whole):
     run, _, _ = whole
     names = set(read_metrics(run)[0])
@@ -114,6 +139,7 @@ def test_metrics_have_the_names_of_the_contract(whole):
         ),
         "time/steps_per_second",
     }
+    assert "ppo/imitation" not in names
 
 
 def test_a_shielded_training_neither_collides_nor_fails_to_solve(whole):

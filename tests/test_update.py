@@ -32,7 +32,7 @@ def rollout(policy):
 def learn(policy, rollout, config=TINY.ppo, key=0, rate=1e-3):
     start = optimiser(config).init(eqx.filter(policy, trainable(policy)))
     key, rate = jax.random.key(key), jnp.asarray(rate, jnp.float32)
-    learned, state, _, report = update(policy, start, rollout, None, key, rate, config)
+    learned, state, _, report = update(policy, start, rollout, None, key, rate, None, config)
     return learned, state, report
 
 

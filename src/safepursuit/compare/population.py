@@ -105,7 +105,7 @@ class Folder:
 
     def cell(self, pursuer: str, evader: str, base: TrainConfig) -> Cell:
         """The cell of a pair, in the game of this configuration."""
-        config = replace(base, role="pursuer")
+        config = base.in_role("pursuer")
         if "/" not in pursuer:
             return Cell(Contender(pursuer, pursuer, config=config), SUITE, evader)
         run = self.run(pursuer)

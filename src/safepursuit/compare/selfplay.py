@@ -148,10 +148,9 @@ class SelfPlay:
         shares = rivals(population, side, self.settings.explore)
         text = mixture(self.folder, shares, base.num_envs // base.shares)
         start = self._latest(population.pools[side]) if self.settings.warm else None
-        config = replace(
-            base,
-            role=role,
-            **{other(role): text},  # type: ignore[arg-type]
+        config = base.in_role(
+            role,
+            **{other(role): text},
             method=self.settings.method,
             timesteps=timesteps,
             seed=base.seed + population.finished_rounds + 1,

@@ -39,6 +39,10 @@ class PPOConfig:
     max_grad_norm: float = 0.5
     target_kl: float = 0.03
     """Stop a rollout's update once the mean KL divergence exceeds this; 0 never stops."""
+    imitation: float = 1.0
+    """Weight of the squared distance from the teacher's control at the start of a training with a teacher."""
+    imitation_share: float = 0.2
+    """Share of that training over which it falls linearly to 0."""
     cost_limit: float = 0.01
     """Own collision steps allowed per episode on average, for a constrained method."""
     multiplier: float = 0.001
@@ -51,8 +55,9 @@ class PPOConfig:
             self,
             "ppo",
             positive=("learning_rate", "clip", "max_grad_norm", "multiplier_rate"),
-            not_negative=("entropy", "value", "target_kl", "cost_limit", "multiplier"),
+            not_negative=("imitation", "entropy", "value", "target_kl", "cost_limit", "multiplier"),
             share=("discount", "trace", "warmup"),
+            positive_share=("imitation_share",),
             at_least_1=("epochs", "minibatches"),
         )
 
@@ -74,6 +79,8 @@ class TrainConfig:
     such as flee:2,orbit,runs/e1."""
     pursuer: str = "lead-intercept"
     """An evader's opponent, likewise (`safepursuit list pursuers`)."""
+    teacher: str | None = None
+    """A scripted player of the same role (`safepursuit list pursuers`), imitated at first: see ppo.imitation."""
     timesteps: int = 1_000_000
     """Environment steps in all."""
     num_envs: int = 256
@@ -108,6 +115,8 @@ class TrainConfig:
             seed=("seed",),
         )
         HEADS.find(self.method)
+        if self.teacher is not None:
+            PLAYERS[self.role].find(self.teacher)
         SENSORS.find(self.game.sensor)
         NETWORKS.find(self.policy.network)
         for name, value in numbers(self):
@@ -154,6 +163,10 @@ class TrainConfig:
         if robot.has_inertia:  # room for weaker brakes
             margin = max(margin, 1e-4)
         return replace(self, game=game, shield=replace(self.shield, offset=offset, margin=margin))
+
+    def in_role(self, role: Role, **changes: Any) -> "TrainConfig":
+        """The training of the robot in this role, with other changes; a teacher is of one role and stays with it."""
+        return replace(self, role=role, teacher=self.teacher if role == self.role else None, **changes)
 
     @property
     def promises(self) -> bool:
@@ -219,6 +232,7 @@ class TrainConfig:
         chosen += [] if game.arena.room else [SCENES.find(game.arena.scene)]
         opponents = weights(self.opponent, self.opponent_role)
         chosen += [PLAYERS[self.opponent_role].find(name) for name in opponents if not is_run(name)]
+        chosen += [] if self.teacher is None else [PLAYERS[self.role].find(self.teacher)]
         return {one.__module__ for one in chosen}
 
 

@@ -35,7 +35,8 @@ def start(config: TrainConfig, rival: Agent) -> None:
     policy, moments, multiplier, games, starts, rollout = _shapes(config, rival)
     key, rate = jax.eval_shape(lambda: jax.random.key(0)), jax.eval_shape(lambda: jnp.asarray(0.0, float))
     playing = partial(collect_program(config).jitted.lower, policy, games, starts, key, rival)
-    learning = partial(update_program(config).jitted.lower, policy, moments, rollout, multiplier, key, rate)
+    imitation = None if config.teacher is None else rate
+    learning = partial(update_program(config).jitted.lower, policy, moments, rollout, multiplier, key, rate, imitation)
     counting = partial(rollout_metrics.lower, rollout, config.game.robot.dt, config.lineup)
     alone = policy, jax.ShapeDtypeStruct((2, config.num_envs), jnp.result_type(float)), games.state
     if config.shares > 1:

@@ -84,13 +84,17 @@ class Findings(NamedTuple):
         return bool(self.finite) and all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(figures))
 
 
-def update_metrics(report: UpdateReport, multiplier: Multiplier | None, rate: float) -> dict[str, float]:
+def update_metrics(
+    report: UpdateReport, multiplier: Multiplier | None, rate: float, teacher: bool = False
+) -> dict[str, float]:
     """Metrics of an update; `multiplier` is the one after it, `rate` the learning rate."""
     terms = {f"ppo/{name}": float(value) for name, value in report.terms._asdict().items()}
     if multiplier is None:
         del terms["ppo/cost_value_loss"]
     else:
         terms["ppo/multiplier"] = float(multiplier.value)
+    if not teacher:
+        del terms["ppo/imitation"]
     return terms | {
         "ppo/explained_variance": float(report.explained_variance),
         "ppo/grad_norm": float(report.grad_norm),

@@ -29,7 +29,8 @@ def collect_program(config: TrainConfig) -> Program:
 
 
 def update_program(config: TrainConfig) -> Program:
-    """`update` likewise: (policy, optimiser state, rollout, multiplier, key, rate) → (policy, …, report)."""
+    """`update` likewise: (policy, optimiser state, rollout, multiplier, key, rate, imitation) → (policy, …,
+    report)."""
     return _programs(_compiled(config))[1]
 
 

@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from safepursuit.agents import Agent, Imprecise, View
+from safepursuit.agents import Agent, Imprecise, Scripted, View
 from safepursuit.compiling import ONCE, Program
 from safepursuit.experiment import TrainConfig, opponent
 from safepursuit.game import ROLES, Contact, GameState, Observation, collided, initial, observe, reward
 from safepursuit.play import Step, play
 from safepursuit.policy import Policy, Situation
-from safepursuit.shapes import Flag, Keys
+from safepursuit.shapes import Control, Flag, Keys
 from safepursuit.shield import Shield, Shielded
 
 _FEW = 4096
@@ -36,6 +36,8 @@ class Rollout(NamedTuple):
     observation: Observation
     situation: Situation
     action: Float[Array, "time 2 games"]
+    advice: Float[Array, "time 2 games"] | None
+    """The teacher's nominal control, where there is a teacher."""
     log_prob: Float[Array, "time games"]
     value: Float[Array, "time games"]
     next_value: Float[Array, "time games"]
@@ -103,6 +105,8 @@ class Sample(NamedTuple):
     situation: Situation
     distribution: Any
     action: Float[Array, "2 *batch"]
+    advice: Control | None
+    """The teacher's nominal control."""
 
 
 class Learner(Agent):
@@ -110,13 +114,15 @@ class Learner(Agent):
 
     policy: Policy
     shield: Shield = eqx.field(static=True)
+    teacher: Scripted | None = None
 
     def act(self, carry: Any, key: Keys, view: View) -> tuple[Shielded, Sample]:
         observation, where = view.observation(), view.situation(self.shield)
         distribution = self.policy.head.distribution(self.policy.features(observation), where)
         action = self.policy.head.sample(key, distribution)
         done = self.policy.head.execute(distribution, action, where)
-        return done, Sample(observation, where, distribution, action)
+        advice = None if self.teacher is None else self.teacher.act(None, key, view)[0].nominal
+        return done, Sample(observation, where, distribution, action, advice)
 
     def onward(self, carry: Any, over: Flag) -> None:
         return None
@@ -152,6 +158,7 @@ def collect(
             observation=sample.observation,
             situation=sample.situation,
             action=sample.action,
+            advice=sample.advice,
             log_prob=head.log_prob(sample.distribution, sample.action),
             value=unknown,  # evaluated for all steps together, below
             next_value=unknown,
@@ -185,7 +192,8 @@ def collect(
         )
         return [jnp.where(over, 0, value) for value in (total, total_cost, steps)], (record, at_time_out)
 
-    learner: Agent = Learner(policy, config.shield)
+    teacher = None if config.teacher is None else Scripted(config.teacher, None)
+    learner: Agent = Learner(policy, config.shield, teacher)
     own = learner if errors is None else Imprecise(learner, errors, known_delay=config.shield.budget.delay)
     against = opponent(config) if rival is None else rival
     agents = (own, against) if role == "pursuer" else (against, own)

@@ -89,8 +89,8 @@ class SeedGroup:
         rate = self.trainers[0].learning_rate
         keys = self._split(state["key"])
         starts = _stacked([fresh_starts(key, self.config) for key in keys[:, 1]])
-        rates = jnp.full(len(keys), rate, float)
-        state, action, found = self._iteration((state | {"key": keys[:, 0]}, starts, keys[:, 2], keys[:, 3], rates))
+        weights = jax.tree.map(lambda one: jnp.full(len(keys), one, float), (rate, self.trainers[0].imitation))
+        state, action, found = self._iteration((state | {"key": keys[:, 0]}, starts, keys[:, 2], keys[:, 3], weights))
         found = jax.device_get(found)
         elapsed = time.perf_counter() - start
         first, action = jax.device_put((_one(state, 0), action[0]), jax.local_devices()[0])
@@ -126,10 +126,10 @@ def _keys(key: Key[Array, ""]) -> Key[Array, "4"]:
 
 def _iteration(arguments: tuple, config: TrainConfig, rival: Agent) -> tuple[dict[str, Any], Any, Findings]:
     """Rollout and update of one seed: its state, the last actions, and its `Findings`."""
-    state, starts, play_key, update_key, rate = arguments
+    state, starts, play_key, update_key, (rate, imitation) = arguments
     games, rollout = collect(state["policy"], state["games"], starts, play_key, config, rival)
     policy, optimiser, multiplier, report = update(
-        state["policy"], state["optimiser"], rollout, state["multiplier"], update_key, rate, config.ppo
+        state["policy"], state["optimiser"], rollout, state["multiplier"], update_key, rate, imitation, config.ppo
     )
     learned = dict(zip(_LEARNED, (policy, optimiser, multiplier, games, state["key"]), strict=True))
     measured = rollout_metrics(rollout, config.game.robot.dt, config.lineup)

@@ -62,13 +62,13 @@ def spread_update(config: TrainConfig) -> Any:
     """`update` without its configuration argument, for a rollout from `spread_collect`."""
     mesh = mesh_of(config)
 
-    def on_one(policy, optimiser_state, rollout, multiplier, key, rate):
-        return update(policy, optimiser_state, rollout, multiplier, key, rate, config.ppo, axis=_GAMES)
+    def on_one(policy, optimiser_state, rollout, multiplier, key, rate, imitation):
+        return update(policy, optimiser_state, rollout, multiplier, key, rate, imitation, config.ppo, axis=_GAMES)
 
-    def on_all(policy, optimiser_state, rollout, multiplier, key, rate):
-        specs = (_SAME, _SAME, _spread(rollout), _SAME, _SAME, _SAME)
+    def on_all(policy, optimiser_state, rollout, multiplier, key, rate, imitation):
+        specs = (_SAME, _SAME, _spread(rollout), _SAME, _SAME, _SAME, _SAME)
         spread = jax.shard_map(on_one, mesh=mesh, in_specs=specs, out_specs=_SAME, check_vma=False)
-        return spread(policy, optimiser_state, rollout, multiplier, key, rate)
+        return spread(policy, optimiser_state, rollout, multiplier, key, rate, imitation)
 
     return on_all
 

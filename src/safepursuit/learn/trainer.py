@@ -20,7 +20,7 @@ from safepursuit.learn.lagrangian import Multiplier
 from safepursuit.learn.programs import collect_program, update_program
 from safepursuit.learn.rollout import Games, Rollout, fresh_starts, join_games
 from safepursuit.learn.sharded import on_first, places
-from safepursuit.learn.update import UpdateReport, fresh_learner, learning_rate
+from safepursuit.learn.update import UpdateReport, fresh_learner, imitation_weight, learning_rate
 from safepursuit.policy import NotFiniteError, Policy, not_finite
 from safepursuit.runs import checkpoint, configuration
 from safepursuit.runs.folder import RunFolder, write_json
@@ -120,7 +120,7 @@ class BarrierNetTrainer:
 
     @property
     def history(self) -> list[dict[str, float]]:
-        """The metrics of every iteration, as in the run folder's log; a training without a run folder keeps them itself.
+        """The metrics of every iteration, from the run folder's log; without a run folder they are kept here.
 
         Empty where the log is damaged.
         """
@@ -162,9 +162,9 @@ class BarrierNetTrainer:
     def update(self, rollout: Rollout) -> UpdateReport:
         """Learn from a rollout."""
         key, update_key = jax.random.split(self.state.key)
-        rate = jnp.asarray(self.learning_rate, float)
+        rate, imitation = jax.tree.map(lambda one: jnp.asarray(one, float), (self.learning_rate, self.imitation))
         policy, optimiser_state, multiplier, report = update_program(self.config)(
-            self.state.policy, self.state.optimiser, rollout, self.state.multiplier, update_key, rate
+            self.state.policy, self.state.optimiser, rollout, self.state.multiplier, update_key, rate, imitation
         )
         self.state = self.state._replace(
             policy=policy,
@@ -299,7 +299,7 @@ class BarrierNetTrainer:
 
         Unless the configuration says to go on, the state becomes that of `before` and NotFiniteError is raised.
         """
-        learned = update_metrics(found.report, found.multiplier, self.learning_rate)
+        learned = update_metrics(found.report, found.multiplier, self.learning_rate, self.config.teacher is not None)
         bad = [name for name, value in learned.items() if not math.isfinite(value)] + not_finite(policy)
         named = ", ".join(bad)
         if self.config.on_nonfinite == "skip":
@@ -335,7 +335,7 @@ class BarrierNetTrainer:
 
         `layer_time` [µs] is that of the safety layer, `speed` in steps per second.
         """
-        learned = update_metrics(found.report, found.multiplier, rate)
+        learned = update_metrics(found.report, found.multiplier, rate, self.config.teacher is not None)
         values = {name: float(value) for name, value in found.metrics.items()}
         compiled, self._fresh = self._fresh, False
         episodes = values["pursuit/episodes"]
@@ -363,6 +363,13 @@ class BarrierNetTrainer:
     def learning_rate(self) -> float:
         """Of the next update."""
         return learning_rate(self.config.ppo, self.state.iteration / self.config.iterations)
+
+    @property
+    def imitation(self) -> float | None:
+        """The weight of the teacher's advice in the next update; None without a teacher."""
+        if self.config.teacher is None:
+            return None
+        return imitation_weight(self.config.ppo, self.state.iteration / self.config.iterations)
 
 
 def _initial_state(config: TrainConfig) -> TrainingState:

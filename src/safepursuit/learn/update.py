@@ -53,6 +53,11 @@ def learning_rate(config: PPOConfig, progress: float) -> float:
     return config.learning_rate * left
 
 
+def imitation_weight(config: PPOConfig, progress: float) -> float:
+    """The weight of the teacher's advice at a share of the training: it falls linearly to 0."""
+    return config.imitation * max(0.0, 1 - progress / config.imitation_share)
+
+
 def as_batch(rollout: Rollout, config: PPOConfig, multiplier: Multiplier | None = None) -> Batch:
     """The rollout with advantages and value targets; the axes stay (time, …, games).
 
@@ -69,7 +74,14 @@ def as_batch(rollout: Rollout, config: PPOConfig, multiplier: Multiplier | None 
         cost_advantage, cost_target = estimate(rollout.cost, rollout.cost_value, rollout.next_cost_value)
         advantage = combined(advantage, cost_advantage, multiplier)
     return Batch(
-        rollout.observation, rollout.situation, rollout.action, rollout.log_prob, advantage, target, cost_target
+        rollout.observation,
+        rollout.situation,
+        rollout.action,
+        rollout.log_prob,
+        advantage,
+        target,
+        cost_target,
+        rollout.advice,
     )
 
 
@@ -96,6 +108,7 @@ def update(
     multiplier: Multiplier | None,
     key: Key[Array, ""],
     rate: Float[Array, ""],
+    imitation: Float[Array, ""] | None,
     config: PPOConfig,
     axis: str | None = None,
 ) -> tuple[Policy, Any, Multiplier | None, UpdateReport]:
@@ -109,7 +122,7 @@ def update(
     learned, fixed = eqx.partition(policy, trainable(policy))
 
     def loss(learned, sample):
-        return ppo_loss(eqx.combine(learned, fixed), sample, config, axis)
+        return ppo_loss(eqx.combine(learned, fixed), sample, config, axis, imitation)
 
     def descend(carry, sample):
         learned, optimiser_state = carry

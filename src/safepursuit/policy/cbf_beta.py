@@ -48,7 +48,8 @@ class CBFBetaHead(Head):
     def create(
         cls, key: Key[Array, ""], features: int, config: PolicyConfig, robot: Robot, shield: Shield
     ) -> "CBFBetaHead":
-        return cls(orthogonal(key, features, 4, 0.01), config.safe_set, robot, shield)
+        layer = orthogonal(key, features, 4, 0.01)
+        return cls(layer=layer, onto=config.safe_set, robot=robot, shield=shield)
 
     def distribution(self, features: Float[Array, "features *batch"], situation: Situation) -> Beta:
         return beta.from_outputs(dense(self.layer, features))

@@ -57,6 +57,9 @@ class Head(eqx.Module):
     constrained: ClassVar[bool] = False
     """Whether to learn a cost critic and a multiplier for collisions (see `learn.lagrangian`)."""
 
+    robot: eqx.AbstractVar[Robot]
+    """The robot that is driven."""
+
     def __init_subclass__(cls, **keywords: Any) -> None:
         for claim in ("hard", "promises"):
             if claim not in vars(cls):

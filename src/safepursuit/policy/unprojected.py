@@ -55,7 +55,8 @@ class UnprojectedHead(GaussianHead):
     def create(
         cls: type[Self], key: Key[Array, ""], features: int, config: PolicyConfig, robot: Robot, shield: Shield
     ) -> Self:
-        return cls(orthogonal(key, features, 2, 0.01), BoundedStd.create(config), config.penalty, robot, shield)
+        layer, spread = orthogonal(key, features, 2, 0.01), BoundedStd.create(config)
+        return cls(layer=layer, spread=spread, penalty=config.penalty, robot=robot, shield=shield)
 
     def distribution(self, features: Float[Array, "features *batch"], situation: Situation) -> Unprojected:
         return Unprojected(Gaussian(dense(self.layer, features), self.spread()), situation.around)
