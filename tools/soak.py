@@ -13,6 +13,7 @@ import statistics
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,13 @@ class Watch:
             self.last, self.steps = now, steps
 
 
+def endurance(steps: int) -> TrainConfig:
+    """The default training with a small network and one gradient step per rollout, three times as fast."""
+    plain = TrainConfig()
+    policy, ppo = replace(plain.policy, hidden=(8,)), replace(plain.ppo, epochs=1, minibatches=1)
+    return replace(plain, timesteps=steps, checkpoint_every=100, policy=policy, ppo=ppo)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("steps", nargs="?", type=int, default=2_000_000_000)
@@ -76,7 +84,7 @@ def main() -> int:
     parser.add_argument("--page", type=Path)
     asked = parser.parse_args()
     use_all_cores()
-    config = TrainConfig(timesteps=asked.steps, checkpoint_every=100)
+    config = endurance(asked.steps)
     with tempfile.TemporaryDirectory() as folder:
         trainer = BarrierNetTrainer(config, create_run(Path(folder) / "soak", config, ["make", "soak"]))
         watch = Watch(trainer, asked.every)
@@ -104,9 +112,9 @@ def page(watch: Watch, faults: list[str], growth: float) -> str:
     return f"""\
 # Endurance
 
-`make soak SOAK={watch.trainer.config.timesteps}` wrote this page: one training of BarrierNet by the defaults, with its
-checkpoints and its log. Counters are Python integers, of any size, and are compared with what was played after every
-iteration.
+`make soak SOAK={watch.trainer.config.timesteps}` wrote this page: one training of BarrierNet in the default game, with
+a small network and one gradient step per rollout, with its checkpoints and its log. Counters are Python integers, of
+any size, and are compared with what was played after every iteration.
 
 **{watch.trainer.state.steps:,} steps; {len(faults)} faults; memory changed by {growth - 1:+.1%} once settled; median
 {statistics.median(speeds):,.0f} steps/s, between {min(speeds):,.0f} and {max(speeds):,.0f}.**
