@@ -64,9 +64,11 @@ class Arena:
             )
 
     def _take_room(self) -> None:
-        if not self.scene.endswith((".yaml", ".yml")) and self.scene not in (names := reading.gallery()):
+        if not self.scene.endswith(reading.FILES) and self.scene not in (names := reading.gallery()):
             known = ", ".join((*SCENES, *names))
-            raise ValueError(f"unknown scene {self.scene!r}; known are {known}, or a file that ends in .yaml.")
+            raise ValueError(
+                f"unknown scene {self.scene!r}; known are {known}, or a file that ends in .yaml or .geojson."
+            )
         if not self.room or reading.name_of(self.room) != self.scene:
             object.__setattr__(self, "room", reading.read(self.scene))
         stand, random = self.rooms, [room.random for room in self.rooms]

@@ -116,11 +116,14 @@ def _picture(file: Path) -> tuple[np.ndarray, np.ndarray]:
     return layers[..., :3].mean(axis=-1) / 255, layers[..., 3] == 255
 
 
-def read(file: Path, cell: Any, wanted: Sequence[np.ndarray]) -> tuple[list, list[list]]:
-    """`outlines` of a map.yaml as lists of corners; without a cell [m] that of the map. Raises MapError."""
+def read(file: Path, cell: Any, wanted: Sequence[np.ndarray]) -> tuple[list, list[dict[str, list]]]:
+    """`outlines` of a map.yaml, the solid pieces as a scene file has them; without a cell [m] that of the map.
+
+    Raises MapError.
+    """
     grid = load(file)
     outer, solid = outlines(grid, grid.resolution if cell is None else _number(cell, "map.cell", 0.0, 10.0), wanted)
-    return outer.tolist(), [one.tolist() for one in solid]
+    return outer.tolist(), [{"polygon": one.tolist()} for one in solid]
 
 
 def outlines(grid: Grid, cell: float, wanted: Sequence[np.ndarray] = ()) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -136,11 +139,11 @@ def outlines(grid: Grid, cell: float, wanted: Sequence[np.ndarray] = ()) -> tupl
     if not len(regions):
         raise MapError("the map has no free cell: look at negate and free_thresh")
     starts = shapely.union_all([shapely.Polygon(grid.cells(one)) for one in wanted])
-    exact = _chosen(regions, starts)
+    exact = chosen(regions, starts)
     corners = shapely.get_num_coordinates(exact)
     room = exact
     if corners <= _MOST_CORNERS:
-        room = _chosen(shapely.get_parts(_straightened(exact, 0.5 * cell / grid.resolution)), starts)
+        room = chosen(shapely.get_parts(_straightened(exact, 0.5 * cell / grid.resolution)), starts)
     rings = [_ring(one) for one in (room.exterior, *room.interiors)] if corners <= _MOST_CORNERS else []
     edges = sum(map(len, rings)) or corners
     if edges > MOST_EDGES:
@@ -161,7 +164,7 @@ def _regions(free: np.ndarray) -> Any:
     return shapely.get_parts(shapely.union_all(shapely.box(left, row, right, row + 1)))
 
 
-def _chosen(regions: Any, starts: Any) -> Any:
+def chosen(regions: Any, starts: Any) -> Any:
     """The region that holds most of the starts, or the largest."""
     import shapely
 

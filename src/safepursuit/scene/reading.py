@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from safepursuit.scene import generated, movers, occupancy
+from safepursuit.scene import generated, geojson, movers, occupancy
 from safepursuit.scene.room import Room, RoomError
 
 SHAPES = {
@@ -26,6 +26,9 @@ SHAPES = {
     "segment": "two points",
 }
 """The kinds of shapes, and what each takes."""
+
+FILES = (".yaml", ".yml", geojson.SUFFIX)
+"""The endings of files of rooms."""
 
 _KEYS = ("walls", "map", "shapes", "random", "movers", "start")
 _MOST_ROOMS = 200
@@ -52,6 +55,8 @@ def read(name: str) -> str:
 
 def _load(name: str) -> Any:
     """What the file holds."""
+    if Path(name).suffix == geojson.SUFFIX:
+        return {"map": Path(name).name}
     if name in gallery():
         text = (files(__package__) / "gallery" / f"{name}.yaml").read_text(encoding="utf-8")
     else:
@@ -190,7 +195,7 @@ class _Reader:
         return [generate(kind, one) for one in range(seed, seed + number)]
 
     def without_map(self, content: Any) -> Any:
-        """The content with walls and polygons in place of its map; a map.yaml of map_server is one, too."""
+        """The content with walls and shapes in place of its map or plan; a map.yaml of map_server is one, too."""
         if isinstance(content, Mapping) and "image" in content and "resolution" in content:
             content = {"map": Path(self.name).name}
         if not isinstance(content, Mapping) or "map" not in content:
@@ -202,14 +207,19 @@ class _Reader:
         asked = {"file": asked} if isinstance(asked, str) else asked
         self.keys(asked, ("file", "cell"), "map")
         if not isinstance(asked.get("file"), str):
-            raise self.fail("map.file is missing: give the path of a map.yaml")
+            raise self.fail("map.file is missing: give the path of a map.yaml or a plan.geojson")
         wanted = [self.polygon(one, f"start.{role}") for role, one in start.items()] if isinstance(start, dict) else []
+        file = Path(self.name).parent / asked["file"]
         try:
-            walls, solid = occupancy.read(Path(self.name).parent / asked["file"], asked.get("cell"), wanted)
+            if file.suffix == geojson.SUFFIX:
+                self.keys(asked, ("file",), "a plan")
+                walls, solid = geojson.read(file, wanted)
+            else:
+                walls, solid = occupancy.read(file, asked.get("cell"), wanted)
         except occupancy.MapError as error:
             raise self.fail(str(error)) from None
         shapes = content.get("shapes") or []
-        shapes = [*shapes, *({"polygon": one} for one in solid)] if isinstance(shapes, list) else shapes
+        shapes = [*shapes, *solid] if isinstance(shapes, list) else shapes
         kept = {key: content[key] for key in ("random", "movers", "start") if key in content}
         return {"walls": walls, "shapes": shapes} | kept
 
