@@ -1,7 +1,7 @@
 """Configuration and policy of a run folder, without optimiser, games or trainer."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import jax
@@ -52,6 +52,7 @@ class Learned(NamedTuple):
     policy: Policy
 
 
+@lru_cache(maxsize=16)
 def policy_shapes(config: TrainConfig) -> Learned:
     """The policy of a configuration as shapes; nothing is drawn or compiled."""
     build = lambda: build_policy(  # noqa: E731

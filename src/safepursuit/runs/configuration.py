@@ -8,15 +8,18 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_type_hints
 
+import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import AliasEvent, CollectionEndEvent, CollectionStartEvent, SafeLoader, YAMLError
-from yaml import parse as parse_events
+from yaml import AliasEvent, CollectionEndEvent, CollectionStartEvent, YAMLError
 
 T = TypeVar("T")
 
 LARGEST = 1_000_000
 """Bytes of a configuration file."""
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The fast one of libyaml, where PyYAML has it."""
 
 _DEEPEST = 20
 """Levels of keys and lists."""
@@ -68,7 +71,7 @@ def parse(defaults: T, text: str, source: str) -> T:
 def _check_events(text: str, source: str) -> None:
     """Raise ConfigurationError for an alias, and for a depth that no configuration has."""
     depth = 0
-    for event in parse_events(text, Loader=SafeLoader):
+    for event in yaml.parse(text, Loader=_LOADER):
         if isinstance(event, AliasEvent):
             raise ConfigurationError(f"configuration file {source} uses an alias (*name): write the value out.")
         depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
