@@ -219,7 +219,7 @@ zoo: population  ## Train, judge and pack the policies that ship (hours) → src
 rooms: setup  ## Draw every room of the gallery, and a chase in it → docs/images/rooms/
 	$(BIN)/python tools/rooms.py
 
-TRANSFER ?= 10_000_000
+TRANSFER ?= 12_000_000
 transfer: setup  ## Train pursuers in random rooms (3 seeds of TRANSFER steps), and judge them in rooms they have not seen → docs/benchmarks/transfer.md (hours; goes on where it stopped)
 	$(BIN)/safepursuit compare --methods barriernet --seeds 0..2 --config configs/rooms.yaml --timesteps $(TRANSFER) --pursuers lead-intercept --suite rooms --episodes 500 --out comparisons/rooms
 	$(BIN)/python tools/transfer.py comparisons/rooms

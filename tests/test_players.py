@@ -13,6 +13,7 @@ from scipy import stats
 from safepursuit import game as rules
 from safepursuit import players, shield
 from safepursuit.game import Game
+from safepursuit.geometry import interception_time
 from safepursuit.players import EVADERS, PURSUERS, Player, Sight, course, evaders, pursuers, rollout_mpc
 from safepursuit.players.player import steer
 from safepursuit.robot import Unicycle
@@ -150,7 +151,7 @@ def test_the_way_around_a_disc_is_its_tangent():
     ],
 )
 def test_the_time_of_interception_by_hand(gap, velocity, speed, expected):
-    found = course.interception_time(jnp.array(gap), jnp.array(velocity), speed, 9.0)
+    found = interception_time(jnp.array(gap), jnp.array(velocity), speed, 9.0)
     assert float(found) == pytest.approx(expected, abs=1e-5)
 
 

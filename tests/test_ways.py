@@ -14,6 +14,7 @@ from safepursuit.compare.contenders import refuse_another_game
 from safepursuit.evaluation import scenarios
 from safepursuit.experiment import TrainConfig
 from safepursuit.game import Game, initial, observe
+from safepursuit.game.sensors import ways
 from safepursuit.play import play
 from safepursuit.players import PURSUERS
 from safepursuit.scene import Arena, Edges, RoomError, Scene, draw_scene, gallery, way
@@ -223,6 +224,53 @@ def test_what_rays_show_does_not_depend_on_where_the_room_is_or_on_what_is_beyon
     np.testing.assert_allclose(*seen, atol=2e-4)
     straight = jax.jit(partial(way, radius=RADIUS))(start.scene, start.pursuer[:2], start.evader[:2]).straight
     assert 0 < np.asarray(straight).sum() < 16
+
+
+@pytest.mark.wide
+@pytest.mark.parametrize("role", ["pursuer", "evader"])
+def test_an_opponent_is_met_where_a_march_finds_it(role):
+    """Both at constant velocity, the robot's of any direction; walls by shapely."""
+    game = Game(Arena(scene="office"), sensor="rays", evader_speed_ratio=0.8)
+    state = initial(jax.random.key(3), game, 24)
+    speeds = np.random.default_rng(3).uniform(0, 1, 24)
+    opponent = "evader" if role == "pursuer" else "pursuer"
+    fastest = game.limits(role).max_speed
+    control = jnp.asarray([speeds * game.limits(opponent).max_speed, np.zeros(24)])
+    state = state.with_robot(opponent, control=control)
+    found = jax.jit(partial(ways, game=game, role=role))(state)
+    own, pose = (np.asarray(state.robot(one).pose, float) for one in (role, opponent))
+    there = jax.jit(partial(way, radius=RADIUS))(state.scene, own[:2], pose[:2])
+    walls = surfaces_of(one_of(state.scene, 0))
+    times = np.arange(0, 6.0005, 1e-3)
+    kinds = set()
+    for k in range(24):
+        ahead, speed = np.array([np.cos(pose[2, k]), np.sin(pose[2, k])]), float(control[0, k])
+        hit = shapely.LineString([pose[:2, k], pose[:2, k] + 30 * ahead]).intersection(walls)
+        free = shapely.Point(pose[:2, k]).distance(hit) - RADIUS
+        if there.straight[k]:
+            apart = np.linalg.norm(own[:2, k] - pose[:2, k] - speed * times[:, None] * ahead, axis=1)
+            time = times[np.argmax(apart <= fastest * times)] if np.any(apart <= fastest * times) else 6.0
+        else:
+            time = min(float(there.length[k]) / fastest, 6.0)
+        met = pose[:2, k] + min(speed * time, max(free, 0)) * ahead
+        expected = jax.tree.map(
+            np.asarray, way(one_of(state.scene, k), jnp.asarray(own[:2, k]), jnp.asarray(met), RADIUS)
+        )
+        assert float(found.meeting.length[k]) == pytest.approx(float(expected.length), abs=5e-3)
+        kinds |= {(bool(there.straight[k]), speed * time > free)}
+    assert len(kinds) == 4
+
+
+def surfaces_of(scene):
+    """What a ray may hit in a room: the edges and the rims of the discs (shapely)."""
+    start, end = (np.asarray(part)[:, np.asarray(scene.edges.present)] for part in (scene.edges.start, scene.edges.end))
+    discs = zip(np.asarray(scene.centre).T, np.asarray(scene.radius), np.asarray(scene.present), strict=True)
+    rims = [shapely.Point(centre).buffer(radius, quad_segs=256).exterior for centre, radius, there in discs if there]
+    return shapely.union_all([*shapely.linestrings(np.stack([start.T, end.T], axis=1)), *rims])
+
+
+def one_of(scene, k):
+    return jax.tree.map(lambda leaf: leaf[..., k] if leaf.ndim and leaf.shape[-1] == 24 else leaf, scene)
 
 
 @pytest.mark.wide

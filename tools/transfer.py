@@ -11,9 +11,10 @@ import numpy as np
 
 from safepursuit.benchmark.tables import Table, grid
 from safepursuit.evaluation.metrics import rate
+from safepursuit.experiment import load_config
 from safepursuit.report.comparison.contrasts import OVERALL, contrasts
 from safepursuit.report.comparison.numbers import Comparison, load
-from safepursuit.runs.folder import write_text
+from safepursuit.runs.folder import RunFolder, write_text
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks" / "transfer.md"
 
@@ -21,7 +22,7 @@ TEXT = """\
 # A pursuer in rooms it has not seen
 
 Written by `make transfer` (`tools/transfer.py`); do not edit by hand. {seeds} of `configs/rooms.yaml`,
-{steps:,} environment steps each, in 32 random rooms; judged on the suite [`rooms`](../evaluation.md#suites),
+{steps:,} environment steps each, in 32 random rooms{taught}; judged on the suite [`rooms`](../evaluation.md#suites),
 {scenarios:,} episodes for each seed and evader, beside the scripted `{rival}`, which finds its way by the same
 [shortest ways](../rooms.md#shortest-ways). Capture within 30 s in per cent with its 95 % interval; the difference is
 that of the same scenarios, in points. *Holds* says whether the lower end of its interval is above −2 points.
@@ -48,7 +49,7 @@ def row(contrast: dict[str, Any], own: np.ndarray, rival: np.ndarray) -> tuple[s
     return name, per_cent(own), per_cent(rival), points, "yes" if low > -2 else "no"
 
 
-def page(comparison: Comparison) -> str:
+def page(comparison: Comparison, folder: Path) -> str:
     plan = comparison.plan
     (suite,) = (one for one in plan.suites if one.name == "rooms")
     ours, rival = plan.groups
@@ -66,9 +67,11 @@ def page(comparison: Comparison) -> str:
     head = ("evader", "trained", rival, "difference", "holds")
     collided = np.concatenate([record.outcomes.collided for record in comparison.of(suite, ours)])
     members = plan.members(ours)
+    teacher = load_config(RunFolder.open(folder / str(members[0].run))).teacher
     return TEXT.format(
         seeds=f"{len(members)} seed{'s' * (len(members) > 1)}",
         steps=members[0].steps,
+        taught=f", first [taught](../methods.md#what-all-share) by `{teacher}`" if teacher else "",
         scenarios=plan.episodes,
         rival=rival,
         table=grid(Table("", head, rows)),
@@ -80,7 +83,8 @@ def page(comparison: Comparison) -> str:
 
 
 def main() -> None:
-    write_text(PAGE, page(load(Path(sys.argv[1]))))
+    folder = Path(sys.argv[1])
+    write_text(PAGE, page(load(folder), folder))
 
 
 if __name__ == "__main__":

@@ -107,3 +107,24 @@ def ray_slab_hit(
     room = jnp.where(ray > 0, limit - position, limit + position)
     speed = jnp.abs(ray)
     return jnp.where(speed > 0, jnp.maximum(room, 0) / jnp.where(speed > 0, speed, 1), jnp.inf)
+
+
+FORESIGHT = 6.0
+"""Longest time [s] over which a robot's motion is extrapolated."""
+
+
+def interception_time(gap: Point, velocity: Point, speed: Scalar | float, longest: float = FORESIGHT) -> Scalar:
+    """Earliest time [s] at which a pursuer of this speed can meet a target at `gap` [m] of constant velocity.
+
+    The smallest t ≥ 0 with |gap + velocity t| = speed t, at most `longest`, also where there is none.
+    """
+    a = velocity[0] ** 2 + velocity[1] ** 2 - speed**2
+    b = gap[0] * velocity[0] + gap[1] * velocity[1]
+    c = gap[0] ** 2 + gap[1] ** 2
+    # a t² + 2 b t + c = 0, in the form that is regular at equal speeds (a = 0).
+    discriminant = b**2 - a * c
+    root = jnp.sqrt(jnp.maximum(discriminant, 0))
+    denominator = root - b
+    meets = (discriminant >= 0) & (denominator > 0)
+    time = jnp.where(meets, c / jnp.where(meets, denominator, 1), longest)
+    return jnp.minimum(time, longest)

@@ -10,9 +10,11 @@ from jaxtyping import Array, Bool, Float
 
 from safepursuit.game.rules import Game
 from safepursuit.game.starts import initial_shapes
-from safepursuit.game.state import GameState, Role
+from safepursuit.game.state import GameState, Role, other
 from safepursuit.geometry import (
+    FORESIGHT,
     direction,
+    interception_time,
     length,
     ray_disc_hit,
     ray_segment_hit,
@@ -21,7 +23,7 @@ from safepursuit.geometry import (
     unit,
 )
 from safepursuit.registry import Registry
-from safepursuit.scene import Scene, way
+from safepursuit.scene import Scene, Way, Ways, way
 from safepursuit.shapes import Point, Scalar
 
 
@@ -110,14 +112,14 @@ def rays_and_opponent(state: GameState, game: Game, role: Role) -> Observation:
 
     A vector: the first twelve entries of `Observation.ego`, with the distance in units of what the robot drives in an
     episode; whether nothing stands between the robots; the direction (cos, sin) in which the shortest way to the
-    opponent begins, and its nearness 1/(1 + length); per ray the nearness 1/(1 + gap) of what it hits, with the gap [m]
-    counted from the body, and the closing speed in units of the pursuer's limit; where it hits a mover,
-    with the mover's part in it.
+    opponent begins, and its nearness 1/(1 + length); the same of the way to where it will be met (`meeting`); per ray
+    the nearness 1/(1 + gap) of what it hits, with the gap [m] counted from the body, and the closing speed in units of
+    the pursuer's limit; where it hits a mover, with the mover's part in it.
     """
     own, control, _ = state.robot(role)
-    other = state.robot("evader" if role == "pursuer" else "pursuer").pose
+    opponent = state.robot(other(role)).pose
     turns = jnp.arange(RAYS, dtype=own.dtype).reshape(RAYS, *(1,) * (own.ndim - 1)) * (2 * jnp.pi / RAYS)
-    sight = other[:2] - own[:2]
+    sight = opponent[:2] - own[:2]
     rays = jnp.concatenate([direction(own[2] + turns), unit(sight)[:, None]], axis=1)
     ranges = first_hits(state.scene, own[:2], rays)
     gap = jnp.maximum(ranges[:-1] - game.limits(role).radius, 0)
@@ -125,12 +127,35 @@ def rays_and_opponent(state: GameState, game: Game, role: Role) -> Observation:
     closing = jnp.broadcast_to(control[0] / game.robot.max_speed * jnp.cos(turns), gap.shape)
     if state.scene.movers is not None:
         closing -= _along_rays(state.scene, own[:2], rays[:, :-1], ranges[:-1]) / game.robot.max_speed
-    there, robot = way(state.scene, own[:2], other[:2], game.limits(role).radius), game.robot
-    first = unit(to_body_frame(own[2], there.next - own[:2]))
+    robot = game.robot
+    begins = [
+        [*unit(to_body_frame(own[2], one.next - own[:2])), 1 / (1 + one.length)] for one in ways(state, game, role)
+    ]
     others = _opponent(state, game, role, robot.max_speed * robot.dt * game.horizon)
-    return flat(
-        jnp.concatenate([jnp.stack([*others, visible, *first, 1 / (1 + there.length)]), 1 / (1 + gap), closing])
-    )
+    return flat(jnp.concatenate([jnp.stack([*others, visible, *begins[0], *begins[1]]), 1 / (1 + gap), closing]))
+
+
+def ways(state: GameState, game: Game, role: Role) -> Ways:
+    """The shortest ways of the robot in this role: those that the scene holds, or that its room leads to."""
+    scene, own, radius = state.scene, state.robot(role).pose[:2], game.limits(role).radius
+    if isinstance(scene.room, Ways):
+        return scene.room
+    there = way(scene, own, state.robot(other(role)).pose[:2], radius)
+    return Ways(there, way(scene, own, meeting(state, game, role, there), radius))
+
+
+def meeting(state: GameState, game: Game, role: Role, there: Way) -> Point:
+    """Where the robot in this role, at full speed, meets the opponent if it keeps its course until something stops it.
+
+    `there` is the way to the opponent; where it is not straight, the meeting takes as long as that way.
+    """
+    (own, _, _), (pose, control, _) = state.robots if role == "pursuer" else state.robots[::-1]
+    speed = game.limits(role).max_speed
+    ahead = jnp.where(control[0] < 0, -1.0, 1.0) * direction(pose[2])
+    soon = interception_time(pose[:2] - own[:2], jnp.abs(control[0]) * ahead, speed)
+    time = jnp.where(there.straight, soon, jnp.minimum(there.length / speed, FORESIGHT))
+    free = first_hits(state.scene, pose[:2], ahead[:, None])[0] - game.limits(other(role)).radius
+    return pose[:2] + jnp.clip(time * jnp.abs(control[0]), 0, jnp.maximum(free, 0)) * ahead
 
 
 def first_hits(scene: Scene, point: Point, rays: Float[Array, "2 rays *batch"]) -> Float[Array, "rays *batch"]:

@@ -6,15 +6,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from safepursuit.geometry import length, ray_segment_hit, unit
+from safepursuit.geometry import FORESIGHT, interception_time, length, ray_segment_hit, unit
 from safepursuit.robot import Robot
 from safepursuit.scene import BERTH, FAR, Scene, edges_from, nearest_on, way
 from safepursuit.shapes import Point, Scalar
 
 Course = Float[Array, "2 *batch"]
-
-_FORESIGHT = 6.0
-"""Longest time [s] over which a robot's motion is extrapolated."""
 
 _NOTICE = 1.5
 """Distance of the body from a wall or disc [m] below which `clear_of_boundaries` turns along it."""
@@ -124,32 +121,15 @@ def up_to_edges(start: Point, end: Point, scene: Scene, robot: Robot) -> Point:
     return start + jnp.minimum(whole, jnp.min(hits, axis=0)) * ahead
 
 
-def interception_time(gap: Point, velocity: Point, speed: Scalar | float, longest: float) -> Scalar:
-    """Earliest time [s] at which a pursuer of this speed can meet a target at `gap` [m] of constant velocity.
-
-    The smallest t ≥ 0 with |gap + velocity t| = speed t, at most `longest`, also where there is none.
-    """
-    a = velocity[0] ** 2 + velocity[1] ** 2 - speed**2
-    b = gap[0] * velocity[0] + gap[1] * velocity[1]
-    c = gap[0] ** 2 + gap[1] ** 2
-    # a t² + 2 b t + c = 0, in the form that is regular at equal speeds (a = 0).
-    discriminant = b**2 - a * c
-    root = jnp.sqrt(jnp.maximum(discriminant, 0))
-    denominator = root - b
-    meets = (discriminant >= 0) & (denominator > 0)
-    time = jnp.where(meets, c / jnp.where(meets, denominator, 1), longest)
-    return jnp.minimum(time, longest)
-
-
 def towards_interception(own: Point, other: Point, velocity: Point, scene: Scene, robot: Robot) -> Course:
     """Towards interception of the other robot at constant velocity [m/s] up to the wall, around the discs.
 
     Where something is in between, it is met as late as the way to it takes, and the way leads around what is there.
     """
-    time = interception_time(other - own, velocity, robot.max_speed, _FORESIGHT)
+    time = interception_time(other - own, velocity, robot.max_speed)
     if scene.room is not None:
         there = way(scene, own, other, robot.radius)
-        longest = jnp.minimum(there.length / robot.max_speed, _FORESIGHT)
+        longest = jnp.minimum(there.length / robot.max_speed, FORESIGHT)
         time = jnp.where(there.straight, time, longest)
     aim = within_walls(other + time * velocity, scene, robot)
     return along_way(own, up_to_edges(other, aim, scene, robot), scene, robot)

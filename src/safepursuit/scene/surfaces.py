@@ -85,6 +85,15 @@ class Way(NamedTuple):
     """Nothing is in the way."""
 
 
+class Ways(NamedTuple):
+    """The shortest ways of a robot that something outside the scene has found."""
+
+    opponent: Way
+    """To the opponent."""
+    meeting: Way
+    """To where the opponent will be met (`game.sensors.meeting`)."""
+
+
 class Scene(NamedTuple):
     """A rectangular arena about the origin with round obstacles, padded to a fixed number, and walls of any shape.
 
@@ -103,9 +112,9 @@ class Scene(NamedTuple):
     """None where nothing but discs and the four walls is in the arena."""
     movers: Movers | None = None
     """How the last discs move; None where everything stands still."""
-    room: Which | Way | None = None
-    """Where the shortest ways are known from: one of an arena's rooms, or whoever has found the one that is asked for;
-    None where ways are straight."""
+    room: Which | Ways | None = None
+    """Where the shortest ways are known from: one of an arena's rooms, or whoever has found them; None where ways are
+    straight."""
 
     @classmethod
     def of(

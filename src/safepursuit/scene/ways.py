@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from safepursuit.geometry import length
 from safepursuit.scene.corners import corners
 from safepursuit.scene.sight import blocked
-from safepursuit.scene.surfaces import Scene, Way
+from safepursuit.scene.surfaces import Scene, Way, Ways
 from safepursuit.shapes import Point
 
 
@@ -14,12 +14,12 @@ def way(scene: Scene, own: Point, target: Point, radius: float) -> Way:
 
     Exact but for the berth at corners, and for which corner comes first, which is that of a place less than a diameter
     away. Straight where the scene is not one of an arena's rooms, where nothing leads to the target, and past discs
-    that are drawn at random. Where the scene holds a way, that one.
+    that are drawn at random. Where the scene holds ways, that to the opponent.
     """
     gap = target - own
     straight = length(gap)
-    if isinstance(scene.room, Way):
-        return scene.room
+    if isinstance(scene.room, Ways):
+        return scene.room.opponent
     if scene.room is None:
         return Way(target, straight, jnp.ones(straight.shape, bool))
     known = corners(scene.room.rooms.text, radius)

@@ -93,7 +93,7 @@ def compare(file: Path, policy: Policy, config: TrainConfig, *, count: int = 10_
         delay=rows.get("pending", 0),
         edges=rows.get("edges", 0),
         movers=rows.get("movers", 0),
-        way="way" in rows,
+        ways="ways" in rows,
     )
     names = [output.name for output in opened.get_outputs()]
     found = _in_parts(lambda part: dict(zip(names, opened.run(None, part), strict=True)), inputs, _at_a_time(inputs))
@@ -215,7 +215,7 @@ def latency(file: Path, calls: int = 10_000) -> dict[str, Any]:
         "pending": np.zeros((1, rows.get("pending", 0), 2)),
         "edges": np.concatenate([posts, posts + 0.5], axis=-1)[None],
         "movers": np.pad(movers, ((0, 0), (0, 4)), constant_values=0.3)[None],
-        "way": np.array([[5.0, 4.0, 7.0]]),
+        "ways": np.array([[[5.0, 4.0, 7.0], [4.0, 4.0, 6.0]]]),
     }
     inputs = {name: every[name] for name in rows}
     for _ in range(_WARM_UP):

@@ -15,7 +15,7 @@ from safepursuit.agents import Trained, predicted
 from safepursuit.game import Game, GameState, Observation, RobotState, Role, observe
 from safepursuit.policy import Policy, Situation
 from safepursuit.robot import Robot
-from safepursuit.scene import Edges, Movers, Scene, Way
+from safepursuit.scene import Edges, Movers, Scene, Way, Ways
 from safepursuit.shapes import Control, Flag, Pose
 from safepursuit.shield import MAX_HEADING, Shield, Shielded, survey
 
@@ -78,9 +78,9 @@ class Measured(NamedTuple):
     """x and y of either end [m] of straight walls of finite length, solid from both sides; padded as the discs are."""
     movers: Float[Array, "6 movers *batch"] | None = None
     """Discs that move: x, y, radius [m], velocity along x and y and bound of the speed [m/s]; padded as discs are."""
-    way: Float[Array, "3 *batch"] | None = None
-    """The shortest way to the opponent: x and y [m] of the place at which it first turns, the opponent's own if it does
-    not, and its length [m]; where there are edges, of a sensor that asks for it."""
+    ways: Float[Array, "3 2 *batch"] | None = None
+    """The shortest ways to the opponent and to where it will be met: x and y [m] of the place at which each first
+    turns, its end if it does not, and its length [m]; where there are edges, of a sensor that asks for them."""
 
 
 class Command(NamedTuple):
@@ -124,14 +124,15 @@ def observed(game: Game, measured: Measured, role: Role) -> Observation:
     return observe(_state(game, measured, role, _scene(measured, _there(measured))), game, role)
 
 
-def asks_for_way(game: Game, measured: Measured, role: Role) -> bool:
-    """Whether the robot's sensor uses the shortest way to the opponent."""
+def asks_for_ways(game: Game, measured: Measured, role: Role) -> bool:
+    """Whether the robot's sensor uses shortest ways."""
     state = _state(game, measured, role, _scene(measured, _there(measured)))
 
-    def seen(way: Way) -> Observation:
-        return observe(state._replace(scene=state.scene._replace(room=way)), game, role)
+    def seen(ways: Ways) -> Observation:
+        return observe(state._replace(scene=state.scene._replace(room=ways)), game, role)
 
-    program = jax.make_jaxpr(seen)(Way(jnp.zeros(2), jnp.asarray(0.0), jnp.asarray(True))).jaxpr
+    one = Way(jnp.zeros(2), jnp.asarray(0.0), jnp.asarray(True))
+    program = jax.make_jaxpr(seen)(Ways(one, one)).jaxpr
     used = {id(one) for equation in program.eqns for one in equation.invars} | {id(one) for one in program.outvars}
     return any(id(one) in used for one in program.invars)
 
@@ -155,9 +156,11 @@ def _scene(measured: Measured, there: Mapping[str, Bool[Array, "rows *batch"]]) 
     if measured.edges is not None:
         known = there["edges"]
         edges = Edges(measured.edges[:2], measured.edges[2:], known, jnp.zeros(known.shape, bool))
-    if measured.way is not None:
-        first = measured.way[:2]
-        room = Way(first, measured.way[2], jnp.all(first == measured.opponent_pose[:2], axis=0))
+    if measured.ways is not None:
+        to_opponent, to_meeting = (measured.ways[:, one] for one in (0, 1))
+        straight = jnp.all(to_opponent[:2] == measured.opponent_pose[:2], axis=0)
+        # No sensor asks whether the way to the meeting is straight.
+        room = Ways(*(Way(one[:2], one[2], straight) for one in (to_opponent, to_meeting)))
     return Scene(measured.half_extents, discs[:2], discs[2], present, edges, movers, room)
 
 
@@ -203,8 +206,9 @@ def _believable(measured: Measured, there: Mapping[str, Bool[Array, "rows *batch
     heading within `MAX_HEADING`, no radius, bound of a speed or length negative, walls that leave room for the body,
     and, where the control depends on it, a velocity within twice the robot's limits."""
     rows = {name: jnp.where(known, getattr(measured, name), 0) for name, known in there.items()}
-    if measured.pending is not None:
-        rows["pending"] = measured.pending
+    for name in ("pending", "ways"):
+        if (given := getattr(measured, name)) is not None:
+            rows[name] = given
     numbers = [part for name, part in measured._asdict().items() if part is not None and name not in rows]
     size = jnp.sum(jnp.abs(jnp.concatenate(numbers)), axis=0)
     for values in rows.values():
@@ -213,8 +217,8 @@ def _believable(measured: Measured, there: Mapping[str, Bool[Array, "rows *batch
     sound &= jnp.min(measured.half_extents, axis=0) > robot.radius
     if measured.movers is not None:
         sound &= (jnp.min(rows["movers"][2], axis=0) >= 0) & (jnp.min(rows["movers"][5], axis=0) >= 0)
-    if measured.way is not None:
-        sound &= measured.way[2] >= 0
+    if measured.ways is not None:
+        sound &= jnp.min(measured.ways[2], axis=0) >= 0
     if robot.has_inertia:
         speed, turn_rate = jnp.abs(measured.control)
         sound &= (speed <= 2 * robot.max_speed) & (turn_rate <= 2 * robot.max_turn_rate)

@@ -29,8 +29,9 @@ UNITS = {
     "polygon is its edges; a row of NaN or of zeros alone is padding",
     "movers": "discs that move: x, y, radius [m], velocity along x and y [m/s], and the speed [m/s] beyond which none "
     "ever is; a row of NaN or of zeros alone is padding",
-    "way": "the shortest way to the opponent around what stands: x, y [m] of the place at which it first turns, the "
-    "opponent's own where it is straight, and its length [m]; the safety layer does not use it",
+    "ways": "the shortest ways around what stands to the opponent, and to where it will be met if it keeps its course "
+    "until something stops it: x, y [m] of the place at which the way first turns, its end where it is straight, and "
+    "its length [m]; the safety layer does not use them",
     "pending": "the commands sent and not yet executed, v [m/s] and omega [rad/s] each, the oldest first; pose and "
     "control are those of now, before any of them",
     "safe_control": "v [m/s] and omega [rad/s] for the next dt seconds",

@@ -14,7 +14,7 @@ from onnx import helper
 
 from safepursuit.adapters.onnx import projection
 from safepursuit.adapters.onnx.arrays import Array, Shape, Tensor, expanded, joined
-from safepursuit.adapters.onnx.controller import MOST_ROWS, Command, Measured, asks_for_way, drive, observed
+from safepursuit.adapters.onnx.controller import MOST_ROWS, Command, Measured, asks_for_ways, drive, observed
 from safepursuit.adapters.onnx.describing import describe
 from safepursuit.adapters.onnx.graph import Graph
 from safepursuit.adapters.onnx.lowering import lower
@@ -103,8 +103,8 @@ def _inputs(config: TrainConfig, discs: int | None, edges: int | None, movers: i
     if rows["movers"]:
         shapes["movers"] = (6, rows["movers"])
     _check_observation(config, shapes, trained["movers"])
-    if rows["edges"] and asks_for_way(config.game, _sample(shapes), config.role):
-        shapes["way"] = (3,)
+    if rows["edges"] and asks_for_ways(config.game, _sample(shapes), config.role):
+        shapes["ways"] = (3, 2)
     return shapes
 
 

@@ -30,10 +30,10 @@ def draw(
     delay: int = 0,
     edges: int = 0,
     movers: int = 0,
-    way: bool = False,
+    ways: bool = False,
 ) -> States:
     """So many states of all kinds by turns, the same for the same seed; with a delay, commands on their way; with
-    edges, movers and the shortest way to the opponent for a file that takes them."""
+    edges, movers and shortest ways for a file that takes them."""
     random = np.random.default_rng(seed)
     kind = np.arange(count) % len(KINDS)
     half = np.asarray(game.arena.half_extents)
@@ -94,13 +94,19 @@ def draw(
         inputs["movers"] = np.concatenate([rows, np.where(rows[..., 2:] > 0, moving, rows[..., 2:])], axis=-1)
     if edges:
         inputs["edges"] = _edges(random, pose, half, robot.radius, clearance, kind, edges)
-    if way:
-        straight = random.random((count, 1)) < 0.3
-        first = np.where(straight, opponent[:, :2], uniform(-1, 1, 2) * half)
-        least = np.linalg.norm(first - pose[:, :2], axis=1) + np.linalg.norm(opponent[:, :2] - first, axis=1)
-        inputs["way"] = np.concatenate([first, (least * np.where(straight[:, 0], 1, uniform(1, 2)))[:, None]], axis=1)
+    if ways:
+        met = opponent[:, :2] + uniform(-1, 1, 2)
+        inputs["ways"] = np.stack([_way(random, pose, end, half) for end in (opponent[:, :2], met)], axis=1)
     _spoil(inputs, np.flatnonzero(kind == 6), random)
     return States(inputs, np.asarray(KINDS)[kind])
+
+
+def _way(random: np.random.Generator, pose: np.ndarray, end: np.ndarray, half: np.ndarray) -> np.ndarray:
+    """Straight, or by any place."""
+    straight = random.random(len(pose)) < 0.3
+    first = np.where(straight[:, None], end, random.uniform(-1, 1, (len(pose), 2)) * half)
+    least = np.linalg.norm(first - pose[:, :2], axis=1) + np.linalg.norm(end - first, axis=1)
+    return np.concatenate([first, (least * np.where(straight, 1, random.uniform(1, 2, len(pose))))[:, None]], axis=1)
 
 
 def _edges(
