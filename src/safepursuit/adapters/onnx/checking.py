@@ -36,7 +36,7 @@ _STEPS = 4
 """A difference counts as such up to so many times what the answer then moves: single precision rounds at every step,
 not the inputs alone."""
 
-_CHANGES = 64
+_CHANGES = 256
 """Such changes that are tried per state."""
 
 _WARM_UP = 500
