@@ -23,9 +23,10 @@ TEXT = """\
 
 Written by `make transfer` (`tools/transfer.py`); do not edit by hand. {seeds} of `configs/rooms.yaml`,
 {steps:,} environment steps each, in 32 random rooms{taught};
-judged on the suite [`rooms`](../evaluation.md#suites), {scenarios:,} episodes for each seed and evader, beside the scripted `{rival}`, which finds its way by the same
-[shortest ways](../rooms.md#shortest-ways). Capture within 30 s in per cent with its 95 % interval; the difference is
-that of the same scenarios, in points. *Holds* says whether the lower end of its interval is above −2 points.
+judged on the suite [`rooms`](../evaluation.md#suites), {scenarios:,} episodes for each seed and evader, beside the
+scripted `{rival}`, which finds its way by the same [shortest ways](../rooms.md#shortest-ways). Capture within 30 s in
+per cent with its 95 % interval; the difference is that of the same scenarios, in points. *Holds* says whether the lower
+end of its interval is above −2 points.
 
 {table}
 
