@@ -36,8 +36,6 @@ class Rollout(NamedTuple):
     observation: Observation
     situation: Situation
     action: Float[Array, "time 2 games"]
-    advice: Float[Array, "time 2 games"] | None
-    """The teacher's nominal control, where there is a teacher."""
     log_prob: Float[Array, "time games"]
     value: Float[Array, "time games"]
     next_value: Float[Array, "time games"]
@@ -69,6 +67,8 @@ class Rollout(NamedTuple):
     """Its cost; 0 elsewhere."""
     final_length: Int[Array, "time games"]
     """Its length in steps; 0 elsewhere."""
+    advice: Float[Array, "time 2 games"] | None = None
+    """The teacher's nominal control, where there is a teacher."""
 
 
 def join_games(key: Key[Array, ""], config: TrainConfig) -> Games:
@@ -158,7 +158,6 @@ def collect(
             observation=sample.observation,
             situation=sample.situation,
             action=sample.action,
-            advice=sample.advice,
             log_prob=head.log_prob(sample.distribution, sample.action),
             value=unknown,  # evaluated for all steps together, below
             next_value=unknown,
@@ -183,6 +182,7 @@ def collect(
             final_return=jnp.where(over, total, 0),
             final_cost=jnp.where(over, total_cost, 0),
             final_length=jnp.where(over, steps, 0),
+            advice=sample.advice,
         )
         # Time-outs are rare; at all other steps the next value is that of the next step's observation.
         at_time_out = jax.lax.cond(
