@@ -229,7 +229,10 @@ SCENES = st.fixed_dictionaries(
 @example({"walls": [[0, 0], [1e-300, 0], [0, 1e-300]]})
 def test_any_scene_file(tmp_path_factory, content):
     """A room that has a place for both robots, or a sentence."""
-    file = tmp_path_factory.getbasetemp() / "room.yaml"
+    check_room(tmp_path_factory.getbasetemp() / "room.yaml", content)
+
+
+def check_room(file, content):
     file.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
     try:
         (room,) = Game(Arena(scene=str(file))).arena.rooms
@@ -242,6 +245,29 @@ def test_any_scene_file(tmp_path_factory, content):
         assert np.isfinite(places).all()
         assert spacing > 0
     return None
+
+
+GEOMETRIES = st.fixed_dictionaries(
+    {"type": st.sampled_from(["Polygon", "MultiPolygon", "LineString", "Point", "GeometryCollection"]) | VALUES},
+    optional={"coordinates": CORNERS | st.lists(CORNERS, max_size=3) | POINT, "geometries": VALUES},
+)
+FEATURES = st.fixed_dictionaries(
+    {"type": st.just("Feature") | VALUES},
+    optional={"geometry": GEOMETRIES | VALUES, "properties": st.fixed_dictionaries({"radius": VALUES}) | VALUES},
+)
+OUTLINE = {"type": "Polygon", "coordinates": [[[-8, -8], [8, -8], [8, 8], [-8, 8], [-8, -8]]]}
+
+
+@fuzz(20)
+@given(st.lists(FEATURES, max_size=4) | VALUES, st.booleans())
+@example(
+    [{"type": "Feature", "geometry": {"type": "Point", "coordinates": [1, 1]}, "properties": {"radius": True}}], True
+)
+def test_any_plan(tmp_path_factory, features, outlined):
+    if isinstance(features, list) and outlined:
+        features = [{"type": "Feature", "geometry": OUTLINE, "properties": {}}, *features]
+    content = {"type": "FeatureCollection", "features": features}
+    check_room(tmp_path_factory.getbasetemp() / "plan.geojson", content)
 
 
 # --- checkpoints -------------------------------------------------------------------------------------------------
