@@ -1,18 +1,30 @@
 """Adversarial drives behind the safety layer among edges of any shape, judged by the referee."""
 
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 import shapely
 
 import inertia
 from safepursuit.evaluation.referee import judge_alone
 from safepursuit.game import Game, initial
-from safepursuit.scene import Arena, Edges, Scene
+from safepursuit.scene import Arena, Edges, RoomError, Scene
 from safepursuit.shield import Shield
+
+
+def refusal(file: Any, sentence: str) -> str:
+    """What a room of this file is refused with: one line that names the file and holds the sentence."""
+    with pytest.raises(RoomError, match=re.escape(sentence)) as caught:
+        Game(Arena(scene=str(file)))
+    message = str(caught.value)
+    assert str(file) in message
+    assert "\n" not in message
+    return message
 
 
 class Drive(NamedTuple):

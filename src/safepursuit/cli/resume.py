@@ -50,8 +50,8 @@ class Resume:
                 )
             say(console, f"resuming {self.run_folder} at step {steps:,}")
             if self.timesteps is not None:
-                if first.history and first.config.ppo.decay:
-                    last = first.history[-1]["ppo/learning_rate"]
+                if first.config.ppo.decay and (rows := first.history):
+                    last = rows[-1]["ppo/learning_rate"]
                     say(console, f"the learning rate goes on from {first.learning_rate:.3g}, after {last:.3g}")
                 for run, trainer in zip(runs, trainers, strict=True):
                     write_text(run.config, configuration.dump(trainer.config))

@@ -12,9 +12,7 @@ from safepursuit.game.rules import Game
 from safepursuit.game.starts import initial_shapes
 from safepursuit.game.state import GameState, Role, other
 from safepursuit.geometry import (
-    FORESIGHT,
     direction,
-    interception_time,
     length,
     ray_disc_hit,
     ray_segment_hit,
@@ -23,7 +21,7 @@ from safepursuit.geometry import (
     unit,
 )
 from safepursuit.registry import Registry
-from safepursuit.scene import Scene, Way, Ways, way
+from safepursuit.scene import Scene, Way, Ways, meeting_time, way
 from safepursuit.shapes import Point, Scalar
 
 
@@ -152,8 +150,7 @@ def meeting(state: GameState, game: Game, role: Role, there: Way) -> Point:
     (own, _, _), (pose, control, _) = state.robots if role == "pursuer" else state.robots[::-1]
     speed = game.limits(role).max_speed
     ahead = jnp.where(control[0] < 0, -1.0, 1.0) * direction(pose[2])
-    soon = interception_time(pose[:2] - own[:2], jnp.abs(control[0]) * ahead, speed)
-    time = jnp.where(there.straight, soon, jnp.minimum(there.length / speed, FORESIGHT))
+    time = meeting_time(there, pose[:2] - own[:2], jnp.abs(control[0]) * ahead, speed)
     free = first_hits(state.scene, pose[:2], ahead[:, None])[0] - game.limits(other(role)).radius
     return pose[:2] + jnp.clip(time * jnp.abs(control[0]), 0, jnp.maximum(free, 0)) * ahead
 

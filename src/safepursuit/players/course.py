@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from safepursuit.geometry import FORESIGHT, interception_time, length, ray_segment_hit, unit
+from safepursuit.geometry import length, ray_segment_hit, unit
 from safepursuit.robot import Robot
-from safepursuit.scene import BERTH, FAR, Scene, edges_from, nearest_on, way
+from safepursuit.scene import BERTH, FAR, Scene, edges_from, meeting_time, nearest_on, way
 from safepursuit.shapes import Point, Scalar
 
 Course = Float[Array, "2 *batch"]
@@ -126,10 +126,6 @@ def towards_interception(own: Point, other: Point, velocity: Point, scene: Scene
 
     Where something is in between, it is met as late as the way to it takes, and the way leads around what is there.
     """
-    time = interception_time(other - own, velocity, robot.max_speed)
-    if scene.room is not None:
-        there = way(scene, own, other, robot.radius)
-        longest = jnp.minimum(there.length / robot.max_speed, FORESIGHT)
-        time = jnp.where(there.straight, time, longest)
+    time = meeting_time(way(scene, own, other, robot.radius), other - own, velocity, robot.max_speed)
     aim = within_walls(other + time * velocity, scene, robot)
     return along_way(own, up_to_edges(other, aim, scene, robot), scene, robot)

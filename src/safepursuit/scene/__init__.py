@@ -22,7 +22,7 @@ from safepursuit.scene.surfaces import (
     nearest_on,
     well_formed,
 )
-from safepursuit.scene.ways import way
+from safepursuit.scene.ways import meeting_time, way
 
 __all__ = [
     "BERTH",
@@ -45,6 +45,7 @@ __all__ = [
     "edges_from",
     "enclosed",
     "gallery",
+    "meeting_time",
     "nearest_on",
     "places",
     "scattered_discs",

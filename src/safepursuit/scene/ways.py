@@ -2,11 +2,11 @@
 
 import jax.numpy as jnp
 
-from safepursuit.geometry import length
+from safepursuit.geometry import FORESIGHT, interception_time, length
 from safepursuit.scene.corners import corners
 from safepursuit.scene.sight import blocked
 from safepursuit.scene.surfaces import Scene, Way, Ways
-from safepursuit.shapes import Point
+from safepursuit.shapes import Point, Scalar
 
 
 def way(scene: Scene, own: Point, target: Point, radius: float) -> Way:
@@ -57,3 +57,12 @@ def way(scene: Scene, own: Point, target: Point, radius: float) -> Way:
     corner = jnp.where(passed, next_corner, corner)
     free = ~blocked(scene, own, target, berth, discs) | ~jnp.isfinite(around)
     return Way(jnp.where(free, target, corner), jnp.where(free, straight, around), free)
+
+
+def meeting_time(there: Way, gap: Point, velocity: Point, speed: float) -> Scalar:
+    """When a body of this speed [m/s] meets a target at `gap` [m] of constant velocity [m/s], at most `FORESIGHT` [s].
+
+    `there` is the way to the target; where it is not straight, the meeting takes as long as that way.
+    """
+    late = jnp.minimum(there.length / speed, FORESIGHT)
+    return jnp.where(there.straight, interception_time(gap, velocity, speed), late)
