@@ -9,6 +9,7 @@ is that of a robot that looks the other way: S with −e in place of e.
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
@@ -75,8 +76,8 @@ def certify(robot: Inertial, budget: Budget, margin: float, gain: float, motion:
     an error of the speed leaves open which one that is (theory.md §2.8).
     """
 
-    def along(seen: Motion, speeds: tuple[Scalar, Scalar], hull: tuple[Scalar, Scalar], asked: Control) -> Any:
-        fastest, slowest = speeds
+    def along(seen: Motion, hull: tuple[Scalar, Scalar], asked: Control) -> Any:
+        fastest, slowest = _speeds(robot, budget, seen)
         way = free_way(robot, budget, margin, seen, *hull) / (1 + budget.slip)
         limit = robot.speed_for(fastest, way)
         speed = jnp.minimum(asked[0], limit)
@@ -84,21 +85,20 @@ def certify(robot: Inertial, budget: Budget, margin: float, gain: float, motion:
         escapes = (driven <= 0) | (driven * _away(robot, margin, seen, *hull) >= gain)
         return (limit >= slowest) & escapes, speed
 
-    speeds = _speeds(robot, budget, motion)
     calm = robot.reach(jnp.zeros_like(control), motion.velocity)[1]
     behind = motion.backwards if robot.reverses else None
-    found = []
-    for turn_rate in (control[1], calm):
+
+    def at(turn_rate: Scalar) -> tuple[Flag, Scalar]:
         hull = headings(robot, budget, motion.velocity[1], turn_rate)
-        certified, speed = along(motion, speeds, hull, control)
+        certified, speed = along(motion, hull, control)
         if behind is not None:
-            free, back = along(behind, _speeds(robot, budget, behind), hull, jnp.stack([-speed, turn_rate]))
+            free, back = along(behind, hull, jnp.stack([-speed, turn_rate]))
             certified, speed = certified & free, -back
-        found.append((certified, speed, turn_rate))
-    (first, speed, turn_rate), (second, slower, calm) = found
-    safe = jnp.stack(
-        [jnp.where(first, speed, jnp.where(second, slower, 0)), jnp.where(first, turn_rate, jnp.where(second, calm, 0))]
-    )
+        return certified, speed
+
+    turn_rates = jnp.stack([control[1], calm])
+    (first, second), (speed, slower) = jax.vmap(at)(turn_rates)
+    safe = jnp.where(first, jnp.stack([speed, control[1]]), jnp.where(second, jnp.stack([slower, calm]), 0))
     stopped = ~(first | second)
     changed = ~first | (speed < control[0] if behind is None else speed != control[0])
     return Certified(safe, changed, stopped)
@@ -158,43 +158,45 @@ def free_way(robot: Inertial, budget: Budget, margin: float, motion: Motion, low
     room = motion.distance - body
     gap = jnp.maximum(room, 0)
     towards = -motion.facing, -motion.side
-    edges = direction(low), direction(high)
+    edges = direction(jnp.stack([low, high]))
+    along, across = (part(edges[:, :, None], towards) for part in (_dot, _cross))
     middle = direction(0.5 * (low + high))
-    inside = ((_cross(edges[0], towards) >= 0) & (_cross(towards, edges[1]) >= 0) & (_dot(middle, towards) >= 0)) | (
-        high - low >= jnp.pi
-    )
+    inside = ((across[0] >= 0) & (across[1] <= 0) & (_dot(middle, towards) >= 0)) | (high - low >= jnp.pi)
     flat = jnp.isinf(motion.radius)
-    rim = jnp.where(flat, 0, motion.radius) + body
-    centre = gap + rim  # of a disc, from the robot
     # Where the enlarged body overlaps already, every way is blocked but one that leads away from wherever a disc's
     # centre may be; from a mover none does.
-    away = jnp.where(flat, 0, -budget.pose / jnp.maximum(motion.distance + motion.radius, budget.pose or 1))
+    away: Array | float = 0.0
+    if budget.pose:
+        away = jnp.where(flat, 0, -budget.pose / jnp.maximum(motion.distance + motion.radius, budget.pose))
     moves: Array | bool = budget.mover_speed > 0
     if motion.moves is not None:
         moves = motion.moves | moves
+    blocked = (room < 0) & ((along > away) | moves)
+
+    def free(rows: slice, hits: Array) -> Scalar:
+        reach = jnp.minimum(*jnp.where(blocked[:, rows], 0, hits))
+        return jnp.min(jnp.where(inside[rows], gap[rows], reach), axis=0)
+
     rounded = slice(len(gap) - (0 if motion.edges is None else len(motion.edges.present)))
-    reach = jnp.full_like(gap[rounded], jnp.inf)
-    for edge in edges:
-        along, across = (part[rounded] for part in (_dot(edge, towards), _cross(edge, towards)))
-        # Of (centre · along) − √(rim² − (centre · across)²), in the form without cancellation.
-        square = rim[rounded] ** 2 - (centre[rounded] * across) ** 2
-        meets = (along > 0) & (flat[rounded] | (square > 0))
-        root = jnp.sqrt(jnp.where(meets & ~flat[rounded], square, 1))
-        divisor = (centre[rounded] * along + root) / (centre[rounded] + rim[rounded])
-        divisor = jnp.where(flat[rounded], along, divisor)
-        hit = jnp.where(meets, gap[rounded] / jnp.where(meets, divisor, 1), jnp.inf)
-        blocked = ((room < 0) & ((_dot(edge, towards) > away) | moves))[rounded]
-        reach = jnp.minimum(reach, jnp.where(blocked, 0, hit))
-    free = jnp.min(jnp.where(inside[rounded], gap[rounded], reach), axis=0)
+    rim = jnp.where(flat, 0, motion.radius)[rounded] + body
+    hits = _to_rounded(along[:, rounded], across[:, rounded], gap[rounded], rim, flat[rounded])
     if motion.edges is None:
-        return free
+        return free(rounded, hits)
     straight = slice(rounded.stop, None)
-    reach = jnp.full_like(gap[straight], jnp.inf)
-    for edge in edges:
-        blocked = ((_dot(edge, towards) > away) | moves)[straight]
-        hit = jnp.where(room[straight] < 0, jnp.where(blocked, 0, jnp.inf), _to_edges(motion, edge, body))
-        reach = jnp.minimum(reach, hit)
-    return jnp.minimum(free, jnp.min(jnp.where(inside[straight], gap[straight], reach), axis=0))
+    to_edges = jnp.stack([_to_edges(motion, edge, body) for edge in jnp.moveaxis(edges, 1, 0)])
+    leaving = jnp.where(room[straight] < 0, jnp.inf, to_edges)
+    return jnp.minimum(free(rounded, hits), free(straight, leaving))
+
+
+def _to_rounded(along: Array, across: Array, gap: Rows, rim: Rows, flat: Bool[Array, "rows *batch"]) -> Array:
+    """The way [m] along each ray until the body touches each disc, whose radius with the body's is `rim`, or wall."""
+    centre = gap + rim  # of a disc, from the robot
+    # Of (centre · along) − √(rim² − (centre · across)²), in the form without cancellation.
+    square = rim**2 - (centre * across) ** 2
+    meets = (along > 0) & (flat | (square > 0))
+    root = jnp.sqrt(jnp.where(meets & ~flat, square, 1))
+    divisor = jnp.where(flat, along, (centre * along + root) / (centre + rim))
+    return jnp.where(meets, gap / jnp.where(meets, divisor, 1), jnp.inf)
 
 
 def _to_edges(motion: Motion, ray: Array, body: Scalar | float) -> Rows:
@@ -209,7 +211,8 @@ def _to_edges(motion: Motion, ray: Array, body: Scalar | float) -> Rows:
 
 def _away(robot: Inertial, margin: float, motion: Motion, low: Scalar, high: Scalar) -> Scalar:
     """The least share of a way along these headings that leads away from a boundary nearer than `margin`; ∞ without."""
-    share = jnp.minimum(*(_dot(direction(angle), (motion.facing, motion.side)) for angle in (low, high)))
+    edges = direction(jnp.stack([low, high]))
+    share = -jnp.maximum(*_dot(edges[:, :, None], (-motion.facing, -motion.side)))
     return jnp.min(jnp.where(motion.distance < robot.radius + margin, share, jnp.inf), axis=0)
 
 

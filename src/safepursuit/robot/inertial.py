@@ -9,8 +9,9 @@ has speeds of both signs.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -85,10 +86,8 @@ class Inertial(Unicycle):
 
     def stopped(self, pose: Pose, velocity: Control | None = None) -> Pose:
         """The pose at rest after braking, its way taken as an arc; the heading is not wrapped."""
-        v, turn_rate = _given(velocity)
-        turned = self.stopping_turn(turn_rate)
-        way = self.stopping_way(v) * jnp.sinc(0.5 * turned / jnp.pi)
-        x, y = pose[:2] + way * direction(pose[2] + 0.5 * turned)
+        way, turned = self.dt * self._until_rest(_given(velocity))
+        x, y = pose[:2] + way * jnp.sinc(0.5 * turned / jnp.pi) * direction(pose[2] + 0.5 * turned)
         return jnp.stack([x, y, pose[2] + turned])
 
     def reach(self, control: Control, velocity: Control | None = None) -> Control:
@@ -114,11 +113,11 @@ class Inertial(Unicycle):
 
     def stopping_way(self, v: Scalar) -> Scalar:
         """D(v) [m]: the way until standstill, with the sign of the speed."""
-        return self.dt * self._still_way(v)
+        return self.dt * _mirrored(_until_zero, v, self.braking * self.dt)
 
     def stopping_turn(self, turn_rate: Scalar) -> Scalar:
         """Ψ(ω) [rad]: the signed turn until standstill."""
-        return self.dt * self._still_turn(turn_rate)
+        return self.dt * _mirrored(_until_zero, turn_rate, self.turn_acceleration * self.dt)
 
     def stopping_time(self, v: Scalar) -> Scalar:
         """T(v) [s] until standstill from a speed v ≥ 0."""
@@ -133,9 +132,9 @@ class Inertial(Unicycle):
         return _before_stop(way / self.dt - 0.5 * v_before, self.braking * self.dt)
 
     def swing_box(self, like: Scalar, velocity: Control | None = None) -> tuple[Control, Control]:
-        low, high = self.window(_given(velocity))
-        low, high = self.to_swing(low, velocity), self.to_swing(high, velocity)
-        return jnp.minimum(low, 0), jnp.maximum(high, 0)
+        ends = jnp.stack(self.window(_given(velocity)), axis=1)
+        ends = jax.vmap(lambda end: self.to_swing(end, velocity), in_axes=1, out_axes=1)(ends)
+        return jnp.minimum(ends[:, 0], 0), jnp.maximum(ends[:, 1], 0)
 
     def to_swing(self, control: Control, velocity: Control | None = None) -> Float[Array, "2 *batch"]:
         """(v, ω) → (ℓ/Δ, sin φ): way and turn until standstill beyond those of *stop*, which is 0 (theory.md §5.3).
@@ -143,38 +142,31 @@ class Inertial(Unicycle):
         Counted from the end of the first step of *stop*, so that *stop* is 0 without rounding. Continued beyond the
         limits, with a gradient, as that of `Unicycle`.
         """
-        (v, turn_rate), (slower, calmer) = control, self.braked(velocity)
-        way = 0.5 * (v - slower) + (self._still_way(v) - self._still_way(slower))
-        swing = self.dt * (0.5 * (turn_rate - calmer) + (self._still_turn(turn_rate) - self._still_turn(calmer)))
+        rest = self.braked(velocity)
+        rate, swing = 0.5 * (control - rest) + (self._until_rest(control) - self._until_rest(rest))
+        swing = self.dt * swing
         inside = jnp.clip(swing, -self.max_swing, self.max_swing)
-        return jnp.stack([way, jnp.sin(inside) + math.cos(self.max_swing) * (swing - inside)])
+        return jnp.stack([rate, jnp.sin(inside) + math.cos(self.max_swing) * (swing - inside)])
 
     def from_swing(self, speed_and_swing: Float[Array, "2 *batch"], velocity: Control | None = None) -> Control:
-        (slower, calmer), (rate, w) = self.braked(velocity), speed_and_swing
+        rest, (rate, w) = self.braked(velocity), speed_and_swing
         limit = math.sin(self.max_swing)
-        way = rate + 0.5 * slower + self._still_way(slower)
-        swing = jnp.arcsin(jnp.clip(w, -limit, limit)) / self.dt + 0.5 * calmer + self._still_turn(calmer)
-        turn_rate = jnp.sign(swing) * _before_stop(jnp.abs(swing), self.turn_acceleration * self.dt)
-        return jnp.stack([self._either_way(lambda size: _before_stop(size, self.braking * self.dt), way), turn_rate])
-
-    def _still_way(self, v: Scalar) -> Scalar:
-        """D(v)/Δ [m/s]."""
-        return self._either_way(lambda size: _until_zero(size, self.braking * self.dt), v)
-
-    def _either_way(self, rule: Callable[[Scalar], Scalar], v: Scalar) -> Scalar:
-        """A rule for speeds (or ways) v ≥ 0, mirrored for those of a robot that reverses (theory.md §2.8)."""
-        return jnp.sign(v) * rule(jnp.abs(v)) if self.reverses else rule(v)
-
-    def _still_turn(self, turn_rate: Scalar) -> Scalar:
-        """Ψ(ω)/Δ [rad/s]."""
-        return jnp.sign(turn_rate) * _until_zero(jnp.abs(turn_rate), self.turn_acceleration * self.dt)
+        beyond = jnp.stack([rate, jnp.arcsin(jnp.clip(w, -limit, limit)) / self.dt])
+        return _mirrored(_before_stop, beyond + 0.5 * rest + self._until_rest(rest), self._drops(rest))
 
     def braked(self, velocity: Control | None) -> Control:
         """Speed and turn rate at the end of a step of *stop*."""
-        v, turn_rate = _given(velocity)
-        slower = self._either_way(lambda size: jnp.maximum(size - self.braking * self.dt, 0), v)
-        calmer = jnp.maximum(jnp.abs(turn_rate) - self.turn_acceleration * self.dt, 0)
-        return jnp.stack([slower, jnp.sign(turn_rate) * calmer])
+        given = _given(velocity)
+        return _mirrored(lambda size, drop: jnp.maximum(size - drop, 0), given, self._drops(given))
+
+    def _until_rest(self, velocity: Control) -> Float[Array, "2 *batch"]:
+        """D(v)/Δ [m/s] and Ψ(ω)/Δ [rad/s]."""
+        return _mirrored(_until_zero, velocity, self._drops(velocity))
+
+    def _drops(self, like: Control) -> Float[Array, "2 *ones"]:
+        """By how much speed and turn rate fall in a step of *stop*."""
+        drops = jnp.asarray([self.braking * self.dt, self.turn_acceleration * self.dt], like.dtype)
+        return drops.reshape(2, *(1,) * (like.ndim - 1))
 
     def to_unit_box(self, control: Control, velocity: Control | None = None) -> Float[Array, "2 *batch"]:
         """In half-widths of what can be reached from `velocity`, about its centre; without one, of the limits."""
@@ -196,16 +188,21 @@ def _given(velocity: Control | None) -> Control:
     return velocity
 
 
-def _until_zero(value: Scalar, drop: float) -> Scalar:
-    """Integral, in steps, of a number that falls linearly by `drop` per step from `value`, to 0 in the last step.
+def _mirrored(rule: Callable[[Array, Any], Array], value: Array, drop: Any) -> Array:
+    """A rule for sizes, such as ways and turns until standstill, continued to negative values by symmetry."""
+    return jnp.sign(value) * rule(jnp.abs(value), drop)
+
+
+def _until_zero(value: Array, drop: Any) -> Array:
+    """Integral, in steps, of a number that falls linearly by `drop` per step from `value` ≥ 0, to 0 in the last step.
 
     nx − ½dn² + ½r with n whole steps and the rest r, which is linear in x: (n + ½)x − ½d n(n + 1).
     """
-    whole = jnp.maximum(jnp.floor(value / drop), 0)
+    whole = jnp.floor(value / drop)
     return (whole + 0.5) * value - 0.5 * drop * whole * (whole + 1)
 
 
-def _before_stop(integral: Scalar, drop: float) -> Scalar:
+def _before_stop(integral: Array, drop: Any) -> Array:
     """The x for which ½x, the rest of its step, and `_until_zero` add up to `integral`; linear below 0."""
     whole = jnp.floor(0.5 * (jnp.sqrt(1 + 8 * jnp.maximum(integral, 0) / drop) - 1))
     return (integral + 0.5 * drop * whole * (whole + 1)) / (whole + 1)

@@ -107,7 +107,13 @@ def _reshape(graph: Graph, out: Any, array: Array, **_: Any) -> Array:
 
 
 def _transpose(graph: Graph, out: Any, array: Array, *, permutation: Sequence[int]) -> Array:
-    tensor = at_rank(graph, whole(graph, array), len(array.shape))
+    tensor = whole(graph, array)
+    full = [axis for axis in permutation if tensor.length(axis) > 1]
+    if full == sorted(full):  # only axes along which all entries are alike change places
+        alike = [axis for axis in permutation if axis not in full]
+        rows = _squeeze(graph, out, tensor, dimensions=alike)
+        return _unsqueeze(graph, rows, out.shape, [permutation.index(axis) for axis in full])
+    tensor = at_rank(graph, tensor, len(array.shape))
     (name,) = graph.add("Transpose", tensor.name, perm=[*permutation, len(permutation)])
     return Tensor(name, tuple(tensor.held[axis] for axis in permutation), out.shape, tensor.dtype)
 

@@ -65,8 +65,15 @@ def _equation(graph: Graph, equation: Any, operands: list[Array], instead: Mappi
     rule = RULES.get(kind) or LAYOUT.get(kind)
     if rule is None:
         raise NotImplementedError(f"there is no rule for JAX's operation {kind!r} in ONNX.")
-    result = rule(graph, out, *operands, **params)
+    result = rule(graph, out, *operands, **{name: _plain(value) for name, value in params.items()})
     return result if isinstance(result, list) else [result]
+
+
+def _plain(value: Any) -> Any:
+    """A parameter with Python's integers; `vmap` leaves NumPy's."""
+    if type(value) is tuple:  # not one with names
+        return tuple(int(one) if isinstance(one, np.integer) else one for one in value)
+    return value
 
 
 def _traced(function: Callable, operands: Sequence[Array]) -> ClosedJaxpr:
