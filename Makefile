@@ -198,11 +198,11 @@ results: setup  ## Train and compare: one pursuer against all evaders, and all m
 	$(BIN)/python tools/results.py "A pursuer trained against all evaders"=comparisons/mixture "All methods with the same budget"=comparisons/methods
 
 ROUNDS ?= 1
-STEPS ?= 3_000_000
+STEPS ?= 6_000_000
 population: setup  ## Grow a population of pursuers and evaders from the shipped ones → runs/population (an hour; goes on where it stopped)
-	$(BIN)/safepursuit selfplay --out runs/population --config configs/population.yaml --pursuers zoo:pursuer,lead-intercept --evaders all,zoo:evader --rounds $(ROUNDS) --timesteps $(STEPS) --explore 0.4
+	$(BIN)/safepursuit selfplay --out runs/population --config configs/population.yaml --pursuers zoo:pursuer,lead-intercept --evaders all,zoo:evader --rounds $(ROUNDS) --timesteps $(STEPS) --explore 0.8
 
-RESPONSE ?= 6_000_000
+RESPONSE ?= 9_000_000
 RESPONSES = --seeds 0..2 --timesteps $(RESPONSE) --known zoo:evader runs/population/evader/final-$(ROUNDS) --episodes 1500
 exploitability: population  ## Responses to the shipped pursuer, the population's and lead-intercept → docs/benchmarks/exploitability.md (hours; goes on where it stopped)
 	$(BIN)/safepursuit exploit zoo:pursuer $(RESPONSES) --out exploits/mixture

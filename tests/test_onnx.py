@@ -222,6 +222,8 @@ OPERATIONS = {
         x.at[:, 1:].add(y[:, :2]).at[:1].set(y[1:]) + jnp.zeros((2, 3)).at[:, 2:].set(y[:, :1])
     ),
     "transposed": lambda x, y: x.T + 1,
+    "transposed where alike": lambda x, y: jnp.broadcast_to(x[:, 0][:, None], (2, 3)).T + y[:, :1].T,
+    "batched": lambda x, y: jax.vmap(lambda a: jnp.max(a * y, axis=1))(x[0]),
     "reshaped": lambda x, y: x.reshape(6) + y.reshape(3, 2).reshape(6),
     "repeated": lambda x, y: jnp.broadcast_to(x[:, 0][:, None], (2, 4)).reshape(8),
     "weights": lambda x, y: (

@@ -2,8 +2,9 @@
 
 usage: python tools/fuzz.py [CASES] [--only SURFACE …] [--page FILE]
 
-Each surface is a test, or some, in a process of its own; what has been tried enough is not tried again, as long as
-package and tests are the same. Ends with status 1 where a case failed; what failed stands in build/fuzz-SURFACE.txt.
+Each surface is a test, or some, in processes of their own, one after the other; what has been tried is not tried again,
+as long as package and tests are the same. Ends with status 1 where a case failed; what failed stands in
+build/fuzz-SURFACE.txt.
 """
 
 import argparse
@@ -39,6 +40,9 @@ SURFACES = {
     "run folder": ["test_fuzz.py::test_a_run_with_bytes_replaced"],
 }
 """The tests of each; they share its cases."""
+
+PART = 10_000
+"""Cases of one process: what an interruption loses at most."""
 
 _COUNTED = re.compile(r"(\d+) passing, (\d+) failing, and (\d+) invalid test cases")
 
@@ -90,9 +94,14 @@ def main() -> int:
     asked = parser.parse_args()
     for surface in asked.only:
         found = known().get(surface)
-        if not found or found["cases"] < asked.cases or found["failing"]:
-            print(f"{surface}: {asked.cases:,} cases …", flush=True)
-            found = {"of": state(surface)} | tried(surface, asked.cases)
+        if not found or found["failing"]:
+            found = {"of": state(surface), "cases": 0, "failing": 0, "seconds": 0.0}
+        while found["cases"] < asked.cases and not found["failing"]:
+            print(f"{surface}: {found['cases']:,} of {asked.cases:,} cases …", flush=True)
+            part = tried(surface, min(PART, asked.cases - found["cases"]))
+            if not (part["cases"] or part["failing"]):
+                sys.exit(f"{surface}: no case was counted; see build/fuzz-{surface.replace(' ', '-')}.txt")
+            found |= {name: found[name] + part[name] for name in part}
             write_json(LEDGER, known() | {surface: found})
         print(f"{surface}: {found['cases']:,} cases, {found['failing']} failing, {found['seconds']:,.0f} s", flush=True)
     found = known()

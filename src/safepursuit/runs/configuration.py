@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_type_hints
@@ -155,9 +156,12 @@ def _is_part(config: Any, key: Any) -> bool:
     return isinstance(key, str) and dataclasses.is_dataclass(getattr(config, key, None))
 
 
+_hints = cache(get_type_hints)
+
+
 def _alternatives(config: Any, key: str) -> tuple[type, ...]:
     """The types that a field such as `int | None` allows; empty where there is only one."""
-    hint = get_type_hints(type(config))[key]
+    hint = _hints(type(config))[key]
     return get_args(hint) if isinstance(hint, UnionType) else ()
 
 
