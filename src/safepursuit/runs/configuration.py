@@ -156,12 +156,15 @@ def _is_part(config: Any, key: Any) -> bool:
     return isinstance(key, str) and dataclasses.is_dataclass(getattr(config, key, None))
 
 
-_hints = cache(get_type_hints)
+@cache
+def _hints(owner: type) -> dict[str, Any]:
+    return get_type_hints(owner)
 
 
 def _alternatives(config: Any, key: str) -> tuple[type, ...]:
     """The types that a field such as `int | None` allows; empty where there is only one."""
-    hint = _hints(type(config))[key]
+    owner: type = type(config)
+    hint = _hints(owner)[key]
     return get_args(hint) if isinstance(hint, UnionType) else ()
 
 
