@@ -42,7 +42,7 @@ SURFACES = {
 """The tests of each; they share its cases."""
 
 PART = 10_000
-"""Cases of one process: what an interruption loses at most."""
+"""Examples that one process tries: what an interruption loses at most."""
 
 _COUNTED = re.compile(r"(\d+) passing, (\d+) failing, and (\d+) invalid test cases")
 

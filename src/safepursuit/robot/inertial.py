@@ -9,7 +9,7 @@ has speeds of both signs.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -113,11 +113,11 @@ class Inertial(Unicycle):
 
     def stopping_way(self, v: Scalar) -> Scalar:
         """D(v) [m]: the way until standstill, with the sign of the speed."""
-        return self.dt * _mirrored(_until_zero, v, self.braking * self.dt)
+        return self.dt * self._until_rest(jnp.stack([v, jnp.zeros_like(v)]))[0]
 
     def stopping_turn(self, turn_rate: Scalar) -> Scalar:
         """Ψ(ω) [rad]: the signed turn until standstill."""
-        return self.dt * _mirrored(_until_zero, turn_rate, self.turn_acceleration * self.dt)
+        return self.dt * self._until_rest(jnp.stack([jnp.zeros_like(turn_rate), turn_rate]))[1]
 
     def stopping_time(self, v: Scalar) -> Scalar:
         """T(v) [s] until standstill from a speed v ≥ 0."""
@@ -152,21 +152,24 @@ class Inertial(Unicycle):
         rest, (rate, w) = self.braked(velocity), speed_and_swing
         limit = math.sin(self.max_swing)
         beyond = jnp.stack([rate, jnp.arcsin(jnp.clip(w, -limit, limit)) / self.dt])
-        return _mirrored(_before_stop, beyond + 0.5 * rest + self._until_rest(rest), self._drops(rest))
+        return self._either_way(_before_stop, beyond + 0.5 * rest + self._until_rest(rest))
 
     def braked(self, velocity: Control | None) -> Control:
         """Speed and turn rate at the end of a step of *stop*."""
-        given = _given(velocity)
-        return _mirrored(lambda size, drop: jnp.maximum(size - drop, 0), given, self._drops(given))
+        return self._either_way(lambda size, drop: jnp.maximum(size - drop, 0), _given(velocity))
 
     def _until_rest(self, velocity: Control) -> Float[Array, "2 *batch"]:
         """D(v)/Δ [m/s] and Ψ(ω)/Δ [rad/s]."""
-        return _mirrored(_until_zero, velocity, self._drops(velocity))
+        return self._either_way(_until_zero, velocity)
 
-    def _drops(self, like: Control) -> Float[Array, "2 *ones"]:
-        """By how much speed and turn rate fall in a step of *stop*."""
-        drops = jnp.asarray([self.braking * self.dt, self.turn_acceleration * self.dt], like.dtype)
-        return drops.reshape(2, *(1,) * (like.ndim - 1))
+    def _either_way(self, rule: Callable[[Array, Array], Array], velocity: Float[Array, "2 *batch"]) -> Array:
+        """A rule for a speed and a turn rate ≥ 0, and by how much they fall in a step of *stop*; mirrored for negative
+        turn rates, and for negative speeds of a robot that reverses (theory.md §2.8)."""
+        ones = (1,) * (velocity.ndim - 1)
+        drops = jnp.asarray([self.braking * self.dt, self.turn_acceleration * self.dt], velocity.dtype)
+        mirrors = np.asarray([self.reverses, True]).reshape(2, *ones)
+        sign = jnp.where(mirrors, jnp.sign(velocity), 1)
+        return sign * rule(sign * velocity, drops.reshape(2, *ones))
 
     def to_unit_box(self, control: Control, velocity: Control | None = None) -> Float[Array, "2 *batch"]:
         """In half-widths of what can be reached from `velocity`, about its centre; without one, of the limits."""
@@ -188,21 +191,16 @@ def _given(velocity: Control | None) -> Control:
     return velocity
 
 
-def _mirrored(rule: Callable[[Array, Any], Array], value: Array, drop: Any) -> Array:
-    """A rule for sizes, such as ways and turns until standstill, continued to negative values by symmetry."""
-    return jnp.sign(value) * rule(jnp.abs(value), drop)
-
-
-def _until_zero(value: Array, drop: Any) -> Array:
-    """Integral, in steps, of a number that falls linearly by `drop` per step from `value` ≥ 0, to 0 in the last step.
+def _until_zero(value: Array, drop: Array | float) -> Array:
+    """Integral, in steps, of a number that falls linearly by `drop` per step from `value`, to 0 in the last step.
 
     nx − ½dn² + ½r with n whole steps and the rest r, which is linear in x: (n + ½)x − ½d n(n + 1).
     """
-    whole = jnp.floor(value / drop)
+    whole = jnp.maximum(jnp.floor(value / drop), 0)
     return (whole + 0.5) * value - 0.5 * drop * whole * (whole + 1)
 
 
-def _before_stop(integral: Array, drop: Any) -> Array:
+def _before_stop(integral: Array, drop: Array | float) -> Array:
     """The x for which ½x, the rest of its step, and `_until_zero` add up to `integral`; linear below 0."""
     whole = jnp.floor(0.5 * (jnp.sqrt(1 + 8 * jnp.maximum(integral, 0) / drop) - 1))
     return (integral + 0.5 * drop * whole * (whole + 1)) / (whole + 1)
