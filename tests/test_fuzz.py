@@ -26,7 +26,7 @@ from safepursuit.experiment import TrainConfig, create_run, load_run
 from safepursuit.game import Game
 from safepursuit.learn import BarrierNetTrainer
 from safepursuit.play import recording as recordings
-from safepursuit.runs import configuration
+from safepursuit.runs import checkpoint, configuration
 from safepursuit.scene import Arena, Scene
 from test_attack import GUARDED, drawn
 from tiny import CLOSE, TINY
@@ -275,11 +275,13 @@ def test_any_plan(tmp_path_factory, features, outlined):
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory):
-    """A run with one checkpoint, its files and the bytes of its parameters."""
+    """A run with one checkpoint, its files and the bytes of its parameters; nobody writes to it, so none is waited for."""
     run = create_run(tmp_path_factory.mktemp("fuzz") / "run", TINY, ["a", "test"])
     BarrierNetTrainer(TINY, run).save()
     files = [file for file in sorted(run.path.rglob("*")) if file.is_file()]
-    return run, files, parameters(run)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(checkpoint, "_PATIENCE", 0.0)
+        yield run, files, parameters(run)
 
 
 def parameters(run):
