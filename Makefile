@@ -202,12 +202,12 @@ STEPS ?= 6_000_000
 population: setup  ## Grow a population of pursuers and evaders from the shipped ones → runs/population (an hour; goes on where it stopped)
 	$(BIN)/safepursuit selfplay --out runs/population --config configs/population.yaml --pursuers zoo:pursuer,lead-intercept --evaders all,zoo:evader --rounds $(ROUNDS) --timesteps $(STEPS) --explore 0.8
 
-RESPONSE ?= 9_000_000
-RESPONSES = --seeds 0..2 --timesteps $(RESPONSE) --known zoo:evader runs/population/evader/final-$(ROUNDS) --episodes 1500
+RESPONSE ?= 16_000_000
+RESPONSES = --seeds 0..2 --timesteps $(RESPONSE) --config configs/population.yaml --known zoo:evader runs/population/evader/final-$(ROUNDS) --episodes 1500
 exploitability: population  ## Responses to the shipped pursuer, the population's and lead-intercept → docs/benchmarks/exploitability.md (hours; goes on where it stopped)
 	$(BIN)/safepursuit exploit zoo:pursuer $(RESPONSES) --out exploits/mixture
 	$(BIN)/safepursuit exploit runs/population/pursuer/round-$(ROUNDS) $(RESPONSES) --out exploits/population
-	$(BIN)/safepursuit exploit lead-intercept $(RESPONSES) --config configs/population.yaml --out exploits/lead-intercept
+	$(BIN)/safepursuit exploit lead-intercept $(RESPONSES) --out exploits/lead-intercept
 	$(BIN)/python tools/exploitability.py runs/population "the mixture pursuer"=exploits/mixture "the population's pursuer"=exploits/population lead-intercept=exploits/lead-intercept
 
 bench-reference: setup  ## How far pursuers are from optimal in a game whose value is known → docs/benchmarks/reference_value.md

@@ -275,7 +275,7 @@ def test_any_plan(tmp_path_factory, features, outlined):
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory):
-    """A run with one checkpoint, its files and the bytes of its parameters; nobody writes to it, so none is waited for."""
+    """A run with one checkpoint, which waits for no writer, its files and the bytes of its parameters."""
     run = create_run(tmp_path_factory.mktemp("fuzz") / "run", TINY, ["a", "test"])
     BarrierNetTrainer(TINY, run).save()
     files = [file for file in sorted(run.path.rglob("*")) if file.is_file()]

@@ -169,6 +169,25 @@ def test_exploit_names_the_strongest_response_and_goes_on_where_it_stopped(runs,
     assert search(victim, scripts + learned, 12, 0, tmp_path, ["a", "test"]) == found
 
 
+def test_responses_to_a_run_are_trained_as_a_file_says_in_the_game_of_the_run(runs, tmp_path, monkeypatch, capsys):
+    def stopped(victim, given, *_):
+        configs.append(given[-1].config)
+        raise ValueError("enough")
+
+    configs: list = []
+    monkeypatch.setattr("safepursuit.cli.exploit.search", stopped)
+    victim = str(runs["pursuer"].folder.path)
+    words = ["exploit", victim, "--timesteps", "64", "--out", str(tmp_path / "out"), "--config"]
+    (tmp_path / "batches.yaml").write_text(f"num_envs: {2 * GAMES}\nppo:\n  epochs: 7\n")
+    main([*words, str(tmp_path / "batches.yaml")])
+    (config,) = configs
+    assert (config.num_envs, config.ppo.epochs, config.game) == (2 * GAMES, 7, TINY.game)
+    (tmp_path / "rules.yaml").write_text("game:\n  horizon: 7\n")
+    capsys.readouterr()
+    assert main([*words, str(tmp_path / "rules.yaml")]) == 2
+    assert "--config changes game or shield" in capsys.readouterr().err
+
+
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
 def test_the_paired_difference_lies_in_its_interval(pairs) -> None:
     one, other = np.array(pairs).T
