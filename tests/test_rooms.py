@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rooms import ROOMS, drive
 from safepursuit.barriers import stop_sector
 from safepursuit.barriers.control_point import standoff
-from safepursuit.barriers.stop_sector import Motion, free_way
+from safepursuit.barriers.stop_sector import WIDEST, Motion, free_way
 from safepursuit.evaluation.referee import judge_alone
 from safepursuit.game import motion
 from safepursuit.game.sensors import first_hits
@@ -237,7 +237,7 @@ def test_the_free_way_is_where_the_swept_body_first_touches_an_edge(low, high, s
     gone = shapely.distance(lines(start, end), shapely.Point(0, 0)) < INERTIAL.radius + 1e-3
     start[:, gone], end[:, gone] = 5.5, 5.6
     found = float(swept(start, end, low, high))
-    turns = 0.4 + (np.linspace(low, high, 300) if high - low <= np.pi else np.linspace(-np.pi, np.pi, 900))
+    turns = 0.4 + (np.linspace(low, high, 300) if high - low < WIDEST else np.linspace(-np.pi, np.pi, 900))
     tips = np.stack([np.cos(turns), np.sin(turns)])
 
     def room(way):

@@ -359,8 +359,8 @@ def guard(
     metric = jnp.asarray([1.0, (shield.offset / robot.dt) ** 2], nominal.dtype)
     solution = qp.project_onto(robot.to_swing(asked, velocity), build, ingredients, metric, box)
     rows = qp.join(qp.sides(box), build(ingredients))
-    control = robot.reach(robot.from_swing(solution.u, velocity), velocity)
-    control, governed, stopped = govern(control, surroundings, robot=robot, shield=shield)
+    steered = robot.from_swing(solution.u, velocity)
+    control, governed, stopped = govern(steered, surroundings, robot=robot, shield=shield)
     if surroundings.backwards is not None:  # theorem 1's limit behind is a side of the box
         governed |= solution.active[0] & (box.low[0] > robot.min_speed)
     solved = solution.violation <= 0
@@ -432,10 +432,14 @@ def govern(
     """Theorem 1 alone: the same turn rate, the speed reduced to a safe one. For a robot with inertia theorem 3.
 
     Where rounding has moved the body beyond the margin, only a speed that brings it back is kept (theory.md §2.5).
-    `control` must respect the actuator limits. Returns the control, whether it was changed, and whether it became
-    *stop* because nothing else could be certified.
+    What the motors make of `control` counts, and is sent: a robot that is faster than measured would reach more of a
+    larger command. Returns the control, whether it was changed, and whether it became *stop* because nothing else could
+    be certified.
     """
     limit, stopped = surroundings.speed_limit, jnp.zeros(control.shape[1:], bool)
+    # Stand still where pose or control is not finite.
+    known = jnp.isfinite(limit) & jnp.all(jnp.isfinite(control), axis=0)
+    control = robot.reach(control, surroundings.velocity)
     if surroundings.motion is None:
         governed = control[0] > limit
         speed = jnp.where(governed, limit, control[0])
@@ -449,18 +453,11 @@ def govern(
         governed = governed | (creeps & (control[0] != 0 if robot.reverses else control[0] > 0))
     else:
         assert isinstance(robot, Inertial)
-        reached = robot.reach(control, surroundings.velocity)
         budget = shield.budget.at_execution(robot)
         margin = shield.inflation + shield.margin
-        # What was certified is sent: a robot that is faster than measured would reach more of a larger command.
-        # And a base's firmware has its own way with a command that its wheels cannot do, or to the other direction.
-        exact = not (budget.speed or budget.turn_rate or robot.reverses) and robot.wheel_base is None
-        sent = control if exact else reached
-        motion, reached = jax.lax.stop_gradient((surroundings.motion, reached))
-        safe, governed, stopped = certify(robot, budget, margin, 0.5 * shield.margin, motion, reached)
-        safe = jnp.where(governed, safe, sent)
-    # Stand still where pose or control is not finite.
-    known = jnp.isfinite(limit) & jnp.all(jnp.isfinite(control), axis=0)
+        seen = jax.lax.stop_gradient((surroundings.motion, control))
+        safe, governed, stopped = certify(robot, budget, margin, 0.5 * shield.margin, *seen)
+        safe = jnp.where(governed, safe, control)
     return jnp.where(known, safe, 0), governed | ~known, stopped | ~known
 
 

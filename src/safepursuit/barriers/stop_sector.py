@@ -7,7 +7,8 @@ if the body, moved along S, touches no obstacle. No convexity and no derivative 
 is that of a robot that looks the other way: S with −e in place of e.
 """
 
-from typing import Any, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +19,9 @@ from safepursuit.geometry import direction, ray_segment_hit
 from safepursuit.robot import Budget, Inertial, Robot
 from safepursuit.scene import Boundaries, Edges
 from safepursuit.shapes import Control, Flag, Point, Pose, Rows, Scalar
+
+WIDEST = 3.0
+"""A sector as wide [rad] counts as the whole disc: near π its two edges no longer say on which side of them it lies."""
 
 
 class Motion(NamedTuple):
@@ -48,6 +52,11 @@ class Motion(NamedTuple):
         return cls(velocity, around.distance, facing, side, around.radius, edges, known, around.moves)
 
     @property
+    def rows(self) -> int:
+        """The axis of boundaries, counted from the end of a shape."""
+        return -self.distance.ndim
+
+    @property
     def backwards(self) -> "Motion":
         """As seen by a robot that looks the other way and drives as this one does: its speed has the other sign."""
         ahead = None if self.ahead is None else -self.ahead
@@ -76,31 +85,28 @@ def certify(robot: Inertial, budget: Budget, margin: float, gain: float, motion:
     an error of the speed leaves open which one that is (theory.md §2.8).
     """
 
-    def along(seen: Motion, hull: tuple[Scalar, Scalar], asked: Control) -> Any:
+    calm = robot.reach(jnp.zeros_like(control), motion.velocity)[1]
+    turn_rates = jnp.stack([control[1], calm])
+    hull = headings(robot, budget, motion.velocity[1], turn_rates)
+
+    def ahead(seen: Motion, asked: Array) -> tuple[Array, Array]:
+        """Which turn rates are certified, and the speed for each."""
         fastest, slowest = _speeds(robot, budget, seen)
         way = free_way(robot, budget, margin, seen, *hull) / (1 + budget.slip)
         limit = robot.speed_for(fastest, way)
-        speed = jnp.minimum(asked[0], limit)
+        speed = jnp.minimum(asked, limit)
         driven = 0.5 * robot.dt * (seen.velocity[0] + speed)
-        escapes = (driven <= 0) | (driven * _away(robot, margin, seen, *hull) >= gain)
+        escapes = (driven <= 0) | (driven * _nearing(robot, margin, seen, *hull) <= -gain)
         return (limit >= slowest) & escapes, speed
 
-    calm = robot.reach(jnp.zeros_like(control), motion.velocity)[1]
-    behind = motion.backwards if robot.reverses else None
-
-    def at(turn_rate: Scalar) -> tuple[Flag, Scalar]:
-        hull = headings(robot, budget, motion.velocity[1], turn_rate)
-        certified, speed = along(motion, hull, control)
-        if behind is not None:
-            free, back = along(behind, hull, jnp.stack([-speed, turn_rate]))
-            certified, speed = certified & free, -back
-        return certified, speed
-
-    turn_rates = jnp.stack([control[1], calm])
-    (first, second), (speed, slower) = jax.vmap(at)(turn_rates)
-    safe = jnp.where(first, jnp.stack([speed, control[1]]), jnp.where(second, jnp.stack([slower, calm]), 0))
+    certified, speed = ahead(motion, control[0])
+    if robot.reverses:
+        behind, back = ahead(motion.backwards, -speed)
+        certified, speed = certified & behind, -back
+    (first, second), (own, slower) = certified, speed
+    safe = jnp.where(first, jnp.stack([own, control[1]]), jnp.where(second, jnp.stack([slower, calm]), 0))
     stopped = ~(first | second)
-    changed = ~first | (speed < control[0] if behind is None else speed != control[0])
+    changed = ~first | (own != control[0] if robot.reverses else own < control[0])
     return Certified(safe, changed, stopped)
 
 
@@ -112,25 +118,24 @@ def _speeds(robot: Inertial, budget: Budget, motion: Motion) -> tuple[Scalar, Sc
     return fastest, jnp.maximum(fastest - robot.braking * robot.dt, 0)
 
 
-def headings(robot: Inertial, budget: Budget, before: Scalar, turn_rate: Scalar) -> tuple[Scalar, Scalar]:
+def headings(
+    robot: Inertial, budget: Budget, before: Scalar, turn_rate: Float[Array, "*turns"]
+) -> tuple[Float[Array, "*turns"], Float[Array, "*turns"]]:
     """φ⁻ ≤ 0 ≤ φ⁺ [rad]: hull of the headings, relative to the present one, of a step from turn rate `before` to
-    `turn_rate` and of the stop after it.
+    `turn_rate` and of the stop after it; of one or of several turn rates, which come first.
 
-    All headings grow with both turn rates, so that an error of `before` is covered by its two ends.
+    All headings grow with both turn rates, so that an error of `before` is covered by its two ends. Where the turn rate
+    changes its sign within the step, the heading turns back before ½ωΔ.
     """
     step = robot.turn_acceleration * robot.dt
     ends = []
-    for sign in (-1, 1):
+    for sign, extreme in ((-1, jnp.minimum), (1, jnp.maximum)):
         start = before + sign * budget.turn_rate
         end = jnp.clip(turn_rate, start - step, start + step) if budget.turn_rate else turn_rate
-        after = 0.5 * robot.dt * (start + end)
-        # Where the turn rate changes its sign within the step, the heading turns back.
-        turns = start * end < 0
-        back = jnp.where(turns, 0.5 * robot.dt * start**2 / jnp.where(turns, start - end, 1), 0)
-        still = after + robot.stopping_turn(end)
-        extreme = jnp.maximum if sign > 0 else jnp.minimum
-        ends.append(extreme(extreme(0, back), extreme(after, still)))
-    low, high = ((1 + budget.slip) * end + sign * budget.heading for sign, end in zip((-1, 1), ends, strict=True))
+        half = 0.5 * robot.dt * start
+        furthest = extreme(extreme(0, half), half + 0.5 * robot.dt * end + robot.stopping_turn(end))
+        ends.append((1 + budget.slip) * furthest + sign * budget.heading)
+    low, high = ends
     return low, high
 
 
@@ -146,8 +151,16 @@ def until_rest(robot: Robot, budget: Budget, velocity: Control | None) -> Scalar
     return step + robot.stopping_time(fastest)
 
 
-def free_way(robot: Inertial, budget: Budget, margin: float, motion: Motion, low: Scalar, high: Scalar) -> Scalar:
-    """The longest L [m] for which the body, moved along the sector of these headings, touches no boundary.
+def free_way(
+    robot: Inertial,
+    budget: Budget,
+    margin: float,
+    motion: Motion,
+    low: Float[Array, "*turns"],
+    high: Float[Array, "*turns"],
+) -> Float[Array, "*turns"]:
+    """The longest L [m] for which the body, moved along the sector of these headings, touches no boundary; of one
+    sector or of several, which come first.
 
     The nearest point of a boundary counts where its bearing is in the sector; else the body first meets it, if at all,
     along one of the two edges: all boundaries are convex. Where the body, enlarged, overlaps one already, a way
@@ -157,11 +170,9 @@ def free_way(robot: Inertial, budget: Budget, margin: float, motion: Motion, low
     body = robot.radius + margin + budget.pose + moved
     room = motion.distance - body
     gap = jnp.maximum(room, 0)
-    towards = -motion.facing, -motion.side
-    edges = direction(jnp.stack([low, high]))
-    along, across = (part(edges[:, :, None], towards) for part in (_dot, _cross))
-    middle = direction(0.5 * (low + high))
-    inside = ((across[0] >= 0) & (across[1] <= 0) & (_dot(middle, towards) >= 0)) | (high - low >= jnp.pi)
+    edges, along, across = _edges(motion, low, high)
+    between = (across[0] >= 0) & (across[1] <= 0) & (along[0] + along[1] >= 0)
+    inside = between | jnp.expand_dims(high - low >= WIDEST, motion.rows)
     flat = jnp.isinf(motion.radius)
     # Where the enlarged body overlaps already, every way is blocked but one that leads away from wherever a disc's
     # centre may be; from a mover none does.
@@ -173,22 +184,36 @@ def free_way(robot: Inertial, budget: Budget, margin: float, motion: Motion, low
         moves = motion.moves | moves
     blocked = (room < 0) & ((along > away) | moves)
 
-    def free(rows: slice, hits: Array) -> Scalar:
-        reach = jnp.minimum(*jnp.where(blocked[:, rows], 0, hits))
-        return jnp.min(jnp.where(inside[rows], gap[rows], reach), axis=0)
+    def free(some: slice, hits: Array) -> Array:
+        reach = jnp.min(jnp.where(of(some, blocked), 0, hits), axis=0)
+        return jnp.min(jnp.where(of(some, inside), of(some, gap), reach), axis=motion.rows)
 
-    rounded = slice(len(gap) - (0 if motion.edges is None else len(motion.edges.present)))
-    rim = jnp.where(flat, 0, motion.radius)[rounded] + body
-    hits = _to_rounded(along[:, rounded], across[:, rounded], gap[rounded], rim, flat[rounded])
+    def of(some: slice, array: Array) -> Array:
+        return jax.lax.slice_in_dim(array, some.start, some.stop, axis=array.ndim + motion.rows)
+
+    rounded = slice(0, len(gap) - (0 if motion.edges is None else len(motion.edges.present)))
+    rim = jnp.where(flat, 0, motion.radius) + body
+    hits = _to_rounded(*(of(rounded, one) for one in (along, across, gap, rim, flat)))
     if motion.edges is None:
         return free(rounded, hits)
-    straight = slice(rounded.stop, None)
-    to_edges = jnp.stack([_to_edges(motion, edge, body) for edge in jnp.moveaxis(edges, 1, 0)])
-    leaving = jnp.where(room[straight] < 0, jnp.inf, to_edges)
+    straight = slice(rounded.stop, len(gap))
+    hit = partial(_to_edges, motion, body)
+    for _ in range(1 + low.ndim + 1 + motion.rows):
+        hit = jax.vmap(hit, in_axes=1)
+    leaving = jnp.where(of(straight, room) < 0, jnp.inf, hit(edges))
     return jnp.minimum(free(rounded, hits), free(straight, leaving))
 
 
-def _to_rounded(along: Array, across: Array, gap: Rows, rim: Rows, flat: Bool[Array, "rows *batch"]) -> Array:
+def _edges(motion: Motion, low: Array, high: Array) -> tuple[Array, Array, Array]:
+    """The two edges of each sector, in the heading frame, and the cosine and sine of the angle from each of them to
+    the nearest point of each boundary."""
+    edges = direction(jnp.stack([low, high]))
+    rays = tuple(jnp.expand_dims(part, motion.rows) for part in edges)
+    towards = -motion.facing, -motion.side
+    return edges, _dot(rays, towards), _cross(rays, towards)
+
+
+def _to_rounded(along: Array, across: Array, gap: Array, rim: Array, flat: Array) -> Array:
     """The way [m] along each ray until the body touches each disc, whose radius with the body's is `rim`, or wall."""
     centre = gap + rim  # of a disc, from the robot
     # Of (centre · along) − √(rim² − (centre · across)²), in the form without cancellation.
@@ -199,7 +224,7 @@ def _to_rounded(along: Array, across: Array, gap: Rows, rim: Rows, flat: Bool[Ar
     return jnp.where(meets, gap / jnp.where(meets, divisor, 1), jnp.inf)
 
 
-def _to_edges(motion: Motion, ray: Array, body: Scalar | float) -> Rows:
+def _to_edges(motion: Motion, body: Scalar | float, ray: Array) -> Rows:
     """The way [m] along a ray until a body of this radius touches each edge; infinite for padding."""
     edges, ahead = motion.edges, motion.ahead
     assert edges is not None
@@ -209,11 +234,11 @@ def _to_edges(motion: Motion, ray: Array, body: Scalar | float) -> Rows:
     return jnp.where(edges.present, ray_segment_hit(edges.start, edges.end, rays, body), jnp.inf)
 
 
-def _away(robot: Inertial, margin: float, motion: Motion, low: Scalar, high: Scalar) -> Scalar:
-    """The least share of a way along these headings that leads away from a boundary nearer than `margin`; ∞ without."""
-    edges = direction(jnp.stack([low, high]))
-    share = -jnp.maximum(*_dot(edges[:, :, None], (-motion.facing, -motion.side)))
-    return jnp.min(jnp.where(motion.distance < robot.radius + margin, share, jnp.inf), axis=0)
+def _nearing(robot: Inertial, margin: float, motion: Motion, low: Array, high: Array) -> Array:
+    """The greatest share of a way along these headings that leads to a boundary nearer than `margin`; −∞ without."""
+    _, along, _ = _edges(motion, low, high)
+    near = motion.distance < robot.radius + margin
+    return jnp.max(jnp.where(near, jnp.max(along, axis=0), -jnp.inf), axis=motion.rows)
 
 
 def _dot(one: Array | tuple, other: Array | tuple) -> Float[Array, "..."]:

@@ -9,7 +9,7 @@ has speeds of both signs.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 
 from safepursuit import ranges
 from safepursuit.geometry import direction
-from safepursuit.robot.unicycle import Unicycle
+from safepursuit.robot.unicycle import Unicycle, pair
 from safepursuit.shapes import Control, Pose, Scalar
 
 _GAUSS = 0.5 / math.sqrt(3)
@@ -26,6 +26,9 @@ _GAUSS = 0.5 / math.sqrt(3)
 
 _STILL = 8
 """Rounding errors of v̄ up to which a speed is rest: the sum of what steps of acceleration leave of 0."""
+
+Rule: TypeAlias = Callable[[Array, Any], Array]
+"""Of numbers, and by how much they fall in a step of *stop*."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +89,11 @@ class Inertial(Unicycle):
 
     def stopped(self, pose: Pose, velocity: Control | None = None) -> Pose:
         """The pose at rest after braking, its way taken as an arc; the heading is not wrapped."""
-        way, turned = self.dt * self._until_rest(_given(velocity))
-        x, y = pose[:2] + way * jnp.sinc(0.5 * turned / jnp.pi) * direction(pose[2] + 0.5 * turned)
+        velocity, rest = _given(velocity), self.braked(velocity)
+        way, turned = self.dt * (0.5 * velocity + self._then_stop(rest))
+        half = 0.5 * turned
+        chord = way * jnp.where(half == 0, 1, jnp.sin(half) / jnp.where(half == 0, 1, half))
+        x, y = pose[:2] + chord * direction(pose[2] + half)
         return jnp.stack([x, y, pose[2] + turned])
 
     def reach(self, control: Control, velocity: Control | None = None) -> Control:
@@ -101,23 +107,25 @@ class Inertial(Unicycle):
 
     def window(self, velocity: Control) -> tuple[Control, Control]:
         """Lowest and highest speed and turn rate [m/s, rad/s] at the end of the step, whatever the wheels can do."""
-        v, turn_rate = velocity
-        step = self.turn_acceleration * self.dt
-        low = [v - self.braking * self.dt, turn_rate - step]
-        high = [v + self.acceleration * self.dt, turn_rate + step]
+        slower, faster, turn = (self.dt * rate for rate in (self.braking, self.acceleration, self.turn_acceleration))
+        low = velocity - pair(slower, turn, velocity)
+        high = velocity + pair(faster, turn, velocity)
         if self.reverses:  # the sign stays within a step; from rest either one is open
+            v = velocity[0]
             still = _STILL * float(jnp.finfo(jnp.result_type(v)).eps) * self.max_speed
-            low[0] = jnp.where(v > still, jnp.maximum(low[0], 0), v - self.acceleration * self.dt)
-            high[0] = jnp.where(v < -still, jnp.minimum(v + self.braking * self.dt, 0), high[0])
-        return self.within_box(jnp.stack(low)), self.within_box(jnp.stack(high))
+            low = jnp.stack([jnp.where(v > still, jnp.maximum(low[0], 0), v - faster), low[1]])
+            high = jnp.stack([jnp.where(v < -still, jnp.minimum(v + slower, 0), high[0]), high[1]])
+        least = pair(self.min_speed, -self.max_turn_rate, velocity)
+        most = pair(self.max_speed, self.max_turn_rate, velocity)
+        return jnp.clip(low, least, most), jnp.clip(high, least, most)
 
     def stopping_way(self, v: Scalar) -> Scalar:
         """D(v) [m]: the way until standstill, with the sign of the speed."""
-        return self.dt * self._until_rest(jnp.stack([v, jnp.zeros_like(v)]))[0]
+        return self.dt * (_mirrored(_then_stop, v, self.braking * self.dt, self.reverses) - 0.5 * v)
 
     def stopping_turn(self, turn_rate: Scalar) -> Scalar:
         """Ψ(ω) [rad]: the signed turn until standstill."""
-        return self.dt * self._until_rest(jnp.stack([jnp.zeros_like(turn_rate), turn_rate]))[1]
+        return self.dt * (_mirrored(_then_stop, turn_rate, self.turn_acceleration * self.dt) - 0.5 * turn_rate)
 
     def stopping_time(self, v: Scalar) -> Scalar:
         """T(v) [s] until standstill from a speed v ≥ 0."""
@@ -127,14 +135,14 @@ class Inertial(Unicycle):
         """L [m]: the way of a step from speed `v_before` to `v`, and of the stop after it; with the sign of both."""
         return 0.5 * self.dt * (v_before + v) + self.stopping_way(v)
 
-    def speed_for(self, v_before: Scalar, way: Scalar) -> Scalar:
+    def speed_for(self, v_before: Float[Array, "*#batch"], way: Float[Array, "*#batch"]) -> Float[Array, "*#batch"]:
         """The speed v ≥ 0 at the end of the step for which L is `way`; negative where it is out of reach."""
         return _before_stop(way / self.dt - 0.5 * v_before, self.braking * self.dt)
 
     def swing_box(self, like: Scalar, velocity: Control | None = None) -> tuple[Control, Control]:
-        ends = jnp.stack(self.window(_given(velocity)), axis=1)
-        ends = jax.vmap(lambda end: self.to_swing(end, velocity), in_axes=1, out_axes=1)(ends)
-        return jnp.minimum(ends[:, 0], 0), jnp.maximum(ends[:, 1], 0)
+        ends = jnp.stack(self.window(_given(velocity)))
+        low, high = jax.vmap(lambda end: self.to_swing(end, velocity))(ends)
+        return jnp.minimum(low, 0), jnp.maximum(high, 0)
 
     def to_swing(self, control: Control, velocity: Control | None = None) -> Float[Array, "2 *batch"]:
         """(v, ω) → (ℓ/Δ, sin φ): way and turn until standstill beyond those of *stop*, which is 0 (theory.md §5.3).
@@ -142,34 +150,31 @@ class Inertial(Unicycle):
         Counted from the end of the first step of *stop*, so that *stop* is 0 without rounding. Continued beyond the
         limits, with a gradient, as that of `Unicycle`.
         """
-        rest = self.braked(velocity)
-        rate, swing = 0.5 * (control - rest) + (self._until_rest(control) - self._until_rest(rest))
+        rate, swing = self._then_stop(control) - self._then_stop(self.braked(velocity))
         swing = self.dt * swing
         inside = jnp.clip(swing, -self.max_swing, self.max_swing)
         return jnp.stack([rate, jnp.sin(inside) + math.cos(self.max_swing) * (swing - inside)])
 
     def from_swing(self, speed_and_swing: Float[Array, "2 *batch"], velocity: Control | None = None) -> Control:
-        rest, (rate, w) = self.braked(velocity), speed_and_swing
+        rate, w = speed_and_swing
         limit = math.sin(self.max_swing)
         beyond = jnp.stack([rate, jnp.arcsin(jnp.clip(w, -limit, limit)) / self.dt])
-        return self._either_way(_before_stop, beyond + 0.5 * rest + self._until_rest(rest))
+        return self._either_way(_before_stop, beyond + self._then_stop(self.braked(velocity)))
 
     def braked(self, velocity: Control | None) -> Control:
         """Speed and turn rate at the end of a step of *stop*."""
         return self._either_way(lambda size, drop: jnp.maximum(size - drop, 0), _given(velocity))
 
-    def _until_rest(self, velocity: Control) -> Float[Array, "2 *batch"]:
-        """D(v)/Δ [m/s] and Ψ(ω)/Δ [rad/s]."""
-        return self._either_way(_until_zero, velocity)
+    def _then_stop(self, velocity: Control) -> Float[Array, "2 *batch"]:
+        """½v + D(v)/Δ [m/s] and ½ω + Ψ(ω)/Δ [rad/s]: what a step that ends at this velocity, in its second half, and
+        the stop after it add up to."""
+        return self._either_way(_then_stop, velocity)
 
-    def _either_way(self, rule: Callable[[Array, Array], Array], velocity: Float[Array, "2 *batch"]) -> Array:
+    def _either_way(self, rule: Rule, velocity: Float[Array, "2 *batch"]) -> Array:
         """A rule for a speed and a turn rate ≥ 0, and by how much they fall in a step of *stop*; mirrored for negative
         turn rates, and for negative speeds of a robot that reverses (theory.md §2.8)."""
-        ones = (1,) * (velocity.ndim - 1)
-        drops = jnp.asarray([self.braking * self.dt, self.turn_acceleration * self.dt], velocity.dtype)
-        mirrors = np.asarray([self.reverses, True]).reshape(2, *ones)
-        sign = jnp.where(mirrors, jnp.sign(velocity), 1)
-        return sign * rule(sign * velocity, drops.reshape(2, *ones))
+        drops = pair(self.braking * self.dt, self.turn_acceleration * self.dt, velocity)
+        return _mirrored(rule, velocity, drops, pair(float(self.reverses), 1.0, velocity) > 0)
 
     def to_unit_box(self, control: Control, velocity: Control | None = None) -> Float[Array, "2 *batch"]:
         """In half-widths of what can be reached from `velocity`, about its centre; without one, of the limits."""
@@ -191,16 +196,22 @@ def _given(velocity: Control | None) -> Control:
     return velocity
 
 
-def _until_zero(value: Array, drop: Array | float) -> Array:
-    """Integral, in steps, of a number that falls linearly by `drop` per step from `value`, to 0 in the last step.
+def _mirrored(rule: Rule, value: Array, drop: Array | float, mirrors: Array | bool = True) -> Array:
+    """A rule for numbers ≥ 0 and their drop, mirrored for negative ones."""
+    sign = jnp.where(mirrors, jnp.sign(value), 1)
+    return sign * rule(sign * value, drop)
 
-    nx − ½dn² + ½r with n whole steps and the rest r, which is linear in x: (n + ½)x − ½d n(n + 1).
+
+def _then_stop(value: Array, drop: Array | float) -> Array:
+    """½x and the integral, in steps, of a number that falls linearly by `drop` per step from x to 0 in the last step.
+
+    With n whole steps and the rest r, which is linear in x: ½x + nx − ½dn² + ½r = (n + 1)(x − ½dn).
     """
     whole = jnp.maximum(jnp.floor(value / drop), 0)
-    return (whole + 0.5) * value - 0.5 * drop * whole * (whole + 1)
+    return (whole + 1) * (value - 0.5 * drop * whole)
 
 
 def _before_stop(integral: Array, drop: Array | float) -> Array:
-    """The x for which ½x, the rest of its step, and `_until_zero` add up to `integral`; linear below 0."""
-    whole = jnp.floor(0.5 * (jnp.sqrt(1 + 8 * jnp.maximum(integral, 0) / drop) - 1))
-    return (integral + 0.5 * drop * whole * (whole + 1)) / (whole + 1)
+    """The inverse of `_then_stop`; linear below 0."""
+    whole = jnp.floor(jnp.sqrt(0.25 + jnp.maximum(integral, 0) * (2 / drop)) - 0.5)
+    return integral / (whole + 1) + 0.5 * drop * whole

@@ -170,7 +170,7 @@ class Unicycle:
         """The control cut off at [v̲, v̄] × [−ω̄, ω̄], whatever the wheels can do."""
         return jnp.stack(
             [
-                jnp.clip(control[0], self.min_speed if self.reverses else 0, self.max_speed),
+                jnp.clip(control[0], self.min_speed, self.max_speed),
                 jnp.clip(control[1], -self.max_turn_rate, self.max_turn_rate),
             ]
         )
@@ -237,3 +237,9 @@ class Unicycle:
             middle, width = self.max_speed + self.min_speed, self.max_speed - self.min_speed
             return jnp.stack([0.5 * (middle + width * scaled[0]), self.max_turn_rate * scaled[1]])
         return jnp.stack([0.5 * self.max_speed * (scaled[0] + 1), self.max_turn_rate * scaled[1]])
+
+
+def pair(of_speed: float, of_turn_rate: float, like: Array) -> Float[Array, "2 ..."]:
+    """A number for the speed and one for the turn rate, to be joined with a control (2, …)."""
+    both = jnp.asarray([of_speed, of_turn_rate], jnp.result_type(like, float))
+    return both.reshape(2, *(1,) * (like.ndim - 1))

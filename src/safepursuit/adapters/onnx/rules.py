@@ -68,7 +68,8 @@ def _reduction(op: str) -> Callable[..., Array]:
         # Alike entries count once in a maximum, but each in a sum.
         tensor = expanded(graph, array) if op == "ReduceSum" else whole(graph, array)
         tensor = at_rank(graph, tensor, max(len(tensor.held), len(tensor.shape)))
-        removed = [tensor.axis(axis) for axis in axes]
+        added = range(len(tensor.held) - len(tensor.shape))  # leading axes of length 1 go with the others
+        removed = [*added, *(tensor.axis(axis) for axis in axes)]
         sizes_of = graph.made_by(tensor.name, "Abs") if op == "ReduceSum" else ()
         kind, of = ("ReduceL1", *sizes_of) if sizes_of else (op, tensor.name)
         (name,) = graph.add(kind, of, graph.indices(*removed), keepdims=0)
