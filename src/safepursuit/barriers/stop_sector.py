@@ -185,7 +185,7 @@ def free_way(
     blocked = (room < 0) & ((along > away) | moves)
 
     def free(some: slice, hits: Array) -> Array:
-        reach = jnp.min(jnp.where(of(some, blocked), 0, hits), axis=0)
+        reach = jnp.minimum(*jnp.where(of(some, blocked), 0, hits))
         return jnp.min(jnp.where(of(some, inside), of(some, gap), reach), axis=motion.rows)
 
     def of(some: slice, array: Array) -> Array:
@@ -207,7 +207,8 @@ def free_way(
 def _edges(motion: Motion, low: Array, high: Array) -> tuple[Array, Array, Array]:
     """The two edges of each sector, in the heading frame, and the cosine and sine of the angle from each of them to
     the nearest point of each boundary."""
-    edges = direction(jnp.stack([low, high]))
+    # Behind the barrier, because XLA would compute cosines and sines anew for every boundary.
+    edges = jax.lax.optimization_barrier(direction(jnp.stack([low, high])))
     rays = tuple(jnp.expand_dims(part, motion.rows) for part in edges)
     towards = -motion.facing, -motion.side
     return edges, _dot(rays, towards), _cross(rays, towards)
@@ -238,7 +239,7 @@ def _nearing(robot: Inertial, margin: float, motion: Motion, low: Array, high: A
     """The greatest share of a way along these headings that leads to a boundary nearer than `margin`; −∞ without."""
     _, along, _ = _edges(motion, low, high)
     near = motion.distance < robot.radius + margin
-    return jnp.max(jnp.where(near, jnp.max(along, axis=0), -jnp.inf), axis=motion.rows)
+    return jnp.max(jnp.where(near, jnp.maximum(*along), -jnp.inf), axis=motion.rows)
 
 
 def _dot(one: Array | tuple, other: Array | tuple) -> Float[Array, "..."]:

@@ -28,7 +28,7 @@ _STILL = 8
 """Rounding errors of v̄ up to which a speed is rest: the sum of what steps of acceleration leave of 0."""
 
 Rule: TypeAlias = Callable[[Array, Any], Array]
-"""Of numbers, and by how much they fall in a step of *stop*."""
+"""Of numbers ≥ 0, and by how much they fall in a step of *stop*."""
 
 
 @dataclass(frozen=True)
@@ -171,8 +171,8 @@ class Inertial(Unicycle):
         return self._either_way(_then_stop, velocity)
 
     def _either_way(self, rule: Rule, velocity: Float[Array, "2 *batch"]) -> Array:
-        """A rule for a speed and a turn rate ≥ 0, and by how much they fall in a step of *stop*; mirrored for negative
-        turn rates, and for negative speeds of a robot that reverses (theory.md §2.8)."""
+        """A rule for speed and turn rate, mirrored for negative turn rates, and for negative speeds of a robot that
+        reverses (theory.md §2.8)."""
         drops = pair(self.braking * self.dt, self.turn_acceleration * self.dt, velocity)
         return _mirrored(rule, velocity, drops, pair(float(self.reverses), 1.0, velocity) > 0)
 
@@ -196,13 +196,13 @@ def _given(velocity: Control | None) -> Control:
     return velocity
 
 
-def _mirrored(rule: Rule, value: Array, drop: Array | float, mirrors: Array | bool = True) -> Array:
-    """A rule for numbers ≥ 0 and their drop, mirrored for negative ones."""
+def _mirrored(rule: Rule, value: Array, drop: np.ndarray | float, mirrors: np.ndarray | bool = True) -> Array:
+    """The rule, mirrored for negative numbers."""
     sign = jnp.where(mirrors, jnp.sign(value), 1)
     return sign * rule(sign * value, drop)
 
 
-def _then_stop(value: Array, drop: Array | float) -> Array:
+def _then_stop(value: Array, drop: np.ndarray | float) -> Array:
     """½x and the integral, in steps, of a number that falls linearly by `drop` per step from x to 0 in the last step.
 
     With n whole steps and the rest r, which is linear in x: ½x + nx − ½dn² + ½r = (n + 1)(x − ½dn).
@@ -211,7 +211,7 @@ def _then_stop(value: Array, drop: Array | float) -> Array:
     return (whole + 1) * (value - 0.5 * drop * whole)
 
 
-def _before_stop(integral: Array, drop: Array | float) -> Array:
+def _before_stop(integral: Array, drop: np.ndarray | float) -> Array:
     """The inverse of `_then_stop`; linear below 0."""
     whole = jnp.floor(jnp.sqrt(0.25 + jnp.maximum(integral, 0) * (2 / drop)) - 0.5)
     return integral / (whole + 1) + 0.5 * drop * whole

@@ -239,7 +239,7 @@ class Unicycle:
         return jnp.stack([0.5 * self.max_speed * (scaled[0] + 1), self.max_turn_rate * scaled[1]])
 
 
-def pair(of_speed: float, of_turn_rate: float, like: Array) -> Float[Array, "2 ..."]:
-    """A number for the speed and one for the turn rate, to be joined with a control (2, …)."""
-    both = jnp.asarray([of_speed, of_turn_rate], jnp.result_type(like, float))
+def pair(of_speed: float, of_turn_rate: float, like: Array) -> np.ndarray:
+    """A number for the speed and one for the turn rate, a constant to be joined with a control (2, …)."""
+    both = np.asarray([of_speed, of_turn_rate], jnp.result_type(like, float))
     return both.reshape(2, *(1,) * (like.ndim - 1))

@@ -73,6 +73,13 @@ class Graph:
             return None
         return node.inputs[0], node.attributes["axis"]
 
+    def piece(self, name: str) -> tuple[str, int, int] | None:
+        """The value of which this one is a piece, one entry long, along which axis, and which one."""
+        node = self._maker.get(name)
+        if node is None or node.op != "Split":
+            return None
+        return node.inputs[0], node.attributes["axis"], node.outputs.index(name)
+
     def model(
         self,
         inputs: Sequence[onnx.ValueInfoProto],

@@ -88,9 +88,14 @@ def _squeeze(graph: Graph, out: Any, array: Array, *, dimensions: Sequence[int])
     removed = [tensor.axis(axis) for axis in dimensions if full and axis > full[0]]
     if not removed:
         return replace(tensor, shape=shape)
-    axes = graph.indices(*removed)
+    axes, piece = graph.indices(*removed), graph.piece(tensor.name)
     added = graph.made_by(tensor.name, "Unsqueeze")
-    name = added[0] if added and added[1] == axes else graph.add("Squeeze", tensor.name, axes)[0]
+    if added and added[1] == axes:
+        name = added[0]
+    elif piece and [piece[1]] == removed:  # one node for cutting it out and dropping its axis
+        (name,) = graph.add("Gather", piece[0], graph.constant(np.asarray(piece[2])), axis=piece[1])
+    else:
+        (name,) = graph.add("Squeeze", tensor.name, axes)
     return Tensor(name, tuple(np.delete(tensor.held, removed).tolist()), shape, tensor.dtype)
 
 
