@@ -80,34 +80,29 @@ def state(surface: str) -> str:
     return sha256("".join(texts).encode()).hexdigest()
 
 
-def known() -> dict[str, Any]:
-    """What the ledger says of each surface in its present state."""
-    ledger = read_json(LEDGER) if LEDGER.is_file() else {}
-    return {name: found for name, found in ledger.items() if found["of"] == state(name)}
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("cases", nargs="?", type=int, default=100_000)
     parser.add_argument("--only", nargs="+", choices=SURFACES, default=list(SURFACES))
     parser.add_argument("--page", type=Path)
     asked = parser.parse_args()
+    ledger = read_json(LEDGER) if LEDGER.is_file() else {}
     for surface in asked.only:
-        found = known().get(surface)
-        if not found or found["failing"]:
-            found = {"of": state(surface), "cases": 0, "failing": 0, "seconds": 0.0}
+        found = ledger.get(surface)
+        if not found or found["of"] != state(surface) or found["failing"]:
+            found = {"of": state(surface), "on": described(about()), "cases": 0, "failing": 0, "seconds": 0.0}
+        ledger[surface] = found
         while found["cases"] < asked.cases and not found["failing"]:
             print(f"{surface}: {found['cases']:,} of {asked.cases:,} cases …", flush=True)
             part = tried(surface, min(PART, asked.cases - found["cases"]))
             if not (part["cases"] or part["failing"]):
                 sys.exit(f"{surface}: no case was counted; see build/fuzz-{surface.replace(' ', '-')}.txt")
             found |= {name: found[name] + part[name] for name in part}
-            write_json(LEDGER, known() | {surface: found})
+            write_json(LEDGER, ledger)
         print(f"{surface}: {found['cases']:,} cases, {found['failing']} failing, {found['seconds']:,.0f} s", flush=True)
-    found = known()
     if asked.page:
-        write_text(asked.page, page(found, asked.cases))
-    return int(any(one["failing"] for one in found.values()))
+        write_text(asked.page, page(ledger, asked.cases))
+    return int(any(ledger[surface]["failing"] for surface in asked.only))
 
 
 def page(surfaces: dict[str, Any], cases: int) -> str:
@@ -119,6 +114,10 @@ def page(surfaces: dict[str, Any], cases: int) -> str:
     table = grid(Table("", ("surface", "cases", "failing", "time"), rows))
     counts = [found["cases"] for found in surfaces.values()]
     failing = sum(found["failing"] for found in surfaces.values())
+    machines: dict[str, list[str]] = {}
+    for name, found in surfaces.items():
+        machines.setdefault(found["on"], []).append(name)
+    where = "\n\n".join(f"{', '.join(names).capitalize()}: {machine}" for machine, names in machines.items())
     return f"""\
 # Fuzzing
 
@@ -139,7 +138,7 @@ The worst that fuzzing has found, and what became of it; each is an example in t
 * An exported controller called a state feasible in which a mover overlaps the robot, which stood still, against its
   own words. The words were wrong: a mover may touch a robot at rest, and they say so.
 
-{described(about())}
+{where}
 """
 
 
