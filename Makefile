@@ -203,11 +203,12 @@ population: setup  ## Grow a population of pursuers and evaders from the shipped
 	$(BIN)/safepursuit selfplay --out runs/population --config configs/population.yaml --pursuers zoo:pursuer,lead-intercept --evaders all,zoo:evader --rounds $(ROUNDS) --timesteps $(STEPS) --explore 0.8
 
 RESPONSE ?= 16_000_000
-RESPONSES = --seeds 0..2 --timesteps $(RESPONSE) --config configs/population.yaml --known zoo:evader runs/population/evader/final-$(ROUNDS) --episodes 1500
-exploitability: population  ## Responses to the shipped pursuer, the population's and lead-intercept → docs/benchmarks/exploitability.md (hours; goes on where it stopped)
-	$(BIN)/safepursuit exploit zoo:pursuer $(RESPONSES) --out exploits/mixture
-	$(BIN)/safepursuit exploit runs/population/pursuer/round-$(ROUNDS) $(RESPONSES) --out exploits/population
-	$(BIN)/safepursuit exploit lead-intercept $(RESPONSES) --out exploits/lead-intercept
+RESPONSES = --seeds 0..2 --config configs/population.yaml --known zoo:evader zoo:population-evader --episodes 1500
+# At 16 million steps the responses to the shipped pursuer were still growing stronger.
+exploitability: population  ## Responses to the shipped pursuers and to lead-intercept → docs/benchmarks/exploitability.md (hours; goes on where it stopped)
+	$(BIN)/safepursuit exploit zoo:pursuer $(RESPONSES) --timesteps 32_000_000 --out exploits/mixture
+	$(BIN)/safepursuit exploit zoo:population-pursuer $(RESPONSES) --timesteps $(RESPONSE) --out exploits/population
+	$(BIN)/safepursuit exploit lead-intercept $(RESPONSES) --timesteps $(RESPONSE) --out exploits/lead-intercept
 	$(BIN)/python tools/exploitability.py runs/population "the mixture pursuer"=exploits/mixture "the population's pursuer"=exploits/population lead-intercept=exploits/lead-intercept
 
 bench-reference: setup  ## How far pursuers are from optimal in a game whose value is known → docs/benchmarks/reference_value.md
@@ -219,9 +220,8 @@ zoo: population  ## Train, judge and pack the policies that ship (hours) → src
 rooms: setup  ## Draw every room of the gallery, and a chase in it → docs/images/rooms/
 	$(BIN)/python tools/rooms.py
 
-TRANSFER ?= 12_000_000
-transfer: setup  ## Train pursuers in random rooms (3 seeds of TRANSFER steps), and judge them in rooms they have not seen → docs/benchmarks/transfer.md (hours; goes on where it stopped)
-	$(BIN)/safepursuit compare --methods barriernet --seeds 0..2 --config configs/rooms.yaml --timesteps $(TRANSFER) --pursuers lead-intercept --suite rooms --episodes 500 --out comparisons/rooms
+transfer: setup  ## Train pursuers in random rooms (3 seeds; TRANSFER=steps for fewer), and judge them in rooms they have not seen → docs/benchmarks/transfer.md (hours; goes on where it stopped)
+	$(BIN)/safepursuit compare --methods barriernet --seeds 0..2 --config configs/rooms.yaml $(TRANSFER:%=--timesteps %) --pursuers lead-intercept --suite rooms --episodes 500 --out comparisons/rooms
 	$(BIN)/python tools/transfer.py comparisons/rooms
 
 golden: setup  ## Write tests/golden/ anew (say why in the commit)

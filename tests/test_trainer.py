@@ -252,6 +252,7 @@ def test_the_summary_says_what_was_done(whole):
         "method",
         "role",
         "evader",
+        "teacher",
         "seed",
         "finished",
         "iterations",

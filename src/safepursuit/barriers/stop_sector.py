@@ -84,7 +84,6 @@ def certify(robot: Inertial, budget: Budget, margin: float, gain: float, motion:
     A robot that reverses is certified both ways: for the one that it does not take there is nothing to certify, unless
     an error of the speed leaves open which one that is (theory.md §2.8).
     """
-
     calm = robot.reach(jnp.zeros_like(control), motion.velocity)[1]
     turn_rates = jnp.stack([control[1], calm])
     hull = headings(robot, budget, motion.velocity[1], turn_rates)

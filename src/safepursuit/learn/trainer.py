@@ -256,6 +256,7 @@ class BarrierNetTrainer:
             "method": self.config.method,
             "role": self.config.role,
             self.config.opponent_role: self.config.opponent,
+            "teacher": self.config.teacher,
             "seed": self.config.seed,
             "finished": self.finished,
             "iterations": self.state.iteration,
