@@ -205,10 +205,11 @@ def _mirrored(rule: Rule, value: Array, drop: np.ndarray | float, mirrors: np.nd
 def _then_stop(value: Array, drop: np.ndarray | float) -> Array:
     """½x and the integral, in steps, of a number that falls linearly by `drop` per step from x to 0 in the last step.
 
-    With n whole steps and the rest r, which is linear in x: ½x + nx − ½dn² + ½r = (n + 1)(x − ½dn).
+    With n whole steps and the rest r, which is linear in x: ½x + nx − ½dn² + ½r = x + n(x − ½d(n + 1)). The last
+    operation is a sum: a product would be fused with the difference of two such numbers, which is not 0 for equals.
     """
     whole = jnp.maximum(jnp.floor(value / drop), 0)
-    return (whole + 1) * (value - 0.5 * drop * whole)
+    return value + whole * (value - 0.5 * drop * (whole + 1))
 
 
 def _before_stop(integral: Array, drop: np.ndarray | float) -> Array:
