@@ -211,7 +211,7 @@ exploitability: population  ## Responses to the shipped pursuers and to lead-int
 	test -e runs/trained-on/summary.json || $(BIN)/safepursuit train --config configs/population.yaml --from zoo:pursuer --evader $(MIXTURE) --timesteps 6_000_000 --run-dir runs/trained-on
 	$(BIN)/safepursuit exploit zoo:pursuer $(RESPONSES) --timesteps 32_000_000 --out exploits/mixture
 	$(BIN)/safepursuit exploit zoo:population-pursuer $(RESPONSES) --from hide --timesteps $(RESPONSE) --out exploits/population
-	$(BIN)/safepursuit exploit runs/trained-on $(RESPONSES) --timesteps $(RESPONSE) --out exploits/trained-on
+	$(BIN)/safepursuit exploit runs/trained-on $(RESPONSES) --from hide --timesteps $(RESPONSE) --out exploits/trained-on
 	$(BIN)/safepursuit exploit lead-intercept $(RESPONSES) --timesteps $(RESPONSE) --out exploits/lead-intercept
 	$(BIN)/python tools/exploitability.py runs/population "the mixture pursuer"=exploits/mixture "the population's pursuer"=exploits/population "the mixture pursuer, trained on"=exploits/trained-on lead-intercept=exploits/lead-intercept
 
