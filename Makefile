@@ -213,7 +213,7 @@ exploitability: population  ## Responses to the shipped pursuers and to lead-int
 	$(BIN)/safepursuit exploit zoo:population-pursuer $(RESPONSES) --from hide --timesteps $(RESPONSE) --out exploits/population
 	$(BIN)/safepursuit exploit runs/trained-on $(RESPONSES) --from hide --timesteps $(RESPONSE) --out exploits/trained-on
 	$(BIN)/safepursuit exploit lead-intercept $(RESPONSES) --timesteps $(RESPONSE) --out exploits/lead-intercept
-	$(BIN)/python tools/exploitability.py runs/population "the mixture pursuer"=exploits/mixture "the population's pursuer"=exploits/population "the mixture pursuer, trained on"=exploits/trained-on lead-intercept=exploits/lead-intercept
+	$(BIN)/python tools/exploitability.py runs/population "the mixture pursuer"=exploits/mixture "the population's pursuer"=exploits/population "the mixture pursuer with 6 M more steps"=exploits/trained-on lead-intercept=exploits/lead-intercept
 
 bench-reference: setup  ## How far pursuers are from optimal in a game whose value is known → docs/benchmarks/reference_value.md
 	$(BIN)/python benchmarks/reference_value.py
