@@ -204,11 +204,10 @@ population: setup  ## Grow a population of pursuers and evaders from the shipped
 
 RESPONSE ?= 16_000_000
 RESPONSES = --seeds 0..2 --config configs/population.yaml --known zoo:evader zoo:population-evader --episodes 1500
-MIXTURE := random:1,run:1,flee:2,orbit:2,hide:3,mpc:2,mpc-lead:2,mpc-robust:1
 # At 16 million steps the responses to the shipped pursuer were still growing stronger. The same pursuer, trained on by as
 # many steps as the population's, tells what the population adds.
 exploitability: population  ## Responses to the shipped pursuers and to lead-intercept → docs/benchmarks/exploitability.md (hours; goes on where it stopped)
-	test -e runs/trained-on/summary.json || $(BIN)/safepursuit train --config configs/population.yaml --from zoo:pursuer --evader $(MIXTURE) --timesteps 6_000_000 --run-dir runs/trained-on
+	test -e runs/trained-on/summary.json || $(BIN)/safepursuit train --config configs/mixture.yaml --from zoo:pursuer --timesteps 6_000_000 --run-dir runs/trained-on
 	$(BIN)/safepursuit exploit zoo:pursuer $(RESPONSES) --timesteps 32_000_000 --out exploits/mixture
 	$(BIN)/safepursuit exploit zoo:population-pursuer $(RESPONSES) --from hide --timesteps $(RESPONSE) --out exploits/population
 	$(BIN)/safepursuit exploit runs/trained-on $(RESPONSES) --from hide --timesteps $(RESPONSE) --out exploits/trained-on
