@@ -68,17 +68,18 @@ class Graph:
 
     def pieces(self, *names: str) -> tuple[str, int] | None:
         """The value that falls into exactly these pieces, one entry each, and along which axis."""
-        node = self._maker.get(names[0])
-        if node is None or node.op != "Split" or node.outputs != names:
-            return None
-        return node.inputs[0], node.attributes["axis"]
+        node = self._split(names[0])
+        return (node.inputs[0], node.attributes["axis"]) if node and node.outputs == names else None
 
     def piece(self, name: str) -> tuple[str, int, int] | None:
         """The value of which this one is a piece, one entry long, along which axis, and which one."""
+        node = self._split(name)
+        return (node.inputs[0], node.attributes["axis"], node.outputs.index(name)) if node else None
+
+    def _split(self, name: str) -> Node | None:
+        """The node that cuts this value out of another one, if there is one."""
         node = self._maker.get(name)
-        if node is None or node.op != "Split":
-            return None
-        return node.inputs[0], node.attributes["axis"], node.outputs.index(name)
+        return node if node is not None and node.op == "Split" else None
 
     def model(
         self,
