@@ -7,9 +7,11 @@ explicit example.
 import contextlib
 import io
 import json
+import math
 import os
 import warnings
 from pathlib import Path
+from xml.etree.ElementTree import Element, SubElement, tostring
 
 import jax
 import jax.numpy as jnp
@@ -268,6 +270,41 @@ def test_any_plan(tmp_path_factory, features, outlined):
         features = [{"type": "Feature", "geometry": OUTLINE, "properties": {}}, *features]
     content = {"type": "FeatureCollection", "features": features}
     check_room(tmp_path_factory.getbasetemp() / "plan.geojson", content)
+
+
+ODD = st.sampled_from(["0", "-3", "1e400", "nan", "5", "7.5", "1e-320", "3px", "40%", ""])
+NUMBER = ODD | st.integers(-9, 9).map(str)
+POINTS = st.lists(NUMBER, max_size=12).map(" ".join)
+WORDS = st.sampled_from([*"MmLlHhVvCcSsQqTtAaZz", "0", "1", "-4", "6", "9.5", ",", "1e9"])
+PATHS = st.lists(WORDS, max_size=30).map(" ".join)
+TRANSFORMS = st.sampled_from(["scale(2)", "rotate(30 1 1)", "matrix(1 0 0)", "skewX(90)", "scale(0)", "", "none"])
+ATTRIBUTES = st.fixed_dictionaries(
+    {},
+    optional={
+        **dict.fromkeys(("x", "y", "width", "height", "cx", "cy", "r", "rx", "ry", "x1", "y1", "x2", "y2"), NUMBER),
+        "d": PATHS,
+        "points": POINTS,
+        "transform": TRANSFORMS,
+        "style": st.sampled_from(["display:none", "fill:red", ";;"]),
+    },
+)
+DRAWN = st.sampled_from(["path", "rect", "circle", "ellipse", "line", "polyline", "polygon", "g", "use", "text"])
+ELEMENTS = st.lists(st.tuples(DRAWN, ATTRIBUTES, st.booleans()), max_size=5)
+
+
+@fuzz(20)
+@given(ELEMENTS, st.sampled_from([0.01, 1, 1e3, 0, math.nan, "1"]), st.booleans())
+def test_any_drawing(tmp_path_factory, elements, scale, outlined):
+    folder = tmp_path_factory.getbasetemp()
+    svg = Element("svg", xmlns="http://www.w3.org/2000/svg")
+    if outlined:
+        SubElement(svg, "rect", x="-8", y="-8", width="16", height="16")
+    parent = svg
+    for kind, attributes, within in elements:
+        drawn = SubElement(parent, kind, attributes)
+        parent = drawn if within else parent
+    (folder / "plan.svg").write_bytes(tostring(svg))
+    check_room(folder / "drawn.yaml", {"map": {"file": "plan.svg", "scale": scale}})
 
 
 # --- checkpoints -------------------------------------------------------------------------------------------------

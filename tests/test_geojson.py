@@ -149,7 +149,7 @@ def test_what_is_of_grids_alone_is_refused_for_plans(tmp_path):
     written(tmp_path, feature("Polygon", [RING]))
     scene = tmp_path / "lab.yaml"
     scene.write_text("map: {file: plan.geojson, cell: 0.1}", encoding="utf-8")
-    with pytest.raises(RoomError, match="unknown key 'cell' in a plan"):
+    with pytest.raises(RoomError, match="unknown key 'cell' in a plan in GeoJSON"):
         Arena(scene=str(scene))
     with pytest.raises(RoomError, match="does not exist"):
         Arena(scene=str(tmp_path / "none.geojson"))

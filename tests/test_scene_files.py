@@ -43,6 +43,10 @@ BROKEN = {
         SQUARE + "shapes: [{segment: [[3, 0], [3, 1.9]]}, {segment: [[3, 2.1], [3, 4]]}]",
         "the passage near (3.00, 2.00) is too narrow for a robot of 0.3 m",
     ),
+    "immense": (
+        "walls: [[-8000, 0], [8000, 0], [8000, 9000], [-8000, 9000]]",
+        "places to start, 0.4 m apart, are sought over 15999.2 m × 8999.2 m, which is too much: give smaller start",
+    ),
     "too many discs": (SQUARE + "random: {discs: 17}", "random.discs must be a whole number from 0 to 16, not 17"),
 }
 
@@ -53,6 +57,13 @@ def test_a_broken_file_is_one_sentence(fault, tmp_path):
     file = tmp_path / "lab.yaml"
     file.write_text(text, encoding="utf-8")
     refusal(file, sentence)
+
+
+def test_a_file_that_has_changed_is_another_room(tmp_path):
+    file = tmp_path / "lab.yaml"
+    for width in (6, 5):
+        file.write_text(SQUARE.replace("6", str(width)), encoding="utf-8")
+        assert Arena(scene=str(file)).bounds == pytest.approx((0, width, 0, 4))
 
 
 def test_a_sentence_on_the_command_line(tmp_path, capsys):

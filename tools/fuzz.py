@@ -28,7 +28,7 @@ SURFACES = {
     "exported controller": ["test_onnx.py::test_any_numbers_at_all_give_a_control_within_the_limits"],
     "comparison": ["test_fuzz.py::test_any_json_as_a_cell_of_a_comparison"],
     "shield": ["test_fuzz.py::test_the_shield_on_any_numbers"],
-    "scene": ["test_fuzz.py::test_any_scene_file", "test_fuzz.py::test_any_plan"],
+    "scene": ["test_fuzz.py::test_any_scene_file", "test_fuzz.py::test_any_plan", "test_fuzz.py::test_any_drawing"],
     "recording": ["test_fuzz.py::test_a_recording_with_bytes_replaced"],
     "environment": ["test_fuzz.py::test_any_action_in_an_environment"],
     "command line": ["test_fuzz.py::test_any_words_on_the_command_line"],

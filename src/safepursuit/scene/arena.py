@@ -67,7 +67,7 @@ class Arena:
         if not self.scene.endswith(reading.FILES) and self.scene not in (names := reading.gallery()):
             known = ", ".join((*SCENES, *names))
             raise ValueError(
-                f"unknown scene {self.scene!r}; known are {known}, or a file that ends in .yaml or .geojson."
+                f"unknown scene {self.scene!r}; known are {known}, or a file that ends in .yaml, .geojson or .svg."
             )
         if not self.room or reading.name_of(self.room) != self.scene:
             object.__setattr__(self, "room", reading.read(self.scene))

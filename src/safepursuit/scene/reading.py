@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from safepursuit.scene import generated, geojson, movers, occupancy
+from safepursuit.scene import generated, geojson, movers, occupancy, plan, svg
 from safepursuit.scene.room import Room, RoomError
 
 SHAPES = {
@@ -27,7 +27,9 @@ SHAPES = {
 }
 """The kinds of shapes, and what each takes."""
 
-FILES = (".yaml", ".yml", geojson.SUFFIX)
+_PLANS = (geojson.SUFFIX, svg.SUFFIX)
+
+FILES = (".yaml", ".yml", *_PLANS)
 """The endings of files of rooms."""
 
 _KEYS = ("walls", "map", "shapes", "random", "movers", "start")
@@ -44,18 +46,25 @@ def gallery() -> dict[str, str]:
     return {name.removesuffix(".yaml"): text.partition("\n")[0].lstrip("# ") for name, text in texts}
 
 
-@lru_cache(maxsize=64)
 def read(name: str) -> str:
     """The text of a room of the gallery or of a file, or of a list of rooms, checked. Raises RoomError."""
+    return _shipped(name) if name in gallery() else _checked(name)
+
+
+def _checked(name: str) -> str:
     content = _load(name)
     if isinstance(content, Mapping) and "rooms" in content:
         return json.dumps({"name": name, "rooms": _Reader(name).rooms(content)}, allow_nan=False)
     return json.dumps(_Reader(name).named(content), allow_nan=False)
 
 
+_shipped = lru_cache(maxsize=64)(_checked)
+"""Of the gallery alone: a file may be changed between two readings."""
+
+
 def _load(name: str) -> Any:
     """What the file holds."""
-    if Path(name).suffix == geojson.SUFFIX:
+    if Path(name).suffix in _PLANS:
         return {"map": Path(name).name}
     if name in gallery():
         text = (files(__package__) / "gallery" / f"{name}.yaml").read_text(encoding="utf-8")
@@ -205,16 +214,20 @@ class _Reader:
             raise self.fail("give walls or a map, not both")
         asked, start = content["map"], content.get("start")
         asked = {"file": asked} if isinstance(asked, str) else asked
-        self.keys(asked, ("file", "cell"), "map")
+        self.keys(asked, ("file", "cell", "scale"), "map")
         if not isinstance(asked.get("file"), str):
-            raise self.fail("map.file is missing: give the path of a map.yaml or a plan.geojson")
+            raise self.fail("map.file is missing: give the path of a map.yaml, a plan.geojson or a plan.svg")
         wanted = [self.polygon(one, f"start.{role}") for role, one in start.items()] if isinstance(start, dict) else []
         file = Path(self.name).parent / asked["file"]
         try:
             if file.suffix == geojson.SUFFIX:
-                self.keys(asked, ("file",), "a plan")
-                walls, solid = geojson.read(file, wanted)
+                self.keys(asked, ("file",), "a plan in GeoJSON")
+                walls, solid = plan.room_of(geojson.read(file), file, wanted)
+            elif file.suffix == svg.SUFFIX:
+                self.keys(asked, ("file", "scale"), "a plan in SVG")
+                walls, solid = plan.room_of(svg.read(file, self.scale(asked.get("scale"))), file, wanted)
             else:
+                self.keys(asked, ("file", "cell"), "a map")
                 walls, solid = occupancy.read(file, asked.get("cell"), wanted)
         except occupancy.MapError as error:
             raise self.fail(str(error)) from None
@@ -222,6 +235,14 @@ class _Reader:
         shapes = [*shapes, *solid] if isinstance(shapes, list) else shapes
         kept = {key: content[key] for key in ("random", "movers", "start") if key in content}
         return {"walls": walls, "shapes": shapes} | kept
+
+    def scale(self, value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 1e-6 <= value <= 1e3:
+            raise self.fail(
+                "map.scale must say how many metres a unit of the drawing is, in a scene file such as "
+                f"map: {{file: plan.svg, scale: 0.01}}, not {value!r}"
+            )
+        return float(value)
 
     def keys(self, content: Any, known: Sequence[str], where: str) -> None:
         if not isinstance(content, Mapping):

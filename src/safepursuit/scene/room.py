@@ -12,6 +12,8 @@ from safepursuit.scene.movers import Script
 
 _PLACES = 4000
 """About so many places at which a robot may start are kept."""
+_MOST_CELLS = 4_000_000
+"""Among so many they are sought at most."""
 
 
 class RoomError(ValueError):
@@ -75,6 +77,11 @@ class Room:
             )
         spacing = min(math.sqrt(region.area / _PLACES), clearance)
         left, low, right, high = region.bounds
+        if (right - left) * (high - low) > _MOST_CELLS * spacing**2:
+            raise RoomError(
+                f"scene {self.name}: places to start, {spacing:g} m apart, are sought over {right - left:g} m × "
+                f"{high - low:g} m, which is too much: give smaller start regions."
+            )
         x, y = np.meshgrid(np.arange(left, right, spacing), np.arange(low, high, spacing))
         found = np.stack([x.ravel(), y.ravel()])[:, shapely.contains_xy(region, x.ravel(), y.ravel())]
         if not found.size:
