@@ -133,6 +133,9 @@ The worst that fuzzing has found, and what became of it; each is an example in t
 
 * A configuration that asks for two billion games was drawn up game by game before anything else was looked at, for
   minutes. Who plays is known without that now, and more than 4,194,304 games are refused.
+* A room 16 km wide was searched for starts every 40 cm, until the memory was gone. Rooms too wide for that are refused.
+  It was found late: a scene file that had been read was not read again, so most cases were one and the same. Files are
+  read each time now, and the cases of this surface were tried anew.
 * A list in the place of a robot's name ended in a traceback. Plain values of a file are read before the parts whose
   defaults depend on them.
 * An exported controller called a state feasible in which a mover overlaps the robot, which stood still, against its
