@@ -210,7 +210,7 @@ STEPS ?= 6_000_000
 population: $(HIDING)/summary.json  ## Grow a population of pursuers and evaders from the shipped ones → runs/population (an hour; goes on where it stopped)
 	$(BIN)/safepursuit selfplay --out runs/population --config configs/population.yaml --pursuers zoo:pursuer,lead-intercept --evaders all,zoo:evader,$(HIDING) --rounds $(ROUNDS) --timesteps $(STEPS) --explore 0.8
 
-KNOWN = --known zoo:evader zoo:population-evader $(HIDING)
+KNOWN = --known zoo:evader zoo:population-evader zoo:hiding-evader
 # The same pursuer, trained on by as many steps as the population's, tells what the population adds.
 exploitability: population  ## Responses to the shipped pursuers and to lead-intercept → docs/benchmarks/exploitability.md (hours; goes on where it stopped)
 	test -e runs/trained-on/summary.json || $(BIN)/safepursuit train --config configs/mixture.yaml --from zoo:pursuer --timesteps 18_000_000 --run-dir runs/trained-on

@@ -10,29 +10,33 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from safepursuit.compare.population import FILE
 from safepursuit.evaluation import evaluate
 from safepursuit.experiment import TrainConfig, TrainedRun, load_run, zoo
 from safepursuit.players import is_run, weights
-from safepursuit.runs.folder import RunFolder
+from safepursuit.runs.folder import RunFolder, read_json
 
 HOME = Path("build/zoo")
 POPULATION = Path("runs/population")
-EVADERS = ("random", "flee", "orbit", "hide", "mpc", "zoo:evader")
+HIDING = Path("exploits/mixture-hide/from-hide-1")
+EVADERS = ("random", "flee", "orbit", "hide", "mpc", "zoo:evader", "zoo:hiding-evader")
 PURSUERS = ("pure-pursuit", "lead-intercept", "voronoi", "mpc", "zoo:pursuer")
 POLICIES: dict[str, tuple[Path, tuple[str, ...]]] = {
-    "pursuer": (Path("configs/mixture.yaml"), EVADERS[:-1]),
+    "pursuer": (Path("configs/mixture.yaml"), EVADERS[:-2]),
     "evader": (Path("configs/evader.yaml"), PURSUERS),
-    "population-pursuer": (POPULATION / "pursuer" / "round-1", EVADERS),
-    "population-evader": (POPULATION / "evader" / "final-1", (*PURSUERS, "zoo:population-pursuer")),
+    "hiding-evader": (HIDING, PURSUERS),
+    "population-pursuer": (POPULATION / "pursuer" / "round-3", EVADERS),
+    "population-evader": (POPULATION / "evader" / "final-3", (*PURSUERS, "zoo:population-pursuer")),
     "turtlebot3-pursuer": (Path("configs/turtlebot3.yaml"), ("random", "flee", "mpc")),
 }
-"""By name the configuration of a training, or a member of the population (`make population`), and the opponents of the
-model card."""
+"""By name the configuration of a training, or a run that `make population` leaves, and the opponents of the model
+card."""
 
 MEMBERS = {
     "pursuer/start-zoo_pursuer": "zoo:pursuer",
     "evader/start-zoo_evader": "zoo:evader",
-    "pursuer/round-1": "zoo:population-pursuer",
+    "evader/start-exploits-mixture-hide-from-hide-1": "zoo:hiding-evader",
+    "pursuer/round-3": "zoo:population-pursuer",
 }
 """Members of the population that ship."""
 
@@ -57,7 +61,8 @@ def main() -> None:
 
 def add(name: str, run: TrainedRun) -> None:
     """Judge a run and put it into the zoo."""
-    run = replace(run, config=replace(run.config, **{run.config.opponent_role: shipped(run.config)}))
+    opponents, others = shipped(run.config)
+    run = replace(run, config=replace(run.config, **{run.config.opponent_role: opponents}))
     rows = []
     for opponent in POLICIES[name][1]:
         against: Any = {run.config.opponent_role: opponent}
@@ -67,35 +72,57 @@ def add(name: str, run: TrainedRun) -> None:
         rows.append(f"| {opponent} | {figures} |")
         print(name, rows[-1], flush=True)
     config = run.config
-    summary = f"{config.role.capitalize()}, {config.method}, {run.steps:,} steps against {config.opponent}."
-    file = zoo.pack(run, name, summary, card(name, run, rows))
+    taught = f", imitating {config.teacher} at first" if config.teacher else ""
+    how = f"{run.steps:,} steps{after(run)} against {config.opponent}{others}{taught}"
+    summary = f"{config.role.capitalize()}, {config.method}, {how}."
+    file = zoo.pack(run, name, summary, card(name, run, rows, how))
     print(f"{file} ({file.stat().st_size / 1e3:.0f} kB)")
 
 
-def shipped(config: TrainConfig) -> str:
-    """The opponent of a training as every user can name it. Raises ValueError for a run that does not ship."""
-    found = {}
+def shipped(config: TrainConfig) -> tuple[str, str]:
+    """The opponents of a training that ship, as every user can name them, and the others in words."""
+    found, others = {}, {}
     for name, part in weights(config.opponent, config.opponent_role).items():
-        if is_run(name) and not name.startswith(zoo.PREFIX):
-            member = "/".join(Path(name).parts[-2:])
-            if member not in MEMBERS:
-                raise ValueError(f"{name} does not ship, but was trained against: put it into the zoo first.")
-            name = MEMBERS[member]
-        found[name] = part
-    return ",".join(f"{name}:{part:g}" for name, part in found.items()) if len(found) > 1 else next(iter(found))
+        member = "/".join(Path(name).parts[-2:])
+        if not is_run(name) or name.startswith(zoo.PREFIX):
+            found[name] = part
+        elif member in MEMBERS:
+            found[MEMBERS[member]] = part
+        else:
+            others[member] = part
+    text, left = (",".join(f"{name}:{part:g}" for name, part in one.items()) for one in (found, others))
+    if not found:
+        raise ValueError(f"none of the opponents {left} ships: put one into the zoo first.")
+    left = f", and members of its population that do not ship, {left}" if others else ""
+    return (text if len(found) > 1 else next(iter(found))), left
 
 
-def card(name: str, run: TrainedRun, rows: list[str]) -> str:
+def after(run: TrainedRun) -> str:
+    """How many steps the weights had behind them with which the training of a member of the population began."""
+    assert run.folder is not None
+    side, member = run.folder.path.resolve().parent, run.folder.path.name
+    if side.parent != POPULATION.resolve():
+        return ""
+    pool = read_json(POPULATION / FILE)["members"][run.config.role]
+    names = [Path(one).name for one in pool if "/" in one]
+    earlier = names[: names.index(member)] if member in names else names
+    begun = max(k for k, one in enumerate(earlier) if one.startswith("start-"))
+    steps = sum(load_run(RunFolder.open(side / one)).steps for one in earlier[begun:])
+    return f", after {steps:,} of the members before it,"
+
+
+def card(name: str, run: TrainedRun, rows: list[str], how: str) -> str:
     """The model card, in Markdown."""
     config = run.config
+    article = "An" if config.role == "evader" else "A"
     proof = "3, with the errors that its budget declares" if config.game.robot.has_inertia else "1"
     promise = f"It touches no wall and no disc (theorem {proof})." if config.promises else "It promises nothing."
     return "\n".join(
         [
             f"# zoo:{name}",
             "",
-            f"A {config.role} ({config.method}), trained for {run.steps:,} steps, seed {config.seed}, against "
-            f"`{config.opponent}` among {config.game.arena.min_obstacles or 0}–{config.game.arena.obstacles} discs. "
+            f"{article} {config.role} ({config.method}), trained for {how}, "
+            f"among {config.game.arena.min_obstacles or 0}–{config.game.arena.obstacles} discs, seed {config.seed}. "
             f"{promise} Licence: Apache-2.0, as the package.",
             "",
             f"| {config.opponent_role} | captures of {EPISODES} episodes, 95 % interval | own contacts |",
