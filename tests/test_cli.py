@@ -25,6 +25,7 @@ from safepursuit.cli.signals import Interrupted, on_signals
 from safepursuit.experiment import TrainConfig, load_config, load_run
 from safepursuit.learn import BarrierNetTrainer, ahead
 from safepursuit.players import EVADERS
+from safepursuit.policy import digest
 from safepursuit.runs import checkpoint, configuration
 from safepursuit.runs.folder import RunFolder
 from safepursuit.runs.metrics import MetricsError, read_metrics
@@ -501,6 +502,28 @@ def test_weights_of_another_run_are_kept_from_the_start(smoke, tmp_path, monkeyp
     assert begun.state.iteration == 0
     for one, two in zip(*map(jax.tree.leaves, (begun.policy, load_run(smoke[0]).policy)), strict=True):
         np.testing.assert_array_equal(one, two)
+
+
+def test_provenance_tells_of_all_trainings_before(smoke, tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "train_and_draw", lambda *_: None)
+    given = load_run(smoke[0])
+    assert "begun_with" not in json.loads((smoke[0].path / "provenance.json").read_text())
+    path = smoke[0].path
+    for name in ("second", "third"):  # neither trains, so that the weights are the same
+        assert call(*SMOKE, "--from", path, "--run-dir", tmp_path / name)[0] == 0
+        path = tmp_path / name
+        found = json.loads((path / "provenance.json").read_text())["begun_with"]
+        assert found == {"sha256": digest(given.policy), "steps": given.steps}
+    assert given.steps > 0
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", '{"begun_with": 3}', '{"begun_with": {"steps": null}}'])
+def test_a_damaged_provenance_does_not_keep_anybody_from_going_on(damage, copy, tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "train_and_draw", lambda *_: None)
+    (copy.path / "provenance.json").write_text(damage)
+    assert call(*SMOKE, "--from", copy.path, "--run-dir", tmp_path / "run")[0] == 0
+    found = json.loads((tmp_path / "run" / "provenance.json").read_text())["begun_with"]
+    assert found["steps"] == load_run(copy).steps
 
 
 def test_the_learning_rate_of_an_extended_training_is_told(copy, monkeypatch):

@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from safepursuit.compare.population import FILE
 from safepursuit.evaluation import evaluate
 from safepursuit.experiment import TrainConfig, TrainedRun, load_run, zoo
 from safepursuit.players import is_run, weights
@@ -98,17 +97,10 @@ def shipped(config: TrainConfig) -> tuple[str, str]:
 
 
 def after(run: TrainedRun) -> str:
-    """How many steps the weights had behind them with which the training of a member of the population began."""
+    """How many steps the weights had behind them with which the training began."""
     assert run.folder is not None
-    side, member = run.folder.path.resolve().parent, run.folder.path.name
-    if side.parent != POPULATION.resolve():
-        return ""
-    pool = read_json(POPULATION / FILE)["members"][run.config.role]
-    names = [Path(one).name for one in pool if "/" in one]
-    earlier = names[: names.index(member)] if member in names else names
-    begun = max(k for k, one in enumerate(earlier) if one.startswith("start-"))
-    steps = sum(load_run(RunFolder.open(side / one)).steps for one in earlier[begun:])
-    return f", after {steps:,} of the members before it,"
+    begun = read_json(run.folder.path / "provenance.json").get("begun_with")
+    return f", after {begun['steps']:,} of the trainings before it," if begun else ""
 
 
 def card(name: str, run: TrainedRun, rows: list[str], how: str) -> str:

@@ -42,7 +42,7 @@ def train(
     if given:
         trainer.begin_with(given.policy)
     if run_dir is not None:
-        trainer.run = create_run(Path(run_dir), whole, ["safepursuit.train", str(run_dir), repr(changes)])
+        trainer.run = create_run(Path(run_dir), whole, ["safepursuit.train", str(run_dir), repr(changes)], given)
         if given:
             trainer.save()
     try:

@@ -64,7 +64,7 @@ class Train:
                 if given is not None:
                     trainer.begin_with(given.policy)
                 folder = path / f"{SEED_PREFIX}{trainer.config.seed}" if seeds else path
-                trainer.run = create_run(folder, trainer.config, ["safepursuit", *sys.argv[1:]])
+                trainer.run = create_run(folder, trainer.config, ["safepursuit", *sys.argv[1:]], given)
                 if given is not None:
                     trainer.save()  # whatever happens before the next checkpoint, these weights are where it goes on
             say(

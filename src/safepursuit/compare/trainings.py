@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from safepursuit.experiment import TrainConfig, create_run, load_config
+from safepursuit.experiment import TrainConfig, TrainedRun, create_run, load_config
 from safepursuit.learn import BarrierNetTrainer
 from safepursuit.runs import checkpoint
 from safepursuit.runs.folder import RunFolder
@@ -32,7 +32,7 @@ def check(folder: Path, config: TrainConfig) -> None:
         RunFolder.check_free(folder)
 
 
-def begin(folder: Path, config: TrainConfig, command: list[str]) -> RunFolder:
+def begin(folder: Path, config: TrainConfig, command: list[str], start: TrainedRun | None = None) -> RunFolder:
     """The run folder of a training, made in one step if it is not there."""
     previous = _beside(folder, "previous")
     if previous.is_dir() and not folder.exists():
@@ -41,7 +41,7 @@ def begin(folder: Path, config: TrainConfig, command: list[str]) -> RunFolder:
     if not (folder / "config.yaml").is_file():
         partial = _beside(folder, "partial")
         shutil.rmtree(partial, ignore_errors=True)
-        create_run(partial, config, command)
+        create_run(partial, config, command, start)
         partial.rename(folder)
     return RunFolder.open(folder)
 

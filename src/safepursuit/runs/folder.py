@@ -52,15 +52,17 @@ class RunFolder:
         command: list[str],
         plugins: Mapping[str, tuple[str, str]] | None = None,
         opponents: Mapping[str, str] | None = None,
+        begun_with: Mapping[str, Any] | None = None,
     ) -> "RunFolder":
         """Start a run; `plugins` are texts with their SHA-256, by file name, stored and never executed, `opponents` the
-        SHA-256 of trained opponents' parameters, by name.
+        SHA-256 of trained opponents' parameters, by name; `begun_with`, a part of provenance.json, tells of weights
+        that are not random.
 
         Raises RunFolderError where the folder is not empty (nothing is overwritten) or cannot be written.
         """
         cls.check_free(path)
         run = cls(path)
-        made = provenance()
+        made = provenance() | ({"begun_with": begun_with} if begun_with else {})
         try:
             for folder in (run.checkpoints, run.evaluations, run.figures):
                 folder.mkdir(parents=True, exist_ok=True)
