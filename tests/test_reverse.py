@@ -25,7 +25,7 @@ from safepursuit.policy import safe_set
 from safepursuit.robot import Budget, Inertial, Unicycle, within_theory
 from safepursuit.runs import configuration
 from safepursuit.scene import Scene
-from safepursuit.shield import Backwards, Shield
+from safepursuit.shield import Backwards, Shield, layer
 from safepursuit.viewer import matches
 from tiny import TINY, outspoken
 
@@ -261,7 +261,7 @@ def looks_ahead_only(survey):
 @pytest.mark.wide
 @pytest.mark.parametrize("name", ["euler", "arc"])
 def test_the_attack_finds_a_governor_that_looks_only_ahead(name, monkeypatch):
-    monkeypatch.setattr(shield, "survey", looks_ahead_only(shield.survey))
+    monkeypatch.setattr(layer, "survey", looks_ahead_only(shield.survey))
     found = drive(replace(ROBOTS[name], radius=0.151), Shield(), games=64, steps=80)
     assert found.contacts > 100
 
