@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
@@ -84,6 +84,27 @@ def test_a_step_solves_the_differential_equation(velocity, command, heading):
 def test_way_and_turn_of_a_stop_are_the_sums_of_its_steps(velocity):
     found = stopping_way(ROBOT, velocity[0]), stopping_turn(ROBOT, velocity[1])
     np.testing.assert_allclose(found, until_rest(ROBOT, velocity), rtol=0, atol=1e-12)
+
+
+@LAWS
+@given(
+    st.floats(0.3, 5),
+    st.floats(0.1, 3),
+    st.sampled_from([0.02, 0.05, 0.1]),
+    st.lists(st.booleans(), min_size=1, max_size=60),
+)
+@example(2.5, 3.0, 0.02, [True] * 3)
+def test_a_stop_in_single_precision_takes_no_longer_than_its_time(braking, fastest, dt, faster):
+    """Step by step in NumPy, after steps of acceleration and braking that leave rounding in the speed."""
+    robot = Inertial(max_speed=fastest, acceleration=braking, braking=braking, dt=dt)
+    drop, v = np.float32(dt * braking), np.float32(0)
+    for more in faster:
+        v = np.clip(v + drop if more else v - drop, np.float32(0), np.float32(fastest))
+    longest, steps = float(robot.stopping_time(jnp.asarray(v))) / dt, 0
+    exact = float(v) / (dt * braking)
+    while v > 0:
+        v, steps = np.maximum(v - drop, np.float32(0)), steps + 1
+    assert steps <= round(longest) <= np.ceil(exact) + 1
 
 
 @LAWS

@@ -297,7 +297,11 @@ def _extrapolated(scene, time):
 
 
 UNSOUND = {
-    "inflation without the time of the stop": (safety, "until_rest", lambda robot, budget, velocity: robot.dt),
+    "inflation without the time of the stop": (
+        safety.surroundings,
+        "until_rest",
+        lambda robot, budget, velocity: robot.dt,
+    ),
     "a mover that turns at the worst moment": (Scene, "reached", _extrapolated),
 }
 

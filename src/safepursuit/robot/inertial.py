@@ -128,8 +128,13 @@ class Inertial(Unicycle):
         return self.dt * (_mirrored(_then_stop, turn_rate, self.turn_acceleration * self.dt) - 0.5 * turn_rate)
 
     def stopping_time(self, v: Scalar) -> Scalar:
-        """T(v) [s] until standstill from a speed v ≥ 0."""
-        return self.dt * jnp.ceil(v / (self.braking * self.dt))
+        """T(v) [s] until standstill from a speed v ≥ 0, at most.
+
+        Each step of a stop may leave half a rounding error, and what is left at the end takes one more step: a speed
+        that comes as near to a multiple of a_b Δ as that has the time of the next one (theory.md §5.1).
+        """
+        left = (2 + 0.5 * self.steps_to_stop) * float(jnp.finfo(jnp.result_type(v)).eps) * self.max_speed
+        return self.dt * jnp.ceil((v + left) / (self.braking * self.dt))
 
     def way_to_stop(self, v_before: Scalar, v: Scalar) -> Scalar:
         """L [m]: the way of a step from speed `v_before` to `v`, and of the stop after it; with the sign of both."""
