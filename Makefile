@@ -86,7 +86,7 @@ prove-shapes: setup  ## Distances, normals and first hits of edges against shape
 	$(BIN)/python tests/prove_shapes.py 100_000
 
 KILLS ?= 200
-test-crash: setup  ## Kill trainings and comparisons KILLS times, fill their disk, and compare what they end in → docs/benchmarks/crashes.md
+test-crash: setup  ## Kill trainings, comparisons and populations KILLS times, fill their disk, and compare what they end in → docs/benchmarks/crashes.md
 	$(BIN)/python tools/crash.py $(KILLS) --page docs/benchmarks/crashes.md
 
 test-export: setup  ## Every method's exported file against the package, on 10,000 states each

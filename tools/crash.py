@@ -1,12 +1,12 @@
-"""Kills trainings and comparisons at random moments, and lets them go on: `make test-crash`.
+"""Kills trainings, comparisons and populations at random moments, and lets them go on: `make test-crash`.
 
 usage: python tools/crash.py [KILLS] [--seed SEED] [--page FILE]
 
 Every victim is a process of its own that runs one command; it is killed (SIGKILL) at a random moment or while a
 checkpoint is being written, or works on a disk that fills up or turns read-only (a small tmpfs, which takes root).
-Then `resume`, or the same comparison again, goes on by itself, perhaps to be killed again. In the end parameters,
-optimiser, games, keys, the best checkpoint and the log must be those of a training that was never interrupted, bit for
-bit. Exit status 1 where one is not.
+Then `resume`, or the same command again, goes on by itself, perhaps to be killed again. In the end parameters,
+optimiser, games, keys, the best checkpoint and the log of every training, and the payoffs of a population, must be
+those of one that was never interrupted, bit for bit. Exit status 1 where one is not.
 """
 
 import argparse
@@ -29,6 +29,7 @@ from pathlib import Path
 
 from safepursuit.benchmark.machine import about, described, package_digest
 from safepursuit.benchmark.tables import Table, grid
+from safepursuit.compare.population import FILE
 from safepursuit.runs import checkpoint
 from safepursuit.runs.folder import RunFolder, read_json, write_json, write_text
 
@@ -41,10 +42,15 @@ SETTINGS = shlex.split(
 COMPARED = shlex.split(
     "--methods barriernet --seeds 0 --pursuers pure-pursuit --suite standard --evaders flee --episodes 4 --workers 1"
 )
-KINDS = ("train", "train", "save", "resume", "train", "save", "compare", "full disk", "nearly full disk", "read-only")
+GROWN = shlex.split("--pursuers pure-pursuit --evaders random,flee --rounds 1 --episodes 5 --timesteps 768 --workers 1")
+TRAININGS = (
+    *("train", "train", "save", "resume", "train", "save", "compare"),
+    *("full disk", "nearly full disk", "read-only"),
+)
+KINDS = ("population", *TRAININGS, *TRAININGS)
 """In turns."""
 
-_LIMIT = 300.0
+_LIMIT = 600.0
 """Seconds after which a command counts as hung."""
 
 
@@ -97,6 +103,15 @@ def bits(run: Path) -> dict[str, str]:
     return found
 
 
+def members(population: Path) -> dict[str, str]:
+    """Digests of every trained member, and of the payoffs of all."""
+    found = {"payoffs": hashlib.sha256((population / FILE).read_bytes()).hexdigest()}
+    for config in population.glob("*/*/config.yaml"):
+        run = config.parent
+        found |= {f"{run.relative_to(population)} {name}": one for name, one in bits(run).items()}
+    return found
+
+
 class Ledger:
     """What has been counted, in a file."""
 
@@ -137,9 +152,17 @@ class Harness:
         began = time.monotonic()
         self.must(self.comparison(home / "compared"))
         self.comparing = time.monotonic() - began
+        for _ in range(2):
+            shutil.rmtree(home / "grown", ignore_errors=True)
+            began = time.monotonic()
+            self.must(self.growing(home / "grown"))
+        self.grown_in, self.grown = time.monotonic() - began, members(home / "grown")
 
     def comparison(self, out: Path) -> list:
         return ["compare", *COMPARED, "--config", self.settings, "--out", out]
+
+    def growing(self, out: Path) -> list:
+        return ["selfplay", *GROWN, "--config", self.settings, "--out", out]
 
     def must(self, words: list, run: Path | None = None) -> None:
         """Run to the end, of a training (in `run`) before its figures. Raises LostError for a status other than 0."""
@@ -194,6 +217,8 @@ class Harness:
         self.ledger.trials[kind] += 1
         if kind == "compare":
             return self.compare(run)
+        if kind == "population":
+            return self.grow(run)
         if kind in ("full disk", "nearly full disk", "read-only"):
             return self.on_a_small_disk(run, kind)
         for _ in range(3 if kind == "resume" else 1):
@@ -213,6 +238,16 @@ class Harness:
         differ = [name for name, one in bits(run).items() if self.expected.get(name) != one]
         if differ:
             raise LostError(f"{run} differs in {', '.join(differ[:4])}")
+        shutil.rmtree(out)
+
+    def grow(self, out: Path) -> None:
+        for _ in range(3):
+            if not self.strike(self.growing(out), "population", self.moment(self.grown_in)):
+                break
+        self.must(self.growing(out))
+        differ = sorted({name for name, _ in self.grown.items() ^ members(out).items()})
+        if differ:
+            raise LostError(f"{out} differs in {', '.join(differ[:4])}")
         shutil.rmtree(out)
 
     def on_a_small_disk(self, run: Path, kind: str) -> None:
@@ -292,15 +327,15 @@ def page(ledger: Ledger, kills: int) -> str:
         for kind in dict.fromkeys(KINDS)
         if ledger.trials[kind]
     ]
-    table = grid(Table("", ("victim", "trainings", "struck", "not recovered"), rows))
+    table = grid(Table("", ("victim", "trials", "struck", "not recovered"), rows))
     trials, lost = sum(ledger.trials.values()), len(ledger.failures)
     return f"""\
 # Crashes
 
-`make test-crash KILLS={kills}` wrote this page. Trainings and comparisons are killed (SIGKILL) at random moments, some
-while a checkpoint is being written and some again while they go on, or run out of disk; then `resume`, or the same
-command, goes on without a manual step. Parameters, optimiser, games, keys, the best checkpoint and the log must be
-those of the uninterrupted training, bit for bit.
+`make test-crash KILLS={kills}` wrote this page. Trainings, comparisons and populations are killed (SIGKILL) at random
+moments, some while a checkpoint is being written and some again while they go on, or run out of disk; then `resume`, or
+the same command, goes on without a manual step. Parameters, optimiser, games, keys, the best checkpoint and the log of
+every training, and the payoffs of a population, must be those of the uninterrupted one, bit for bit.
 
 **{trials - lost} of {trials} recovered, struck {ledger.struck} times (of {kills} asked), with {ledger.tracebacks}
 tracebacks,** in {ledger.seconds:,.0f} s.
