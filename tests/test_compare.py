@@ -21,8 +21,10 @@ from safepursuit.compare import (
     Settings,
     carry_out,
     cells,
+    evaders_among,
     from_methods,
     from_pursuers,
+    from_runs,
     named,
     prepare,
     robot_of,
@@ -337,6 +339,15 @@ def test_where_much_differs_the_name_says_the_folder():
         "ppo (small)/seed-7",
         "ppo (large)/seed-7",
     ]
+
+
+def test_policies_of_the_zoo_keep_their_names(tmp_path):
+    runs = [Path("zoo:pursuer"), Path("zoo:population-pursuer"), Path("zoo:evader")]
+    assert [one.group for one in named(from_runs(runs), tmp_path)] == [
+        "barriernet (zoo:pursuer)",
+        "barriernet (zoo:population-pursuer)",
+    ]
+    assert evaders_among(runs) == ("zoo:evader",)
 
 
 def test_one_seed_trained_twice_is_told_apart_by_its_folder():

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from safepursuit import metagame
 from safepursuit.cli import main
@@ -28,7 +29,7 @@ from safepursuit.evaluation import evaluate
 from safepursuit.evaluation.statistics import bradley_terry
 from safepursuit.experiment import load_run
 from safepursuit.players import weights
-from safepursuit.report.crossplay import sheet
+from safepursuit.report.crossplay import picture, sheet
 from safepursuit.runs import configuration
 from safepursuit.runs.folder import RunFolder, RunFolderError
 from tiny import GAMES, STEPS, TINY
@@ -201,6 +202,14 @@ def test_cross_play_names_the_hardest_opponent_of_each() -> None:
     assert found["pursuers"]["b"]["elo"] > found["pursuers"]["a"]["elo"]
     assert found["captures"]["b"]["z"]["rate"] == 1.0
     assert "| a | 90.0 | 20.0 | 50.0 | 53.3 | 20.0 (y) |" in sheet(found)
+
+
+def test_long_names_leave_room_for_the_picture(tmp_path) -> None:
+    names = ["barriernet (zoo:population-pursuer)/seed-3", "runs/a-population-of-long-names/evader-of-round-12"]
+    picture(crossplay([names[0]], [names[1]], np.ones((1, 1, 4), bool)), tmp_path / "pairs.png")
+    drawn = np.asarray(Image.open(tmp_path / "pairs.png").convert("RGB")).astype(int)
+    cells = np.abs(drawn - [49, 54, 149]).max(axis=-1) < 3  # the blue of a certain capture
+    assert (np.ptp(np.argwhere(cells), axis=0) > 0.25 * np.array(cells.shape)).all()
 
 
 @pytest.mark.heavy

@@ -7,7 +7,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from safepursuit.experiment import TrainConfig, load_config, open_run
+from safepursuit.experiment import TrainConfig, in_zoo, load_config, open_run
 from safepursuit.game import Game
 from safepursuit.players import PURSUERS
 from safepursuit.runs import checkpoint
@@ -66,24 +66,28 @@ def from_runs(paths: Sequence[Path]) -> list[Contender]:
     one whose game differs from that of the comparison (`refuse_another_game`).
     """
     found = []
-    for run in _runs(paths):
+    for path, run in _runs(paths):
         config = load_config(run)
         refuse_another_game(config, str(run.path))
         if config.role == "evader":
             continue
         folder = run.path.resolve()
         label = folder.parent.name if folder.name.startswith(SEED_PREFIX) else folder.name
+        label = str(path) if in_zoo(path) else label
         found.append(_of_run(label, folder, checkpoint.steps(run), config))
     return found
 
 
 def evaders_among(paths: Sequence[Path]) -> tuple[str, ...]:
-    """The run folders of evaders, which the contenders chase besides the scripts. Raises as `from_runs`."""
-    return tuple(str(run.path.resolve()) for run in _runs(paths) if load_config(run).role == "evader")
+    """The evaders among these runs, which the contenders chase besides the scripts: run folders and names of the zoo.
+    Raises as `from_runs`."""
+    evaders = ((path, run) for path, run in _runs(paths) if load_config(run).role == "evader")
+    return tuple(str(path if in_zoo(path) else run.path.resolve()) for path, run in evaders)
 
 
-def _runs(paths: Sequence[Path]) -> list[RunFolder]:
-    return [run for path in paths for run in RunFolder.of_seeds(path) or [open_run(path)]]
+def _runs(paths: Sequence[Path]) -> list[tuple[Path, RunFolder]]:
+    """Every run, with the path or the name of the zoo that was given for it."""
+    return [(path, run) for path in paths for run in RunFolder.of_seeds(path) or [open_run(path)]]
 
 
 def from_methods(methods: Sequence[str], seeds: Sequence[int], config: TrainConfig, out: Path) -> list[Contender]:

@@ -38,10 +38,14 @@ def catalogue(files: Path = _FILES) -> Mapping[str, Mapping[str, str]]:
     return found
 
 
+def in_zoo(name: str | Path) -> bool:
+    """Whether this names a policy of the zoo, not a run folder."""
+    return str(name).startswith(PREFIX)
+
+
 def open_run(name: str | Path) -> RunFolder:
     """The run of this folder, or of a name in the zoo such as zoo:pursuer. Raises RunFolderError for none."""
-    text = str(name)
-    return unpacked(text.removeprefix(PREFIX)) if text.startswith(PREFIX) else RunFolder.open(Path(name))
+    return unpacked(str(name).removeprefix(PREFIX)) if in_zoo(name) else RunFolder.open(Path(name))
 
 
 def unpacked(name: str, files: Path = _FILES, cache: Path | None = None) -> RunFolder:

@@ -26,7 +26,12 @@ def picture(pairs: Mapping[str, Any], file: Path) -> None:
     rates = np.array([[pairs["captures"][one][two]["rate"] for two in evaders] for one in pursuers])
     whole = np.full((len(pursuers) + 1, len(evaders) + 1), np.nan)
     whole[:-1, :-1], whole[:-1, -1], whole[-1, :-1] = rates, rates.mean(axis=1), rates.mean(axis=0)
-    size = (2.6 + 0.62 * whole.shape[1], 1.9 + 0.4 * whole.shape[0])
+    rows, columns = [*map(short, pursuers), "mean"], [*map(short, evaders), "mean"]
+    # Inches: a cell's, and a letter's; the names of columns rise at 40°.
+    size = (
+        1.0 + 0.62 * len(columns) + 0.085 * max(map(len, rows)),
+        1.0 + 0.4 * len(rows) + 0.055 * max(map(len, columns)),
+    )
     with mpl.rc_context(STYLE | {"axes.grid": False}):
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots()
@@ -37,11 +42,11 @@ def picture(pairs: Mapping[str, Any], file: Path) -> None:
                 axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", color="w" if dark else "k")
         for line, draw in ((len(evaders) - 0.5, axes.axvline), (len(pursuers) - 0.5, axes.axhline)):
             draw(line, color="w", lw=4)
-        axes.set_xticks(range(whole.shape[1]), [*map(short, evaders), "mean"], rotation=40, ha="right")
-        axes.set_yticks(range(whole.shape[0]), [*map(short, pursuers), "mean"])
+        axes.set_xticks(range(len(columns)), columns, rotation=40, ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(len(rows)), rows)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-        axes.set_title("captured episodes, %: pursuers (rows) × evaders")
+        figure.suptitle("captured episodes, %:\npursuers (rows) × evaders", x=0.01, ha="left")
         file.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(file)
 
