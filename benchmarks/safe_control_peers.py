@@ -1,8 +1,9 @@
 """Our shield beside safe_control's gatekeeper and MPC-CBF, on its dynamic unicycle. Run by `make bench-safe-control`.
 
 All drive the peer's own robot, stepped by the peer's own code, from the same starts among the same discs to the same
-goals. Contacts are judged by shapely, which is neither's. Writes docs/benchmarks/safe_control.md and .json; scenarios
-that are there already are kept, so that an interrupted run goes on.
+goals: first with the true pose, then with one that is measured with an error. Contacts are judged by shapely, which is
+neither's. Writes docs/benchmarks/safe_control.md and .json; scenarios that are there already are kept, so that an
+interrupted run goes on.
 
 The shield takes the robot as it is. Within a step it drives straight with the speed v of its beginning, then takes
 speed and heading (v′, θ + ωΔ): between the middles of two such stretches it drives vΔ/2 along the old heading and v′Δ/2
@@ -21,8 +22,10 @@ import argparse
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import redirect_stdout
+from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
@@ -42,7 +45,7 @@ from safepursuit import shield
 from safepursuit.benchmark.machine import about, described
 from safepursuit.benchmark.tables import Table, grid, number
 from safepursuit.players.course import around_discs
-from safepursuit.robot import Inertial
+from safepursuit.robot import Budget, Inertial
 from safepursuit.runs.folder import read_json, write_json, write_text
 from safepursuit.scene import Scene
 from safepursuit.shield import Shield
@@ -78,6 +81,11 @@ class Scenario(NamedTuple):
     """(discs, 3) x, y, radius."""
 
 
+EXACT, ERROR = Budget(), Budget(pose=0.02, heading=0.02)
+"""Of the measured pose [m, rad]."""
+WANDER = 0.2
+"""By which the direction of an error turns per step [rad], one standard deviation: it keeps for about a second."""
+
 Controller: TypeAlias = Callable[[np.ndarray], np.ndarray]
 """From the state (4,) to acceleration and turn rate (2,), before they are cut off at the limits."""
 
@@ -100,6 +108,17 @@ def scenario(seed: int) -> Scenario:
     return Scenario(np.array([*start, np.arctan2(*(goal - start)[::-1]), 0.0]), goal, np.array(placed))
 
 
+def errors(seed: int, budget: Budget) -> np.ndarray:
+    """(HORIZON, 4) errors of a measured state: that of the position has its full size in a direction that wanders, as a
+    localisation drifts, and so has that of the heading; the speed is exact."""
+    turned = np.cumsum(np.random.default_rng([seed, 1]).normal(0, WANDER, (HORIZON, 2)), axis=0)
+    first, second = (turned + np.random.default_rng([seed, 2]).uniform(0, 2 * np.pi, 2)).T
+    none = np.zeros(HORIZON)
+    return np.stack(
+        [budget.pose * np.cos(first), budget.pose * np.sin(first), budget.heading * np.cos(second), none], axis=1
+    )
+
+
 def limited(state: np.ndarray, control: np.ndarray) -> np.ndarray:
     """Cut off at the limits of acceleration, turn rate and speed."""
     rate = np.clip(control[0], -SPEC["a_max"], SPEC["a_max"])
@@ -116,7 +135,7 @@ def nominal(game: Scenario) -> Controller:
     return to_goal(DynamicUnicycle2D(DT, dict(SPEC)), game.goal)
 
 
-def mpc_cbf(game: Scenario) -> Controller:
+def mpc_cbf(game: Scenario, budget: Budget) -> Controller:
     """Its MPC-CBF with its gains, horizon and choice of obstacles."""
     discs = np.hstack([game.discs, np.zeros((len(game.discs), 4))])
     tracker = LocalTrackingController(
@@ -150,7 +169,7 @@ class _Discs:
         return bool((apart < self.discs[:, 2] + radius).any()), None
 
 
-def gatekeeper(game: Scenario) -> Controller:
+def gatekeeper(game: Scenario, budget: Budget) -> Controller:
     """Its gatekeeper around the nominal controller, asked at every step, as in both of its examples."""
     robot = DynamicUnicycle2D(DT, dict(SPEC))
     wanted = to_goal(robot, game.goal)
@@ -173,19 +192,20 @@ def _course(numbers: jax.Array) -> jax.Array:
     return around_discs(numbers[:2], numbers[2:4], _scene(numbers[4:]), ROBOT)
 
 
-@jax.jit
-def _shielded(numbers: jax.Array) -> jax.Array:
+@partial(jax.jit, static_argnames="budget")
+def _shielded(numbers: jax.Array, budget: Budget) -> jax.Array:
     """Packed, because each argument of a compiled call costs microseconds: nominal, pose, velocity, discs."""
     wanted, pose, now = numbers[:2], numbers[2:5], numbers[5:7]
-    return shield.filter(wanted, pose, _scene(numbers[7:]), robot=ROBOT, shield=Shield(), velocity=now).control
+    scene = _scene(numbers[7:])
+    return shield.filter(wanted, pose, scene, robot=ROBOT, shield=Shield(budget=budget), velocity=now).control
 
 
-def ours(game: Scenario) -> Controller:
-    """Our shield, with its defaults, around the nominal controller."""
-    return shielded(game, nominal(game))
+def ours(game: Scenario, budget: Budget) -> Controller:
+    """Our shield, with its defaults and the errors declared, around the nominal controller."""
+    return shielded(game, nominal(game), budget)
 
 
-def around(game: Scenario) -> Controller:
+def around(game: Scenario, budget: Budget) -> Controller:
     """The same shield around the same controller, which heads along the tangent of the first disc in the way, by the
     rule of the scripted pursuers."""
     robot, discs = DynamicUnicycle2D(DT, dict(SPEC)), game.discs.T.ravel()
@@ -194,11 +214,13 @@ def around(game: Scenario) -> Controller:
         course = np.asarray(_course(np.concatenate([state[:2], game.goal, discs]).astype(np.float32)), float)
         return to_goal(robot, state[:2] + np.hypot(*(game.goal - state[:2])) * course)(state)
 
-    return shielded(game, wanted)
+    return shielded(game, wanted, budget)
 
 
-def shielded(game: Scenario, wanted: Controller) -> Controller:
+def shielded(game: Scenario, wanted: Controller, budget: Budget) -> Controller:
     discs = game.discs.T.ravel()
+    # The middle of a stretch is told along the measured heading.
+    budget = replace(budget, pose=budget.pose + 0.5 * SPEC["v_max"] * DT * budget.heading)
 
     def act(state: np.ndarray) -> np.ndarray:
         x, y, heading, v = state
@@ -206,30 +228,45 @@ def shielded(game: Scenario, wanted: Controller) -> Controller:
         middle = 0.5 * v * DT
         pose = x + middle * np.cos(heading), y + middle * np.sin(heading), heading
         numbers = np.concatenate([(v + rate * DT, turn_rate, *pose, v, 0.0), discs])
-        safe = np.asarray(_shielded(numbers.astype(np.float32)), float)
+        safe = np.asarray(_shielded(numbers.astype(np.float32), budget), float)
         return np.array([(safe[0] - v) / DT, safe[1]])
 
     return act
 
 
-SYSTEMS: dict[str, Callable[[Scenario], Controller]] = {
+System: TypeAlias = Callable[[Scenario, Budget], Controller]
+
+
+def larger(system: System) -> System:
+    """A system that is told of discs larger by the error of the position: what a user of the peer can declare."""
+    margin = np.array([0.0, 0.0, ERROR.pose])
+    return lambda game, budget: system(game._replace(discs=game.discs + margin), budget)
+
+
+SYSTEMS: dict[str, System] = {
     "safepursuit, shield": ours,
     "safepursuit, shield, tangents": around,
     "safe_control, gatekeeper": gatekeeper,
     "safe_control, MPC-CBF": mpc_cbf,
 }
 """The shield and the gatekeeper stand around the same nominal controller; with tangents, and by MPC, a way is found."""
+WITH_ERROR = SYSTEMS | {
+    "safe_control, gatekeeper, larger discs": larger(gatekeeper),
+    "safe_control, MPC-CBF, larger discs": larger(mpc_cbf),
+}
 
 
-def driven(game: Scenario, prepare: Callable[[Scenario], Controller]) -> dict[str, Any]:
-    """One scenario: contacts are counted, but nothing is solid, so that who touches goes on."""
+def driven(game: Scenario, prepare: System, budget: Budget = EXACT, seed: int = 0) -> dict[str, Any]:
+    """One scenario, measured with errors within the budget: contacts are counted, but nothing is solid, so that who
+    touches goes on."""
     plant, state = DynamicUnicycle2D(DT, dict(SPEC)), game.start
     way, times = [state[:2]], []
     with redirect_stdout(StringIO()):
-        act = prepare(game)
-        for _ in range(HORIZON):
+        act = prepare(game, budget)
+        for error in errors(seed, budget):
+            measured = state + error
             begun = time.perf_counter()
-            control = act(state)
+            control = act(measured)
             times.append(time.perf_counter() - begun)
             state = plant.step(state[:, None], limited(state, control)[:, None]).ravel()
             way.append(state[:2])
@@ -278,11 +315,16 @@ def row(name: str, found: list[dict[str, Any]], free: list[float]) -> tuple[str,
     )
 
 
-def page(result: dict[str, Any]) -> str:
-    done = result["scenarios"]
-    free = [one["free"] for one in done]
-    rows = [row(name, [one[name] for one in done], free) for name in SYSTEMS]
+def table(systems: Iterable[str], done: list[dict[str, Any]], *, timed: bool) -> str:
+    """A line for each system, with the time of a step where asked for."""
     head = ("system", "touched (95 %)", "least clearance", "reached (95 %)", "reached untouched", "lost", "ms a step")
+    free = [one["free"] for one in done]
+    columns = len(head) if timed else -1
+    return grid(Table("", head[:columns], [row(name, [one[name] for one in done], free)[:columns] for name in systems]))
+
+
+def page(result: dict[str, Any]) -> str:
+    done, with_error = result["scenarios"], result["with_error"]
     peers = ", ".join(f"{name} {version(name)}" for name in ("safe_control", "do-mpc", "casadi", "numpy"))
     return f"""# The shield beside safe_control
 
@@ -298,7 +340,16 @@ own drive to the goal, which knows no discs, and stands still where a disc is sq
 pursuers head; MPC-CBF plans by itself. Each has its defaults; the gatekeeper's backup is full braking, and it decides
 at every step.
 
-{grid(Table("", head, rows))}
+{table(SYSTEMS, done, timed=True)}
+
+## With an error of the pose
+
+The first {len(with_error)} of these scenarios again; but the position is measured with an error of {100 * ERROR.pose:g}
+cm in a direction that wanders, as a localisation drifts, and the heading with one of up to {ERROR.heading:g} rad, the
+same for all. The shield has this budget declared. The peers have none to declare; *larger discs* are told to them
+larger by {100 * ERROR.pose:g} cm, as their user would do by hand.
+
+{table(WITH_ERROR, with_error, timed=False)}
 
 *Touched* counts scenarios in which the body entered a disc by more than 10⁻⁹ m on the straight line between two
 positions, by shapely. Nothing is solid: who touches goes on, and may still reach. *Lost* is the mean time to the goal
@@ -314,29 +365,33 @@ JAX, the gatekeeper is NumPy, and MPC-CBF is CasADi with IPOPT.
 def main() -> None:
     words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     words.add_argument("--scenarios", type=int, default=100)
+    words.add_argument("--with-error", type=int, default=50, help="scenarios with an error of the pose")
     words.add_argument("--minutes", type=float, default=float("inf"), help="stop after so many; another run goes on")
     words.add_argument("--out", type=Path, default=OUT)
     options = words.parse_args()
     file, until = options.out / "safe_control.json", time.monotonic() + 60 * options.minutes
-    result: dict[str, Any] = read_json(file) if file.is_file() else {"scenarios": []}
+    result: dict[str, Any] = read_json(file) if file.is_file() else {}
+    result = {"scenarios": [], "with_error": []} | result
     pinned = next(line for line in PINNED.read_text(encoding="utf-8").splitlines() if "@" in line)
     result |= {"machine": about(), "robot": SPEC, "pinned": pinned.rsplit("@", 1)[1][:12]}
     warnings.filterwarnings("ignore")  # the peers' own
-    done = result["scenarios"]
-    for seed in range(options.scenarios):
-        if seed == len(done):
-            done.append({"seed": seed})
-        game, one = scenario(seed), done[seed]
-        left = {name: prepare for name, prepare in SYSTEMS.items() if name not in one}
-        if not left:
-            continue
-        one["free"] = driven(game._replace(discs=game.discs[:0]), nominal)["seconds"]
-        one |= {name: driven(game, prepare) for name, prepare in left.items()}
-        told = [f"{one[name]['contacts']} contacts, {one[name]['seconds']:.1f} s" for name in left]
-        print(f"{seed}: {' | '.join(told)}", file=sys.stderr, flush=True)
-        write_json(file, result)
-        if time.monotonic() > until:
-            break
+    parts = ("scenarios", options.scenarios, EXACT, SYSTEMS), ("with_error", options.with_error, ERROR, WITH_ERROR)
+    for part, count, budget, systems in parts:
+        done = result[part]
+        for seed in range(count):
+            if seed and time.monotonic() > until:
+                break
+            if seed == len(done):
+                done.append({"seed": seed})
+            game, one = scenario(seed), done[seed]
+            left = {name: prepare for name, prepare in systems.items() if name not in one}
+            if not left:
+                continue
+            one["free"] = driven(game._replace(discs=game.discs[:0]), lambda game, _: nominal(game))["seconds"]
+            one |= {name: driven(game, prepare, budget, seed) for name, prepare in left.items()}
+            told = [f"{one[name]['contacts']} contacts, {one[name]['seconds']:.1f} s" for name in left]
+            print(f"{part} {seed}: {' | '.join(told)}", file=sys.stderr, flush=True)
+            write_json(file, result)
     write_text(options.out / "safe_control.md", page(result))
 
 
