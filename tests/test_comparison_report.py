@@ -416,6 +416,20 @@ def test_the_page_can_be_read_aloud(page):
     assert {one["href"][1:] for one in page.having("a")} <= set(names)
 
 
+def test_a_long_name_stands_whole_in_a_legend(tmp_path):
+    names = [f"barriernet (zoo:population-pursuer, {which} of both)" for which in ("first", "second")]
+    with charts._axes(tmp_path / "chart.png", charts._below(names)) as axes:
+        charts._legend(axes, charts.looks(names))
+        axes.figure.draw_without_rendering()
+        (legend,) = axes.figure.legends
+        told = [" ".join(one.get_text().replace("-\n", "-").split()) for one in legend.get_texts()]
+        width, height = axes.figure.bbox.size
+        box = legend.get_window_extent()
+    assert told == names
+    assert min(box.x0, box.y0) >= 0
+    assert (box.x1 <= width, box.y1 <= 0.4 * height) == (True, True)
+
+
 def test_names_cannot_break_the_page(folder, page):
     assert "ramped, λ &lt; 1 | 2" in (folder / "report.html").read_text()
     assert any(row[0] == RAMPED for row in page.tables[0])
@@ -425,6 +439,7 @@ def test_markdown_has_the_same_tables_and_pictures(folder, page):
     text = (folder / "report.md").read_text()
     blocks = re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
     assert len(blocks) == len(page.tables)
+    assert not re.search(r"[^\n]\n#", text)  # a heading begins after an empty line
     for block, table in zip(blocks, page.tables, strict=True):
         head, _, *body = (re.split(r"(?<!\\)\|", line)[1:-1] for line in block.strip().splitlines())
         rows = [

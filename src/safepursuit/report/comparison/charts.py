@@ -121,15 +121,21 @@ def _axes(file: Path, height: float, projection: str | None = None) -> Iterator[
 
 
 def _below(groups: Collection[str]) -> float:
-    """Height [in] of a chart with a legend below, two groups per line."""
-    return 3.2 + 0.2 * ((len(groups) + 1) // 2)
+    """Height [in] of a chart with a legend below, two groups side by side."""
+    lines = max(_label(group).count("\n") + 1 for group in groups)
+    return 3.2 + 0.2 * lines * ((len(groups) + 1) // 2)
+
+
+def _label(group: str) -> str:
+    return textwrap.fill(group, 28)
 
 
 def _legend(axes: Axes, style: dict[str, dict[str, Any]], marker: str = "") -> None:
     """Below the axes, in two columns."""
     shown: dict[str, Any] = {"marker": marker, "ms": 6, "lw": 0} if marker else {"lw": 2.2}
-    handles = [Line2D([], [], label=textwrap.shorten(group, 30), **(look | shown)) for group, look in style.items()]
-    axes.figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, handlelength=2.2)
+    handles = [Line2D([], [], label=_label(group), **(look | shown)) for group, look in style.items()]
+    layout = {"ncols": 2, "frameon": False, "handlelength": 2.2, "columnspacing": 1.2}
+    axes.figure.legend(handles=handles, loc="outside lower center", **layout)
 
 
 def _trade_off(suite: dict[str, Any], file: Path) -> Chart:
