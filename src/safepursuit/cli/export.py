@@ -53,7 +53,7 @@ class Export:
         say(
             console,
             f"{self.out} ({len(model.graph.node)} nodes, {self.out.stat().st_size / 1e3:.0f} kB); compare it with the "
-            f"run: {shlex.join(['safepursuit', 'check-export', str(self.out), str(run.path)])}",
+            f"run: {shlex.join(['safepursuit', 'check-export', str(self.out), str(self.run_folder)])}",
         )
 
 
