@@ -146,6 +146,12 @@ def test_a_seed_of_a_group_goes_on_alone_from_its_folder(group):
 def test_a_number_that_is_not_finite_stops_the_group_and_is_named(group):
     assert "policy.critic.layers[0].weight" in group.refusal
     assert "no longer finite" in group.refusal
+    (file,) = group.trainers[1].run.nonfinite.iterdir()
+    assert f"its batch is in {file};" in group.refusal
+    with np.load(file) as batch:
+        assert np.isnan(batch["policy.critic.layers[0].weight"]).sum() == 1
+        assert batch["rollout.reward"].shape == (STEPS, GAMES)
+    assert not group.trainers[0].run.nonfinite.exists()
 
 
 def test_a_seed_of_a_group_leaves_out_its_own_update_only(group):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from safepursuit.experiment import TrainConfig, load_config
-from safepursuit.learn import BarrierNetTrainer
+from safepursuit.learn import BarrierNetTrainer, refused
 from safepursuit.learn.trainer import NotFiniteError, NotFiniteWarning
 from safepursuit.policy import build_policy
 from safepursuit.runs import configuration
@@ -281,7 +281,7 @@ def test_a_trainer_that_has_done_nothing_has_nothing_to_say():
 
 
 @pytest.mark.parametrize("poison", [math.nan, math.inf])
-def test_a_number_that_is_not_finite_stops_the_training_and_is_named(tmp_path, poison):
+def test_a_number_that_is_not_finite_stops_the_training_and_is_named(whole, tmp_path, poison):
     run = create(tmp_path / "run")
     trainer = BarrierNetTrainer(TINY, run)
     trainer.train(should_stop=after(2))
@@ -294,6 +294,15 @@ def test_a_number_that_is_not_finite_stops_the_training_and_is_named(tmp_path, p
         trainer.train()
     assert ("ppo/value_loss" in str(caught.value)) == math.isnan(poison)  # an infinite weight saturates a tanh
     assert "last checkpoint is intact" in str(caught.value)
+    assert f"its batch is in {run.path / 'nonfinite' / 'iteration-3.npz'};" in str(caught.value)
+    with np.load(run.path / "nonfinite" / "iteration-3.npz") as batch:
+        np.testing.assert_array_equal(batch["policy.critic.layers[0].weight"], weight)
+        trainer.state = kept._replace(policy=sick)
+        played = trainer.collect_rollout()
+        for name in ("action", "reward", "value"):
+            np.testing.assert_array_equal(batch[f"rollout.{name}"], getattr(played, name))
+        assert np.isnan(batch["rollout.value"]).any() == math.isnan(poison)
+        assert batch["learning_rate"] == whole[1].history[2]["ppo/learning_rate"]
     assert {file: file.read_bytes() for file in run.checkpoints.rglob("*") if file.is_file()} == before
     healthy = BarrierNetTrainer.load(run)
     for (name, a), (_, b) in zip(numbers(healthy.state), numbers(kept), strict=True):
@@ -314,6 +323,28 @@ def test_an_invalid_game_stops_the_training(monkeypatch):
     with pytest.raises(NotFiniteError, match="a game is invalid, because a pose"):
         trainer.train()
     assert trainer.history == []
+
+
+def test_a_run_keeps_three_batches_that_were_refused_and_none_on_a_full_disk(tmp_path, monkeypatch):
+    run = create(tmp_path / "run")
+    batches = [refused.Batch({"weight": np.full(2, number)}, None, 0.1) for number in range(5)]
+
+    def full(stream, **arrays):
+        stream.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "savez_compressed", full)
+        assert refused.keep(run, 7, batches[0]) is None
+    assert list(run.nonfinite.iterdir()) == []
+    kept = [refused.keep(run, iteration, batch) for iteration, batch in enumerate(batches)]
+    assert [file and file.name for file in kept] == [*(f"iteration-{k}.npz" for k in range(3)), None, None]
+    for number, file in enumerate(kept[:3]):
+        with np.load(file) as found:
+            assert {name: found[name].tolist() for name in found} == {
+                "policy['weight']": [number, number],
+                "learning_rate": 0.1,
+            }
 
 
 @pytest.fixture
@@ -342,6 +373,7 @@ def test_before_an_update_that_is_not_finite_all_is_saved(whole, tmp_path, poiso
     poisoned(3)
     with pytest.raises(NotFiniteError, match=r"stopped: policy\.critic\.layers\[0\]\.bias would be no longer finite"):
         BarrierNetTrainer(load_config(run), run).train()
+    assert [file.name for file in run.nonfinite.iterdir()] == ["iteration-3.npz"]
     assert [row["iteration"] for row in read_metrics(run)] == [1, 2]
     monkeypatch.undo()
     again = BarrierNetTrainer.load(run)

@@ -103,10 +103,12 @@ class SeedGroup:
                 iteration=trainer.state.iteration + 1,
                 steps=trainer.state.steps + self.config.steps_per_iteration,
             )
+            if own.invalid or not own.sound:
+                earlier = earlier._replace(**jax.device_put(_one(before, index), jax.local_devices()[0]))
             if own.invalid:
-                raise NotFiniteError(INVALID)
+                raise NotFiniteError(f"{INVALID}{trainer.kept_batch(earlier)}.")
             if not own.sound:
-                trainer.refuse(own, _one(state["policy"], index), earlier._replace(**_one(before, index)))
+                trainer.refuse(own, _one(state["policy"], index), earlier)
                 state |= {name: _put(state[name], getattr(trainer.state, name), index) for name in _LEARNED[:3]}
             rows.append(trainer.account(own, rate, layer_time, elapsed, speed))
         return state, rows

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from safepursuit.experiment import TrainConfig, check_opponents, load_config, opponent
-from safepursuit.learn import ahead
+from safepursuit.learn import ahead, refused
 from safepursuit.learn.health import Findings, rollout_metrics, safety_layer_time, update_metrics
 from safepursuit.learn.lagrangian import Multiplier
 from safepursuit.learn.programs import collect_program, update_program
@@ -54,10 +54,10 @@ class TrainingState(NamedTuple):
 
 
 INVALID = (
-    "training stopped: a game is invalid, because a pose, a control or the scene is not finite; what was learned "
-    "before it is kept. Look for the fault in the opponent, the robot and the layouts."
+    "training stopped: a game is invalid, because a pose, a control or the scene is not finite; look for the fault in "
+    "the opponent, the robot and the layouts; what was learned before it is kept"
 )
-"""What NotFiniteError says then."""
+"""What NotFiniteError says then, before it says where the batch is."""
 
 
 class NotFiniteWarning(UserWarning):
@@ -290,7 +290,7 @@ class BarrierNetTrainer:
         speed = self.config.steps_per_iteration / elapsed
         if found.invalid:
             self.state = before
-            raise NotFiniteError(INVALID)
+            raise NotFiniteError(f"{INVALID}{self.kept_batch(before)}.")
         if not found.sound:
             self.refuse(found, self.policy, before)
         return self.account(found, rate, layer_time, elapsed, speed)
@@ -302,12 +302,13 @@ class BarrierNetTrainer:
         """
         learned = update_metrics(found.report, found.multiplier, self.learning_rate, self.config.teacher is not None)
         bad = [name for name, value in learned.items() if not math.isfinite(value)] + not_finite(policy)
-        named = ", ".join(bad)
+        named, batch = ", ".join(bad), self.kept_batch(before)
         if self.config.on_nonfinite == "skip":
             kept = {name: getattr(before, name) for name in ("policy", "optimiser", "multiplier")}
             self.state = self.state._replace(**kept)
             warnings.warn(
-                f"the update of iteration {self.state.iteration} is left out: {named} would be no longer finite.",
+                f"the update of iteration {before.iteration + 1} is left out: {named} would be no longer finite"
+                f"{batch}.",
                 NotFiniteWarning,
                 stacklevel=2,
             )
@@ -321,8 +322,21 @@ class BarrierNetTrainer:
         remedy = f"{' and '.join(odd)} is beyond single precision" if odd else "try a smaller ppo.learning_rate"
         last = "the last checkpoint is intact" if before.iteration else "it was the first update, nothing is saved"
         raise NotFiniteError(
-            f"training stopped: {named} would be no longer finite after the next update; {last}; {remedy}."
+            f"training stopped: {named} would be no longer finite after the next update{batch}; {last}; {remedy}."
         )
+
+    def kept_batch(self, before: TrainingState) -> str:
+        """Where the batch of the refused update after this state is kept, in words; empty where it is not.
+
+        It is played once more, which gives the same bits.
+        """
+        if self.run is None:
+            return ""
+        state, self.state = self.state, before
+        batch = refused.Batch(self.policy, self.collect_rollout(), self.learning_rate)
+        self.state = state
+        file = refused.keep(self.run, before.iteration + 1, batch)
+        return f"; its batch is in {file}" if file else ""
 
     def account(
         self,

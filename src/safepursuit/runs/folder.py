@@ -30,7 +30,7 @@ class RunFolder:
     """Paths and small files of one run.
 
     config.yaml, command.txt, provenance.json, plugins.json, plugins/, opponents.json, metrics.csv, tensorboard/,
-    checkpoints/, evaluations/, figures/, summary.json.
+    checkpoints/, evaluations/, figures/, nonfinite/, summary.json.
     """
 
     def __init__(self, path: Path) -> None:
@@ -41,6 +41,7 @@ class RunFolder:
         self.checkpoints = path / "checkpoints"
         self.evaluations = path / "evaluations"
         self.figures = path / "figures"
+        self.nonfinite = path / "nonfinite"
         self.plugins = path / "plugins"
         self.summary = path / "summary.json"
 
