@@ -235,7 +235,7 @@ def test_the_command_trains_and_resumes_several_seeds_as_runs_of_their_own(tmp_p
     resumed.clear()
     capsys.readouterr()
     assert main(["resume", str(path)]) == 0
-    assert "goes back to step 96, as far as all seeds have come" in " ".join(capsys.readouterr().out.split())
+    assert "goes back to step 96, as far as all have come" in " ".join(capsys.readouterr().out.split())
     assert [(one.config.seed, one.state.iteration, one.state.steps) for one in resumed] == [(3, 3, 96), (5, 3, 96)]
 
 

@@ -428,7 +428,7 @@ def test_the_best_checkpoint_is_the_same_whatever_was_interrupted(tmp_path, monk
         row = {"iteration": float(iteration), "steps": float(steps), "time/compiled": 0.0, "time/steps_per_second": 1.0}
         return row | {"safety/collisions": 0.0, "qp/time_us": 1.0}
 
-    monkeypatch.setattr(BarrierNetTrainer, "_iterate", learn)
+    monkeypatch.setattr(BarrierNetTrainer, "iterate", learn)
     found = set()
     for stops in ((), (1,), (2,), (3,), (4,), (1, 2, 3, 4)):
         run = create(tmp_path / "-".join(map(str, ("run", *stops))))

@@ -171,8 +171,18 @@ def _parse(words: list[str]) -> Any:
         hint = nearest(name, list(COMMANDS)) or "; see safepursuit --help."
         raise UsageError(f"unknown command {name!r}{hint}")
     kind = COMMANDS[name]
-    default = Train(settings=_configured(rest)) if kind is Train else None
-    return _tyro(kind, name, rest, default)
+    if kind is not Train:
+        return _tyro(kind, name, rest, None)
+    rest, both = _without_both_roles(rest)
+    return _tyro(kind, name, rest, Train(settings=_configured(rest), both=both))
+
+
+def _without_both_roles(words: list[str]) -> tuple[list[str], bool]:
+    """The words without --role both, and whether it was there: each of the two has a configuration with its role."""
+    parser = ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--role", nargs="?")
+    known, rest = parser.parse_known_args(words)
+    return (rest, True) if known.role == "both" else (words, False)
 
 
 def _without_plugins(words: list[str]) -> tuple[list[str], list[Path]]:

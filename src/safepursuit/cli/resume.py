@@ -9,6 +9,7 @@ from safepursuit.cli.training import train_and_draw
 from safepursuit.cli.usage import Debug, Run, UsageError, say
 from safepursuit.experiment import load_config
 from safepursuit.learn import BarrierNetTrainer
+from safepursuit.learn.pair import home_of_pair, stand_in
 from safepursuit.process import use_all_cores
 from safepursuit.runs import configuration
 from safepursuit.runs.folder import RunFolder, write_text
@@ -24,24 +25,35 @@ class Resume:
     """
 
     run_folder: Run
-    """The run folder, or the folder of several seeds."""
+    """The run folder, or the folder of several seeds, or of a pursuer and an evader that learn from each other."""
     timesteps: int | None = None
     """A new total of environment steps."""
     debug: Debug = False
 
     def run(self, console: Console) -> None:
-        runs = RunFolder.of_seeds(self.run_folder) or [RunFolder.open(self.run_folder)]
-        use_all_cores(max(load_config(run).shares for run in runs))
+        runs = RunFolder.together(self.run_folder) or [RunFolder.open(self.run_folder)]
+        configs = [load_config(run) for run in runs]
+        use_all_cores(max(config.shares for config in configs))
+        if len(runs) == 1 and (home := home_of_pair(runs[0])):
+            raise UsageError(f"{self.run_folder} learns together with its opponent: resume {home}.")
+        pair = len({config.role for config in configs}) > 1
+        rivals = [stand_in(config) if pair else None for config in configs]
         with contextlib.ExitStack() as stack:
             for run in runs:
                 stack.enter_context(writing(run))
-            trainers = [BarrierNetTrainer.resumed(run, timesteps=self.timesteps) for run in runs]
-            # A crash while a group was saved: its seeds go on from where all of them are.
+            trainers = [
+                BarrierNetTrainer.resumed(run, self.timesteps, rival) for run, rival in zip(runs, rivals, strict=True)
+            ]
+            # A crash while a group was saved: its members go on from where all of them are.
             least = min(trainer.state.steps for trainer in trainers)
             for index, (run, trainer) in enumerate(zip(runs, trainers, strict=True)):
-                if trainer.state.steps > least > 0:
-                    say(console, f"{run.path} goes back to step {least:,}, as far as all seeds have come")
-                    trainers[index] = BarrierNetTrainer.load(run, least, self.timesteps)
+                if trainer.state.steps > least:
+                    say(console, f"{run.path} goes back to step {least:,}, as far as all have come")
+                    trainers[index] = (
+                        BarrierNetTrainer.load(run, least, self.timesteps, rivals[index])
+                        if least
+                        else BarrierNetTrainer(trainer.config, run, rivals[index])
+                    )
             first = trainers[0]
             steps = first.state.steps
             if first.finished:

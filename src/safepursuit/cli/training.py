@@ -9,7 +9,7 @@ from rich.console import Console
 from safepursuit.cli.signals import Interrupted, on_signals
 from safepursuit.cli.usage import say
 from safepursuit.evaluation import evaluate
-from safepursuit.learn import BarrierNetTrainer, SeedGroup
+from safepursuit.learn import BarrierNetTrainer, Pair, SeedGroup
 from safepursuit.learn.trainer import Observer
 from safepursuit.process import keep_freed_memory
 from safepursuit.report.tables import as_role, obstacles
@@ -31,6 +31,9 @@ def train_and_draw(trainers: list[BarrierNetTrainer], path: Path, console: Conso
         observers: list[Observer] = [display, _keep_memory]
         if len(trainers) == 1:
             summaries = [trainers[0].train(observers, lambda: bool(received))]
+        elif trainers[0].config.role != trainers[1].config.role:
+            console.print("figures are the pursuer's", style="dim")
+            summaries = Pair(trainers).train(observers, lambda: bool(received))
         else:
             console.print(f"figures are means over {len(trainers)} seeds; steps/s of all together", style="dim")
             summaries = SeedGroup(trainers).train(observers, lambda: bool(received))

@@ -87,7 +87,7 @@ def evaders_among(paths: Sequence[Path]) -> tuple[str, ...]:
 
 def _runs(paths: Sequence[Path]) -> list[tuple[Path, RunFolder]]:
     """Every run, with the path or the name of the zoo that was given for it."""
-    return [(path, run) for path in paths for run in RunFolder.of_seeds(path) or [open_run(path)]]
+    return [(path, run) for path in paths for run in RunFolder.together(path) or [open_run(path)]]
 
 
 def from_methods(methods: Sequence[str], seeds: Sequence[int], config: TrainConfig, out: Path) -> list[Contender]:

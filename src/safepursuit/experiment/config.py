@@ -73,7 +73,7 @@ class TrainConfig:
     method: str = "barriernet"
     """Safety architecture; `safepursuit list methods` names them."""
     role: Role = "pursuer"
-    """The robot that learns."""
+    """The robot that learns; `train --role both` lets both learn, from each other."""
     evader: str = "random"
     """A pursuer's opponent: scripted (`safepursuit list evaders`), a run folder, or a mixture that shares the games,
     such as flee:2,orbit,runs/e1."""

@@ -13,16 +13,20 @@ from safepursuit.runs import configuration
 from safepursuit.runs.folder import RunFolder, RunFolderError, read_json
 
 
-def create_run(path: Path, config: TrainConfig, command: list[str], start: TrainedRun | None = None) -> RunFolder:
+def create_run(
+    path: Path, config: TrainConfig, command: list[str], start: TrainedRun | None = None, *, rival_learns: bool = False
+) -> RunFolder:
     """Start a run folder, with the texts of the plugins that the configuration uses and digests of trained opponents.
 
-    `start` has the weights with which the training begins: their digest and all their steps are kept.
+    `start` has the weights with which the training begins: their digest and all their steps are kept. Of an opponent
+    that learns at the same time there is no digest.
 
     Raises RunFolderError, and as `opponents.find`.
     """
     homes = config.modules()
     used = {one.name: (one.text, one.sha256) for one in plugins.loaded() if one.module in homes}
-    return RunFolder.create(path, configuration.dump(config), command, used, _digests(config), _begun_with(start))
+    opponents = {} if rival_learns else _digests(config)
+    return RunFolder.create(path, configuration.dump(config), command, used, opponents, _begun_with(start))
 
 
 def _begun_with(start: TrainedRun | None) -> dict[str, Any] | None:

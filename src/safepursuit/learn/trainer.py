@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
+from safepursuit.agents import Agent
 from safepursuit.experiment import TrainConfig, check_opponents, load_config, opponent
 from safepursuit.learn import ahead, refused
 from safepursuit.learn.health import Findings, rollout_metrics, safety_layer_time, update_metrics
@@ -74,11 +75,14 @@ class BarrierNetTrainer:
     Without a run folder nothing is written. The same configuration gives the same bits on the same machine.
     """
 
-    def __init__(self, config: TrainConfig, run: RunFolder | None = None) -> None:
-        """Raises ValueError for an impossible configuration or opponent; missing devices raise only in training."""
+    def __init__(self, config: TrainConfig, run: RunFolder | None = None, rival: Agent | None = None) -> None:
+        """`rival` is the opponent, by default the configuration's.
+
+        Raises ValueError for an impossible configuration or opponent; missing devices raise only in training.
+        """
         self.config = config
         self.run = run
-        self.rival = opponent(config.share)
+        self.rival = opponent(config.share) if rival is None else rival
         """Who plays the other robot in the games of one device."""
         self.state = _placed(_initial_state(config), config)
         self._rows: list[dict[str, float]] = []
@@ -86,23 +90,27 @@ class BarrierNetTrainer:
 
     @classmethod
     def load(
-        cls, run: RunFolder, which: checkpoint.Which | int = "latest", timesteps: int | None = None
+        cls,
+        run: RunFolder,
+        which: checkpoint.Which | int = "latest",
+        timesteps: int | None = None,
+        rival: Agent | None = None,
     ) -> "BarrierNetTrainer":
         """The trainer of an existing run, at its latest (or best) checkpoint, or that after so many steps.
 
-        `timesteps` sets a new total.
+        `timesteps` sets a new total; `rival` as above.
 
         Raises ConfigurationError or CheckpointError where the folder's contents cannot be used.
         """
         config = load_config(run)
         if timesteps is not None:
             config = replace(config, timesteps=timesteps)
-        trainer = cls(config, run)
+        trainer = cls(config, run, rival)
         trainer.state = _placed(checkpoint.restore(run, trainer.state, which), config)
         return trainer
 
     @classmethod
-    def resumed(cls, run: RunFolder, timesteps: int | None = None) -> "BarrierNetTrainer":
+    def resumed(cls, run: RunFolder, timesteps: int | None = None, rival: Agent | None = None) -> "BarrierNetTrainer":
         """As `load`, but of a run that ended before its first checkpoint the trainer at the start.
 
         Raises RunFolderError, too, where a trained opponent has changed.
@@ -110,8 +118,8 @@ class BarrierNetTrainer:
         config = load_config(run)
         check_opponents(run, config)
         if checkpoint.exists(run):
-            return cls.load(run, timesteps=timesteps)
-        return cls(config if timesteps is None else replace(config, timesteps=timesteps), run)
+            return cls.load(run, timesteps=timesteps, rival=rival)
+        return cls(config if timesteps is None else replace(config, timesteps=timesteps), run, rival)
 
     @property
     def policy(self) -> Policy:
@@ -188,7 +196,7 @@ class BarrierNetTrainer:
             saved = self.state.iteration
             while not self.finished and not should_stop():
                 try:
-                    metrics = self._iterate()
+                    metrics = self.iterate()
                 except NotFiniteError:
                     if saved != self.state.iteration and not not_finite(self.policy):
                         self.save()
@@ -275,7 +283,8 @@ class BarrierNetTrainer:
         best = self.state.best
         return None if best < 0 else 1 - best if self.config.role == "evader" else best
 
-    def _iterate(self) -> dict[str, float]:
+    def iterate(self) -> dict[str, float]:
+        """One rollout and update; returns its metrics. Raises NotFiniteError, and is then as before."""
         start, before = time.perf_counter(), self.state
         rate = self.learning_rate
         ahead.wait()

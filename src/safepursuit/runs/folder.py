@@ -21,6 +21,9 @@ _PACKAGES = ("safepursuit", "jax", "jaxlib", "equinox", "optax", "orbax-checkpoi
 SEED_PREFIX = "seed-"
 """Prefix of the run folders within the folder of a training with several seeds."""
 
+PAIR = ("pursuer", "evader")
+"""The run folders within the folder of a pursuer and an evader that learn from each other."""
+
 
 class RunFolderError(ValueError):
     """A run folder that cannot be used; the message is one sentence for the user."""
@@ -109,17 +112,20 @@ class RunFolder:
             raise RunFolderError(f"run folder {path} cannot be created: {home} cannot be written.")
         if home != path or (path.is_dir() and all(one.is_dir() for one in path.rglob("*"))):
             return
-        begun = (path / "config.yaml").is_file() or cls.of_seeds(path)
+        begun = (path / "config.yaml").is_file() or cls.together(path)
         raise RunFolderError(
             f"{path} already exists and is not empty: choose another --run-dir"
             + (f", or go on with: {resume_command(path)}" if begun else ".")
         )
 
     @classmethod
-    def of_seeds(cls, path: Path) -> list["RunFolder"]:
-        """The runs in the folder of a training with several seeds, by seed; none in other folders."""
+    def together(cls, path: Path) -> list["RunFolder"]:
+        """The runs that one program trains, in its folder: several seeds, by seed, or pursuer and evader; none in other
+        folders."""
         if (path / "config.yaml").is_file():
             return []
+        if all((path / name / "config.yaml").is_file() for name in PAIR):
+            return [cls(path / name) for name in PAIR]
         folders = [file.parent for file in path.glob(f"{SEED_PREFIX}*/config.yaml")]
         return [cls(one) for one in sorted(folders, key=lambda one: (len(one.name), one.name))]
 
@@ -129,8 +135,9 @@ class RunFolder:
         run = cls(path)
         if not path.is_dir():
             raise RunFolderError(f"run folder {path} does not exist.")
-        if seeds := cls.of_seeds(path):
-            raise RunFolderError(f"{path} holds the runs of several seeds: name one of them, such as {seeds[0].path}.")
+        if runs := cls.together(path):
+            whose = "a pursuer and an evader" if runs[0].path.name in PAIR else "several seeds"
+            raise RunFolderError(f"{path} holds the runs of {whose}: name one of them, such as {runs[0].path}.")
         if not run.config.is_file():
             raise RunFolderError(f"{path} is not a run folder: it has no config.yaml.")
         return run

@@ -25,13 +25,14 @@ _POINTS = 500
 
 
 def watched(folders: Sequence[Path]) -> list[RunFolder]:
-    """The runs in these folders; that of a training with several seeds holds one per seed.
+    """The runs in these folders; that of a training with several seeds holds one per seed, that of a
+    pair a pursuer's and an evader's.
 
     Raises RunFolderError where there is none.
     """
     found: list[RunFolder] = []
     for folder in folders:
-        found += RunFolder.of_seeds(folder) or [RunFolder.open(folder)]
+        found += RunFolder.together(folder) or [RunFolder.open(folder)]
     return found
 
 
