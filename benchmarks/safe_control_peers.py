@@ -307,7 +307,7 @@ def row(name: str, found: list[dict[str, Any]], free: list[float]) -> tuple[str,
     return (
         name,
         f"{touched} ({bound.low:.1%}–{bound.high:.1%})",
-        f"{1e3 * min(one['clearance'] for one in found):.2f} mm",
+        f"{1e3 * min(one['clearance'] for one in found):.2f} mm".replace("-", "−"),
         f"{reached / len(found):.1%} ({share.low:.1%}–{share.high:.1%})",
         f"{clean / len(found):.1%}",
         f"{lost:.1f} s",
@@ -358,7 +358,9 @@ beyond that of the same controller without discs; who does not reach it, or stan
 time of a call for one robot, on one core: median (99th percentile), medians over scenarios. The shield is compiled by
 JAX, the gatekeeper is NumPy, and MPC-CBF is CasADi with IPOPT.
 
-{described(result["machine"])} Peers: {peers}, at {result["pinned"]}.
+{described(result["machines"]["scenarios"])}
+
+With an error of the pose: {described(result["machines"]["with_error"])} Peers: {peers}, at {result["pinned"]}.
 """
 
 
@@ -371,10 +373,11 @@ def main() -> None:
     options = words.parse_args()
     file, until = options.out / "safe_control.json", time.monotonic() + 60 * options.minutes
     result: dict[str, Any] = read_json(file) if file.is_file() else {}
-    result = {"scenarios": [], "with_error": []} | result
+    result = {"scenarios": [], "with_error": [], "machines": {}} | result
     pinned = next(line for line in PINNED.read_text(encoding="utf-8").splitlines() if "@" in line)
-    result |= {"machine": about(), "robot": SPEC, "pinned": pinned.rsplit("@", 1)[1][:12]}
+    result |= {"robot": SPEC, "pinned": pinned.rsplit("@", 1)[1][:12]}
     warnings.filterwarnings("ignore")  # the peers' own
+    facts = about()
     parts = ("scenarios", options.scenarios, EXACT, SYSTEMS), ("with_error", options.with_error, ERROR, WITH_ERROR)
     for part, count, budget, systems in parts:
         done = result[part]
@@ -387,6 +390,7 @@ def main() -> None:
             left = {name: prepare for name, prepare in systems.items() if name not in one}
             if not left:
                 continue
+            result["machines"][part] = facts
             one["free"] = driven(game._replace(discs=game.discs[:0]), lambda game, _: nominal(game))["seconds"]
             one |= {name: driven(game, prepare, budget, seed) for name, prepare in left.items()}
             told = [f"{one[name]['contacts']} contacts, {one[name]['seconds']:.1f} s" for name in left]
