@@ -20,7 +20,7 @@ from safepursuit.policy import NotFiniteError
 from safepursuit.runs import configuration
 from safepursuit.runs.folder import RunFolder, RunFolderError
 from safepursuit.runs.metrics import read_metrics
-from tiny import ITERATIONS, TINY, after, numbers
+from tiny import ITERATIONS, TINY, after, few, numbers
 
 CONFIG = replace(TINY, devices=1)
 STOP = 2
@@ -63,7 +63,7 @@ def whole(tmp_path_factory):
     return Whole(path, trainers, states)
 
 
-@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("role", few(ROLES))
 def test_each_learns_from_the_latest_policy_of_the_other(whole, role):
     own, partner = ROLES.index(role), ROLES.index(other(role))
     for iteration in range(2):
@@ -122,6 +122,7 @@ def test_an_interrupted_pair_ends_in_the_same_bits(whole, tmp_path, monkeypatch,
     assert [one.state.iteration for one in going_on] == [0, 0]
 
 
+@pytest.mark.wide
 def test_before_an_update_that_is_not_finite_both_are_saved(tmp_path, monkeypatch):
     update = BarrierNetTrainer.update
 
@@ -142,6 +143,7 @@ def test_before_an_update_that_is_not_finite_both_are_saved(tmp_path, monkeypatc
         assert one.state.iteration == len(read_metrics(one.run)) == 3
 
 
+@pytest.mark.wide
 def test_the_command_trains_a_pair(whole, tmp_path, monkeypatch, capsys):
     drawn = []
     monkeypatch.setattr(training, "draw", lambda trainer, console: drawn.append(trainer))
