@@ -244,6 +244,15 @@ def test_messages_are_the_same_without_unicode(stream):
     assert err == f"safepursuit: {message}\n"
 
 
+def test_the_command_line_starts_without_libraries_that_few_commands_need():
+    """The parts of SciPy took a third of the start."""
+    code = "import safepursuit.cli, sys; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "jax.numpy" in loaded
+    late = {"scipy.stats", "scipy.optimize", "scipy.ndimage", "scipy.sparse", "matplotlib", "onnx", "torch", "shapely"}
+    assert late.isdisjoint(loaded)
+
+
 def test_a_misspelt_key_in_a_file_names_the_nearest(tmp_path):
     file = tmp_path / "bad.yaml"
     file.write_text("ppo:\n  learning_rte: 0.1\n")

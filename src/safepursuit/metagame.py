@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+import scipy  # loads its parts when they are used
 
 ROW, COLUMN = 0, 1
 """The sides."""
@@ -70,10 +71,8 @@ def nash(matrix: np.ndarray) -> Strategies:
 
 def _maximin(matrix: np.ndarray) -> np.ndarray:
     """The row strategy p that maximises min_j (pᵀA)_j: max v subject to v ≤ (pᵀA)_j, Σp = 1, p ≥ 0."""
-    from scipy.optimize import linprog  # late, for a faster start
-
     rows, columns = matrix.shape
-    found = linprog(
+    found = scipy.optimize.linprog(
         c=np.append(np.zeros(rows), -1.0),
         A_ub=np.column_stack([-matrix.T, np.ones(columns)]),
         b_ub=np.zeros(columns),

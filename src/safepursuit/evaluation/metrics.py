@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import scipy  # loads its parts when they are used
 
 from safepursuit.evaluation.referee import Verdict, judge
 from safepursuit.game import other
@@ -99,7 +100,5 @@ def complement(rate: dict[str, float]) -> dict[str, float]:
 
 def rate(count: int, total: int, method: str) -> dict[str, float]:
     """A rate with its 95 % interval, "wilson" or "exact" (Clopper–Pearson)."""
-    from scipy.stats import binomtest  # late: scipy.stats takes half a second to import
-
-    interval = binomtest(count, total).proportion_ci(CONFIDENCE, method)
+    interval = scipy.stats.binomtest(count, total).proportion_ci(CONFIDENCE, method)
     return {"rate": count / total, "low": float(interval.low), "high": float(interval.high)}

@@ -15,10 +15,8 @@ from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import scipy  # loads its parts when they are used
 from numpy.typing import ArrayLike
-from scipy.optimize import bisect, minimize
-from scipy.special import expit
-from scipy.stats import binomtest, bootstrap, norm, trim_mean
 
 from safepursuit.evaluation.metrics import CONFIDENCE, rate
 
@@ -112,7 +110,7 @@ def paired_comparison(first: ArrayLike, second: ArrayLike, confidence: float = C
         first_only,
         second_only,
         _tango(first_only, second_only, total, confidence),
-        float(binomtest(first_only, discordant).pvalue) if discordant else 1.0,
+        float(scipy.stats.binomtest(first_only, discordant).pvalue) if discordant else 1.0,
     )
 
 
@@ -127,7 +125,7 @@ def paired_shares(first: np.ndarray, second: np.ndarray) -> Estimate:
     if not np.all(np.isfinite(difference)):
         raise ValueError("shares must be finite numbers.")
     padded = np.concatenate([difference, [1.0, -1.0]])
-    half = float(norm.isf((1 - CONFIDENCE) / 2) * padded.std() / np.sqrt(padded.size))
+    half = float(scipy.stats.norm.isf((1 - CONFIDENCE) / 2) * padded.std() / np.sqrt(padded.size))
     centre = float(padded.mean())
     return Estimate(float(difference.mean()), max(-1.0, centre - half), min(1.0, centre + half))
 
@@ -154,7 +152,7 @@ def interquartile_mean(scores: ArrayLike, seed: int = 0) -> Estimate:
     """
 
     def pooled(*tasks: np.ndarray, axis: int) -> Any:
-        return trim_mean(np.concatenate(tasks, axis=axis), 0.25, axis=axis)
+        return scipy.stats.trim_mean(np.concatenate(tasks, axis=axis), 0.25, axis=axis)
 
     return _bootstrap(tuple(_matrix(scores).T), pooled, seed, "percentile")
 
@@ -197,11 +195,11 @@ def bradley_terry(wins: ArrayLike, games: ArrayLike) -> tuple[np.ndarray, np.nda
         """−log likelihood and its gradient; ratings as natural logarithms of odds."""
         edge = ratings[:rows, None] - ratings[rows:]
         value = np.sum(won * np.logaddexp(0, -edge) + lost * np.logaddexp(0, edge))
-        slope = lost * expit(edge) - won * expit(-edge)
+        slope = lost * scipy.special.expit(edge) - won * scipy.special.expit(-edge)
         return float(value), np.concatenate([slope.sum(axis=1), -slope.sum(axis=0)])
 
     scale = played.sum()
-    found = minimize(
+    found = scipy.optimize.minimize(
         lambda x: tuple(part / scale for part in loss(x)), np.zeros(rows + columns), jac=True, options={"gtol": 1e-9}
     ).x
     points = 400 / math.log(10) * (found - found.mean())
@@ -242,7 +240,7 @@ def _wins(one: np.ndarray, other: np.ndarray) -> Any:
 
 def _bootstrap(samples: tuple, statistic: Callable, seed: int, method: Literal["BCa", "percentile"]) -> Estimate:
     """The statistic of samples that are drawn independently of each other, with its bootstrap interval."""
-    found = bootstrap(
+    found = scipy.stats.bootstrap(
         samples,
         statistic,
         n_resamples=RESAMPLES,
@@ -258,7 +256,7 @@ def _bootstrap(samples: tuple, statistic: Callable, seed: int, method: Literal["
 
 def _tango(first_only: int, second_only: int, total: int, confidence: float) -> Estimate:
     """Difference of paired rates with Tango's score interval: all δ at which the score test does not reject."""
-    excess, z = first_only - second_only, norm.isf((1 - confidence) / 2)
+    excess, z = first_only - second_only, scipy.stats.norm.isf((1 - confidence) / 2)
 
     def score(delta: float) -> float:
         """Falls from ∞ at −1 through 0 at the estimate to −∞ at 1."""
@@ -272,6 +270,6 @@ def _tango(first_only: int, second_only: int, total: int, confidence: float) -> 
         return distance / math.sqrt(variance)
 
     value = excess / total
-    low = -1.0 if value == -1 else bisect(lambda delta: score(delta) - z, -1, value)
-    high = 1.0 if value == 1 else bisect(lambda delta: score(delta) + z, value, 1)
+    low = -1.0 if value == -1 else scipy.optimize.bisect(lambda delta: score(delta) - z, -1, value)
+    high = 1.0 if value == 1 else scipy.optimize.bisect(lambda delta: score(delta) + z, value, 1)
     return Estimate(value, float(low), float(high))

@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+import scipy  # loads its parts when they are used
 from jaxtyping import Array, Bool, Float, Int
-from scipy.ndimage import distance_transform_edt
-from scipy.sparse.csgraph import dijkstra
 
 from safepursuit.scene.furniture import furniture, padded
 from safepursuit.scene.reading import parse
@@ -155,7 +154,7 @@ def _grid(room: Room, radius: float) -> tuple[np.ndarray, np.ndarray, tuple[floa
         here = x + 0.24 * i * cell, y + 0.24 * j * cell
         clear = ~known & shapely.contains_xy(region, *here)
         spot[clear], known = np.stack(here, axis=-1)[clear], known | clear
-    nearest = distance_transform_edt(~known, return_distances=False, return_indices=True)
+    nearest = scipy.ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
     number = np.cumsum(known.ravel()).reshape(known.shape) - 1
     return spot[known], number[tuple(nearest)].ravel().astype(np.int32), (left, low, cell, float(columns), float(lines))
 
@@ -182,7 +181,7 @@ def _lengths(place: np.ndarray, along: np.ndarray, count: int) -> np.ndarray:
     whole = np.full(straight.shape, np.inf)
     if count:
         graph = np.where(along, np.maximum(straight, 1e-9), 0)[:count, :count]
-        whole[:count, :count] = dijkstra(np.minimum(graph, graph.T), directed=False)
+        whole[:count, :count] = scipy.sparse.csgraph.dijkstra(np.minimum(graph, graph.T), directed=False)
     return whole
 
 
