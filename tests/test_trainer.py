@@ -337,6 +337,7 @@ def test_a_run_keeps_three_batches_that_were_refused_and_none_on_a_full_disk(tmp
         patch.setattr(np, "savez_compressed", full)
         assert refused.keep(run, 7, batches[0]) is None
     assert list(run.nonfinite.iterdir()) == []
+    run.nonfinite.rmdir()
     kept = [refused.keep(run, iteration, batch) for iteration, batch in enumerate(batches)]
     assert [file and file.name for file in kept] == [*(f"iteration-{k}.npz" for k in range(3)), None, None]
     for number, file in enumerate(kept[:3]):
@@ -345,6 +346,8 @@ def test_a_run_keeps_three_batches_that_were_refused_and_none_on_a_full_disk(tmp
                 "policy['weight']": [number, number],
                 "learning_rate": 0.1,
             }
+    run.discard_unlearned()  # nothing was learned, but this was found
+    assert kept[0].is_file()
 
 
 @pytest.fixture

@@ -86,8 +86,9 @@ class RunFolder:
         return run
 
     def discard_unlearned(self) -> None:
-        """Remove the folder if its training has left neither a checkpoint nor a row of metrics."""
-        if not self.metrics.exists() and not any(self.checkpoints.glob("[0-9]*[1-9]*")):
+        """Remove the folder if its training has left no checkpoint, no row of metrics and no refused batch."""
+        learned = self.metrics.exists() or any(self.checkpoints.glob("[0-9]*[1-9]*"))
+        if not learned and not self.nonfinite.exists():
             with suppress(OSError):
                 shutil.rmtree(self.path)
 
