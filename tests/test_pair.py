@@ -89,7 +89,7 @@ def test_both_are_ordinary_runs_and_each_other_s_opponents(whole):
         assert len(read_metrics(run)) == ITERATIONS
         loaded = BarrierNetTrainer.load(run)  # its opponent is the run of the other
         assert_same(loaded.state, trainer.state)
-        assert home_of_pair(run) == whole.path
+        assert home_of_pair(run, config) == whole.path
     with pytest.raises(RunFolderError, match="holds the runs of a pursuer and an evader: name one of them, such as"):
         RunFolder.open(whole.path)
 

@@ -43,12 +43,12 @@ COMPARED = shlex.split(
     "--methods barriernet --seeds 0 --pursuers pure-pursuit --suite standard --evaders flee --episodes 4 --workers 1"
 )
 GROWN = shlex.split("--pursuers pure-pursuit --evaders random,flee --rounds 1 --episodes 5 --timesteps 768 --workers 1")
-TRAININGS = (
+_QUICK = (
     *("train", "train", "save", "resume", "train", "save", "compare"),
     *("full disk", "nearly full disk", "read-only"),
 )
-KINDS = ("population", *TRAININGS, *TRAININGS)
-"""In turns."""
+KINDS = ("population", *_QUICK, *_QUICK)
+"""In turns; a population takes longest."""
 
 _LIMIT = 600.0
 """Seconds after which a command counts as hung."""

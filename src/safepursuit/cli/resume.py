@@ -34,7 +34,7 @@ class Resume:
         runs = RunFolder.together(self.run_folder) or [RunFolder.open(self.run_folder)]
         configs = [load_config(run) for run in runs]
         use_all_cores(max(config.shares for config in configs))
-        if len(runs) == 1 and (home := home_of_pair(runs[0])):
+        if len(runs) == 1 and (home := home_of_pair(runs[0], configs[0])):
             raise UsageError(f"{self.run_folder} learns together with its opponent: resume {home}.")
         pair = len({config.role for config in configs}) > 1
         rivals = [stand_in(config) if pair else None for config in configs]

@@ -4,16 +4,15 @@ Either plays games of its own, in which the other one's latest policy, as it wou
 both learn. Each has a run folder of its own, RUN_DIR/pursuer and RUN_DIR/evader.
 """
 
-import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from safepursuit.agents import Agent, Scripted, Trained
-from safepursuit.experiment import TrainConfig, load_config
+from safepursuit.experiment import TrainConfig
 from safepursuit.experiment.opponents import DEFAULTS
 from safepursuit.game import ROLES, other
-from safepursuit.learn.trainer import BarrierNetTrainer, Observer
+from safepursuit.learn.trainer import BarrierNetTrainer, Observer, open_logs
 from safepursuit.policy import NotFiniteError, not_finite
 from safepursuit.runs.folder import RunFolder
 
@@ -29,9 +28,9 @@ def stand_in(config: TrainConfig) -> Agent:
     return Scripted(DEFAULTS[config.opponent_role], None)
 
 
-def home_of_pair(run: RunFolder) -> Path | None:
-    """The folder of the pair to which this run belongs; None for any other run."""
-    config, home = load_config(run), run.path.parent
+def home_of_pair(run: RunFolder, config: TrainConfig) -> Path | None:
+    """The folder of the pair to which this run, with its configuration, belongs; None for any other run."""
+    home = run.path.parent
     partner = home / config.opponent_role
     return home if Path(config.opponent).resolve() == partner.resolve() else None
 
@@ -62,10 +61,7 @@ class Pair:
     ) -> list[dict[str, Any]]:
         """As `BarrierNetTrainer.train`; observers get the pursuer's metrics. Returns the summaries of both."""
         pursuer = self.trainers[0]
-        with contextlib.ExitStack() as stack:
-            for one in self.trainers:
-                stack.enter_context(one.writing())
-            logs = [stack.enter_context(contextlib.closing(one.open_log())) for one in self.trainers]
+        with open_logs(self.trainers) as logs:
             saved = pursuer.state.iteration
             while not pursuer.finished and not should_stop():
                 before = [one.state for one in self.trainers]

@@ -22,14 +22,19 @@ class Batch(NamedTuple):
     learning_rate: float
 
 
+def has_room(run: RunFolder) -> bool:
+    """Whether the run keeps a further batch."""
+    return len(list(run.nonfinite.glob("*.npz"))) < MOST
+
+
 def keep(run: RunFolder, iteration: int, batch: Batch) -> Path | None:
     """Write every array to nonfinite/iteration-N.npz, under its path in the batch.
 
     None where the run has `MOST` of them, or the disk takes no more.
     """
-    file = run.nonfinite / f"iteration-{iteration}.npz"
-    if len(list(run.nonfinite.glob("*.npz"))) >= MOST:
+    if not has_room(run):
         return None
+    file = run.nonfinite / f"iteration-{iteration}.npz"
     leaves = jax.tree_util.tree_flatten_with_path(batch)[0]
     arrays: dict[str, Any] = {jax.tree_util.keystr(path).lstrip("."): np.asarray(leaf) for path, leaf in leaves}
     try:

@@ -5,7 +5,6 @@ local devices, each with some of the seeds. Within a device the seeds are vmappe
 turn: under vmap every seed computes the constraint rows that any of them needs, and the updates that ended early.
 """
 
-import contextlib
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,7 +21,7 @@ from safepursuit.agents import Agent
 from safepursuit.experiment import TrainConfig
 from safepursuit.learn.health import Findings, rollout_metrics, safety_layer_time
 from safepursuit.learn.rollout import collect, fresh_starts
-from safepursuit.learn.trainer import INVALID, BarrierNetTrainer, Observer, all_finite
+from safepursuit.learn.trainer import INVALID, BarrierNetTrainer, Observer, all_finite, open_logs
 from safepursuit.learn.update import update
 from safepursuit.policy import NotFiniteError
 
@@ -64,10 +63,7 @@ class SeedGroup:
     ) -> list[dict[str, Any]]:
         """As `BarrierNetTrainer.train`; observers get the means over the seeds. Returns the summary of each seed."""
         first = self.trainers[0]
-        with contextlib.ExitStack() as stack:
-            for one in self.trainers:
-                stack.enter_context(one.writing())
-            logs = [stack.enter_context(contextlib.closing(one.open_log())) for one in self.trainers]
+        with open_logs(self.trainers) as logs:
             states = [{name: getattr(one.state, name) for name in _LEARNED} for one in self.trainers]
             state = jax.device_put(_stacked(states + states[-1:] * self._idle), self._place)
             saved = first.state.iteration

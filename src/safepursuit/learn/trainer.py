@@ -4,7 +4,7 @@ import contextlib
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -339,7 +339,7 @@ class BarrierNetTrainer:
 
         It is played once more, which gives the same bits.
         """
-        if self.run is None:
+        if self.run is None or not refused.has_room(self.run):
             return ""
         state, self.state = self.state, before
         batch = refused.Batch(self.policy, self.collect_rollout(), self.learning_rate)
@@ -394,6 +394,15 @@ class BarrierNetTrainer:
         if self.config.teacher is None:
             return None
         return imitation_weight(self.config.ppo, self.state.iteration / self.config.iterations)
+
+
+@contextlib.contextmanager
+def open_logs(trainers: Sequence[BarrierNetTrainer]) -> Iterator[list[MetricsLog]]:
+    """The metric logs of trainings that go on together, whose run folders are locked meanwhile."""
+    with contextlib.ExitStack() as stack:
+        for one in trainers:
+            stack.enter_context(one.writing())
+        yield [stack.enter_context(contextlib.closing(one.open_log())) for one in trainers]
 
 
 def _initial_state(config: TrainConfig) -> TrainingState:
