@@ -22,7 +22,7 @@ from PIL import Image
 
 from safepursuit.cli import COMMANDS, doctor, main, resume, streams, train, training
 from safepursuit.cli.signals import Interrupted, on_signals
-from safepursuit.experiment import TrainConfig, load_config, load_run
+from safepursuit.experiment import TrainConfig, load_config, load_run, open_run
 from safepursuit.learn import BarrierNetTrainer, ahead
 from safepursuit.players import EVADERS
 from safepursuit.policy import digest
@@ -511,6 +511,13 @@ def test_weights_of_another_run_are_kept_from_the_start(smoke, tmp_path, monkeyp
     assert begun.state.iteration == 0
     for one, two in zip(*map(jax.tree.leaves, (begun.policy, load_run(smoke[0]).policy)), strict=True):
         np.testing.assert_array_equal(one, two)
+
+
+def test_devices_are_those_of_this_machine_not_of_the_run_gone_on_from():
+    assert load_config(open_run("zoo:pursuer")).devices == 2
+    for words, devices in (([], None), (["--devices", 1], 1)):
+        status, out, _ = call("train", "--from", "zoo:pursuer", *words, "--dry-run")
+        assert (status, configuration.parse(TrainConfig(), out, "the dry run").devices) == (0, devices)
 
 
 def test_provenance_tells_of_all_trainings_before(smoke, tmp_path, monkeypatch):

@@ -164,6 +164,8 @@ def test_the_command_trains_a_pair(whole, tmp_path, monkeypatch, capsys):
     for refused, part in (
         ([*words[:-1], str(tmp_path / "more"), "--seeds", "1,2"], "leave out --seeds and --from"),
         ([*words[:-1], str(tmp_path / "more"), "--from", str(path / "evader")], "leave out --seeds and --from"),
+        ([*words[:-1], str(tmp_path / "more"), "--evader", "flee"], "leave out --evader and --pursuer"),
+        ([*words[:-1], str(tmp_path / "more"), "--pursuer=voronoi"], "leave out --evader and --pursuer"),
         (words, f"go on with: safepursuit resume {path}"),
         (["resume", str(path / "evader")], f"learns together with its opponent: resume {path}."),
         (["evaluate", str(path)], "holds the runs of a pursuer and an evader"),

@@ -13,6 +13,7 @@ import sys
 import warnings
 from argparse import ArgumentError, ArgumentParser
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -178,11 +179,19 @@ def _parse(words: list[str]) -> Any:
 
 
 def _without_both_roles(words: list[str]) -> tuple[list[str], bool]:
-    """The words without --role both, and whether it was there: each of the two has a configuration with its role."""
+    """The words without --role both, and whether it was there: each of the two has a configuration with its role.
+
+    Raises UsageError for an opponent beside it.
+    """
     parser = ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--role", nargs="?")
+    for name in ("--role", "--evader", "--pursuer"):
+        parser.add_argument(name, nargs="?", const="")
     known, rest = parser.parse_known_args(words)
-    return (rest, True) if known.role == "both" else (words, False)
+    if known.role != "both":
+        return words, False
+    if (known.evader, known.pursuer) != (None, None):
+        raise UsageError("--role both trains two robots from each other: leave out --evader and --pursuer.")
+    return rest, True
 
 
 def _without_plugins(words: list[str]) -> tuple[list[str], list[Path]]:
@@ -198,13 +207,13 @@ def _without_plugins(words: list[str]) -> tuple[list[str], list[Path]]:
 
 def _configured(words: list[str]) -> TrainConfig:
     """The defaults, overridden by the configuration of the run of --from, then by the game of --robot, then by the
-    files of --config in order."""
+    files of --config in order. How many devices share the games is asked of this machine, not of that run."""
     parser = ArgumentParser(add_help=False, allow_abbrev=False)
     for name in ("--from", "--robot"):
         parser.add_argument(name, nargs="?", dest=name.strip("-"))
     parser.add_argument("--config", nargs="?", action="append", default=[])
     known = vars(parser.parse_known_args(words)[0])
-    base = load_config(open_run(known["from"])) if known["from"] else TrainConfig()
+    base = replace(load_config(open_run(known["from"])), devices=None) if known["from"] else TrainConfig()
     if known["robot"] and known["robot"] != base.game.robot_model:
         base = base.with_robot(known["robot"])  # its parameters become flags
     return reduce(configuration.load, map(Path, filter(None, known["config"])), base)
