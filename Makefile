@@ -194,31 +194,29 @@ falsify: setup  ## Search for a collision behind the shield in FALSIFY steps, an
 results: setup  ## Train and compare: one pursuer against all evaders, and all methods → docs/results.md (hours; goes on where it stopped)
 	$(BIN)/safepursuit compare --methods barriernet --seeds 0..2 --config configs/mixture.yaml --pursuers lead-intercept,voronoi,constant-bearing --episodes 1000 --out comparisons/mixture
 	$(BIN)/safepursuit compare --methods all --seeds 0..4 --config configs/methods.yaml --pursuers lead-intercept --episodes 200 --out comparisons/methods
+	$(BIN)/safepursuit compare zoo:pursuer zoo:population-pursuer zoo:evader zoo:hiding-evader zoo:population-evader --pursuers lead-intercept,voronoi --config configs/population.yaml --episodes 1000 --out comparisons/roles
 	$(BIN)/safepursuit render comparisons/mixture/runs/barriernet/seed-0 --rules default --obstacles 4 --evader flee,orbit,hide,mpc,mpc-lead,mpc-robust --grid 2x3 --fps 12 --speed 3 --out docs/images/evaders.gif
-	$(BIN)/python tools/results.py "A pursuer trained against all evaders"=comparisons/mixture "All methods with the same budget"=comparisons/methods
-
-RESPONSE ?= 16_000_000
-RESPONSES = --seeds 0..2 --config configs/population.yaml --episodes 1500
-HIDING = exploits/mixture-hide/from-hide-1
-# Evaders that imitate hide at first are the strongest responses to the shipped pursuer that are known; from random
-# weights, responses were still growing stronger at 16 million steps.
-$(HIDING)/summary.json: | setup
-	$(BIN)/safepursuit exploit zoo:pursuer $(RESPONSES) --no-scratch --from hide --timesteps $(RESPONSE) --out exploits/mixture-hide
+	$(BIN)/python tools/results.py "A pursuer trained against all evaders"=comparisons/mixture "All methods with the same budget"=comparisons/methods "Both roles"=comparisons/roles
 
 ROUNDS ?= 3
-STEPS ?= 6_000_000
-population: $(HIDING)/summary.json  ## Grow a population of pursuers and evaders from the shipped ones → runs/population (an hour; goes on where it stopped)
-	$(BIN)/safepursuit selfplay --out runs/population --config configs/population.yaml --pursuers zoo:pursuer,lead-intercept --evaders all,zoo:evader,$(HIDING) --rounds $(ROUNDS) --timesteps $(STEPS) --explore 0.8
+STEPS ?= 20_000_000
+population: setup  ## Grow a population of pursuers and evaders from the shipped ones → runs/population (an hour; goes on where it stopped)
+	$(BIN)/safepursuit selfplay --out runs/population --config configs/population.yaml --pursuers zoo:pursuer,lead-intercept --evaders all,zoo:evader,zoo:hiding-evader --rounds $(ROUNDS) --timesteps $(STEPS) --explore 0.8
 
-KNOWN = --known zoo:evader zoo:population-evader zoo:hiding-evader
-# The same pursuer, trained on by as many steps as the population's, tells what the population adds.
+EXPLOIT = $(BIN)/safepursuit exploit $(1) --out exploits/$(2) --seeds 0..2 --config configs/population.yaml --episodes 1500 --timesteps $(3)
+KNOWN = --known zoo:evader zoo:hiding-evader zoo:population-evader
+WARM = --from hide zoo:population-evader
+# The same pursuer, trained on by as many steps as the population's, tells what the population adds. Responses from
+# random weights have more steps than their victim, those from the population's evader have them behind them.
 exploitability: population  ## Responses to the shipped pursuers and to lead-intercept → docs/benchmarks/exploitability.md (hours; goes on where it stopped)
-	test -e runs/trained-on/summary.json || $(BIN)/safepursuit train --config configs/mixture.yaml --from zoo:pursuer --timesteps 18_000_000 --run-dir runs/trained-on
-	$(BIN)/safepursuit exploit zoo:pursuer $(RESPONSES) $(KNOWN) $(HIDING:1=0) $(HIDING:1=2) --timesteps 32_000_000 --out exploits/mixture
-	$(BIN)/safepursuit exploit zoo:population-pursuer $(RESPONSES) $(KNOWN) --from hide --timesteps $(RESPONSE) --out exploits/population
-	$(BIN)/safepursuit exploit runs/trained-on $(RESPONSES) $(KNOWN) --from hide --timesteps $(RESPONSE) --out exploits/trained-on
-	$(BIN)/safepursuit exploit lead-intercept $(RESPONSES) $(KNOWN) --from hide --timesteps $(RESPONSE) --out exploits/lead-intercept
-	$(BIN)/python tools/exploitability.py runs/population "the mixture pursuer"=exploits/mixture "the population's pursuer"=exploits/population "the mixture pursuer with 18 M more steps"=exploits/trained-on lead-intercept=exploits/lead-intercept
+	test -e runs/trained-on/summary.json || $(BIN)/safepursuit train --config configs/mixture.yaml --from zoo:pursuer --timesteps 60_000_000 --run-dir runs/trained-on
+	$(call EXPLOIT,zoo:pursuer,mixture,32_000_000) $(KNOWN) $(WARM)
+	$(call EXPLOIT,lead-intercept,lead-intercept,16_000_000) $(KNOWN) $(WARM)
+	$(call EXPLOIT,zoo:population-pursuer,population-warm,32_000_000) --no-scratch $(WARM)
+	$(call EXPLOIT,zoo:population-pursuer,population,64_000_000) $(KNOWN) exploits/population-warm/from-*
+	$(call EXPLOIT,runs/trained-on,trained-on-warm,32_000_000) --no-scratch $(WARM)
+	$(call EXPLOIT,runs/trained-on,trained-on,64_000_000) $(KNOWN) exploits/trained-on-warm/from-*
+	$(BIN)/python tools/exploitability.py runs/population "the mixture pursuer"=exploits/mixture "the population's pursuer"=exploits/population "the mixture pursuer with 60 M more steps"=exploits/trained-on lead-intercept=exploits/lead-intercept
 
 bench-reference: setup  ## How far pursuers are from optimal in a game whose value is known → docs/benchmarks/reference_value.md
 	$(BIN)/python benchmarks/reference_value.py

@@ -60,6 +60,8 @@ class Course(NamedTuple):
     """What was said when the second seed was given a weight that is no number."""
     left_out: tuple[list, list]
     """The policies before and after an update that only the second seed leaves out."""
+    saved: list[list[int]]
+    """See `saved_before_a_refusal`."""
     summaries: list[dict]
     """After the group had gone on to the end."""
     seen: list[dict]
@@ -91,8 +93,12 @@ def group(request, tmp_path_factory):
     for one, state in zip(trainers, kept, strict=True):
         one.state = state
 
+    saved = saved_before_a_refusal(together, trainers)
+    for one, state in zip(trainers, kept, strict=True):
+        one.state = state
+
     summaries = together.train([seen.append])
-    return Course(trainers, interrupted, loaded, str(caught.value), without, summaries, seen)
+    return Course(trainers, interrupted, loaded, str(caught.value), without, saved, summaries, seen)
 
 
 def left_out(together, trainers):
@@ -116,6 +122,24 @@ def left_out(together, trainers):
     for one, run in zip(trainers, runs, strict=True):
         one.run = run
     return before, [one.policy for one in trainers]
+
+
+def saved_before_a_refusal(together, trainers):
+    """The iterations at which a group saves when one goes well and the update of the next one is refused."""
+    iteration, calls, saved = together._iteration, [], []
+
+    def broken(arguments):
+        state, action, found = iteration(arguments)
+        calls.append(arguments)
+        return state, action, found if len(calls) == 1 else found._replace(finite=found.finite.at[1].set(False))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(together, "_iteration", broken)
+        patch.setattr(together, "_save", lambda: saved.append([one.state.iteration for one in trainers]))
+        patch.setattr(trainers[1], "kept_batch", lambda before: "")
+        with pytest.raises(NotFiniteError):
+            together.train()
+    return saved
 
 
 @pytest.mark.wide
@@ -152,6 +176,10 @@ def test_a_number_that_is_not_finite_stops_the_group_and_is_named(group):
         assert np.isnan(batch["policy.critic.layers[0].weight"]).sum() == 1
         assert batch["rollout.reward"].shape == (STEPS, GAMES)
     assert not group.trainers[0].run.nonfinite.exists()
+
+
+def test_what_a_group_learned_before_a_refused_update_is_saved(group):
+    assert group.saved == [[STOP + 1, STOP + 1]]
 
 
 def test_a_seed_of_a_group_leaves_out_its_own_update_only(group):

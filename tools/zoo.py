@@ -17,24 +17,23 @@ from safepursuit.runs.folder import RunFolder, read_json
 
 HOME = Path("build/zoo")
 POPULATION = Path("runs/population")
-HIDING = Path("exploits/mixture-hide/from-hide-1")
+AGAINST_PURSUER = "--config configs/population.yaml --role evader --pursuer zoo:pursuer --timesteps 16_000_000"
 EVADERS = ("random", "flee", "orbit", "hide", "mpc", "zoo:evader", "zoo:hiding-evader")
 PURSUERS = ("pure-pursuit", "lead-intercept", "voronoi", "mpc", "zoo:pursuer")
-POLICIES: dict[str, tuple[Path, tuple[str, ...]]] = {
-    "pursuer": (Path("configs/mixture.yaml"), EVADERS[:-2]),
-    "evader": (Path("configs/evader.yaml"), PURSUERS),
-    "hiding-evader": (HIDING, PURSUERS),
+POLICIES: dict[str, tuple[str | Path, tuple[str, ...]]] = {
+    "pursuer": ("--config configs/mixture.yaml", EVADERS[:-2]),
+    "evader": (f"{AGAINST_PURSUER} --seed 2 --ppo.discount 0.997", PURSUERS),
+    "hiding-evader": (f"{AGAINST_PURSUER} --seed 1 --ppo.discount 0.997 --teacher hide", PURSUERS),
     "population-pursuer": (POPULATION / "pursuer" / "round-3", EVADERS),
     "population-evader": (POPULATION / "evader" / "final-3", (*PURSUERS, "zoo:population-pursuer")),
-    "turtlebot3-pursuer": (Path("configs/turtlebot3.yaml"), ("random", "flee", "mpc")),
+    "turtlebot3-pursuer": ("--config configs/turtlebot3.yaml", ("random", "flee", "mpc")),
 }
-"""By name the configuration of a training, or a run that `make population` leaves, and the opponents of the model
-card."""
+"""By name the flags of a training, or a run that `make population` leaves, and the opponents of the model card."""
 
 MEMBERS = {
     "pursuer/start-zoo_pursuer": "zoo:pursuer",
     "evader/start-zoo_evader": "zoo:evader",
-    "evader/start-exploits-mixture-hide-from-hide-1": "zoo:hiding-evader",
+    "evader/start-zoo_hiding-evader": "zoo:hiding-evader",
     "pursuer/round-3": "zoo:population-pursuer",
 }
 """Members of the population that ship."""
@@ -48,12 +47,10 @@ def main() -> None:
         add(name, load_run(RunFolder.open(folder)))
         return
     for name, (source, _) in POLICIES.items():
-        run = HOME / name
-        if source.suffix != ".yaml":
-            run = source
-        elif not (run / "summary.json").is_file():
+        run = source if isinstance(source, Path) else HOME / name
+        if isinstance(source, str) and not (run / "summary.json").is_file():
             begun = (run / "config.yaml").is_file()
-            words = ["resume", str(run)] if begun else ["train", "--config", str(source), "--run-dir", str(run)]
+            words = ["resume", str(run)] if begun else ["train", *source.split(), "--run-dir", str(run)]
             subprocess.run([sys.executable, "-m", "safepursuit", *words], check=True)
         add(name, load_run(RunFolder.open(run)))
 

@@ -12,8 +12,7 @@ from safepursuit.agents import Agent, Scripted, Trained
 from safepursuit.experiment import TrainConfig
 from safepursuit.experiment.opponents import DEFAULTS
 from safepursuit.game import ROLES, other
-from safepursuit.learn.trainer import BarrierNetTrainer, Observer, open_logs
-from safepursuit.policy import NotFiniteError, not_finite
+from safepursuit.learn.trainer import BarrierNetTrainer, Observer, train_together
 from safepursuit.runs.folder import RunFolder
 
 
@@ -60,30 +59,11 @@ class Pair:
         self, observers: Iterable[Observer] = (), should_stop: Callable[[], bool] = lambda: False
     ) -> list[dict[str, Any]]:
         """As `BarrierNetTrainer.train`; observers get the pursuer's metrics. Returns the summaries of both."""
-        pursuer = self.trainers[0]
-        with open_logs(self.trainers) as logs:
-            saved = pursuer.state.iteration
-            while not pursuer.finished and not should_stop():
-                before = [one.state for one in self.trainers]
-                self._meet()
-                try:
-                    rows = [one.iterate() for one in self.trainers]
-                except NotFiniteError:
-                    for one, state in zip(self.trainers, before, strict=True):
-                        one.state = state
-                    if saved != pursuer.state.iteration and not any(not_finite(one.policy) for one in self.trainers):
-                        self._save()
-                    raise
-                for log, row in zip(logs, rows, strict=True):
-                    log.write(row)
-                for observer in observers:
-                    observer(rows[0])
-                if pursuer.state.iteration % pursuer.config.checkpoint_every == 0:
-                    self._save()
-                    saved = pursuer.state.iteration
-            if saved != pursuer.state.iteration:
-                self._save()
-            return [one.conclude() for one in self.trainers]
+        return train_together(self.trainers, self._iterate, self._save, observers, should_stop)
+
+    def _iterate(self) -> list[dict[str, float]]:
+        self._meet()
+        return [one.iterate() for one in self.trainers]
 
     def _save(self) -> None:
         for one in self.trainers:

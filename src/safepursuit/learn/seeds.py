@@ -21,7 +21,7 @@ from safepursuit.agents import Agent
 from safepursuit.experiment import TrainConfig
 from safepursuit.learn.health import Findings, rollout_metrics, safety_layer_time
 from safepursuit.learn.rollout import collect, fresh_starts
-from safepursuit.learn.trainer import INVALID, BarrierNetTrainer, Observer, all_finite, open_logs
+from safepursuit.learn.trainer import INVALID, BarrierNetTrainer, Observer, all_finite, train_together
 from safepursuit.learn.update import update
 from safepursuit.policy import NotFiniteError
 
@@ -62,31 +62,17 @@ class SeedGroup:
         self, observers: Iterable[Observer] = (), should_stop: Callable[[], bool] = lambda: False
     ) -> list[dict[str, Any]]:
         """As `BarrierNetTrainer.train`; observers get the means over the seeds. Returns the summary of each seed."""
-        first = self.trainers[0]
-        with open_logs(self.trainers) as logs:
-            states = [{name: getattr(one.state, name) for name in _LEARNED} for one in self.trainers]
-            state = jax.device_put(_stacked(states + states[-1:] * self._idle), self._place)
-            saved = first.state.iteration
-            while not first.finished and not should_stop():
-                state, rows = self._iterate(state)
-                for log, row in zip(logs, rows, strict=True):
-                    log.write(row)
-                for observer in observers:
-                    observer(_mean(rows))
-                if first.state.iteration % self.config.checkpoint_every == 0:
-                    self._save(state)
-                    saved = first.state.iteration
-            if saved != first.state.iteration:
-                self._save(state)
-            return [one.conclude() for one in self.trainers]
+        states = [{name: getattr(one.state, name) for name in _LEARNED} for one in self.trainers]
+        self._state = jax.device_put(_stacked(states + states[-1:] * self._idle), self._place)
+        return train_together(self.trainers, self._iterate, self._save, observers, should_stop, shown=_mean)
 
-    def _iterate(self, state: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, float]]]:
-        start, before = time.perf_counter(), state
+    def _iterate(self) -> list[dict[str, float]]:
+        start, before = time.perf_counter(), self._state
         rate = self.trainers[0].learning_rate
-        keys = self._split(state["key"])
+        keys = self._split(before["key"])
         starts = _stacked([fresh_starts(key, self.config) for key in keys[:, 1]])
         weights = jax.tree.map(lambda one: jnp.full(len(keys), one, float), (rate, self.trainers[0].imitation))
-        state, action, found = self._iteration((state | {"key": keys[:, 0]}, starts, keys[:, 2], keys[:, 3], weights))
+        state, action, found = self._iteration((before | {"key": keys[:, 0]}, starts, keys[:, 2], keys[:, 3], weights))
         found = jax.device_get(found)
         elapsed = time.perf_counter() - start
         first, action = jax.device_put((_one(state, 0), action[0]), jax.local_devices()[0])
@@ -107,11 +93,12 @@ class SeedGroup:
                 trainer.refuse(own, _one(state["policy"], index), earlier)
                 state |= {name: _put(state[name], getattr(trainer.state, name), index) for name in _LEARNED[:3]}
             rows.append(trainer.account(own, rate, layer_time, elapsed, speed))
-        return state, rows
+        self._state = state
+        return rows
 
-    def _save(self, state: dict[str, Any]) -> None:
+    def _save(self) -> None:
         for index, trainer in enumerate(self.trainers):
-            trainer.state = trainer.state._replace(**jax.device_put(_one(state, index), jax.local_devices()[0]))
+            trainer.state = trainer.state._replace(**jax.device_put(_one(self._state, index), jax.local_devices()[0]))
             trainer.save()
 
 

@@ -4,7 +4,7 @@ import contextlib
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -192,24 +192,7 @@ class BarrierNetTrainer:
         `config.checkpoint_every` iterations and at the end. Returns the training summary. Raises NotFiniteError where a
         parameter or loss would no longer be finite, and RunFolderError where another process writes the run.
         """
-        with self.writing(), contextlib.closing(self.open_log()) as log:
-            saved = self.state.iteration
-            while not self.finished and not should_stop():
-                try:
-                    metrics = self.iterate()
-                except NotFiniteError:
-                    if saved != self.state.iteration and not not_finite(self.policy):
-                        self.save()
-                    raise
-                log.write(metrics)
-                for observer in observers:
-                    observer(metrics)
-                if self.state.iteration % self.config.checkpoint_every == 0:
-                    self.save()
-                    saved = self.state.iteration
-            if saved != self.state.iteration:
-                self.save()
-            return self.conclude()
+        return train_together([self], lambda: [self.iterate()], self.save, observers, should_stop)[0]
 
     def writing(self) -> contextlib.AbstractContextManager[None]:
         """The lock of the run folder, if there is one."""
@@ -396,13 +379,46 @@ class BarrierNetTrainer:
         return imitation_weight(self.config.ppo, self.state.iteration / self.config.iterations)
 
 
-@contextlib.contextmanager
-def open_logs(trainers: Sequence[BarrierNetTrainer]) -> Iterator[list[MetricsLog]]:
-    """The metric logs of trainings that go on together, whose run folders are locked meanwhile."""
+def train_together(
+    trainers: Sequence[BarrierNetTrainer],
+    iterate: Callable[[], Sequence[Mapping[str, float]]],
+    save: Callable[[], None],
+    observers: Iterable[Observer],
+    should_stop: Callable[[], bool],
+    shown: Callable[[Sequence[Mapping[str, float]]], Mapping[str, float]] = lambda rows: rows[0],
+) -> list[dict[str, Any]]:
+    """`BarrierNetTrainer.train` of trainings that have come equally far and go on together; returns their summaries.
+
+    `iterate` plays and learns for all of them and returns the metrics of each; where it raises NotFiniteError all
+    become as before, and what they had learned by then is saved. `save` writes their checkpoints. Observers get what
+    `shown` makes of the metrics.
+    """
+    first = trainers[0]
     with contextlib.ExitStack() as stack:
         for one in trainers:
             stack.enter_context(one.writing())
-        yield [stack.enter_context(contextlib.closing(one.open_log())) for one in trainers]
+        logs = [stack.enter_context(contextlib.closing(one.open_log())) for one in trainers]
+        saved = first.state.iteration
+        while not first.finished and not should_stop():
+            before = [one.state for one in trainers]
+            try:
+                rows = iterate()
+            except NotFiniteError:
+                for one, state in zip(trainers, before, strict=True):
+                    one.state = state
+                if saved != first.state.iteration and not any(not_finite(one.policy) for one in trainers):
+                    save()
+                raise
+            for log, row in zip(logs, rows, strict=True):
+                log.write(row)
+            for observer in observers:
+                observer(shown(rows))
+            if first.state.iteration % first.config.checkpoint_every == 0:
+                save()
+                saved = first.state.iteration
+        if saved != first.state.iteration:
+            save()
+        return [one.conclude() for one in trainers]
 
 
 def _initial_state(config: TrainConfig) -> TrainingState:
