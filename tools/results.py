@@ -3,7 +3,8 @@
 usage: python tools/results.py TITLE=COMPARISON …
 
 Each comparison's own report becomes a chapter: its tables and charts as they are, without the gallery of failures and
-the glossary, which stay in its report.html. Pictures go to docs/images/results/.
+the glossary, which stay in its report.html. Pictures go to docs/images/results/. Chapters of the page that
+are not named stay as they are.
 """
 
 import re
@@ -33,6 +34,7 @@ from optimal play where that is known: [benchmarks/reference_value.md](benchmark
 def chapter(title: str, comparison: Path) -> str:
     """The report as a chapter; its pictures are copied."""
     name = slug(title.lower().replace(" ", "-").replace("/", "-"))
+    shutil.rmtree(IMAGES / name, ignore_errors=True)
     text = (comparison / "report.md").read_text(encoding="utf-8")
     sections = re.split(r"^(?=## )", text, flags=re.MULTILINE)
     kept = [one for one in sections if not one.startswith(tuple(f"## {heading}" for heading in LEFT_OUT))]
@@ -43,14 +45,16 @@ def chapter(title: str, comparison: Path) -> str:
     body = body.replace("](figures/", f"](images/results/{name}/")
     body = re.sub(r"^# .*\n", "", body, count=1)
     body = re.sub(r"^#", "##", body, flags=re.MULTILINE)
-    return f"\n## {title}\n{body.rstrip()}\n"
+    return f"## {title}\n{body.rstrip()}\n"
 
 
 def main() -> None:
-    comparisons = dict(word.split("=", 1) for word in sys.argv[1:])
-    shutil.rmtree(IMAGES, ignore_errors=True)
-    chapters = [chapter(title, Path(folder)) for title, folder in comparisons.items()]
-    write_text(DOCS / "results.md", INTRODUCTION + "".join(chapters))
+    page = DOCS / "results.md"
+    written = re.split(r"^(?=## )", page.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+    chapters = {one.partition("\n")[0].removeprefix("## "): one.rstrip() + "\n" for one in written}
+    for title, folder in (word.split("=", 1) for word in sys.argv[1:]):
+        chapters[title] = chapter(title, Path(folder))
+    write_text(page, "\n".join([INTRODUCTION, *chapters.values()]))
 
 
 if __name__ == "__main__":
