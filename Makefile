@@ -201,15 +201,15 @@ results: setup  ## Train and compare: one pursuer against all evaders, and all m
 ROUNDS ?= 3
 STEPS ?= 20_000_000
 population: setup  ## Grow a population of pursuers and evaders from the shipped ones → runs/population (an hour; goes on where it stopped)
-	$(BIN)/safepursuit selfplay --out runs/population --config configs/population.yaml --pursuers zoo:pursuer,lead-intercept --evaders all,zoo:evader,zoo:hiding-evader --rounds $(ROUNDS) --timesteps $(STEPS) --explore 0.8
+	$(BIN)/safepursuit selfplay --out runs/population --config configs/population.yaml --pursuers zoo:pursuer,lead-intercept --evaders all,zoo:evader,zoo:hiding-evader --rounds $(ROUNDS) --timesteps $(STEPS) --explore 1
 
-EXPLOIT = $(BIN)/safepursuit exploit $(1) --out exploits/$(2) --seeds 0..2 --config configs/population.yaml --episodes 1500 --timesteps $(3)
+EXPLOIT = $(BIN)/safepursuit exploit $(1) --out exploits/$(2) --seeds 0..2 --config configs/mixture.yaml --episodes 1500 --timesteps $(3)
 KNOWN = --known zoo:evader zoo:hiding-evader zoo:population-evader
 WARM = --from hide zoo:population-evader
 # The same pursuer, trained on by as many steps as the population's, tells what the population adds. Responses from
 # random weights have more steps than their victim, those from the population's evader have them behind them.
 exploitability: population  ## Responses to the shipped pursuers and to lead-intercept → docs/benchmarks/exploitability.md (hours; goes on where it stopped)
-	test -e runs/trained-on/summary.json || $(BIN)/safepursuit train --config configs/mixture.yaml --from zoo:pursuer --timesteps 60_000_000 --run-dir runs/trained-on
+	test -e runs/trained-on/summary.json || $(BIN)/safepursuit train --config configs/mixture.yaml --config configs/population.yaml --from zoo:pursuer --timesteps 60_000_000 --run-dir runs/trained-on
 	$(call EXPLOIT,zoo:pursuer,mixture,32_000_000) $(KNOWN) $(WARM)
 	$(call EXPLOIT,lead-intercept,lead-intercept,16_000_000) $(KNOWN) $(WARM)
 	$(call EXPLOIT,zoo:population-pursuer,population-warm,32_000_000) --no-scratch $(WARM)
