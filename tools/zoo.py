@@ -17,7 +17,7 @@ from safepursuit.runs.folder import RunFolder, read_json
 
 HOME = Path("build/zoo")
 POPULATION = Path("runs/population")
-AGAINST_PURSUER = "--config configs/population.yaml --role evader --pursuer zoo:pursuer --timesteps 16_000_000"
+AGAINST_PURSUER = "--config configs/mixture.yaml --role evader --pursuer zoo:pursuer --timesteps 16_000_000"
 EVADERS = ("random", "flee", "orbit", "hide", "mpc", "zoo:evader", "zoo:hiding-evader")
 PURSUERS = ("pure-pursuit", "lead-intercept", "voronoi", "mpc", "zoo:pursuer")
 POLICIES: dict[str, tuple[str | Path, tuple[str, ...]]] = {
