@@ -210,11 +210,11 @@ WARM = --from hide zoo:population-evader
 # random weights have more steps than their victim, those from the population's evader have them behind them.
 exploitability: population  ## Responses to the shipped pursuers and to lead-intercept → docs/benchmarks/exploitability.md (hours; goes on where it stopped)
 	test -e runs/trained-on/summary.json || $(BIN)/safepursuit train --config configs/mixture.yaml --config configs/population.yaml --from zoo:pursuer --timesteps 60_000_000 --run-dir runs/trained-on
-	$(call EXPLOIT,zoo:pursuer,mixture,32_000_000) $(KNOWN) $(WARM)
-	$(call EXPLOIT,lead-intercept,lead-intercept,16_000_000) $(KNOWN) $(WARM)
-	$(call EXPLOIT,zoo:population-pursuer,population-warm,32_000_000) --no-scratch $(WARM)
+	$(call EXPLOIT,zoo:pursuer,mixture,32_000_000) $(KNOWN) --from hide
+	$(call EXPLOIT,lead-intercept,lead-intercept,16_000_000) $(KNOWN) --from hide
+	$(call EXPLOIT,zoo:population-pursuer,population-warm,16_000_000) --no-scratch $(WARM)
 	$(call EXPLOIT,zoo:population-pursuer,population,64_000_000) $(KNOWN) exploits/population-warm/from-*
-	$(call EXPLOIT,runs/trained-on,trained-on-warm,32_000_000) --no-scratch $(WARM)
+	$(call EXPLOIT,runs/trained-on,trained-on-warm,16_000_000) --no-scratch $(WARM)
 	$(call EXPLOIT,runs/trained-on,trained-on,64_000_000) $(KNOWN) exploits/trained-on-warm/from-*
 	$(BIN)/python tools/exploitability.py runs/population "the mixture pursuer"=exploits/mixture "the population's pursuer"=exploits/population "the mixture pursuer with 60 M more steps"=exploits/trained-on lead-intercept=exploits/lead-intercept
 
