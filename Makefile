@@ -194,7 +194,7 @@ falsify: setup  ## Search for a collision behind the shield in FALSIFY steps, an
 results: setup  ## Train and compare: one pursuer against all evaders, and all methods → docs/results.md (hours; goes on where it stopped)
 	$(BIN)/safepursuit compare --methods barriernet --seeds 0..2 --config configs/mixture.yaml --pursuers lead-intercept,voronoi,constant-bearing --episodes 1000 --out comparisons/mixture
 	$(BIN)/safepursuit compare --methods all --seeds 0..4 --config configs/methods.yaml --pursuers lead-intercept --episodes 200 --out comparisons/methods
-	$(BIN)/safepursuit compare zoo:pursuer zoo:population-pursuer zoo:evader zoo:hiding-evader zoo:population-evader --pursuers lead-intercept,voronoi --config configs/population.yaml --episodes 1000 --out comparisons/roles
+	$(BIN)/safepursuit compare zoo:pursuer zoo:population-pursuer zoo:evader zoo:hiding-evader zoo:population-evader --pursuers lead-intercept,voronoi --episodes 1000 --out comparisons/roles
 	$(BIN)/safepursuit render comparisons/mixture/runs/barriernet/seed-0 --rules default --obstacles 4 --evader flee,orbit,hide,mpc,mpc-lead,mpc-robust --grid 2x3 --fps 12 --speed 3 --out docs/images/evaders.gif
 	$(BIN)/python tools/results.py "A pursuer trained against all evaders"=comparisons/mixture "All methods with the same budget"=comparisons/methods "Both roles"=comparisons/roles
 
