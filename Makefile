@@ -201,7 +201,7 @@ results: setup  ## Train and compare: one pursuer against all evaders, and all m
 ROUNDS ?= 3
 STEPS ?= 20_000_000
 population: setup  ## Grow a population of pursuers and evaders from the shipped ones → runs/population (an hour; goes on where it stopped)
-	$(BIN)/safepursuit selfplay --out runs/population --config configs/population.yaml --pursuers zoo:pursuer,lead-intercept --evaders all,zoo:evader,zoo:hiding-evader --rounds $(ROUNDS) --timesteps $(STEPS) --explore 1
+	$(BIN)/safepursuit selfplay --out runs/population --config configs/mixture.yaml --config configs/population.yaml --pursuers zoo:pursuer,lead-intercept --evaders all,zoo:evader,zoo:hiding-evader --rounds $(ROUNDS) --timesteps $(STEPS) --explore 1
 
 EXPLOIT = $(BIN)/safepursuit exploit $(1) --out exploits/$(2) --seeds 0..2 --config configs/mixture.yaml --episodes 1500 --timesteps $(3)
 KNOWN = --known zoo:evader zoo:hiding-evader zoo:population-evader
