@@ -6,22 +6,22 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Key
+from jaxtyping import Array
 
 from safepursuit.agents import Agent
 from safepursuit.experiment import TrainConfig, check_opponents, load_config, opponent
 from safepursuit.learn import ahead, refused
 from safepursuit.learn.health import Findings, rollout_metrics, safety_layer_time, update_metrics
-from safepursuit.learn.lagrangian import Multiplier
 from safepursuit.learn.programs import collect_program, update_program
-from safepursuit.learn.rollout import Games, Rollout, fresh_starts, join_games
-from safepursuit.learn.sharded import on_first, places
-from safepursuit.learn.update import UpdateReport, fresh_learner, imitation_weight, learning_rate
+from safepursuit.learn.rollout import Rollout, fresh_starts
+from safepursuit.learn.sharded import on_first
+from safepursuit.learn.state import TrainingState, initial_state, placed
+from safepursuit.learn.update import UpdateReport, imitation_weight, learning_rate
 from safepursuit.policy import NotFiniteError, Policy, not_finite
 from safepursuit.runs import checkpoint, configuration
 from safepursuit.runs.folder import RunFolder, write_json
@@ -29,29 +29,6 @@ from safepursuit.runs.lock import writing
 from safepursuit.runs.metrics import MetricsError, MetricsLog, rows_until
 
 Observer = Callable[[Mapping[str, float]], None]
-
-
-class TrainingState(NamedTuple):
-    """The whole state of a training: it determines all that follows."""
-
-    policy: Policy
-    optimiser: Any
-    multiplier: Multiplier | None
-    """Of a constrained method."""
-    games: Games
-    key: Key[Array, ""]
-    iteration: int = 0
-    """Iterations finished."""
-    steps: int = 0
-    """Environment steps played."""
-    seconds: float = 0.0
-    """Training time, over all sittings [s]."""
-    episodes: float = 0.0
-    """Ended since the last checkpoint that was due."""
-    captures: float = 0.0
-    """Among them."""
-    best: float = -1.0
-    """Highest rate of captures (for an evader, escapes) between two checkpoints so far; negative before the first."""
 
 
 INVALID = (
@@ -84,7 +61,7 @@ class BarrierNetTrainer:
         self.run = run
         self.rival = opponent(config.share) if rival is None else rival
         """Who plays the other robot in the games of one device."""
-        self.state = _placed(_initial_state(config), config)
+        self.state = placed(initial_state(config), config)
         self._rows: list[dict[str, float]] = []
         self._fresh = True
 
@@ -106,7 +83,7 @@ class BarrierNetTrainer:
         if timesteps is not None:
             config = replace(config, timesteps=timesteps)
         trainer = cls(config, run, rival)
-        trainer.state = _placed(checkpoint.restore(run, trainer.state, which), config)
+        trainer.state = placed(checkpoint.restore(run, trainer.state, which), config)
         return trainer
 
     @classmethod
@@ -153,7 +130,7 @@ class BarrierNetTrainer:
         # Through NumPy: the given weights may lie on other devices.
         leaves = [jnp.asarray(np.asarray(given[jax.tree_util.keystr(path)]), leaf.dtype) for path, leaf in own]
         fresh = jax.tree_util.tree_unflatten(structure, leaves)
-        self.state = _placed(self.state._replace(policy=fresh), self.config)
+        self.state = placed(self.state._replace(policy=fresh), self.config)
 
     @property
     def finished(self) -> bool:
@@ -419,24 +396,6 @@ def train_together(
         if saved != first.state.iteration:
             save()
         return [one.conclude() for one in trainers]
-
-
-def _initial_state(config: TrainConfig) -> TrainingState:
-    policy_key, start_key, key = jax.random.split(jax.random.key(config.seed), 3)
-    # The games first: their small programs would otherwise queue behind the large ones that are compiled ahead.
-    games = join_games(start_key, config)
-    policy, moments, multiplier = fresh_learner(policy_key, config)
-    return TrainingState(policy, moments, multiplier, games, key)
-
-
-def _placed(state: TrainingState, config: TrainConfig) -> TrainingState:
-    """The state with the sharding that an iteration leaves, so that its programs are compiled for one sharding only."""
-    if config.shares == 1 or jax.local_device_count() < config.shares:
-        return state
-    same = (state.policy, state.optimiser, state.multiplier)
-    policy, moments, multiplier = jax.device_put(same, places(same, config, spread=False))
-    games = jax.device_put(state.games, places(state.games, config, spread=True))
-    return state._replace(policy=policy, optimiser=moments, multiplier=multiplier, games=games)
 
 
 @jax.jit
